@@ -1,0 +1,20 @@
+"""VideoMiner: key frames of hour-long videos, as a plugin for lmms-eval (arXiv 2510.06040)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmms_videominer.miner import VideoMiner
+
+__version__ = "0.1.0"
+__all__ = ["VideoMiner", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch and transformers load on first use, not on import
+    if name == "VideoMiner":
+        from lmms_videominer.miner import VideoMiner
+
+        return VideoMiner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

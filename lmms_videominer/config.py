@@ -1,0 +1,102 @@
+"""What can be set. One dataclass is the Python argument, the model argument of lmms-eval and the CLI flag."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmms_videominer.errors import ConfigError
+
+
+def _option(default: Any, help: str, **extra: Any) -> Any:
+    return field(default=default, metadata={"help": help, **extra})
+
+
+@dataclass(frozen=True)
+class MinerConfig:
+    """Settings of frame selection; every field is a plugin argument of the same name.
+
+    Raises:
+        ConfigError: A value is out of its range; the message quotes it.
+    """
+
+    selector: str = _option("videominer", "How key frames are chosen: videominer, uniform, oracle, none.")
+    frames: int = _option(8, "Budget N: the most key frames handed to the video LLM.")
+    max_depth: int = _option(3, "Levels of the tree below the root.")
+    events: int = _option(16, "K: events that one segmentation yields.")
+    scan_frames: int = _option(256, "Frames compared by one segmentation, uniform over the node's spans.")
+    caption_frames: int = _option(4, "Frames of an event shown to the captioner.")
+    min_event_s: float = _option(0.5, "No event is made shorter than this, in seconds.")
+    max_nodes: int = _option(200, "Most nodes of one tree; later ones are left undecided.")
+    max_vlm_calls: int = _option(200, "Most captioning calls of one tree; at the limit nothing is split further.")
+    segmenter: str = _option("histogram", "How a span is cut into events.")
+    clustering: str = _option("event", "event: DBSCAN over event captions; none: every event is a node.")
+    cluster_eps: float = _option(0.1, "DBSCAN eps, as cosine distance between caption embeddings.")
+    cluster_min_samples: int = _option(2, "DBSCAN min_samples.")
+    policy: str = _option("", "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone.")
+    embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
+    default_action: str = _option("continue", "Action taken where no reading recovers one from the policy's text.")
+    temperature: float = _option(0.0, "Sampling temperature of the policy; 0 is greedy.")
+    caption_tokens: int = _option(96, "Most tokens of a caption.")
+    policy_tokens: int = _option(160, "Most tokens of a policy completion.")
+    reader: str = _option("auto", "Video backend: auto, decord or pyav.")
+    cache_dir: str = _option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
+    seed: int = _option(0, "Seed of everything that is random.")
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "max_depth", "caption_frames", "max_nodes", "max_vlm_calls",
+                     "cluster_min_samples", "caption_tokens", "policy_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
+        if self.events < 2:
+            raise ConfigError(f"events={self.events}: a segmentation needs at least 2 events")
+        if self.scan_frames < self.events:
+            raise ConfigError(f"scan_frames={self.scan_frames} cannot be cut into events={self.events}: "
+                              f"set scan_frames to {self.events} or more")
+        if not 0 < self.cluster_eps <= 2:
+            raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance lies in (0, 2]")
+        if self.temperature < 0 or self.min_event_s < 0:
+            raise ConfigError(f"temperature={self.temperature}, min_event_s={self.min_event_s}: "
+                              "neither can be negative")
+        if self.default_action not in ("accept", "continue", "delete"):
+            raise ConfigError(f"default_action={self.default_action!r}: one of accept, continue, delete")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in dataclasses.fields(cls))
+
+    @classmethod
+    def from_strings(cls, values: dict[str, Any]) -> MinerConfig:
+        """Build from values that may be strings, as they come from ``--model_args`` or a shell.
+
+        Raises:
+            ConfigError: A name is unknown (the nearest valid one is named), or a value does not parse.
+        """
+        check_names(values, cls.names(), "setting")
+        parsed = {}
+        for f in dataclasses.fields(cls):
+            if f.name not in values:
+                continue
+            value, kind = values[f.name], type(f.default)
+            try:
+                parsed[f.name] = kind(value)
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"{f.name}={value!r}: expected {kind.__name__}") from error
+        return cls(**parsed)
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the valid name nearest to ``name``, or an empty string."""
+    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def check_names(given: Iterable[str], valid: Iterable[str], what: str) -> None:
+    """Raise ``ConfigError`` for the first of ``given`` that is not in ``valid``, naming the nearest."""
+    valid = tuple(valid)
+    for name in given:
+        if name not in valid:
+            raise ConfigError(f"unknown {what} {name!r}{nearest(name, valid)} (valid: {', '.join(sorted(valid))})")

@@ -1,0 +1,222 @@
+"""What flows from stage to stage: frozen records, times in seconds, spans half-open ``[start_s, end_s)``."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+class Action(str, enum.Enum):
+    """What the policy does with a node (arXiv 2510.06040, section 3.1)."""
+
+    ACCEPT = "accept"  # the node holds the key frames: stop here and keep its frames
+    CONTINUE = "continue"  # perhaps relevant: segment, caption and cluster its events again, finer
+    DELETE = "delete"  # irrelevant to the question: drop the node
+
+
+class Reading(str, enum.Enum):
+    """How an action was recovered from the policy's text."""
+
+    STRICT = "strict"  # the text follows the format fully
+    LENIENT = "lenient"  # partly right: one action could be recovered
+    DEFAULT = "default"  # no reading recovers one: the configured default action was taken
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A half-open stretch of time ``[start_s, end_s)``, in seconds from the first frame."""
+
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_s <= self.end_s:
+            raise ValueError(f"a span needs 0 <= start_s <= end_s, got [{self.start_s}, {self.end_s})")
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+    def overlaps(self, other: Span) -> bool:
+        return self.start_s < other.end_s and other.start_s < self.end_s
+
+
+def merge_spans(spans: Sequence[Span], gap_s: float = 1e-6) -> tuple[Span, ...]:
+    """The union of ``spans`` in temporal order; spans no more than ``gap_s`` seconds apart become one."""
+    merged: list[Span] = []
+    for span in sorted(spans):
+        if merged and span.start_s - merged[-1].end_s <= gap_s:
+            merged[-1] = Span(merged[-1].start_s, max(merged[-1].end_s, span.end_s))
+        else:
+            merged.append(span)
+    return tuple(merged)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a reader knows of a video without decoding it whole.
+
+    Attributes:
+        path: The file.
+        duration_s: End of the last frame, seconds from the first frame's start.
+        frame_count: Number of decodable frames.
+        average_fps: ``frame_count / duration_s``; only an average where the rate varies.
+        width, height: Pixels, after rotation metadata is applied.
+        backend: Name of the reader that opened it.
+    """
+
+    path: str
+    duration_s: float
+    frame_count: int
+    average_fps: float
+    width: int
+    height: int
+    backend: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One contiguous span of a video with what the captioner saw in it.
+
+    Attributes:
+        span: When.
+        caption: What the captioner said of its frames; ``None`` before captioning.
+        frame_times_s: Times of the frames that the captioner was shown.
+    """
+
+    span: Span
+    caption: str | None = None
+    frame_times_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One call of the policy.
+
+    Attributes:
+        action: What is done with the node.
+        text: The policy's full completion.
+        reading: How ``action`` was recovered from ``text``.
+        prompt: The prompt's text.
+        prompt_ids, completion_ids: Token ids as the policy saw and made them; empty when the policy
+            is a text backbone without token access. One decision is one training sample of T-GRPO.
+    """
+
+    action: Action
+    text: str
+    reading: Reading
+    prompt: str = ""
+    prompt_ids: tuple[int, ...] = ()
+    completion_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A cluster of events: one vertex of the tree.
+
+    Attributes:
+        id: Path from the root, ``"0"`` for the root, ``"0.2.1"`` for the second child of its third child.
+        depth: 0 for the root.
+        events: The events of the cluster in temporal order; the root has one, the whole video.
+        decision: ``None`` for the root and for nodes that a limit left undecided.
+        note: Why a node ended otherwise than by its decision (``"max_nodes"``, ...); empty otherwise.
+    """
+
+    id: str
+    depth: int
+    events: tuple[Event, ...]
+    decision: Decision | None = None
+    note: str = ""
+
+    @property
+    def parent_id(self) -> str | None:
+        return self.id.rpartition(".")[0] or None
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The union of the node's events, in temporal order."""
+        return merge_spans([event.span for event in self.events])
+
+    @property
+    def duration_s(self) -> float:
+        return sum(span.duration_s for span in self.spans)
+
+    @property
+    def caption(self) -> str:
+        """The captions of the node's events, in temporal order, one a line, repeats left out."""
+        return "\n".join(dict.fromkeys(event.caption for event in self.events if event.caption))
+
+
+@dataclass(frozen=True)
+class KeyFrame:
+    """A frame handed to the video LLM: when, which, and which node it comes from (``None``: a fallback)."""
+
+    time_s: float
+    frame_index: int
+    node_id: str | None = None
+    score: float | None = None
+
+
+@dataclass
+class Usage:
+    """What a result cost. Cached calls are counted apart: they cost nothing."""
+
+    vlm_calls: int = 0  # captions made
+    vlm_calls_cached: int = 0  # captions found in the cache
+    answer_calls: int = 0
+    policy_calls: int = 0
+    prompt_tokens: int = 0  # of the policy
+    completion_tokens: int = 0  # of the policy
+    embeddings: int = 0
+    frames_decoded: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage; shared evenly over a batch
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question on one video.
+
+    Attributes:
+        video: Path of the file.
+        text: The question, without options.
+        options: Answer options in order, without letters; empty for an open question.
+        evidence: Spans that answer it, where known (world tasks); read by the ``oracle`` selector only.
+    """
+
+    video: str
+    text: str
+    options: tuple[str, ...] = ()
+    evidence: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a selector returns for one question: the frames, and why.
+
+    Attributes:
+        question: What was asked.
+        video: Metadata of the video.
+        key_frames: In temporal order, unique, at most the budget.
+        selector: Name of the selector.
+        nodes: The tree, root first, then by level and order; empty for selectors that grow none.
+        usage: What it cost.
+        fallbacks: Names of what did not go as planned (``"all_deleted"``, ``"uniform"``), in order.
+        config: The settings that made it.
+        seed: The seed it was made with.
+        answer: The video LLM's answer from the key frames; ``None`` before answering.
+    """
+
+    question: Question
+    video: VideoInfo
+    key_frames: tuple[KeyFrame, ...]
+    selector: str
+    nodes: tuple[Node, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    fallbacks: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    answer: str | None = None

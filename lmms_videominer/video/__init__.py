@@ -1,0 +1,1 @@
+"""Reading videos: one protocol, two backends."""

@@ -1,0 +1,37 @@
+"""The reader protocol. Implementations: ``decord_reader`` (default) and ``pyav_reader``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from lmms_videominer.types import VideoInfo
+
+
+class VideoReader(Protocol):
+    """Random access to the frames of one file. Times are seconds from the first frame's presentation time."""
+
+    @property
+    def info(self) -> VideoInfo: ...
+
+    @property
+    def timestamps_s(self) -> np.ndarray:
+        """float64 [frame_count], increasing, first 0: the true presentation time of every frame."""
+        ...
+
+    def frames(self, indices: Sequence[int]) -> np.ndarray:
+        """uint8 [len(indices), height, width, 3], RGB, in the order asked; repeats allowed.
+
+        Raises:
+            IndexError: An index is out of range.
+            VideoError: A frame cannot be decoded.
+        """
+        ...
+
+    def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
+        """float64 [len(indices), 256]: normalised grayscale histogram of each frame; rows sum to 1."""
+        ...
+
+    def close(self) -> None: ...

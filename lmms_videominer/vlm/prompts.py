@@ -1,0 +1,21 @@
+"""What the video LLM is asked: captions conditioned on the question, and the answer itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+CAPTION_PROMPT = "Describe what these frames show, with what matters for the question: {question}"
+ANSWER_SUFFIX = "Answer with the option's letter from the given choices directly."
+
+
+def caption_prompt(question: str) -> str:
+    """Prompt of one event's caption: ``VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1)."""
+    return CAPTION_PROMPT.format(question=question)
+
+
+def answer_prompt(question: str, options: Sequence[str]) -> str:
+    """The question with lettered options and the suffix that lmms-eval's tasks use; without options, as it is."""
+    if not options:
+        return question
+    lines = [f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options)]
+    return "\n".join([question, *lines, ANSWER_SUFFIX])
