@@ -1,0 +1,86 @@
+"""Events with like captions become one node: DBSCAN over caption embeddings (arXiv 2510.06040, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from lmms_videominer.config import MinerConfig, check_names
+
+Embed = Callable[[Sequence[str]], np.ndarray]  # texts -> float32 [n, d]
+
+
+class Clusterer(Protocol):
+    """Groups the events of one segmentation."""
+
+    name: str
+
+    def cluster(self, captions: Sequence[str], embed: Embed) -> list[list[int]]:
+        """A partition of ``range(len(captions))``.
+
+        Clusters are ordered by their first member, members ascending.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class EventClusterer:
+    """DBSCAN by cosine distance over caption embeddings; each noise point is a cluster of its own.
+
+    An empty caption says nothing of likeness: its event is a cluster of its own too, and is not embedded.
+
+    Args:
+        eps: Largest cosine distance between neighbours.
+        min_samples: Neighbours, itself included, that make a point a core point.
+    """
+
+    eps: float
+    min_samples: int
+    name: str = "event"
+
+    def cluster(self, captions: Sequence[str], embed: Embed) -> list[list[int]]:
+        told = [i for i, caption in enumerate(captions) if caption.strip()]
+        labels = dict(zip(told, self._labels([captions[i] for i in told], embed)))
+        clusters: dict[object, list[int]] = {}
+        for i in range(len(captions)):
+            label = labels.get(i, -1)
+            clusters.setdefault(("noise", i) if label == -1 else label, []).append(i)
+        return list(clusters.values())
+
+    def _labels(self, captions: list[str], embed: Embed) -> list[int]:
+        """DBSCAN's label of each caption, -1 for noise."""
+        if len(captions) < 2:
+            return [-1] * len(captions)
+        from sklearn.cluster import DBSCAN
+
+        vectors = embed(captions)  # [n, d]
+        return DBSCAN(eps=self.eps, min_samples=self.min_samples, metric="cosine").fit_predict(vectors).tolist()
+
+
+@dataclass(frozen=True)
+class NoClusterer:
+    """Every event is a node: the paper's ablation without clustering."""
+
+    name: str = "none"
+
+    def cluster(self, captions: Sequence[str], embed: Embed) -> list[list[int]]:
+        return [[i] for i in range(len(captions))]
+
+
+CLUSTERERS: dict[str, Callable[[MinerConfig], Clusterer]] = {
+    "event": lambda config: EventClusterer(config.cluster_eps, config.cluster_min_samples),
+    "none": lambda config: NoClusterer(),
+}
+
+
+def get_clusterer(config: MinerConfig) -> Clusterer:
+    """The clusterer that ``config.clustering`` names.
+
+    Raises:
+        ConfigError: The name is unknown; the message lists the valid ones.
+    """
+    check_names([config.clustering], CLUSTERERS, "clustering")
+    return CLUSTERERS[config.clustering](config)

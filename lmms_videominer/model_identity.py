@@ -1,0 +1,82 @@
+"""Which weights a model is: part of every cache key, so that a new checkpoint never meets old results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+_SUFFIXES = {".json", ".txt", ".model", ".jinja", ".py", ".safetensors", ".bin", ".pt", ".pth", ".gguf"}
+_TRAINING_STATE = ("optimizer", "scheduler", "rng_state", "training_args", "trainer_state")
+_WHOLE_BYTES = 64 * 2**20  # files up to this size are hashed whole
+_SAMPLES, _SAMPLE_BYTES = 1024, 4096  # larger ones by blocks spread evenly, first and last among them
+
+
+def model_identity(name_or_path: str, revision: str | None = None) -> str:
+    """Identity of a model folder, or of a hub name's cached snapshot.
+
+    A folder's identity is a sha256 over the names, sizes and contents of its configuration,
+    tokenizer and weights (large files by evenly spread samples); copies of a folder share it. A hub
+    name's is the name with the commit that is in the local hub cache.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return _folder_hash(folder)
+    commit = _cached_commit(name_or_path, revision)
+    return f"{name_or_path}@{commit or revision or 'unknown'}"
+
+
+def module_identity(module: torch.nn.Module) -> str:
+    """Identity of a model in memory: sha256 over its parameters' names, shapes and samples of their values."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        flat = value.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // 256)].float().cpu().numpy()
+        digest.update(f"{name}{tuple(value.shape)}".encode() + sample.tobytes())
+    return f"module:{digest.hexdigest()[:32]}"
+
+
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(_model_files(folder)):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        for block in _blocks(path):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()[:32]}"
+
+
+def _model_files(folder: Path) -> Iterator[Path]:
+    """Files that decide what the model computes; training state and other checkpoints do not."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith((".", "checkpoint-")) for part in parts) or path.name.startswith(_TRAINING_STATE):
+            continue
+        if path.suffix in _SUFFIXES and path.is_file():
+            yield path
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _WHOLE_BYTES:
+            yield file.read()
+            return
+        for i in range(_SAMPLES):
+            file.seek(i * (size - _SAMPLE_BYTES) // (_SAMPLES - 1))
+            yield file.read(_SAMPLE_BYTES)
+
+
+def _cached_commit(name: str, revision: str | None) -> str | None:
+    """Commit of a hub name's snapshot in the local hub cache."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        path = try_to_load_from_cache(name, "config.json", revision=revision)
+    except HFValidationError:
+        return None
+    return Path(path).parent.name if isinstance(path, str) else None

@@ -1,0 +1,65 @@
+"""Reads an action from the policy's text: strictly, else leniently, else by a counted default."""
+
+from __future__ import annotations
+
+import re
+
+from lmms_videominer.types import Action, Reading
+
+_WORD = "accept|continue|delete"
+_MARKS = r"[\s*_`\"'#>.!-]*"  # white space, markdown and quotes that may surround the word
+_STRICT = re.compile(rf"\s*<think>(?:(?!</?(?:think|action)>).)*</think>\s*<action>({_WORD})</action>\s*", re.DOTALL)
+_THOUGHT_END = re.compile("</think>", re.IGNORECASE)
+_TAG = re.compile(r"<action>([^<]*)", re.IGNORECASE)
+_FIRST_WORD = re.compile(rf"{_MARKS}({_WORD})\b", re.IGNORECASE)
+_ANY_WORD = re.compile(rf"\b({_WORD})\b", re.IGNORECASE)
+# a label that lists the choices, "Action: accept, continue or delete", repeats the prompt and chooses nothing
+_OTHER_CHOICE = rf"\s*(?:,|/|\||or\b|and\b)\s*(?:or\s+)?(?:{_WORD})\b"
+_LABEL = re.compile(rf"\baction[*_`\"']*\s*[:=]{_MARKS}({_WORD})\b(?!{_OTHER_CHOICE})", re.IGNORECASE)
+_LONE_WORD = re.compile(rf"{_MARKS}({_WORD}){_MARKS}", re.IGNORECASE)
+
+
+def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
+    """The action of a policy completion, and how it was recovered. Never raises on any text.
+
+    Strict: the whole text is ``<think>…</think><action>X</action>``, white space around the parts
+    aside. Lenient: exactly one distinct action is named by an ``<action>`` tag, else by a label
+    (``Action: X``, ``{"action": "X"}``), else by a last line that is that one word; what follows
+    ``</think>`` counts before the reasoning does. Anything else, contradictory tags among it, is
+    ``default``.
+    """
+    if match := _STRICT.fullmatch(text):
+        return Action(match[1]), Reading.STRICT
+    for part in (_after_thought(text), text):
+        for named in (_tagged, _labelled, _last_line):
+            actions = named(part)
+            if len(actions) == 1:
+                return Action(actions.pop()), Reading.LENIENT
+            if actions:  # contradictory: weaker evidence cannot settle it
+                return default, Reading.DEFAULT
+    return default, Reading.DEFAULT
+
+
+def _after_thought(text: str) -> str:
+    """What follows the last ``</think>``; the whole text where there is none."""
+    return text[max((match.end() for match in _THOUGHT_END.finditer(text)), default=0):]
+
+
+def _lower(words: list[str]) -> set[str]:
+    return {word.lower() for word in words}
+
+
+def _tagged(text: str) -> set[str]:
+    """Actions that tags name; a tag counts when an action is its first word (``do not delete`` names none)."""
+    contents = [content for content in _TAG.findall(text) if _FIRST_WORD.match(content)]
+    return _lower([word for content in contents for word in _ANY_WORD.findall(content)])
+
+
+def _labelled(text: str) -> set[str]:
+    return _lower(_LABEL.findall(text))
+
+
+def _last_line(text: str) -> set[str]:
+    lines = text.strip().splitlines()
+    match = _LONE_WORD.fullmatch(lines[-1]) if lines else None
+    return {match[1].lower()} if match else set()

@@ -1,0 +1,43 @@
+"""The protocol of the policy: prompts in, completions out. Parsing is apart, in ``parser``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class PolicyCompletion:
+    """One completion of the policy.
+
+    Attributes:
+        text: The completion, without special tokens, stripped.
+        prompt_ids: Tokens that the model saw, chat template included, padding left out.
+        completion_ids: Tokens that it made, the end-of-sequence token included where it made one,
+            padding left out. Both are empty for a policy without token access.
+    """
+
+    text: str
+    prompt_ids: tuple[int, ...] = ()
+    completion_ids: tuple[int, ...] = ()
+
+
+class Policy(Protocol):
+    """Decides about nodes, in batches."""
+
+    @property
+    def identity(self) -> str:
+        """Hash or name that changes whenever the weights change."""
+        ...
+
+    def decide(self, prompts: Sequence[str], temperature: float, seed: int) -> list[PolicyCompletion]:
+        """One completion a prompt, in order.
+
+        Args:
+            prompts: User turns, without chat template; may be empty.
+            temperature: 0 is greedy; above, sampling.
+            seed: Same prompts, temperature and seed give the same completions, whatever the state
+                of the global random generators.
+        """
+        ...

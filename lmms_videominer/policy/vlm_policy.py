@@ -1,0 +1,30 @@
+"""The video LLM itself as policy, text only: what serves when no policy model is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.vlm.vlm import VLM, VLMRequest
+
+
+@dataclass(frozen=True)
+class VLMPolicy:
+    """Asks the video LLM for the decision, without frames.
+
+    Completions carry no token ids. Sampling is seeded only as far as the video LLM's runtime is.
+    """
+
+    vlm: VLM
+    max_new_tokens: int = 160
+
+    @property
+    def identity(self) -> str:
+        return f"vlm:{self.vlm.identity}"
+
+    def decide(self, prompts: Sequence[str], temperature: float = 0.0, seed: int = 0) -> list[PolicyCompletion]:
+        """One completion a prompt, in order; see ``Policy.decide``."""
+        requests = [VLMRequest(prompt, max_new_tokens=self.max_new_tokens, temperature=temperature)
+                    for prompt in prompts]
+        return [PolicyCompletion(text) for text in self.vlm.generate(requests)] if requests else []
