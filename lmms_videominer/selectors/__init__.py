@@ -1,0 +1,33 @@
+"""Choosing key frames: one protocol, one selector a file."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from lmms_videominer.config import MinerConfig, check_names
+
+if TYPE_CHECKING:
+    from lmms_videominer.selectors.selector import Selector
+    from lmms_videominer.stages import Stages
+
+SELECTORS = {
+    "videominer": "lmms_videominer.selectors.videominer:VideoMinerSelector",
+    "uniform": "lmms_videominer.selectors.uniform:UniformSelector",
+    "oracle": "lmms_videominer.selectors.oracle:OracleSelector",
+    "none": "lmms_videominer.selectors.none:NoneSelector",
+}
+
+
+def get_selector(name: str, stages: Stages, config: MinerConfig) -> Selector:
+    """The selector called ``name``, working with ``stages`` under ``config``.
+
+    Raises:
+        ConfigError: No selector has this name; the nearest one is named.
+    """
+    check_names([name], SELECTORS, "selector")
+    module, _, cls = SELECTORS[name].partition(":")
+    return getattr(import_module(module), cls)(stages, config)
+
+
+__all__ = ["SELECTORS", "get_selector"]

@@ -1,0 +1,147 @@
+"""From a tree to key frames: which nodes are kept, and which of their frames, within the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmms_videominer.types import Action, KeyFrame, Node, Span
+
+
+def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
+    """The nodes whose frames are used, and the name of the fallback where no node was accepted.
+
+    The first of these that is not empty:
+
+    1. the accepted nodes;
+    2. ``"none_accepted"``: the open leaves, which are neither deleted nor looked into further: they continue
+       at the last level, are atomic, or a limit stopped them. All of them, at whatever depth: a policy that
+       can never make up its mind is then as good as uniform sampling, not as the place where the limit struck;
+    3. ``"children_deleted"``: the deepest nodes that continue; all that was below them is deleted;
+    4. ``"all_deleted"``: the root, that is the whole video.
+
+    A root that was never split (a video no longer than the budget: note ``"short"``) is kept as it is, without
+    a fallback; one that a limit left whole is an open leaf.
+    """
+    accepted = _with_action(nodes, Action.ACCEPT)
+    if accepted:
+        return accepted, None
+    parents = {node.parent_id for node in nodes}
+    leaves = tuple(node for node in nodes if node.id not in parents and _is_open(node))
+    if leaves:
+        return leaves, None if leaves[0].note == "short" else "none_accepted"
+    continued = _with_action(nodes, Action.CONTINUE)
+    if continued:
+        depth = max(node.depth for node in continued)
+        return tuple(node for node in continued if node.depth == depth), "children_deleted"
+    return tuple(nodes[:1]), "all_deleted"
+
+
+def _with_action(nodes: Sequence[Node], action: Action) -> tuple[Node, ...]:
+    return tuple(node for node in nodes if node.decision and node.decision.action is action)
+
+
+def _is_open(node: Node) -> bool:
+    return node.decision is None or node.decision.action is Action.CONTINUE
+
+
+def node_key_frames(nodes: Sequence[Node], timestamps_s: np.ndarray, budget: int) -> tuple[KeyFrame, ...]:
+    """``spread_frames`` over the spans of ``nodes``, each frame naming its node."""
+    owned = sorted(((span, node.id) for node in nodes for span in node.spans), key=lambda pair: pair[0])
+    return spread_frames([span for span, _ in owned], timestamps_s, budget, [owner for _, owner in owned])
+
+
+def spread_frames(
+    spans: Sequence[Span], timestamps_s: np.ndarray, budget: int, node_ids: Sequence[str | None] = ()
+) -> tuple[KeyFrame, ...]:
+    """Choose ``min(budget, frames in the spans)`` frames, spread over disjoint spans.
+
+    With no more spans than budget, every span gets a frame, and the rest goes by duration (largest
+    remainder, never more than the span has frames); a span's frames are those shown at the midpoints of
+    equal shares of it. With more spans than budget, the frames are those at the midpoints of ``budget``
+    equal shares of the spans laid end to end. Where two midpoints show one frame, neighbours fill up.
+
+    Args:
+        spans: Disjoint, in temporal order, seconds. A span between two frames counts as the frame shown in it.
+        timestamps_s: float64 [frame_count], increasing: presentation time of every frame.
+        budget: N.
+        node_ids: The node of each span; empty: none.
+
+    Returns:
+        Key frames with unique indices, ascending.
+    """
+    slots = _slots(spans, timestamps_s, node_ids or [None] * len(spans))
+    if len(slots) > budget:
+        indices = _midpoint_frames(slots, timestamps_s, budget)
+    else:
+        shares = zip(slots, _shares(slots, budget), strict=True)
+        indices = [i for slot, count in shares for i in _midpoint_frames([slot], timestamps_s, count)]
+    owners = np.searchsorted([slot.first for slot in slots], indices, side="right") - 1
+    return tuple(
+        KeyFrame(float(timestamps_s[i]), int(i), slots[owner].node_id)
+        for i, owner in zip(indices, owners, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A span with the frames ``[first, stop)`` that it may give; at least one."""
+
+    span: Span
+    first: int
+    stop: int
+    node_id: str | None
+
+
+def _slots(spans: Sequence[Span], timestamps_s: np.ndarray, node_ids: Sequence[str | None]) -> list[_Slot]:
+    """One slot a span, in order, no frame in two; a span whose only frame is another's gets none."""
+    slots: list[_Slot] = []
+    for span, node_id in zip(spans, node_ids, strict=True):
+        first, stop = (int(i) for i in np.searchsorted(timestamps_s, (span.start_s, span.end_s)))
+        if first == stop:  # between two frames: the one shown is the one before
+            first, stop = max(first - 1, 0), max(first, 1)
+        if slots:
+            first = max(first, slots[-1].stop)
+        if first < stop:
+            slots.append(_Slot(span, first, stop, node_id))
+    return slots
+
+
+def _shares(slots: Sequence[_Slot], budget: int) -> np.ndarray:
+    """int64 [E], E <= budget: one frame each, the rest by duration, none above what the slot holds."""
+    room = np.array([slot.stop - slot.first for slot in slots], np.int64)
+    duration_s = np.array([slot.span.duration_s for slot in slots], np.float64)
+    shares = np.ones_like(room)
+    while len(slots) and (rest := min(budget, int(room.sum())) - int(shares.sum())):
+        shares = np.minimum(shares + _largest_remainder(duration_s, shares < room, rest), room)
+    return shares
+
+
+def _largest_remainder(weights: np.ndarray, eligible: np.ndarray, total: int) -> np.ndarray:
+    """int64 [E] summing to ``total``, in proportion to ``weights`` among the ``eligible``."""
+    weights = np.where(eligible, weights, 0.0)
+    if not weights.sum() > 0:
+        weights = eligible.astype(np.float64)
+    quota = total * (weights / weights.sum())
+    parts = np.floor(quota).astype(np.int64)
+    remainder = np.where(eligible, quota - parts, -1.0)
+    parts[np.argsort(-remainder, kind="stable")[: total - int(parts.sum())]] += 1
+    return parts
+
+
+def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: int) -> list[int]:
+    """``count`` distinct frames of ``slots``, ascending: those at the midpoints of equal shares, or next to them."""
+    from lmms_videominer.video import uniform_times
+
+    available = np.concatenate([np.arange(slot.first, slot.stop) for slot in slots]) if slots else np.arange(0)
+    count = min(count, len(available))
+    if not count:
+        return []
+    times = uniform_times([slot.span for slot in slots], count)
+    shown = np.searchsorted(timestamps_s, times, side="right") - 1
+    rank = np.arange(count)
+    positions = np.searchsorted(available, shown)  # a frame of the span, where the shown one began before it
+    distinct = np.maximum.accumulate(positions - rank) + rank
+    return available[np.minimum(distinct, len(available) - count + rank)].tolist()

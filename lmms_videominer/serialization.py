@@ -1,0 +1,145 @@
+"""Selections, trees included, as JSON text, with a schema version."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import os
+import tempfile
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from lmms_videominer.errors import SchemaError
+from lmms_videominer.types import SCHEMA_VERSION, Selection
+
+_REMEDY = "it was not written by this version, or was changed since; mine the video again"
+
+
+def to_json(selection: Selection, indent: int | None = None) -> str:
+    """``selection`` as one JSON object, its fields as in ``Selection`` and ``schema_version`` first.
+
+    Raises:
+        SchemaError: A number is not finite, or a setting has no JSON form.
+    """
+    document = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(selection)}
+    try:
+        return json.dumps(document, indent=indent, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"the selection of {selection.question.video} has no JSON form: {error}") from error
+
+
+def from_json(text: str) -> Selection:
+    """The selection that ``to_json`` wrote.
+
+    Raises:
+        SchemaError: The text is not JSON, has another schema version, or lacks a field, has one too many or
+            one of a wrong type; the message names it.
+    """
+    try:
+        document = json.loads(text, parse_constant=_reject_constant)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise SchemaError(f"not JSON ({error}): {_REMEDY}") from error
+    if not isinstance(document, dict):
+        raise SchemaError(f"expected an object, got {type(document).__name__}: {_REMEDY}")
+    version = document.pop("schema_version", None)
+    if type(version) is not int or version != SCHEMA_VERSION:
+        raise SchemaError(f"schema_version is {version!r}, this version reads {SCHEMA_VERSION}: {_REMEDY}")
+    return _read(Selection, document, "selection")
+
+
+def save(selection: Selection, path: str | os.PathLike[str]) -> None:
+    """Write ``to_json`` to ``path``, at once: a reader sees the old file or the new one, never a part.
+
+    Folders that lack are made.
+
+    Raises:
+        SchemaError: As ``to_json``.
+        OSError: The file cannot be written.
+    """
+    target = Path(path)
+    text = to_json(selection, indent=1)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> Selection:
+    """Read what ``save`` wrote.
+
+    Raises:
+        SchemaError: As ``from_json``; the message names the file.
+        OSError: The file cannot be read.
+    """
+    try:
+        return from_json(Path(path).read_text(encoding="utf-8"))
+    except (SchemaError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{os.fspath(path)}: {error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _reject_constant(name: str) -> Any:
+    raise SchemaError(f"{name} is not a finite number: {_REMEDY}")
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    """``value`` as ``kind``, an annotation of the records in ``types``; ``where`` is its path, for messages."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):  # X | None
+        return None if value is None else _read(arguments[0], value, where)
+    if origin is tuple:  # tuple[X, ...]
+        items = _expect(list, value, where)
+        return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if origin is dict:  # dict[str, X]
+        pairs = _expect(dict, value, where)
+        return {name: _read(arguments[1], item, f"{where}.{name}") for name, item in pairs.items()}
+    if dataclasses.is_dataclass(kind):
+        return _read_record(kind, _expect(dict, value, where), where)
+    if issubclass(kind, enum.Enum):
+        return _convert(kind, _expect(str, value, where), where)
+    if kind is float:
+        return _convert(float, _expect((int, float), value, where), where)
+    return _expect(kind, value, where)
+
+
+def _read_record(kind: type, fields: dict[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    for name in names:
+        if name not in fields:
+            raise SchemaError(f"{where}.{name} is missing: {_REMEDY}")
+    for name in fields:
+        if name not in names:
+            raise SchemaError(f"{where}.{name} is unknown: {_REMEDY}")
+    arguments = {name: _read(hints[name], fields[name], f"{where}.{name}") for name in names}
+    return _convert(lambda values: kind(**values), arguments, where)
+
+
+def _expect(kind: type | tuple[type, ...], value: Any, where: str) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+        raise SchemaError(f"{where}: expected {names}, got {value!r:.80}: {_REMEDY}")
+    return value
+
+
+def _convert(make: Any, value: Any, where: str) -> Any:
+    try:
+        return make(value)
+    except (ValueError, OverflowError) as error:
+        raise SchemaError(f"{where}: {error}: {_REMEDY}") from error

@@ -1,0 +1,139 @@
+"""What a selector works with: the models, the stages and the cache, put together once and shared by all questions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import VideoError
+from lmms_videominer.types import VideoInfo
+
+if TYPE_CHECKING:
+    from lmms_videominer.cache import Cache
+    from lmms_videominer.clustering import Clusterer
+    from lmms_videominer.embeddings import Embedder
+    from lmms_videominer.policy.policy import Policy
+    from lmms_videominer.segmenters.segmenter import Segmenter
+    from lmms_videominer.video.reader import VideoReader
+    from lmms_videominer.vlm.vlm import VLM
+
+
+@dataclass
+class Stages:
+    """One implementation of each stage.
+
+    Attributes:
+        vlm: Captions events and answers; ``None`` where the selector asks no model.
+        policy: Decides on nodes; ``None`` where the selector grows no tree.
+        embedder: Embeds captions; ``None`` where nothing is clustered.
+        segmenter, clusterer, cache: As their protocols say.
+    """
+
+    vlm: VLM | None
+    segmenter: Segmenter
+    clusterer: Clusterer
+    cache: Cache
+    policy: Policy | None = None
+    embedder: Embedder | None = None
+
+    @classmethod
+    def build(
+        cls,
+        config: MinerConfig,
+        vlm: VLM | None,
+        policy: Policy | str | os.PathLike[str] | None = None,
+        embedder: Embedder | str | os.PathLike[str] | None = None,
+        device: str | None = None,
+    ) -> Stages:
+        """Load what ``config.selector`` needs and nothing else.
+
+        Args:
+            vlm: The video LLM.
+            policy: A policy, or a causal LM's name or folder. Absent: ``config.policy``; where that is
+                empty too, ``vlm`` itself, text only.
+            embedder: An embedder, or a sentence-transformers model's name or folder. Absent:
+                ``config.embedder``, else all-MiniLM-L6-v2.
+            device: Where models that are loaded here go; ``None``: CUDA where there is one.
+
+        Raises:
+            ConfigError: A stage's name is unknown.
+            ModelError: A model cannot be loaded.
+            CacheError: The cache folder that ``config`` names cannot be used.
+        """
+        from lmms_videominer.cache import open_cache
+        from lmms_videominer.clustering import get_clusterer
+        from lmms_videominer.segmenters import get_segmenter
+
+        grows = config.selector == "videominer"
+        return cls(
+            vlm=vlm,
+            segmenter=get_segmenter(config.segmenter),
+            clusterer=get_clusterer(config),
+            cache=open_cache(config.cache_dir),
+            policy=load_policy(policy or config.policy, vlm, config, device) if grows else None,
+            embedder=load_embedder(embedder or config.embedder, device)
+            if grows and config.clustering != "none"
+            else None,
+        )
+
+
+def load_policy(
+    policy: Policy | str | os.PathLike[str], vlm: VLM | None, config: MinerConfig, device: str | None
+) -> Policy:
+    """``policy`` itself, the causal LM of that name, or ``vlm`` as its own policy where the name is empty."""
+    if not isinstance(policy, (str, os.PathLike)):
+        return policy
+    if not policy:
+        from lmms_videominer.policy.vlm_policy import VLMPolicy
+
+        return VLMPolicy(vlm, max_new_tokens=config.policy_tokens)
+    from lmms_videominer.policy.causal_lm import CausalLMPolicy
+
+    return CausalLMPolicy.from_pretrained(os.fspath(policy), device=device, max_new_tokens=config.policy_tokens)
+
+
+def load_embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -> Embedder:
+    """``embedder`` itself, or the sentence-transformers model of that name; empty: the default one."""
+    if not isinstance(embedder, (str, os.PathLike)):
+        return embedder
+    from lmms_videominer.embeddings import DEFAULT_EMBEDDER, SentenceTransformerEmbedder
+
+    return SentenceTransformerEmbedder.from_pretrained(os.fspath(embedder) or DEFAULT_EMBEDDER, device=device)
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """A video that is open for reading.
+
+    Attributes:
+        reader: Random access to its frames.
+        identity: What its cache keys hold: changes with its content, not with its path.
+    """
+
+    reader: VideoReader
+    identity: str
+
+    @property
+    def info(self) -> VideoInfo:
+        return self.reader.info
+
+
+@contextlib.contextmanager
+def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo | VideoError]]:
+    """Every distinct video of ``paths`` opened once, or the reason why it cannot be; closed on leaving."""
+    from lmms_videominer.video import open_video, video_identity
+
+    videos: dict[str, OpenVideo | VideoError] = {}
+    with contextlib.ExitStack() as stack:
+        for path in dict.fromkeys(paths):
+            try:
+                reader = open_video(path, backend)
+                stack.callback(reader.close)
+                videos[path] = OpenVideo(reader, video_identity(path))
+            except VideoError as error:
+                videos[path] = error
+        yield videos
