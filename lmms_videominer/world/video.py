@@ -1,0 +1,88 @@
+"""Writing worlds as files: H.264 in mp4 with a key frame every four seconds, and ``qa.jsonl``."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lmms_videominer.world.questions import write_questions
+from lmms_videominer.world.render import frame_times, render_frame
+from lmms_videominer.world.script import FPS, SIZE, Script, write_script
+
+GOP = 4 * FPS  # frames
+
+
+def encode(script: Script, path: Path) -> None:
+    """Render ``script`` to ``path`` (H.264, yuv420p, mp4), atomically."""
+    import av
+
+    partial_path = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with av.open(str(partial_path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = GOP
+        stream.codec_context.thread_count = 1  # videos are rendered side by side
+        stream.options = {"preset": "veryfast", "crf": "20"}
+        for time_s in frame_times(script):
+            frame = av.VideoFrame.from_ndarray(render_frame(script, float(time_s)), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    os.replace(partial_path, path)
+
+
+def _video_name(seed: int, index: int, minutes: float, nuisances: Sequence[str]) -> str:
+    return "-".join([f"world-{seed}-{index:03d}-{minutes:g}min", *nuisances]) + ".mp4"
+
+
+def _render_one(index: int, folder: Path, minutes: float, seed: int, questions: int,
+                nuisances: tuple[str, ...]) -> list[dict[str, Any]]:
+    script = write_script(seed, index, minutes, nuisances)
+    name = _video_name(seed, index, minutes, nuisances)
+    if not (folder / name).exists():
+        encode(script, folder / name)
+    return [q.row(script, n, name) for n, q in enumerate(write_questions(script, questions))]
+
+
+def render_world(folder: str | os.PathLike, minutes: float, videos: int, seed: int, workers: int | None = None,
+                 progress: bool = True, questions: int = 10, nuisances: Sequence[str] = ()) -> Path:
+    """Write ``videos`` videos of ``minutes`` and their questions; files that exist already are kept.
+
+    Args:
+        folder: Made if absent.
+        minutes: Length of each video, 1 to 120.
+        videos: How many.
+        seed: World seed; video ``i`` is drawn from ``(seed, i, minutes)``.
+        workers: Processes side by side; default one a core.
+        progress: Show a bar.
+        questions: Questions a video (fewer where its scenes do not hold so many).
+        nuisances: Any of ``script.NUISANCES``.
+
+    Returns:
+        Path of ``qa.jsonl``, written last and atomically: where it exists, the world is whole.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    render = partial(_render_one, folder=folder, minutes=minutes, seed=seed, questions=questions,
+                     nuisances=tuple(nuisances))
+    write_script(seed, 0, minutes, tuple(nuisances))  # refuse bad arguments before any process starts
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # spawn: the caller may hold threads (torch, decoders) that do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(min(workers or cores, videos), 1), mp_context=context) as pool:
+        bar = tqdm(pool.map(render, range(videos)), total=videos, desc=f"Rendering {minutes:g}-minute videos",
+                   unit="video", disable=not progress)
+        rows = [row for video_rows in bar for row in video_rows]
+    path = folder / "qa.jsonl"
+    partial_path = path.with_name(f".qa.{os.getpid()}.part")
+    partial_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    os.replace(partial_path, path)
+    return path
