@@ -1,0 +1,52 @@
+"""A drawing surface of the contact sheet: coordinates in final pixels, drawn larger and reduced for smooth edges."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageDraw
+
+from lmms_videominer.typeface import fitting
+
+SCALE = 2  # supersampling: Pillow draws shapes without anti-aliasing
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+class Canvas:
+    """An RGB picture of ``width`` x ``height`` final pixels."""
+
+    def __init__(self, width: int, height: int, background: str):
+        self._image = Image.new("RGB", (width * SCALE, height * SCALE), background)
+        self._draw = ImageDraw.Draw(self._image)
+
+    def rectangle(self, box: Box, fill: str | None = None, radius: float = 0, outline: str | None = None,
+                  width: float = 1) -> None:
+        left, top, right, bottom = (round(value * SCALE) for value in box)
+        # Pillow's boxes include their last pixel; ours are half open, and never vanish
+        corners = (left, top, max(left, right - 1), max(top, bottom - 1))
+        self._draw.rounded_rectangle(corners, radius * SCALE, fill, outline, round(width * SCALE))
+
+    def line(self, points: list[tuple[float, float]], fill: str, width: float = 1) -> None:
+        scaled = [(x * SCALE, y * SCALE) for x, y in points]
+        self._draw.line(scaled, fill, max(1, round(width * SCALE)), joint="curve")
+
+    def disc(self, x: float, y: float, radius: float, fill: str, outline: str | None = None) -> None:
+        self._draw.circle((x * SCALE, y * SCALE), radius * SCALE, fill, outline, SCALE)
+
+    def text(self, x: float, y: float, text: str, size: int, fill: str, anchor: str = "la", bold: bool = False) -> None:
+        """``text`` at (x, y); ``anchor`` as in Pillow. Pillow's font has one weight: bold is a stroke."""
+        text, font = fitting(text, size * SCALE)
+        stroke = size * SCALE / 60 if bold else 0
+        self._draw.text((x * SCALE, y * SCALE), text, fill, font, anchor, stroke_width=stroke)
+
+    def paste(self, picture: Image.Image, box: Box) -> None:
+        """``picture``, stretched over ``box``: keep its shape in mind when you make the box."""
+        left, top, right, bottom = (round(value * SCALE) for value in box)
+        self._image.paste(picture.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
+
+    def finished(self) -> Image.Image:
+        return self._image.reduce(SCALE)
+
+
+def text_width(text: str, size: int) -> float:
+    """Width of ``text`` in final pixels."""
+    text, font = fitting(text, size * SCALE)
+    return font.getlength(text) / SCALE

@@ -1,0 +1,73 @@
+"""Type for the contact sheet: Pillow's own font, a font of the system for letters that it lacks."""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+
+from PIL import ImageFont
+
+# Pillow looks these names up in the font folders of the system; the first that exists serves.
+SYSTEM_FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
+_PLAIN = str.maketrans({"–": "-", "—": "-", "‘": "'", "’": "'", "×": "x"})
+
+
+def _is_plain(text: str) -> bool:
+    """Whether Pillow's font, which holds hardly more than ASCII, can show ``text``."""
+    return all(character.isascii() or character in "·…“”" for character in text)
+
+
+@functools.cache
+def _system_font(size: int) -> ImageFont.FreeTypeFont | None:
+    for name in SYSTEM_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return None
+
+
+@functools.cache
+def _plain_font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size=size)  # type: ignore[return-value]
+
+
+def fitting(text: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
+    """``text`` as it can be shown, with the font that shows it, at ``size`` pixels.
+
+    Where no font of the system has letters beyond ASCII, accents are dropped and other letters become ``?``.
+    """
+    text = " ".join(text.translate(_PLAIN).split())
+    if _is_plain(text):
+        return text, _plain_font(size)
+    font = _system_font(size)
+    if font is not None:
+        return text, font
+    decomposed = unicodedata.normalize("NFKD", text)
+    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return "".join(c if _is_plain(c) else "?" for c in bare), _plain_font(size)
+
+
+def wrapped(text: str, size: int, width: float, most_lines: int) -> list[str]:
+    """``text`` in at most ``most_lines`` lines of at most ``width`` pixels; what is left out ends in an ellipsis."""
+    text, font = fitting(text, size)
+    lines: list[str] = []
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+        if len(lines) > most_lines:
+            lines = [*lines[: most_lines - 1], f"{lines[most_lines - 1]}…"]
+            break
+    return [_clipped(line, font, width) for line in lines]
+
+
+def _clipped(line: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """``line``, cut so that it and an ellipsis fit ``width``; a single word may be longer than a line."""
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(f"{line.rstrip('…')}…") > width:
+        line = line.rstrip("…")[:-1]
+    return f"{line.rstrip('…').rstrip()}…"
