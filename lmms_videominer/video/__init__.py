@@ -1,1 +1,10 @@
 """Reading videos: one protocol, two backends."""
+
+from __future__ import annotations
+
+from lmms_videominer.video.identity import video_identity
+from lmms_videominer.video.opening import BACKENDS, open_video
+from lmms_videominer.video.reader import VideoReader
+from lmms_videominer.video.timing import frame_indices_at, uniform_times
+
+__all__ = ["BACKENDS", "VideoReader", "frame_indices_at", "open_video", "uniform_times", "video_identity"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from lmms_videominer.types import VideoInfo
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class VideoReader(Protocol):
@@ -35,3 +38,7 @@ class VideoReader(Protocol):
         ...
 
     def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...

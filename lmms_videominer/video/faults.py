@@ -1,0 +1,101 @@
+"""What is wrong with a file: the reasons that a ``VideoError`` gives, found out without decoding."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from lmms_videominer.errors import VideoError
+
+AGAIN = "Get the file again from its source"
+CONVERT = "Convert it first: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
+_EBML_MAGIC, _SEGMENT_ID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM
+
+
+def check_file(path: str) -> None:
+    """Raise ``VideoError`` unless ``path`` is a readable file with at least one byte."""
+    if not os.path.exists(path):
+        raise VideoError(path, "no such file", "Check the path")
+    if os.path.isdir(path):
+        raise VideoError(path, "is a folder, not a file", "Name the video file itself")
+    if os.path.getsize(path) == 0:
+        raise VideoError(path, "the file is empty (0 bytes)", AGAIN)
+    if not os.access(path, os.R_OK):
+        raise VideoError(path, "no permission to read it", "Change the permissions of the file")
+
+
+def cut_off(path: str) -> VideoError | None:
+    """The error for a file that ends before the bytes its container promises; ``None`` if it does not."""
+    promised, size = promised_bytes(path), os.path.getsize(path)
+    if promised <= size:
+        return None
+    return VideoError(path, f"the file is cut off: {size} of {promised} bytes are there", AGAIN)
+
+
+def not_a_video(path: str, detail: object) -> VideoError:
+    """The error for a file that FFmpeg cannot open as a container."""
+    if error := cut_off(path):
+        return error
+    if _is_mp4(path):
+        reason = "the MP4 file was never finished: its index (moov) is missing"
+        return VideoError(path, reason, AGAIN + ", or repair it with a tool such as untrunc")
+    return VideoError(path, f"not a video ({detail})", "Name a video file that FFmpeg can read, such as MP4 or MKV")
+
+
+def damaged(path: str, time_s: float, detail: object = "it is missing in the stream") -> VideoError:
+    """The error for a frame that cannot be decoded."""
+    reason = f"the file is damaged: the frame at {time_s:.2f} s cannot be decoded ({detail})"
+    return VideoError(path, reason, f"{AGAIN}, or keep what can be decoded: ffmpeg -i INPUT -c:v libx264 OUTPUT.mp4")
+
+
+def promised_bytes(path: str) -> int:
+    """The size in bytes that an MP4, MOV, MKV or WebM container states; 0 where it states none.
+
+    MPEG-TS and other streams state no size: cut off, they are simply shorter videos.
+    """
+    with Path(path).open("rb") as file:
+        head = file.read(8)
+        file.seek(0)
+        if head[:4] == _EBML_MAGIC:
+            return _matroska_bytes(file)
+        return _mp4_bytes(file) if head[4:8] == b"ftyp" else 0
+
+
+def _is_mp4(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(8)[4:8] == b"ftyp"
+
+
+def _mp4_bytes(file: BinaryIO) -> int:
+    """End of the last top-level box: each starts with its size (32 bits, or 64 where that is 1)."""
+    end, size_there = 0, os.fstat(file.fileno()).st_size
+    while end < size_there:
+        file.seek(end)
+        header = file.read(16)
+        size, name = int.from_bytes(header[:4], "big"), header[4:8]
+        if size == 1:
+            size = int.from_bytes(header[8:16], "big")
+        if size < 8 or not name.isalnum():  # 0: up to the end of the file; else not a box
+            break
+        end += size
+    return end
+
+
+def _matroska_bytes(file: BinaryIO) -> int:
+    """End of the segment, which follows the EBML header; 0 where its size is unknown (a live recording)."""
+    file.seek(4)
+    size, _ = _vint(file)
+    file.seek(size, os.SEEK_CUR)
+    if file.read(4) != _SEGMENT_ID:
+        return 0
+    size, unknown = _vint(file)
+    return 0 if unknown else file.tell() + size
+
+
+def _vint(file: BinaryIO) -> tuple[int, bool]:
+    """An EBML integer: as many leading zero bits as bytes follow. Also whether it is the reserved "unknown"."""
+    first = (file.read(1) or b"\x80")[0]
+    more = 8 - first.bit_length()
+    value = int.from_bytes(bytes([first & (0x7F >> more)]) + file.read(more), "big")
+    return value, value == (1 << (7 * (more + 1))) - 1

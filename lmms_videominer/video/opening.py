@@ -1,0 +1,56 @@
+"""Choosing the backend for a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from lmms_videominer.config import check_names
+from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.video.decord_reader import DecordReader
+from lmms_videominer.video.pyav_reader import PyAVReader
+from lmms_videominer.video.reader import VideoReader
+from lmms_videominer.video.track import Track, read_track
+
+BACKENDS = ("auto", "decord", "pyav")
+_logger = logging.getLogger("lmms_videominer")
+_logged: set[str] = set()
+
+
+def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoReader:
+    """Open a video for random access; use it as a context manager or call ``close``.
+
+    Args:
+        path: The file.
+        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: decord, and PyAV where decord cannot open the
+            file or is not installed (logged once a process; ``reader.info.backend`` says which it is).
+
+    Raises:
+        VideoError: The file cannot be used, by its reason: missing, a folder, empty, cut off, never
+            finished, not a video, sound only, without frames, or damaged at its first frame.
+        ConfigError: No such backend, or decord was asked for by name and is not installed.
+    """
+    check_names([backend], BACKENDS, "reader")
+    track = read_track(path)
+    if backend == "pyav":
+        return PyAVReader(track)
+    try:
+        return DecordReader(track)
+    except (VideoError, ImportError) as error:
+        if backend == "decord":
+            raise _named_decord(error) from error
+        return _fallback(track, error)
+
+
+def _named_decord(error: VideoError | ImportError) -> Exception:
+    if isinstance(error, VideoError):
+        return error
+    return ConfigError(f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
+                       "Windows on x86-64), or use reader=pyav")
+
+
+def _fallback(track: Track, error: VideoError | ImportError) -> PyAVReader:
+    level = logging.DEBUG if "decord" in _logged else logging.WARNING
+    _logged.add("decord")
+    _logger.log(level, "reading with PyAV instead of decord: %s", error)
+    return PyAVReader(track)

@@ -1,0 +1,41 @@
+"""Time <-> frame index, in one place. Times are seconds from the first frame; spans are half-open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lmms_videominer.types import Span, merge_spans
+from lmms_videominer.video.reader import VideoReader
+
+_EPSILON_S = 1e-6  # a time computed to lie on a timestamp means that frame, whichever way it was rounded
+
+
+def frame_indices_at(reader: VideoReader, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
+    """int64 [len(times_s)]: the frame shown at each time, the last whose timestamp is not later.
+
+    Times before the first frame give the first, times past the end the last.
+    """
+    times = np.asarray(times_s, dtype=np.float64).reshape(-1)
+    indices = np.searchsorted(reader.timestamps_s, times + _EPSILON_S, side="right") - 1
+    return np.clip(indices, 0, reader.info.frame_count - 1).astype(np.int64)
+
+
+def uniform_times(spans: Sequence[Span], n: int) -> np.ndarray:
+    """float64 [n], ascending: midpoints of ``n`` equal shares of the union of ``spans``, in seconds.
+
+    The union is walked with its gaps left out. A union of zero length gives its start ``n`` times.
+
+    Raises:
+        ValueError: There is no span.
+    """
+    union = merge_spans(spans)
+    if not union:
+        raise ValueError("uniform_times needs at least one span")
+    starts = np.array([span.start_s for span in union])  # [S]
+    ends = np.array([span.end_s for span in union])  # [S]
+    passed = np.concatenate([[0.0], np.cumsum(ends - starts)])  # [S + 1] seconds of the union before each span
+    walked = (np.arange(n) + 0.5) * passed[-1] / max(n, 1)  # [n]
+    span = np.clip(np.searchsorted(passed, walked, side="right") - 1, 0, len(union) - 1)
+    return np.minimum(starts[span] + walked - passed[span], ends[span])
