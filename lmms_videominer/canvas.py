@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from lmms_videominer.typeface import fitting
+from lmms_videominer.typeface import fitting, wrapped
 
 SCALE = 2  # supersampling: Pillow draws shapes without anti-aliasing
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -31,11 +31,20 @@ class Canvas:
     def disc(self, x: float, y: float, radius: float, fill: str, outline: str | None = None) -> None:
         self._draw.circle((x * SCALE, y * SCALE), radius * SCALE, fill, outline, SCALE)
 
-    def text(self, x: float, y: float, text: str, size: int, fill: str, anchor: str = "la", bold: bool = False) -> None:
-        """``text`` at (x, y); ``anchor`` as in Pillow. Pillow's font has one weight: bold is a stroke."""
-        text, font = fitting(text, size * SCALE)
+    def text(self, x: float, y: float, text: str, size: int, fill: str, anchor: str = "la", bold: bool = False,
+             like: str = "") -> None:
+        """``text`` at (x, y), in the font that shows ``like`` too; ``anchor`` as in Pillow.
+
+        Pillow's own font has one weight: bold is a stroke.
+        """
+        text, font = fitting(text, size * SCALE, like)
         stroke = size * SCALE / 60 if bold else 0
         self._draw.text((x * SCALE, y * SCALE), text, fill, font, anchor, stroke_width=stroke)
+
+    def triangle(self, x: float, y: float, size: float, fill: str) -> None:
+        """A triangle that points down to (x, y)."""
+        corners = [(x, y), (x - size / 2, y - size), (x + size / 2, y - size)]
+        self._draw.polygon([(a * SCALE, b * SCALE) for a, b in corners], fill)
 
     def paste(self, picture: Image.Image, box: Box) -> None:
         """``picture``, stretched over ``box``: keep its shape in mind when you make the box."""
@@ -50,3 +59,8 @@ def text_width(text: str, size: int) -> float:
     """Width of ``text`` in final pixels."""
     text, font = fitting(text, size * SCALE)
     return font.getlength(text) / SCALE
+
+
+def wrap(text: str, size: int, width: float, most_lines: int) -> list[str]:
+    """``typeface.wrapped`` in final pixels, measured at the size that is drawn."""
+    return wrapped(text, size * SCALE, width * SCALE, most_lines)

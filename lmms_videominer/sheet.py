@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lmms_videominer.canvas import Canvas, text_width
+from lmms_videominer.canvas import Canvas, text_width, wrap
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.timecode import clock
 from lmms_videominer.timeline import DISC, EVIDENCE, INK, SOFT, draw_legend, draw_number, draw_timeline, timeline_height
-from lmms_videominer.typeface import wrapped
 from lmms_videominer.types import KeyFrame, Selection
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
 
@@ -20,7 +19,7 @@ WIDTH, MARGIN, GAP = 1600, 48, 16
 PAPER, CARD, GREEN, RED = "#ffffff", "#f4f5f7", "#22945a", "#c33d32"
 TITLE, LINE, CHIP, CAPTION, HEADING = 36, 46, 46, 38, 52  # pixels
 SUFFIXES = (".jpg", ".jpeg", ".png")
-WIDEST_CELL = 480
+WIDEST_CELL = 491  # three fill the width
 
 
 def contact_sheet(selection: Selection, frames: np.ndarray, path: str | Path, right_option: int | None = None) -> None:
@@ -44,7 +43,7 @@ def contact_sheet(selection: Selection, frames: np.ndarray, path: str | Path, ri
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path, quality=92)
     except OSError as error:
-        raise ConfigError(f"{path}: the sheet cannot be written ({error}). Choose a folder you can write to.") from error
+        raise ConfigError(f"{path}: the sheet cannot be written ({error}). Choose a folder that can be.") from error
 
 
 def check_sheet_path(path: str | Path) -> Path:
@@ -56,15 +55,15 @@ def check_sheet_path(path: str | Path) -> Path:
 
 
 def _draw(selection: Selection, frames: np.ndarray, right_option: int | None) -> Image.Image:
-    title = wrapped(selection.question.text, TITLE, WIDTH - 2 * MARGIN, 3)
-    chips = _chip_boxes(selection, MARGIN + len(title) * LINE + 44)
-    grid_top = MARGIN + len(title) * LINE + 44 + (chips[-1][3] - chips[0][1] + GAP if chips else 0)
-    grid = _Grid(frames, grid_top + 12)
+    title = wrap(selection.question.text, TITLE, WIDTH - 2 * MARGIN, 3)
+    facts_top = MARGIN + len(title) * LINE + 8
+    chips = _chip_boxes(selection, facts_top + 42)
+    grid = _Grid(frames, (chips[-1][3] + 28) if chips else facts_top + 52)
     height = grid.bottom + HEADING + timeline_height(selection) + MARGIN
     canvas = Canvas(WIDTH, math.ceil(height), PAPER)
     for row, line in enumerate(title):
-        canvas.text(MARGIN, MARGIN + row * LINE, line, TITLE, INK, bold=True)
-    canvas.text(MARGIN, MARGIN + len(title) * LINE + 4, _facts(selection), 19, SOFT)
+        canvas.text(MARGIN, MARGIN + row * LINE, line, TITLE, INK, bold=True, like=selection.question.text)
+    canvas.text(MARGIN, facts_top, _facts(selection), 19, SOFT)
     _draw_chips(canvas, selection, chips, right_option)
     grid.draw(canvas, selection, frames)
     canvas.text(MARGIN, grid.bottom + 22, _heading(selection), 20, INK, "lm", bold=True)
@@ -80,7 +79,7 @@ def _facts(selection: Selection) -> str:
     parts = [Path(video.path).name, clock(video.duration_s), f"{video.width} x {video.height}", selection.selector,
              f"{len(selection.key_frames)} of {video.frame_count} frames"]
     parts += [f"{captions} captions, {usage.policy_calls} decisions"] * bool(selection.nodes)
-    return "   ·   ".join(parts)
+    return " · ".join(parts)
 
 
 def _heading(selection: Selection) -> str:
@@ -94,7 +93,7 @@ def _chip_texts(selection: Selection) -> list[str]:
     """The options with their letters; the answer itself where the question is open."""
     options = selection.question.options
     if options:
-        return [f"{option_letter(index)}.  {option}" for index, option in enumerate(options)]
+        return [f"{option_letter(index)}. {option}" for index, option in enumerate(options)]
     return [f"Answer: {selection.answer}"] if selection.answer else []
 
 
@@ -114,7 +113,7 @@ def _chip_boxes(selection: Selection, top: float) -> list[tuple[float, float, fl
 def _draw_chips(canvas: Canvas, selection: Selection, boxes: list, right_option: int | None) -> None:
     chosen = chosen_option(selection.answer, selection.question.options)
     for index, (text, box) in enumerate(zip(_chip_texts(selection), boxes)):
-        shown = wrapped(text, 21, box[2] - box[0] - 40, 1)[0]
+        shown = wrap(text, 21, box[2] - box[0] - 40, 1)[0]
         wrong = index == chosen and right_option not in (None, index)
         fill = None if index != chosen else RED if wrong else GREEN
         outline = GREEN if index == right_option else fill or "#cfd4da"
@@ -149,7 +148,9 @@ class _Grid:
         for index, (frame, key_frame) in enumerate(zip(frames, selection.key_frames)):
             self._draw_cell(canvas, index, frame, key_frame, selection)
 
-    def _draw_cell(self, canvas: Canvas, index: int, frame: np.ndarray, key_frame: KeyFrame, selection: Selection) -> None:
+    def _draw_cell(
+        self, canvas: Canvas, index: int, frame: np.ndarray, key_frame: KeyFrame, selection: Selection
+    ) -> None:
         left, top = self.cell(index)
         inset = (self.width - self.picture_width) / 2
         canvas.rectangle((left, top, left + self.width, top + self.height), CARD)
@@ -162,4 +163,5 @@ class _Grid:
         line = top + self.height + CAPTION / 2 + 2
         canvas.text(left, line, clock(key_frame.time_s, 1), 20, INK, "lm", bold=True)
         place = f"node {key_frame.node_id}" if key_frame.node_id else "no node"
-        canvas.text(left + self.width, line, f"evidence  ·  {place}" if hit else place, 18, EVIDENCE if hit else SOFT, "rm")
+        place = f"evidence · {place}" if hit else place
+        canvas.text(left + self.width, line, place, 18, EVIDENCE if hit else SOFT, "rm")

@@ -9,6 +9,7 @@ from lmms_videominer.timecode import clock
 from lmms_videominer.types import Action, KeyFrame, Node, Selection, Span
 
 INK, SOFT, TRACK, TICK, EVIDENCE = "#1c2128", "#68717d", "#eceef1", "#1f4fd8", "#7b3fc4"
+GUIDE = "#b9c8f0"
 COLOURS: dict[Action | None, str] = {
     Action.DELETE: "#ecc4c0",
     None: "#c3c9d1",
@@ -17,7 +18,7 @@ COLOURS: dict[Action | None, str] = {
 }
 NAMES: dict[Action | None, str] = {**{action: action.value for action in Action}, None: "undecided"}
 MARKER_LANE, ROW, GAP, AXIS, LABELS, DISC = 60, 30, 8, 34, 110, 13
-LEAST_WIDTH = 2.5  # an event of a second in an hour must still be seen
+LEAST_WIDTH = 5  # an event of a second in an hour must still be seen
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
 
 
@@ -36,20 +37,19 @@ def timeline_height(selection: Selection) -> int:
 def draw_timeline(canvas: Canvas, selection: Selection, left: float, top: float, right: float) -> None:
     """Draw everything between ``left`` and ``right``, from ``top`` down."""
     scale = _TimeScale(left + LABELS, right, selection.video.duration_s)
-    rows = [(f"level {depth}", nodes) for depth, nodes in enumerate(levels(selection.nodes), 1)] or [("video", [])]
-    y = top + MARKER_LANE
-    for label, nodes in rows:
-        _row(canvas, scale, left, y, label)
+    levels_of_nodes = levels(selection.nodes)
+    rows = [(f"level {depth}", nodes) for depth, nodes in enumerate(levels_of_nodes, 1)] or [("video", [])]
+    tops = [top + MARKER_LANE + row * (ROW + GAP) for row in range(len(rows) + bool(selection.question.evidence))]
+    for row_top, label in zip(tops, [*(label for label, _ in rows), "evidence"]):
+        canvas.text(left, row_top + ROW / 2, label, 18, SOFT, "lm")
+        canvas.rectangle((scale.left, row_top, scale.right, row_top + ROW), TRACK, radius=4)
+    _draw_ticks(canvas, scale, selection.key_frames, top, tops[-1] + ROW)
+    for row_top, (_, nodes) in zip(tops, rows):
         # the weighty decisions last: a wide deleted node must not hide a narrow accepted one
         for node in sorted(nodes, key=lambda node: list(COLOURS).index(_action(node))):
-            _draw_node(canvas, scale, node, y)
-        y += ROW + GAP
-    if selection.question.evidence:
-        _row(canvas, scale, left, y, "evidence")
-        _draw_spans(canvas, scale, selection.question.evidence, y, EVIDENCE)
-        y += ROW + GAP
-    _draw_ticks(canvas, scale, selection.key_frames, top, y - GAP)
-    _draw_axis(canvas, scale, y)
+            _draw_node(canvas, scale, node, row_top)
+    _draw_spans(canvas, scale, selection.question.evidence, tops[-1], EVIDENCE, LEAST_WIDTH)
+    _draw_axis(canvas, scale, tops[-1] + ROW + GAP)
 
 
 def draw_legend(canvas: Canvas, selection: Selection, right: float, y: float) -> None:
@@ -65,17 +65,22 @@ def draw_legend(canvas: Canvas, selection: Selection, right: float, y: float) ->
 
 
 def spread(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:
-    """Ascending ``positions`` moved apart to at least ``distance``, within [low, high] where there is room."""
+    """Ascending ``positions`` moved apart to at least ``distance``, as little as can be, within [low, high].
+
+    The least-squares solution: without the distances it is an isotonic regression, solved by pooling neighbours.
+    """
     distance = min(distance, (high - low) / max(1, len(positions) - 1))
-    moved: list[float] = []
-    for position in positions:
-        moved.append(max(position, moved[-1] + distance) if moved else max(position, low))
-    for index in range(len(moved) - 1, -1, -1):
-        limit = high if index == len(moved) - 1 else moved[index + 1] - distance
-        moved[index] = min(moved[index], limit)
-    # what was pushed right only by its neighbours goes back halfway, so that a cluster is centred on its frames
-    shift = sum(new - old for new, old in zip(moved, positions)) / max(1, len(moved))
-    return [position - min(shift, moved[0] - low) for position in moved] if shift > 0 else moved
+    pools: list[tuple[float, int]] = []  # mean of the pooled positions, how many
+    for index, position in enumerate(positions):
+        mean, count = position - index * distance, 1
+        while pools and pools[-1][0] >= mean:
+            other_mean, other_count = pools.pop()
+            mean = (mean * count + other_mean * other_count) / (count + other_count)
+            count += other_count
+        pools.append((mean, count))
+    top = high - (len(positions) - 1) * distance
+    flat = [min(max(mean, low), top) for mean, count in pools for _ in range(count)]
+    return [place + index * distance for index, place in enumerate(flat)]
 
 
 class _TimeScale:
@@ -92,13 +97,10 @@ def _action(node: Node) -> Action | None:
     return node.decision.action if node.decision else None
 
 
-def _row(canvas: Canvas, scale: _TimeScale, left: float, y: float, label: str) -> None:
-    canvas.text(left, y + ROW / 2, label, 18, SOFT, "lm")
-    canvas.rectangle((scale.left, y, scale.right, y + ROW), TRACK, radius=4)
-
-
 def _draw_node(canvas: Canvas, scale: _TimeScale, node: Node, y: float) -> None:
-    _draw_spans(canvas, scale, node.spans, y, COLOURS[_action(node)])
+    # what was dropped may vanish where it is short, what was kept may not
+    least = 1.0 if _action(node) is Action.DELETE else LEAST_WIDTH
+    _draw_spans(canvas, scale, node.spans, y, COLOURS[_action(node)], least)
     for span in node.spans:
         room = scale(span.end_s) - scale(span.start_s)
         if text_width(node.id, 14) + 10 <= room:
@@ -106,22 +108,27 @@ def _draw_node(canvas: Canvas, scale: _TimeScale, node: Node, y: float) -> None:
             canvas.text(scale(span.start_s) + room / 2, y + ROW / 2, node.id, 14, ink, "mm")
 
 
-def _draw_spans(canvas: Canvas, scale: _TimeScale, spans: Sequence[Span], y: float, colour: str) -> None:
+def _draw_spans(
+    canvas: Canvas, scale: _TimeScale, spans: Sequence[Span], y: float, colour: str, least_width: float
+) -> None:
     for span in spans:
         start, end = scale(span.start_s), scale(span.end_s)
-        if end - start < LEAST_WIDTH:
+        if end - start < least_width:
             middle = (start + end) / 2
-            start, end = middle - LEAST_WIDTH / 2, middle + LEAST_WIDTH / 2
+            start, end = middle - least_width / 2, middle + least_width / 2
         seam = 0.5 if end - start > 6 else 0  # a hairline between neighbours of one colour
         canvas.rectangle((start + seam, y, end - seam, y + ROW), colour, radius=3 if end - start > 8 else 0)
 
 
 def _draw_ticks(canvas: Canvas, scale: _TimeScale, frames: Sequence[KeyFrame], top: float, bottom: float) -> None:
-    """Numbered discs, as on the pictures, with a leader line down to the moment of each."""
+    """Numbered discs, as on the pictures, each with a line to its moment; below, a guide behind the nodes."""
     places = [scale(frame.time_s) for frame in frames]
     discs = spread(places, 2 * DISC + 3, scale.left + DISC, scale.right - DISC)
     for number, (place, x) in enumerate(zip(places, discs), 1):
-        canvas.line([(x, top + DISC), (x, top + 2 * DISC + 4), (place, top + MARKER_LANE - 4), (place, bottom)], TICK, 1.5)
+        foot = top + MARKER_LANE - 2
+        canvas.line([(place, foot), (place, bottom)], GUIDE, 1)
+        canvas.line([(x, top + DISC), (x, top + 2 * DISC + 3), (place, foot - 8)], TICK, 1.5)
+        canvas.triangle(place, foot, 9, TICK)
         draw_number(canvas, x, top + DISC, number)
 
 

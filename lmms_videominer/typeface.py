@@ -32,13 +32,13 @@ def _plain_font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size=size)  # type: ignore[return-value]
 
 
-def fitting(text: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
-    """``text`` as it can be shown, with the font that shows it, at ``size`` pixels.
+def fitting(text: str, size: int, like: str = "") -> tuple[str, ImageFont.FreeTypeFont]:
+    """``text`` as it can be shown, with the font that shows it and ``like``, at ``size`` pixels.
 
     Where no font of the system has letters beyond ASCII, accents are dropped and other letters become ``?``.
     """
     text = " ".join(text.translate(_PLAIN).split())
-    if _is_plain(text):
+    if _is_plain(text) and _is_plain(like.translate(_PLAIN)):
         return text, _plain_font(size)
     font = _system_font(size)
     if font is not None:
