@@ -9,6 +9,8 @@ import numpy as np
 
 from lmms_videominer.types import Action, KeyFrame, Node, Span
 
+_EPSILON_S = 1e-6  # as in video.timing: a time this close to a timestamp means that frame
+
 
 def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
     """The nodes whose frames are used, and the name of the fallback where no node was accepted.
@@ -99,7 +101,8 @@ def _slots(spans: Sequence[Span], timestamps_s: np.ndarray, node_ids: Sequence[s
     """One slot a span, in order, no frame in two; a span whose only frame is another's gets none."""
     slots: list[_Slot] = []
     for span, node_id in zip(spans, node_ids, strict=True):
-        first, stop = (int(i) for i in np.searchsorted(timestamps_s, (span.start_s, span.end_s)))
+        bounds_s = np.array([span.start_s, span.end_s]) - _EPSILON_S
+        first, stop = (int(i) for i in np.searchsorted(timestamps_s, bounds_s))
         if first == stop:  # between two frames: the one shown is the one before
             first, stop = max(first - 1, 0), max(first, 1)
         if slots:
@@ -140,7 +143,7 @@ def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: in
     if not count:
         return []
     times = uniform_times([slot.span for slot in slots], count)
-    shown = np.searchsorted(timestamps_s, times, side="right") - 1
+    shown = np.searchsorted(timestamps_s, times + _EPSILON_S, side="right") - 1
     rank = np.arange(count)
     positions = np.searchsorted(available, shown)  # a frame of the span, where the shown one began before it
     distinct = np.maximum.accumulate(positions - rank) + rank

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import math
 import os
 import tempfile
 import types
@@ -39,7 +40,7 @@ def from_json(text: str) -> Selection:
             one of a wrong type; the message names it.
     """
     try:
-        document = json.loads(text, parse_constant=_reject_constant)
+        document = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (json.JSONDecodeError, RecursionError) as error:
         raise SchemaError(f"not JSON ({error}): {_REMEDY}") from error
     if not isinstance(document, dict):
@@ -92,8 +93,11 @@ def _umask() -> int:
     return mask
 
 
-def _reject_constant(name: str) -> Any:
-    raise SchemaError(f"{name} is not a finite number: {_REMEDY}")
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise SchemaError(f"{number} is not a finite number: {_REMEDY}")
+    return value
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

@@ -1,0 +1,111 @@
+"""Models with a rule instead of weights, for trees that are real from end to end: pixels in, decisions out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.prompt import policy_completion
+from lmms_videominer.types import Action
+from lmms_videominer.vlm.vlm import VLMRequest
+
+COLOURS = {
+    "red": (200, 20, 20),
+    "green": (20, 160, 20),
+    "blue": (20, 20, 230),
+    "yellow": (230, 230, 20),
+    "white": (250, 250, 250),
+    "black": (5, 5, 5),
+}
+
+
+def colour_video(path: Path, scenes: Sequence[tuple[str, float]], fps: int = 10, size: int = 32) -> str:
+    """A real file of plain scenes, ``(colour, seconds)`` each; returns its path."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=fps, options={"qp": "0", "g": "10"})
+        stream.width = stream.height = size
+        stream.pix_fmt = "rgb24"
+        stream.time_base = Fraction(1, fps)
+        for colour, duration_s in scenes:
+            pixels = np.full((size, size, 3), COLOURS[colour], np.uint8)
+            for _ in range(round(duration_s * fps)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return str(path)
+
+
+def colours_of(frames: np.ndarray) -> list[str]:
+    """The colours seen in ``frames``, uint8 [T, H, W, 3], in order, repeats left out."""
+    names = list(COLOURS)
+    means = frames.reshape(len(frames), -1, 3).mean(axis=1)  # [T, 3]
+    distance = np.linalg.norm(means[:, None] - np.array([COLOURS[name] for name in names])[None], axis=-1)
+    return list(dict.fromkeys(names[i] for i in distance.argmin(axis=1)))
+
+
+@dataclass
+class ColourVLM:
+    """Says which colours it sees; ``calls`` holds the requests of every call."""
+
+    identity: str = "colours"
+    calls: list[list[VLMRequest]] = field(default_factory=list)
+
+    def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
+        self.calls.append(list(requests))
+        return ["nothing to see" if r.frames is None else "a scene in " + " and ".join(colours_of(r.frames))
+                for r in requests]
+
+
+@dataclass
+class RulePolicy:
+    """Decides by a rule over the node's caption and depth; ``calls`` holds the prompts of every call.
+
+    The rule gives an action, or the completion's whole text where it is to be malformed.
+    """
+
+    rule: Callable[[str, int], Action | str]
+    identity: str = "rule"
+    calls: list[list[str]] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+
+    def decide(self, prompts: Sequence[str], temperature: float, seed: int) -> list[PolicyCompletion]:
+        self.calls.append(list(prompts))
+        self.seeds.append(seed)
+        return [self._completion(prompt) for prompt in prompts]
+
+    def _completion(self, prompt: str) -> PolicyCompletion:
+        caption = prompt.split("Caption of this part:\n")[1].split("\nActions:")[0]
+        outcome = self.rule(caption, int(prompt.split("Depth: ")[1].split(" ")[0]))
+        text = policy_completion(f"it shows {caption}", outcome) if isinstance(outcome, Action) else outcome
+        return PolicyCompletion(text, tuple(range(len(prompt.split()))), tuple(range(len(text.split()))))
+
+
+@dataclass
+class SamplingPolicy:
+    """Any action with equal chance, drawn from the seed of the call when the temperature is above 0."""
+
+    identity: str = "sampling"
+
+    def decide(self, prompts: Sequence[str], temperature: float, seed: int) -> list[PolicyCompletion]:
+        draws = np.random.default_rng(seed if temperature else 0).integers(0, 3, len(prompts))
+        return [PolicyCompletion(policy_completion("drawn", list(Action)[i])) for i in draws]
+
+
+def always(action: Action) -> RulePolicy:
+    return RulePolicy(lambda caption, depth: action)
+
+
+def finder(colour: str) -> RulePolicy:
+    """Accepts what shows ``colour`` alone, continues what shows it among others, deletes the rest."""
+
+    def rule(caption: str, depth: int) -> Action:
+        if caption == f"a scene in {colour}":
+            return Action.ACCEPT
+        return Action.CONTINUE if colour in caption else Action.DELETE
+
+    return RulePolicy(rule)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmms_videominer.errors import SchemaError
+from lmms_videominer.serialization import from_json, load, save, to_json
+from lmms_videominer.types import (
+    Action,
+    Decision,
+    Event,
+    KeyFrame,
+    Node,
+    Question,
+    Reading,
+    Selection,
+    Span,
+    Usage,
+    VideoInfo,
+)
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+seconds = st.floats(0, 1e6)
+counts = st.integers(0, 2**40)
+texts = st.text(max_size=20)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | finite | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def tuples(of, most=3):
+    return st.lists(of, max_size=most).map(tuple)
+
+
+spans = st.tuples(seconds, seconds).map(lambda pair: Span(min(pair), max(pair)))
+events = st.builds(Event, spans, st.none() | texts, tuples(seconds))
+decisions = st.builds(
+    Decision, st.sampled_from(Action), texts, st.sampled_from(Reading), texts, tuples(counts), tuples(counts)
+)
+nodes = st.builds(Node, texts, counts, tuples(events), st.none() | decisions, texts)
+usages = st.builds(
+    Usage,
+    **{f.name: counts for f in dataclasses.fields(Usage) if f.name != "seconds"},
+    seconds=st.dictionaries(texts, seconds, max_size=3),
+)
+selections = st.builds(
+    Selection,
+    question=st.builds(Question, texts, texts, tuples(texts), tuples(spans)),
+    video=st.builds(VideoInfo, texts, seconds, counts, seconds, counts, counts, texts),
+    key_frames=tuples(st.builds(KeyFrame, seconds, counts, st.none() | texts, st.none() | finite)),
+    selector=texts,
+    nodes=tuples(nodes),
+    usage=usages,
+    fallbacks=tuples(texts),
+    config=st.dictionaries(texts, json_values, max_size=3),
+    seed=st.integers(),
+    answer=st.none() | texts,
+)
+
+
+def example() -> Selection:
+    decision = Decision(Action.ACCEPT, "<think>…</think><action>accept</action>", Reading.STRICT, "p", (1, 2), (3,))
+    return Selection(
+        Question("a.mp4", "Où?", ("ici", "là"), (Span(1.0, 2.5),)),
+        VideoInfo("a.mp4", 60.0, 600, 10.0, 320, 180, "pyav"),
+        (KeyFrame(1.5, 15, "0.0"),),
+        "videominer",
+        nodes=(Node("0", 0, (Event(Span(0.0, 60.0)),)), Node("0.0", 1, (Event(Span(1.0, 2.5), "c"),), decision)),
+        usage=Usage(vlm_calls=2, seconds={"open": 0.1}),
+    )
+
+
+def changed(**changes) -> str:
+    document = json.loads(to_json(example()))
+    document.update(changes)
+    return json.dumps(document)
+
+
+@settings(max_examples=150, deadline=None)
+@given(selections)
+def test_round_trip_gives_the_same_selection(selection):
+    assert from_json(to_json(selection)) == selection
+
+
+def test_saved_and_loaded_selection_is_the_same_and_no_part_file_is_left(tmp_path):
+    path = tmp_path / "made" / "tree.json"
+    save(example(), path)
+    assert load(path) == example()
+    assert os.listdir(path.parent) == ["tree.json"]
+
+
+def test_a_save_that_fails_leaves_the_old_file_as_it_was(tmp_path):
+    path = tmp_path / "tree.json"
+    save(example(), path)
+    with pytest.raises(SchemaError, match="a.mp4"):
+        save(dataclasses.replace(example(), config={"eps": float("nan")}), path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        save(example(), tmp_path / "folder")
+    assert load(path) == example()
+    assert sorted(os.listdir(tmp_path)) == ["folder", "tree.json"]
+
+
+def test_a_saved_file_obeys_the_umask_and_not_the_temporary_files_mode(tmp_path):
+    (tmp_path / "plain").touch()
+    save(example(), tmp_path / "tree.json")
+    assert (tmp_path / "tree.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_schema_version_is_written():
+    assert json.loads(to_json(example()))["schema_version"] == 1
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.0])
+def test_another_schema_version_is_refused_by_its_value(version):
+    with pytest.raises(SchemaError, match=f"schema_version is {version!r}, this version reads 1"):
+        from_json(changed(schema_version=version))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"seed": "0"}, r"selection\.seed: expected int"),
+        ({"seed": True}, r"selection\.seed: expected int"),
+        ({"answer": 3}, r"selection\.answer: expected str"),
+        ({"nodes": {}}, r"selection\.nodes: expected list"),
+        ({"nodes": [{"id": "0"}]}, r"selection\.nodes\[0\]\.depth is missing"),
+        ({"colour": 1}, r"selection\.colour is unknown"),
+        ({"key_frames": [{"time_s": "1", "frame_index": 0, "node_id": None, "score": None}]}, r"key_frames\[0\]\.time_s"),
+        ({"question": {"video": "v", "text": "t", "options": [], "evidence": [{"start_s": 2, "end_s": 1}]}},
+         r"evidence\[0\]: a span needs"),
+    ],
+)
+def test_a_wrong_shape_is_named_by_its_place(changes, named):
+    with pytest.raises(SchemaError, match=named):
+        from_json(changed(**changes))
+
+
+def test_an_unknown_action_is_named():
+    with pytest.raises(SchemaError, match=r"nodes\[1\]\.decision\.action: 'ponder'"):
+        from_json(to_json(example()).replace('"action": "accept"', '"action": "ponder"'))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "[" * 100_000])
+def test_text_that_is_no_selection_is_refused(text):
+    with pytest.raises(SchemaError):
+        from_json(text)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_refused(number):
+    with pytest.raises(SchemaError):
+        from_json(to_json(example()).replace('"duration_s": 60.0', f'"duration_s": {number}'))
+
+
+def test_a_file_that_is_no_selection_is_named(tmp_path):
+    (tmp_path / "x.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(SchemaError, match=r"x\.json"):
+        load(tmp_path / "x.json")
