@@ -1,0 +1,285 @@
+"""``videominer doctor``: what is installed, what works, and the remedy for what does not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+DISTRIBUTION = "lmms-videominer"
+GROUP = "lmms_eval.models"
+REINSTALL = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
+LEAST_PYTHON = (3, 10)
+IMPORTS = ("torch", "torchvision", "transformers", "sentence_transformers", "sklearn", "av", "decord", "lmms_eval")
+CLIP_LEVELS = (40, 120, 200)  # grey of the test clip, second by second
+CLIP_FPS = 8
+CLIP_TOLERANCE = 8  # of 255: what lossy coding may change
+
+
+class Status(str, Enum):
+    """How a check ended; only ``WRONG`` makes the exit code 1."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    Attributes:
+        name: What was checked.
+        status: How it ended.
+        result: What was found.
+        remedy: What to do about it; empty where there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    result: str
+    remedy: str = ""
+
+
+def run_checks() -> list[Check]:
+    """Every check, in an order in which the first wrong one is the likeliest cause of the others."""
+    checks = [
+        check_python(),
+        *guarded("packages", check_requirements, "pip install " + DISTRIBUTION),
+        *(check for name in IMPORTS for check in guarded(f"import {name}", lambda name=name: [check_import(name)])),
+        *guarded("entry points", check_entry_points, REINSTALL),
+        *guarded("lmms-eval models", check_registered, REINSTALL),
+        check_cuda(),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        checks += guarded("test clip", lambda: [write_clip(clip)], "pip install --force-reinstall av")
+        if clip.exists():
+            for backend in ("decord", "pyav"):
+                checks += guarded(f"decoder {backend}", lambda backend=backend: [check_decoder(backend, clip)])
+            checks += guarded("bundled models", lambda: [check_bundle(clip)], REINSTALL)
+    checks += guarded("cache folder", lambda: [check_cache()])
+    return [*checks, Check("ffmpeg", Status.OK, "not needed: PyAV and decord bring their own libraries")]
+
+
+def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
+    """Print a table of ``checks``; return the exit code, 1 if one is wrong."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    styles = {Status.OK: "green", Status.NOTE: "yellow", Status.WRONG: "bold red"}
+    table = Table("check", "", "result", "remedy", box=None, header_style="bold", pad_edge=False)
+    for check in checks:
+        if not only_wrong or check.status is Status.WRONG:
+            status = Text(check.status.value, styles[check.status])
+            table.add_row(Text(check.name), status, Text(check.result), Text(check.remedy))
+    wrong = sum(check.status is Status.WRONG for check in checks)
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    if not only_wrong or wrong:
+        console.print(Text(f"\n{wrong} wrong" if wrong else "\nAll is well.", "bold red" if wrong else "bold green"))
+    return 1 if wrong else 0
+
+
+def guarded(name: str, run: Callable[[], list[Check]], remedy: str = "") -> list[Check]:
+    """The records of ``run``, or one that tells what it raised: to report any failure is the doctor's purpose."""
+    try:
+        return run()
+    except (Exception, SystemExit) as error:
+        return [Check(name, Status.WRONG, _told(error), getattr(error, "remedy", "") or remedy)]
+
+
+def check_python(version: Sequence[int] = sys.version_info) -> Check:
+    found = ".".join(map(str, version[:3]))
+    if tuple(version[:2]) < LEAST_PYTHON:
+        return Check("python", Status.WRONG, found, f"use Python {'.'.join(map(str, LEAST_PYTHON))} or later")
+    return Check("python", Status.OK, f"{found}, {platform.machine()} {platform.system()}")
+
+
+def check_requirements(requirements: Iterable[str] | None = None) -> list[Check]:
+    """A record for each requirement of this package (extras left out): is it there, and of a version that fits?
+
+    Args:
+        requirements: As in ``pip install``; default: those that this package's metadata names.
+    """
+    from packaging.requirements import Requirement
+
+    if requirements is None:
+        try:
+            requirements = importlib.metadata.requires(DISTRIBUTION) or []
+        except importlib.metadata.PackageNotFoundError:
+            return [Check("packages", Status.WRONG, f"{DISTRIBUTION} is not installed, so lmms-eval cannot find it",
+                          "pip install -e . in the repository's folder")]
+    parsed = map(Requirement, requirements)
+    # decord has wheels for some platforms only: its marker leaves it out on the others
+    return [_check_requirement(r) for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def check_import(name: str) -> Check:
+    """Whether the module really imports: a torchvision that does not fit torch fails here, not in its metadata."""
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name == "decord":
+            return Check(f"import {name}", Status.NOTE, "absent: PyAV reads the videos")
+        raise
+    except (RuntimeError, ImportError, OSError) as error:
+        remedy = f"pip install --upgrade --force-reinstall {name}"
+        if name == "torchvision":
+            remedy = "pip install --upgrade torch torchvision: both in one command, so that they fit each other"
+        return Check(f"import {name}", Status.WRONG, _told(error), remedy)
+    return Check(f"import {name}", Status.OK, str(getattr(module, "__version__", "imported")))
+
+
+def check_entry_points(points: Iterable[EntryPoint] | None = None) -> list[Check]:
+    """Whether every plugin of lmms-eval loads, ours among them: one that raises makes lmms-eval drop all later ones.
+
+    Args:
+        points: Entry points of the group ``lmms_eval.models``; default: those installed.
+    """
+    points = list(importlib.metadata.entry_points(group=GROUP) if points is None else points)
+    checks = [_check_entry_point(point) for point in points]
+    if not any(point.value.startswith("lmms_videominer.") for point in points):
+        checks.append(Check("entry points", Status.WRONG, f"none of the group {GROUP} is ours",
+                            "pip install -e . in the repository's folder, or " + REINSTALL))
+    return checks
+
+
+def check_registered() -> list[Check]:
+    """Whether lmms-eval knows every model that our entry point names, and can make its class."""
+    from lmms_eval.models import MODEL_REGISTRY_V2
+
+    from lmms_videominer.lmms.manifest import manifests
+
+    ours = [manifest.model_id for manifest in manifests()]
+    missing = sorted(set(ours) - set(MODEL_REGISTRY_V2.list_model_names()))
+    if missing:
+        return [Check("lmms-eval models", Status.WRONG, f"not registered: {', '.join(missing)}", REINSTALL)]
+    return [Check("lmms-eval models", Status.OK, f"{len(ours)} registered: {', '.join(ours)}")]
+
+
+def check_cuda() -> Check:
+    """A GPU is welcome, its absence no fault."""
+    try:
+        import torch
+
+        if not torch.cuda.is_available():
+            return Check("CUDA", Status.NOTE, "absent: models run on the CPU")
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        total = float((torch.ones(8, device="cuda") * 2).sum())  # a driver that is too old fails at the first kernel
+        assert total == 16.0
+    except Exception as error:
+        return Check("CUDA", Status.WRONG, _told(error), "install a torch that fits the driver, see pytorch.org")
+    return Check("CUDA", Status.OK, ", ".join(names))
+
+
+def write_clip(path: Path) -> Check:
+    """Write a three-second clip whose grey changes each second, for the checks that follow."""
+    import av
+    import numpy as np
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=CLIP_FPS)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for level in CLIP_LEVELS:
+            for _ in range(CLIP_FPS):
+                frame = av.VideoFrame.from_ndarray(np.full((96, 128, 3), level, np.uint8), format="rgb24")
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return Check("test clip", Status.OK, f"{path.stat().st_size} bytes written with PyAV {av.__version__}")
+
+
+def check_decoder(backend: str, clip: Path) -> Check:
+    """Whether a backend reads the right frames of the clip, not only opens it."""
+    from lmms_videominer.video import open_video
+
+    name = f"decoder {backend}"
+    if backend == "decord" and importlib.util.find_spec("decord") is None:
+        return Check(name, Status.NOTE, "absent: PyAV reads the videos")
+    reader = open_video(clip, backend)
+    try:
+        middles = [CLIP_FPS * second + CLIP_FPS // 2 for second in range(len(CLIP_LEVELS))]
+        seen = [round(float(frame.mean())) for frame in reader.frames(middles)]
+    finally:
+        reader.close()
+    if any(abs(level - expected) > CLIP_TOLERANCE for level, expected in zip(seen, CLIP_LEVELS)):
+        return Check(name, Status.WRONG, f"reads grey {seen} where {list(CLIP_LEVELS)} was written",
+                     f"pip install --force-reinstall {'av' if backend == 'pyav' else backend}")
+    return Check(name, Status.OK, f"{reader.info.frame_count} frames, the right ones")
+
+
+def check_bundle(clip: Path, model: str = "videominer-world") -> Check:
+    """Whether the bundled models load and answer a question on the clip."""
+    from lmms_videominer.config import MinerConfig
+    from lmms_videominer.miner import VideoMiner
+
+    config = MinerConfig(cache_dir="off", events=2, scan_frames=8, max_depth=1)
+    selection = VideoMiner.from_pretrained(model, config=config).mine(clip, "What is seen?", ("grey", "a sign"))
+    if not selection.answer:
+        return Check("bundled models", Status.WRONG, "the answer is empty", REINSTALL)
+    return Check("bundled models", Status.OK, f"{model} answers {selection.answer!r}")
+
+
+def check_cache(cache_dir: str = "") -> Check:
+    """Whether the cache folder takes a value and gives it back."""
+    from lmms_videominer.cache import cache_root, open_cache
+
+    root = cache_root(cache_dir)
+    remedy = "set VIDEOMINER_CACHE to a folder that you can write to"
+    cache = open_cache(str(root))
+    try:
+        cache.put_many("doctor", {"pulse": [60]})
+        kept = cache.get_many("doctor", ["pulse"])
+    finally:
+        cache.close()
+    if kept != [[60]] or cache.fallback == "cache_unwritable":
+        return Check("cache folder", Status.WRONG, f"{root} does not keep what is written", remedy)
+    if cache.fallback:
+        return Check("cache folder", Status.NOTE, f"{root} was corrupt; it was moved aside and started anew")
+    return Check("cache folder", Status.OK, str(root))
+
+
+def _check_requirement(requirement) -> Check:
+    name = f"package {requirement.name}"
+    wanted = f"pip install '{requirement.name}{requirement.specifier}'"
+    try:
+        found = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, Status.WRONG, "absent", wanted)
+    if not requirement.specifier.contains(found, prereleases=True):
+        return Check(name, Status.WRONG, f"{found}, needs {requirement.specifier}", wanted)
+    return Check(name, Status.OK, found)
+
+
+def _check_entry_point(point: EntryPoint) -> Check:
+    name = f"entry point {point.name}"
+    try:
+        payload = point.load()
+        found = payload() if callable(payload) else payload
+        count = len(list(found)) if isinstance(found, Iterable) else 1
+    except (Exception, SystemExit) as error:
+        package = point.dist.name if point.dist else point.value.partition(".")[0]
+        remedy = REINSTALL if package == DISTRIBUTION else f"pip uninstall {package}, or repair it: it drops ours too"
+        return Check(name, Status.WRONG, f"{point.value} raises {_told(error)}", remedy)
+    if not count:
+        return Check(name, Status.WRONG, f"{point.value} names no model", REINSTALL)
+    return Check(name, Status.OK, f"{point.value}: {count} models")
+
+
+def _told(error: BaseException) -> str:
+    """The kind of an error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,72 @@
+"""The files of one selection: its tree as JSON, its key frames as pictures, its contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lmms_videominer import serialization
+from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.miner import read_key_frames
+from lmms_videominer.timecode import file_stamp
+from lmms_videominer.types import Selection
+
+
+def write_outputs(
+    selection: Selection,
+    reader: str = "auto",
+    json: Path | None = None,
+    frames_dir: Path | None = None,
+    sheet: Path | None = None,
+    right_option: int | None = None,
+) -> Iterator[Path]:
+    """Write what is asked for and yield each path when it is written.
+
+    Raises:
+        VideoError: The video cannot be read any more.
+        ConfigError: A file cannot be written.
+    """
+    try:
+        yield from _written(selection, reader, json, frames_dir, sheet, right_option)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be written ({error.strerror}). Choose another place.") from error
+
+
+def _written(
+    selection: Selection, reader: str, json: Path | None, frames_dir: Path | None, sheet: Path | None,
+    right_option: int | None,
+) -> Iterator[Path]:
+    if json:
+        serialization.save(selection, json)
+        yield json
+    if not (frames_dir or sheet):
+        return
+    frames = _key_frame_pixels(selection, reader)
+    if frames_dir:
+        _save_frames(selection, frames, frames_dir)
+        yield frames_dir
+    if sheet:
+        from lmms_videominer.sheet import contact_sheet
+
+        contact_sheet(selection, frames, sheet, right_option)
+        yield sheet
+
+
+def _key_frame_pixels(selection: Selection, reader: str) -> np.ndarray:
+    """uint8 [T, H, W, 3]; T is 0 where the selection has no key frames."""
+    frames = read_key_frames([selection], reader)[0]
+    if isinstance(frames, VideoMinerError):
+        raise frames
+    if frames is None:
+        return np.zeros((0, selection.video.height, selection.video.width, 3), np.uint8)
+    return frames
+
+
+def _save_frames(selection: Selection, frames: np.ndarray, folder: Path) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for key_frame, frame in zip(selection.key_frames, frames, strict=True):
+        Image.fromarray(frame).save(folder / f"{file_stamp(key_frame.time_s)}.png")
