@@ -62,9 +62,9 @@ def mined_selection() -> Selection:
 
 
 def pictures(selection: Selection, height: int = 180, width: int = 320) -> np.ndarray:
-    """uint8 [T, height, width, 3]: for key frame i a flat picture of the grey 40 + 20 i with a white square."""
+    """uint8 [T, height, width, 3]: picture i is of the grey 40 + 20 i, modulo 256, with a white square."""
     frames = np.zeros((len(selection.key_frames), height, width, 3), np.uint8)
     for index, frame in enumerate(frames):
-        frame[:] = 40 + 20 * index
+        frame[:] = (40 + 20 * index) % 256
         frame[height // 3: height // 2, width // 3: width // 2] = 255
     return frames

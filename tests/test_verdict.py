@@ -1,0 +1,60 @@
+"""Reading an answer, telling hits from misses, and times as people read them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from mined import mined_selection
+
+from lmms_videominer.timecode import clock, clock_spans, file_stamp
+from lmms_videominer.types import KeyFrame, Span
+from lmms_videominer.verdict import chosen_option, in_evidence, windows_hit
+
+OPTIONS = ("a circle", "a cross", "a star", "an arrow")
+
+
+@pytest.mark.parametrize(("answer", "index"), [
+    ("C", 2), ("(B)", 1), ("d.", 3), ("A. a circle", 0), ("A star", 2), ("a star", 2), (" A STAR ", 2),
+    ("The answer is B", 1), ("The answer is a star", None), ("A moon", None), ("Option (D) fits", 3), ("E", None),
+    ("", None), (None, None), ("I do not know", None),
+])
+def test_an_answer_names_an_option_by_letter_or_in_full(answer, index):
+    assert chosen_option(answer, OPTIONS) == index
+
+
+def test_an_open_question_has_no_chosen_option():
+    assert chosen_option("A", ()) is None
+
+
+def test_evidence_is_half_open():
+    window = [Span(10, 12)]
+    assert in_evidence(KeyFrame(10.0, 80), window)
+    assert not in_evidence(KeyFrame(12.0, 96), window)
+
+
+def test_windows_are_counted_not_frames():
+    selection = mined_selection()  # six frames lie in the one window
+    assert windows_hit(selection) == 1
+    question = dataclasses.replace(selection.question, evidence=(Span(1131, 1134), Span(5, 6), Span(2400, 2401)))
+    assert windows_hit(dataclasses.replace(selection, question=question)) == 2
+
+
+@pytest.mark.parametrize(("time_s", "decimals", "text"), [
+    (0, 0, "0:00:00"), (59.99, 0, "0:01:00"), (59.99, 1, "0:01:00.0"), (3725.04, 1, "1:02:05.0"),
+    (36_000, 0, "10:00:00"), (61.25, 2, "0:01:01.25"),
+])
+def test_clock(time_s, decimals, text):
+    assert clock(time_s, decimals) == text
+
+
+def test_short_spans_show_tenths_and_long_lists_are_counted():
+    spans = [Span(0, 90), Span(100, 102.5), Span(200, 300), Span(400, 500), Span(600, 700)]
+    assert clock_spans(spans) == "0:00:00-0:01:30, 0:01:40.0-0:01:42.5, 0:03:20-0:05:00 and 2 more"
+
+
+def test_file_stamps_sort_by_time():
+    times = [0.0, 9.5, 59.9996, 60.5, 3599.0, 3600.0, 36_000.0]
+    stamps = [file_stamp(time_s) for time_s in times]
+    assert stamps == sorted(stamps)
+    assert stamps[1] == "00h00m09.500s"
