@@ -16,7 +16,10 @@ Embed = Callable[[Sequence[str]], np.ndarray]  # texts -> float32 [n, d]
 class Clusterer(Protocol):
     """Groups the events of one segmentation."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What ``MinerConfig.clustering`` calls it."""
+        ...
 
     def cluster(self, captions: Sequence[str], embed: Embed) -> list[list[int]]:
         """A partition of ``range(len(captions))``.

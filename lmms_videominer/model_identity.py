@@ -30,6 +30,11 @@ def model_identity(name_or_path: str, revision: str | None = None) -> str:
     return f"{name_or_path}@{commit or revision or 'unknown'}"
 
 
+def in_hub_cache(name: str) -> bool:
+    """Whether the local hub cache holds a snapshot of ``name``."""
+    return _cached_commit(name, None) is not None
+
+
 def module_identity(module: torch.nn.Module) -> str:
     """Identity of a model in memory: sha256 over its parameters' names, shapes and samples of their values."""
     digest = hashlib.sha256()

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+from lmms_videominer.model_identity import model_identity, module_identity
+from lmms_videominer.model_loading import default_device, loading
 from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.sampling import seeded
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 
 class CausalLMPolicy:
     """Generates completions with a causal LM, with its chat template where it has one.
 
+    Generation is plain: the likeliest token, or a sample at the given temperature from the whole
+    vocabulary, whatever top-k, top-p or penalty the model's generation configuration holds.
+
     Args:
-        model: The model, on its device.
+        model: The model, on its device; put into evaluation mode while it generates.
         tokenizer: Its tokenizer.
-        identity: Changes with the weights; computed from the model's weights at each use when ``None``.
+        identity: Changes with the weights; read off the model's weights at each use when ``None``.
         max_new_tokens: Most tokens of a completion.
         batch_size: Prompts a forward pass.
 
@@ -25,24 +36,144 @@ class CausalLMPolicy:
         truncated: How many prompts were longer than the model's context and lost their middle.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, identity: str | None = None,
-                 max_new_tokens: int = 160, batch_size: int = 16):
-        raise NotImplementedError
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        identity: str | None = None,
+        max_new_tokens: int = 160,
+        batch_size: int = 16,
+    ):
+        self.model, self.tokenizer = model, tokenizer
+        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self.truncated = 0
+        self._identity = identity
 
     @classmethod
-    def from_pretrained(cls, name: str, device: str | None = None, dtype: str = "auto", max_new_tokens: int = 160,
-                        batch_size: int = 16, trust_remote_code: bool = False) -> CausalLMPolicy:
+    def from_pretrained(
+        cls,
+        name: str,
+        device: str | None = None,
+        dtype: str = "auto",
+        max_new_tokens: int = 160,
+        batch_size: int = 16,
+        trust_remote_code: bool = False,
+    ) -> CausalLMPolicy:
         """Load by folder or hub name; the device defaults to CUDA where there is one.
 
         Raises:
             ModelError: The model is absent or cannot be loaded.
         """
-        raise NotImplementedError
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        with loading("policy", name):
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=trust_remote_code)
+        return cls(model.to(default_device(device)).eval(), tokenizer, model_identity(name), max_new_tokens, batch_size)
 
     @property
     def identity(self) -> str:
-        raise NotImplementedError
+        return self._identity or module_identity(self.model)
 
     def decide(self, prompts: Sequence[str], temperature: float = 0.0, seed: int = 0) -> list[PolicyCompletion]:
         """One completion a prompt, in order; see ``Policy.decide``."""
-        raise NotImplementedError
+        ids = [self._prompt_ids(prompt) for prompt in prompts]
+        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i]))  # like lengths together: little padding
+        done: dict[int, PolicyCompletion] = {}
+        with _evaluating(self.model), seeded(seed):
+            for start in range(0, len(order), self.batch_size):
+                batch = order[start : start + self.batch_size]
+                done.update(zip(batch, self._complete([ids[i] for i in batch], temperature)))
+        return [done[i] for i in range(len(ids))]
+
+    def _prompt_ids(self, prompt: str) -> list[int]:
+        if self.tokenizer.chat_template:
+            messages = [{"role": "user", "content": prompt}]
+            # templates that know no thinking mode ignore the flag; the reasoning belongs into <think> of the format
+            text = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        else:
+            ids = self.tokenizer(prompt + "\n")["input_ids"]
+        return self._fitting(ids)
+
+    def _fitting(self, ids: list[int]) -> list[int]:
+        """``ids`` without as much of its middle as the model's context cannot hold beside the completion."""
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        room = max(2, context - self.max_new_tokens) if context else len(ids)
+        if len(ids) <= room:
+            return ids
+        if not self.truncated:
+            logger.warning("A policy prompt of %d tokens exceeds the %d that the model's context leaves: its middle "
+                           "is cut; further ones are counted, not logged", len(ids), room)  # fmt: skip
+        self.truncated += 1
+        head = room // 2
+        return ids[:head] + ids[len(ids) - (room - head) :]
+
+    def _complete(self, batch: list[list[int]], temperature: float) -> list[PolicyCompletion]:
+        import torch
+
+        input_ids, mask = self._left_padded(batch)  # [B, P]
+        with torch.inference_mode():
+            output = self.model.generate(
+                input_ids=input_ids, attention_mask=mask, generation_config=self._generation(temperature)
+            )  # [B, P + C]
+        completions = [self._until_eos(row) for row in output[:, input_ids.shape[1] :].tolist()]
+        texts = self.tokenizer.batch_decode(completions, skip_special_tokens=True)
+        return [
+            PolicyCompletion(text.strip(), tuple(prompt), tuple(completion))
+            for text, prompt, completion in zip(texts, batch, completions)
+        ]
+
+    def _left_padded(self, batch: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and attention mask, each int64 [B, longest], padding on the left."""
+        import torch
+
+        longest = max(len(ids) for ids in batch)
+        rows = [[self._pad_id] * (longest - len(ids)) + ids for ids in batch]
+        masks = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in batch]
+        return torch.tensor(rows, device=self.model.device), torch.tensor(masks, device=self.model.device)
+
+    def _generation(self, temperature: float) -> Any:
+        from transformers import GenerationConfig
+
+        # set, not left out: what is left out is filled in from the model's own generation configuration
+        sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+        return GenerationConfig(
+            max_new_tokens=self.max_new_tokens,
+            pad_token_id=self._pad_id,
+            eos_token_id=self._eos_ids,
+            do_sample=bool(temperature),
+            repetition_penalty=1.0,
+            **sampling,
+        )
+
+    @property
+    def _eos_ids(self) -> list[int]:
+        """Every token that ends a completion: the generation configuration's, and the tokenizer's."""
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = configured if isinstance(configured, list) else [configured]
+        return [i for i in dict.fromkeys([*ids, self.tokenizer.eos_token_id]) if i is not None]
+
+    @property
+    def _pad_id(self) -> int:
+        if self.tokenizer.pad_token_id is not None:
+            return self.tokenizer.pad_token_id
+        return self._eos_ids[0] if self._eos_ids else 0
+
+    def _until_eos(self, ids: list[int]) -> list[int]:
+        """``ids`` up to its first end-of-sequence token, that token included."""
+        ends = [i for i, token in enumerate(ids) if token in self._eos_ids]
+        return ids[: ends[0] + 1] if ends else ids
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode, and back to what it was: the trainer hands over a model that trains."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

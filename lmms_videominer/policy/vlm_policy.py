@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.sampling import seeded
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 
@@ -13,7 +14,8 @@ from lmms_videominer.vlm.vlm import VLM, VLMRequest
 class VLMPolicy:
     """Asks the video LLM for the decision, without frames.
 
-    Completions carry no token ids. Sampling is seeded only as far as the video LLM's runtime is.
+    Completions carry no token ids. Sampling repeats with the seed where the video LLM runs in this
+    process; what another process or a service samples is not seeded.
     """
 
     vlm: VLM
@@ -27,4 +29,7 @@ class VLMPolicy:
         """One completion a prompt, in order; see ``Policy.decide``."""
         requests = [VLMRequest(prompt, max_new_tokens=self.max_new_tokens, temperature=temperature)
                     for prompt in prompts]
-        return [PolicyCompletion(text) for text in self.vlm.generate(requests)] if requests else []
+        if not requests:
+            return []
+        with seeded(seed):
+            return [PolicyCompletion(text) for text in self.vlm.generate(requests)]

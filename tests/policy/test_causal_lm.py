@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from tiny_models import tiny_qwen2_lm
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lmms_videominer.errors import ModelError
+from lmms_videominer.model_identity import model_identity
+from lmms_videominer.policy.causal_lm import CausalLMPolicy
+from lmms_videominer.policy.prompt import policy_prompt
+
+CAPTIONS = ["a red disc", "", "two frames that show the letter A " * 5, "A", "a red disc"]
+PROMPTS = [policy_prompt("Where is the red disc?", caption, depth, 3) for depth, caption in enumerate(CAPTIONS)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_qwen2_lm(tmp_path_factory.mktemp("lm"))
+
+
+@pytest.fixture
+def policy(folder):
+    return CausalLMPolicy.from_pretrained(folder, device="cpu", dtype="float32", max_new_tokens=12)
+
+
+def ending_with(policy, token_id):
+    """The policy with ``token_id`` as its end-of-sequence token."""
+    policy.model.generation_config.eos_token_id = token_id
+    return policy
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone(policy):
+    together = policy.decide(PROMPTS)
+    alone = [policy.decide([prompt])[0] for prompt in PROMPTS]
+    assert together == alone
+    assert len({completion.text for completion in together}) > 1  # the texts do depend on the prompts
+
+
+def test_the_size_of_the_batch_changes_nothing(policy):
+    whole = policy.decide(PROMPTS)
+    policy.batch_size = 2
+    assert policy.decide(PROMPTS) == whole
+
+
+def test_greedy_completions_are_the_models_own(policy, folder):
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer(f"<|im_start|>user\n{PROMPTS[0]}<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
+    expected = []
+    with torch.no_grad():
+        for _ in range(12):
+            expected.append(int(model(torch.tensor([ids + expected])).logits[0, -1].argmax()))
+    completion = policy.decide(PROMPTS[:1])[0]
+    assert completion.prompt_ids == tuple(ids)
+    assert completion.completion_ids == tuple(expected)
+    assert completion.text == tokenizer.decode(expected, skip_special_tokens=True).strip()
+
+
+def test_sampling_repeats_with_the_seed_whatever_the_global_generator(policy):
+    torch.manual_seed(1)
+    first = policy.decide(PROMPTS, temperature=1.0, seed=7)
+    torch.manual_seed(2)
+    state = torch.random.get_rng_state()
+    assert policy.decide(PROMPTS, temperature=1.0, seed=7) == first
+    assert torch.equal(torch.random.get_rng_state(), state)  # and leaves that generator alone
+    assert policy.decide(PROMPTS, temperature=1.0, seed=8) != first
+
+
+def test_equal_prompts_of_a_batch_sample_different_completions(policy):
+    completions = policy.decide(PROMPTS[:1] * 6, temperature=2.0, seed=0)
+    assert len({completion.completion_ids for completion in completions}) > 1
+
+
+def test_sampling_ignores_the_models_own_generation_settings(policy):
+    plain = policy.decide(PROMPTS, temperature=1.0, seed=3)
+    policy.model.generation_config.update(top_k=1, top_p=0.1, repetition_penalty=5.0)
+    assert policy.decide(PROMPTS, temperature=1.0, seed=3) == plain
+
+
+def test_a_completion_ends_with_its_eos_token_and_holds_no_padding(policy):
+    free = policy.decide(PROMPTS)
+    end = free[0].completion_ids[3]
+    ended = ending_with(policy, end).decide(PROMPTS)
+    assert ended[0].completion_ids == free[0].completion_ids[: free[0].completion_ids.index(end) + 1]
+    for before, after in zip(free, ended):
+        ids = before.completion_ids
+        assert after.completion_ids == (ids[: ids.index(end) + 1] if end in ids else ids)
+        assert policy.tokenizer.pad_token_id not in after.prompt_ids
+
+
+def test_special_tokens_do_not_show_in_the_text(policy):
+    end = policy.tokenizer.eos_token_id
+    with torch.no_grad():
+        policy.model.lm_head.weight = torch.nn.Parameter(policy.model.lm_head.weight.clone())
+        policy.model.lm_head.weight.zero_()[end] = 0  # all logits equal: the first token, a special one, wins
+    completion = policy.decide(["x"])[0]
+    assert completion.completion_ids and completion.text == ""
+
+
+def test_a_prompt_beyond_the_context_loses_its_middle_is_counted_and_logged_once(tmp_path, caplog):
+    policy = CausalLMPolicy.from_pretrained(tiny_qwen2_lm(tmp_path, context=300), device="cpu", max_new_tokens=100)
+    prompts = [policy_prompt("Where?", "word " * n, 1, 3) for n in (2000, 3000)]
+    with caplog.at_level(logging.WARNING, logger="lmms_videominer"):
+        completions = policy.decide(prompts)
+    assert policy.truncated == 2 and len(caplog.records) == 1
+    for completion in completions:
+        assert len(completion.prompt_ids) == 200
+        text = policy.tokenizer.decode(completion.prompt_ids)
+        assert text.startswith("<|im_start|>user\nYou search")
+        assert text.endswith("</action><|im_end|>\n<|im_start|>assistant\n")
+        assert len(completion.completion_ids) <= 100
+
+
+def test_a_model_without_chat_template_gets_the_prompt_itself(tmp_path):
+    policy = CausalLMPolicy.from_pretrained(tiny_qwen2_lm(tmp_path, chat=False), device="cpu", max_new_tokens=4)
+    assert policy.tokenizer.decode(policy.decide(["Where?"])[0].prompt_ids) == "Where?\n"
+
+
+def test_no_prompt_gives_no_completion(policy):
+    assert policy.decide([]) == []
+
+
+def test_a_model_in_training_is_used_in_evaluation_mode_and_trains_on(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder, attention_dropout=0.5).train()
+    policy = CausalLMPolicy(model, AutoTokenizer.from_pretrained(folder), max_new_tokens=8)
+    assert policy.decide(PROMPTS) == policy.decide(PROMPTS)
+    assert model.training
+
+
+def test_the_identity_is_the_folders_or_follows_the_weights_in_memory(policy, folder):
+    assert policy.identity == model_identity(folder)
+    held = CausalLMPolicy(policy.model, policy.tokenizer)
+    before = held.identity
+    with torch.no_grad():
+        policy.model.model.norm.weight.add_(0.1)
+    assert held.identity != before
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "not JSON"])
+def test_what_is_no_model_is_named_with_the_way_out(tmp_path, content, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    path = tmp_path / "nowhere"
+    if content is not None:
+        path.mkdir()
+        (path / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"policy '.*nowhere'.*HF_HUB_OFFLINE"):
+        CausalLMPolicy.from_pretrained(str(path))
+
+
+def test_damaged_weights_are_an_error_that_names_the_folder(tmp_path):
+    folder = tiny_qwen2_lm(tmp_path / "cut")
+    weights = tmp_path / "cut" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ModelError, match="cut"):
+        CausalLMPolicy.from_pretrained(folder)

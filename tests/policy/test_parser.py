@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmms_videominer.policy.parser import parse_completion
+from lmms_videominer.policy.prompt import policy_completion, policy_prompt
+from lmms_videominer.types import Action, Reading
+
+ACCEPT, CONTINUE, DELETE = Action.ACCEPT, Action.CONTINUE, Action.DELETE
+
+
+@pytest.mark.parametrize("text, action", [
+    ("<think>a red disc</think><action>accept</action>", ACCEPT),
+    ("\n <think>two\nlines</think>\n<action>continue</action> \n", CONTINUE),
+    ("<think></think><action>delete</action>", DELETE),
+    ("<think>first I would accept, then continue</think><action>delete</action>", DELETE),
+    ("<think>is a < b? Action: accept</think><action>delete</action>", DELETE),
+])
+def test_the_full_format_is_read_strictly(text, action):
+    assert parse_completion(text, CONTINUE) == (action, Reading.STRICT)
+
+
+@pytest.mark.parametrize("text, action", [
+    ("<action>delete</action>", DELETE),
+    ("<think>never closed <action>delete</action>", DELETE),
+    ("<think>x</think><action>DELETE</action>", DELETE),
+    ("<think>x</think><action> accept </action>", ACCEPT),
+    ("<think>x</think><action>**accept**</action>", ACCEPT),
+    ("<think>x</think><action>accept", ACCEPT),
+    ("<think>x</think><action>accept</action> I hope that helps.", ACCEPT),
+    ("Sure! <think>x</think><action>accept</action>", ACCEPT),
+    ("<think>x</think><action>delete</action><action>delete</action>", DELETE),
+    ("<action>accept this part</action>", ACCEPT),
+    ("Action: delete", DELETE),
+    ("**Action:** delete", DELETE),
+    ("The caption shows a cat.\n**Action**: **Accept**.", ACCEPT),
+    ('{"reasoning": "no cat, do not accept", "action": "delete"}', DELETE),
+    ("{'action': 'accept'}", ACCEPT),
+    ("action = continue", CONTINUE),
+    ("<think>Action: accept</think> Action: delete", DELETE),
+    ("It may hold it.\n\nContinue\n", CONTINUE),
+    ("I would delete most parts.\n**ACCEPT**.", ACCEPT),
+    ("<think>first delete, then accept</think> continue", CONTINUE),
+    ("<think><action>accept</action></think>", ACCEPT),
+])
+def test_a_partly_right_text_is_read_leniently(text, action):
+    default = DELETE if action is not DELETE else ACCEPT
+    assert parse_completion(text, default) == (action, Reading.LENIENT)
+
+
+@pytest.mark.parametrize("text", [
+    "", " \n", "The caption shows a cat.", "do not delete", "deleted", "<action></action>", "<action>zoom</action>",
+    "<action>accept</action><action>delete</action>",
+    "<action>accept, continue or delete</action>",
+    "<action>do not delete</action>",
+    "Action: accept\nAction: delete",
+    "Action: accept, continue or delete",
+    "Action: accept or delete",
+    "accept / delete",
+    "I might accept, continue or delete it",
+    "<action>accept</action> on reflection <action>delete</action>\ndelete",
+])
+@pytest.mark.parametrize("default", list(Action))
+def test_what_names_no_single_action_takes_the_default(text, default):
+    assert parse_completion(text, default) == (default, Reading.DEFAULT)
+
+
+def test_an_echo_of_the_prompt_chooses_nothing():
+    prompt = policy_prompt("Where is the cat?", "a cat", 1, 3)
+    assert parse_completion(prompt, DELETE) == (DELETE, Reading.DEFAULT)
+
+
+@given(st.text(), st.sampled_from(Action))
+def test_any_text_is_read_without_an_error(text, default):
+    action, reading = parse_completion(text, default)
+    assert reading is not Reading.STRICT
+    assert action is default or reading is Reading.LENIENT
+
+
+_PIECES = ["<think>", "</think>", "<action>", "</action>", "accept", "delete", "Action:", "\n", " ", "**", "or", "no"]
+
+
+@given(st.lists(st.sampled_from(_PIECES)).map("".join))
+def test_any_jumble_of_format_pieces_is_read_without_an_error(text):
+    action, reading = parse_completion(text, CONTINUE)
+    assert (action is CONTINUE) == (reading is Reading.DEFAULT)  # continue is not among the pieces
+
+
+@given(st.text(), st.sampled_from(Action))
+def test_every_completion_of_the_format_is_strict_whatever_the_reasoning(reasoning, action):
+    default = next(other for other in Action if other is not action)
+    assert parse_completion(policy_completion(reasoning, action), default) == (action, Reading.STRICT)
+
+
+@pytest.mark.parametrize("text", ["<think>" * 20000, "action:" * 20000, "<action>" + "*" * 100000, " " * 100000 + "x"])
+def test_long_degenerate_texts_are_read_in_linear_time(text):
+    assert parse_completion(text, CONTINUE) == (CONTINUE, Reading.DEFAULT)  # quadratic readings would hang here

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.vlm_policy import VLMPolicy
+from lmms_videominer.vlm.vlm import VLMRequest
+
+
+class Echo:
+    identity = "echo"
+
+    def __init__(self):
+        self.calls = []
+
+    def generate(self, requests):
+        self.calls.append(list(requests))
+        return [request.prompt.upper() for request in requests]
+
+
+def test_the_video_llm_is_asked_once_without_frames():
+    vlm = Echo()
+    completions = VLMPolicy(vlm, max_new_tokens=33).decide(["a", "b"], temperature=0.5, seed=1)
+    assert completions == [PolicyCompletion("A"), PolicyCompletion("B")]
+    assert vlm.calls == [[VLMRequest("a", None, 33, (), 0.5), VLMRequest("b", None, 33, (), 0.5)]]
+
+
+def test_no_prompt_makes_no_call():
+    vlm = Echo()
+    assert VLMPolicy(vlm).decide([]) == [] and vlm.calls == []
+
+
+def test_the_identity_follows_the_video_llm():
+    vlm = Echo()
+    before = VLMPolicy(vlm).identity
+    vlm.identity = "another"
+    assert VLMPolicy(vlm).identity != before

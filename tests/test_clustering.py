@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.cluster import DBSCAN
+
+from lmms_videominer.clustering import EventClusterer, get_clusterer
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError
+
+ANGLES = {"north": 90.0, "north too": 91.0, "east": 0.0, "east too": 1.0, "west": 180.0, "south": 270.0}
+
+
+def embed_angles(texts):
+    """Unit vectors in the plane: the cosine distance of two is ``1 - cos`` of the angle between them."""
+    angles = np.deg2rad([ANGLES[text] for text in texts])
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def no_embedding(texts):
+    raise AssertionError("nothing to embed")
+
+
+def clusters(captions, eps=0.01, min_samples=2, embed=embed_angles):
+    return EventClusterer(eps, min_samples).cluster(captions, embed)
+
+
+def test_like_captions_meet_and_noise_points_are_nodes_of_their_own():
+    assert clusters(["west", "north", "east", "north too", "south", "east too"]) == [[0], [1, 3], [2, 5], [4]]
+
+
+def test_all_noise_makes_every_event_a_node():
+    assert clusters(["west", "north", "east", "south"]) == [[0], [1], [2], [3]]
+
+
+def test_eps_is_a_cosine_distance():
+    between_north_and_east = 1.0  # 1 - cos 90 degrees
+    assert clusters(["north", "east"], eps=between_north_and_east - 0.01) == [[0], [1]]
+    assert clusters(["north", "east"], eps=between_north_and_east + 0.01) == [[0, 1]]
+
+
+def test_min_samples_counts_the_point_itself():
+    assert clusters(["north", "north too"], min_samples=2) == [[0, 1]]
+    assert clusters(["north", "north too"], min_samples=3) == [[0], [1]]
+
+
+def test_identical_captions_are_one_node():
+    assert clusters(["east"] * 4) == [[0, 1, 2, 3]]
+
+
+def test_one_event_needs_no_embedding():
+    assert clusters(["north"], embed=no_embedding) == [[0]]
+
+
+def test_no_event_makes_no_cluster():
+    assert clusters([], embed=no_embedding) == []
+
+
+def test_empty_captions_never_meet():
+    assert clusters(["", "north", " \n", "north too", ""]) == [[0], [1, 3], [2], [4]]
+    assert clusters(["", "", "north"], embed=no_embedding) == [[0], [1], [2]]
+
+
+def test_clustering_none_makes_every_event_a_node():
+    clusterer = get_clusterer(MinerConfig(clustering="none"))
+    assert clusterer.cluster(["east", "east"], no_embedding) == [[0], [1]]
+
+
+def test_the_settings_reach_dbscan():
+    clusterer = get_clusterer(MinerConfig(clustering="event", cluster_eps=1.5, cluster_min_samples=3))
+    assert clusterer == EventClusterer(eps=1.5, min_samples=3)
+
+
+def test_an_unknown_clustering_names_the_valid_ones():
+    with pytest.raises(ConfigError, match=r"'frame'.*event, none"):
+        get_clusterer(MinerConfig(clustering="frame"))
+
+
+vectors = st.lists(st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any), max_size=12)
+
+
+@given(vectors, st.sampled_from([0.05, 0.3, 1.0]), st.integers(1, 4))
+def test_clusters_partition_the_events_in_order_and_equal_sklearns(vectors, eps, min_samples):
+    captions = [str(i) for i in range(len(vectors))]
+    found = clusters(captions, eps, min_samples, lambda texts: np.array([vectors[int(t)] for t in texts], np.float32))
+    assert sorted(i for cluster in found for i in cluster) == list(range(len(vectors)))
+    assert all(cluster == sorted(cluster) for cluster in found)
+    assert [cluster[0] for cluster in found] == sorted(cluster[0] for cluster in found)
+    if len(vectors) > 1:
+        labels = DBSCAN(eps=eps, min_samples=min_samples, metric="cosine").fit_predict(np.array(vectors, np.float32))
+        for cluster in found:
+            assert len({labels[i] for i in cluster}) == 1
+            assert labels[cluster[0]] != -1 or len(cluster) == 1
+        assert len(found) == len(set(labels) - {-1}) + (labels == -1).sum()
