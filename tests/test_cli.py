@@ -80,7 +80,8 @@ def test_mine_prints_and_writes_everything(miner, video, tmp_path, capsys):
 
 def test_settings_reach_the_miner_from_flags_and_from_set(miner, video):
     assert main(["mine", video, "--question", "?", "--model", "a/b", "--selector", "uniform", "--frames", "3",
-                 "--seed", "7", "--policy", "p", "--embedder", "e", "--set", "cluster_eps=0.25", "--set", "reader=pyav"]) == 0
+                 "--seed", "7", "--policy", "p", "--embedder", "e", "--set", "cluster_eps=0.25",
+                 "--set", "reader=pyav"]) == 0
     model, config = miner[0]
     assert model == "a/b"
     assert config == MinerConfig(selector="uniform", frames=3, seed=7, policy="p", embedder="e", cluster_eps=0.25,
