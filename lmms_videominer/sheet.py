@@ -162,6 +162,6 @@ class _Grid:
         draw_number(canvas, left + DISC + 8, top + DISC + 8, index + 1)
         line = top + self.height + CAPTION / 2 + 2
         canvas.text(left, line, clock(key_frame.time_s, 1), 20, INK, "lm", bold=True)
-        place = f"node {key_frame.node_id}" if key_frame.node_id else "no node"
-        place = f"evidence · {place}" if hit else place
+        place = f"node {key_frame.node_id}" if key_frame.node_id else "no node" if selection.nodes else ""
+        place = " · ".join(filter(None, ["evidence" * hit, place]))
         canvas.text(left + self.width, line, place, 18, EVIDENCE if hit else SOFT, "rm")
