@@ -57,7 +57,7 @@ def write_questions(script: Script, count: int) -> list[WorldQuestion]:
             scenes = _draw_scenes(rng, script, choice, used)
             if scenes:
                 used.add((choice, scenes))
-                questions.append(_WRITERS[choice](rng, scenes, place))
+                questions.append(WRITERS[choice](rng, scenes, place))
                 break
     return questions
 
@@ -139,4 +139,4 @@ def _count(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> W
     return WorldQuestion("count", text, options, answer, scenes, tuple(m.span for m in scene.moments))
 
 
-_WRITERS = {"sign": _sign, "action": _action, "order": _order, "count": _count}
+WRITERS = {"sign": _sign, "action": _action, "order": _order, "count": _count}

@@ -1,0 +1,57 @@
+"""Bundles: a video LLM with its policy and its embedder under one name, found by ``bundle.json`` in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmms_videominer.errors import ModelError
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+BUNDLED = "videominer-world"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Folders of the three models, and the arguments that a lmms-eval backbone needs for the video LLM."""
+
+    vlm: str
+    policy: str
+    embedder: str
+    vlm_args: dict[str, Any] = field(default_factory=dict)
+
+
+def resolve(name: str | os.PathLike) -> Bundle | None:
+    """The bundle called ``name``: the shipped one, or a folder with a ``bundle.json``; ``None`` for anything else.
+
+    Naming the shipped video LLM's own folder names the bundle too.
+
+    Raises:
+        ModelError: The folder is a bundle but a model in it is missing.
+    """
+    if str(name) == BUNDLED:
+        return _load(CHECKPOINTS)
+    folder = Path(name)
+    if (folder / "bundle.json").is_file():
+        return _load(folder)
+    if folder.is_dir() and (folder.parent / "bundle.json").is_file():
+        bundle = _load(folder.parent)
+        return bundle if Path(bundle.vlm).resolve() == folder.resolve() else None
+    return None
+
+
+def _load(folder: Path) -> Bundle:
+    try:
+        entries = json.loads((folder / "bundle.json").read_text())
+        paths = {part: str(folder / entries[part]) for part in ("vlm", "policy", "embedder")}
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise ModelError(f"{folder}/bundle.json cannot be read ({error!r}): reinstall lmms-videominer, or write "
+                         'it as {"vlm": folder, "policy": folder, "embedder": folder}') from error
+    for part, path in paths.items():
+        if not Path(path).is_dir():
+            raise ModelError(f"{path}: the bundle's {part} is missing. Reinstall lmms-videominer, or correct "
+                             f"{folder}/bundle.json")
+    return Bundle(**paths, vlm_args=entries.get("vlm_args", {}))

@@ -1,0 +1,168 @@
+"""Training samples of the small models: frames of ``train`` worlds with what there is to say about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from lmms_videominer.policy.prompt import policy_completion, policy_prompt
+from lmms_videominer.types import Span, merge_spans
+from lmms_videominer.video.timing import uniform_times
+from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, caption_prompt
+from lmms_videominer.world import language
+from lmms_videominer.world.questions import WRITERS, WorldQuestion, write_questions
+from lmms_videominer.world.render import render_times
+from lmms_videominer.world.script import COLOURS, PLACES, SIGNS, STATES, Actor, FrameState, Scene, Script, write_script
+
+MAX_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Frames (uint8 [T, SIZE, SIZE, 3], or ``None`` for text alone) and turns of (prompt, wanted reply)."""
+
+    frames: np.ndarray | None
+    turns: tuple[tuple[str, str], ...]
+    kind: str = ""
+
+
+@lru_cache(maxsize=512)
+def _script(seed: int, index: int, minutes: float, nuisances: tuple[str, ...]) -> Script:
+    return write_script(seed, index, minutes, nuisances)
+
+
+def draw_script(rng: np.random.Generator, seed: int) -> Script:
+    """One of some hundred scripts of the world ``seed`` that hold moments; some with changing light, fades or pans."""
+    nuisances = ((), (), (), ("light", "pans"), ("fades", "static"), ("light", "cuts"))[int(rng.integers(6))]
+    minutes = (1, 5, 15, 60)[int(rng.integers(4))]
+    script = _script(seed, int(rng.integers(200)), minutes, nuisances)
+    return script if any(scene.moments for scene in script.scenes) else draw_script(rng, seed)
+
+
+def caption_lesson(rng: np.random.Generator, script: Script, frames: int) -> Lesson:
+    """Frames of one span, from half a second to many minutes long, and their caption."""
+    scene = script.scenes[int(rng.integers(len(script.scenes)))]
+    length_s = float(np.exp(rng.uniform(np.log(0.5), np.log(min(300.0, script.duration_s)))))
+    if scene.moments and rng.random() < 0.6:
+        moment = scene.moments[int(rng.integers(len(scene.moments)))]
+        centre_s = rng.uniform(moment.span.start_s, moment.span.end_s)
+    else:
+        centre_s = rng.uniform(0, script.duration_s)
+    start_s = float(np.clip(centre_s - rng.random() * length_s, 0, script.duration_s - length_s))
+    times = uniform_times([Span(start_s, start_s + length_s)], frames)
+    states = [script.state_at(t) for t in times]
+    topic = ask(rng, scene).text if rng.random() < 0.8 else "What happens?"
+    return Lesson(render_times(script, times), ((caption_prompt(topic), language.caption(states)),), "caption")
+
+
+def ask(rng: np.random.Generator, scene: Scene) -> WorldQuestion:
+    """Some question that this scene can be asked about (``sign`` of a scene without one asks in vain)."""
+    kind = "count" if len(scene.signs) > 1 else "action" if scene.actions else "sign"
+    if kind == "sign" and not scene.signs:
+        place = f"the {scene.actor} is in the {scene.place}"
+        return WorldQuestion("sign", f"Which sign appears while {place}?", SIGNS[:4], "A", (scene,), ())
+    return WRITERS[kind](rng, (scene,), int(rng.integers(4)))
+
+
+def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns: int) -> Lesson:
+    """Frames that answer one or more questions, often among others of the same actors or places."""
+    for _ in range(50):
+        scenes = _some_scenes(rng, script)
+        times = uniform_times(merge_spans([span for s in scenes for span in _look_at(rng, s)]), frames)
+        states = [script.state_at(t) for t in times]
+        questions = [q for q in _questions_on(rng, scenes) if language.is_answerable(q, language.boards_seen(q, states))]
+        if questions:
+            break
+    else:
+        raise ValueError("no answerable question was found in 50 draws")
+    chosen = [questions[i] for i in rng.permutation(len(questions))[:turns]]
+    told = [_question_turn(rng, q, states) for q in chosen]
+    if turns > 1 and rng.random() < 0.5:
+        told.insert(int(rng.integers(len(told) + 1)), (caption_prompt(chosen[0].text), language.caption(states)))
+    return Lesson(render_times(script, times), tuple(told), chosen[0].kind)
+
+
+def _question_turn(rng: np.random.Generator, question: WorldQuestion, states: list[FrameState]) -> tuple[str, str]:
+    if rng.random() < 0.25:
+        return language.question_prompt(question, ANSWER_SUFFIX), question.answer
+    return language.question_prompt(question), language.answer_text(question, language.boards_seen(question, states))
+
+
+def _some_scenes(rng: np.random.Generator, script: Script) -> list[Scene]:
+    """One to four scenes that hold moments; the others often share the first one's place or actor."""
+    held = [s for s in script.scenes if s.moments]
+    first = held[int(rng.integers(len(held)))]
+    scenes = [first]
+    for _ in range(int(rng.choice([0, 0, 1, 1, 1, 2, 3]))):
+        near = [s for s in held if (s.place == first.place) != (s.actor == first.actor)]
+        pool = near if near and rng.random() < 0.5 else held
+        scenes.append(pool[int(rng.integers(len(pool)))])
+    return list(dict.fromkeys(scenes))
+
+
+def _look_at(rng: np.random.Generator, scene: Scene) -> list[Span]:
+    """The scene's moments exactly, or with a margin, or the whole stretch that holds them."""
+    margin_s = rng.uniform(0, 4) if rng.random() < 0.5 else 0.0
+    spans = [Span(max(m.span.start_s - margin_s, scene.span.start_s), min(m.span.end_s + margin_s, scene.span.end_s))
+             for m in scene.moments]
+    if rng.random() < 0.3:
+        return [Span(spans[0].start_s, spans[-1].end_s)]
+    return spans
+
+
+def _questions_on(rng: np.random.Generator, scenes: Sequence[Scene]) -> list[WorldQuestion]:
+    questions = []
+    for scene in scenes:
+        if scene.actions:
+            questions.append(WRITERS["action"](rng, (scene,), int(rng.integers(4))))
+        else:
+            # one sign counts as a count only now and then, so that the numbers are evenly used
+            kinds = ["count"] if len(scene.signs) > 1 else ["sign", "count"] if rng.random() < 0.25 else ["sign"]
+            questions += [WRITERS[kind](rng, (scene,), int(rng.integers(4))) for kind in kinds]
+    single = sorted((s for s in scenes if len(s.signs) == 1), key=lambda s: s.span.start_s)
+    questions += [WRITERS["order"](rng, (a, b), int(rng.integers(4)))
+                  for i, a in enumerate(single) for b in single[i + 1:] if a.signs != b.signs]
+    return questions
+
+
+def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0) -> Lesson:
+    """A node's captions and a sound decision; ``noise`` is the share of frames misread in the captions."""
+    questions = write_questions(script, 10)
+    question = questions[int(rng.integers(len(questions)))]
+    depth = int(rng.integers(1, MAX_DEPTH + 1))
+    captions, states = [], []
+    for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
+        event = [_misread(rng, s, noise) for s in _event_states(rng, script, question, depth)]
+        captions.append(language.caption(event))
+        states += event
+    action, reasoning = language.decide(question, states, depth)
+    prompt = policy_prompt(question.text, "\n".join(dict.fromkeys(captions)), depth, MAX_DEPTH)
+    return Lesson(None, ((prompt, policy_completion(reasoning, action)),), action.value)
+
+
+def _event_states(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> list[FrameState]:
+    """Four frames of a span as long as events of that depth are, half the time at what the question asks for."""
+    length_s = script.duration_s / 16 * float(np.exp(rng.uniform(-0.7, 0.7))) / (1, 8, 64)[depth - 1]
+    scene = question.scenes[int(rng.integers(len(question.scenes)))]
+    near = [s for s in script.scenes if s.place == scene.place or s.actor == scene.actor]
+    draw = rng.random()
+    if draw < 0.45:
+        span = scene.moments[int(rng.integers(len(scene.moments)))].span if scene.moments and draw < 0.3 else scene.span
+    elif draw < 0.75:
+        span = near[int(rng.integers(len(near)))].span
+    else:
+        span = Span(0, script.duration_s)
+    centre_s = rng.uniform(span.start_s, span.end_s)
+    start_s = float(np.clip(centre_s - length_s / 2, 0, script.duration_s - length_s))
+    return [script.state_at(t) for t in uniform_times([Span(start_s, start_s + length_s)], 4)]
+
+
+def _misread(rng: np.random.Generator, state: FrameState, noise: float) -> FrameState:
+    if rng.random() >= noise:
+        return state
+    body, hat = (COLOURS[int(i)] for i in rng.permutation(len(COLOURS))[:2])
+    board = (*SIGNS, *STATES, None)[int(rng.integers(len(SIGNS) + len(STATES) + 1))]
+    return FrameState(PLACES[int(rng.integers(len(PLACES)))], Actor(body, hat), board)

@@ -1,0 +1,116 @@
+"""Cold start of the world's policy, a Qwen2 of about 1 M parameters: ``python -m lmms_videominer.world.train_policy``.
+
+Supervised, on captions of ``train`` worlds with some frames misread, and sound decisions about them: it
+learns the format and a sensible policy. T-GRPO takes it from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lmms_videominer.world.lessons import Lesson, draw_script, policy_lesson
+from lmms_videominer.world.tokenizer import train_tokenizer
+
+TRAIN_SEED, DEV_SEED = 12, 1_000_012
+
+
+def build(seed: int) -> tuple[Any, Any]:
+    """A random Qwen2 and its tokenizer."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer()
+    config = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=384, num_hidden_layers=5, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True, bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen2ForCausalLM(config), tokenizer
+
+
+def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
+    """Model inputs of a batch, right padded; labels on the completions alone."""
+    rows = []
+    for lesson in lessons:
+        prompt, reply = lesson.turns[0]
+        asked = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False,
+                                              add_generation_prompt=True)
+        rows.append((tokenizer(asked).input_ids, tokenizer(reply + tokenizer.eos_token).input_ids))
+    length = max(len(asked) + len(told) for asked, told in rows)
+    ids = torch.full((len(rows), length), tokenizer.pad_token_id)
+    labels = torch.full((len(rows), length), -100)
+    for i, (asked, told) in enumerate(rows):
+        ids[i, : len(asked) + len(told)] = torch.tensor(asked + told)
+        labels[i, len(asked) : len(asked) + len(told)] = torch.tensor(told)
+    return {"input_ids": ids, "attention_mask": (ids != tokenizer.pad_token_id).long(), "labels": labels}
+
+
+def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float) -> list[Lesson]:
+    return [policy_lesson(rng, draw_script(rng, seed), noise) for _ in range(batch)]
+
+
+@torch.no_grad()
+def evaluate(model: Any, tokenizer: Any) -> dict[str, float]:
+    """Share of completions right to the last token, on ``dev`` worlds, by the right action (teacher forced)."""
+    model.eval()
+    rng, right = np.random.default_rng(5), {}
+    for _ in range(6):
+        lessons = _draw(rng, 64, DEV_SEED, 0.02)
+        inputs = collate(lessons, tokenizer)
+        labels = inputs.pop("labels")[:, 1:]
+        guess = model(**inputs).logits[:, :-1].argmax(-1)
+        for lesson, ok in zip(lessons, ((guess == labels) | (labels == -100)).all(1).tolist()):
+            right.setdefault(lesson.kind, []).append(ok)
+    model.train()
+    return {kind: round(float(np.mean(values)), 3) for kind, values in right.items()}
+
+
+def train(folder: Path, steps: int, batch: int, lr: float, seed: int, noise: float) -> None:
+    """AdamW with warm-up and cosine decay; the folder is an ordinary Hugging Face checkpoint, with ``log.jsonl``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, tokenizer = build(seed)
+    rng = np.random.default_rng([seed, 1])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min(1.0, (s + 1) / 100) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * s / steps))))
+    started, losses = time.time(), []
+    for step in range(1, steps + 1):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(**collate(_draw(rng, batch, TRAIN_SEED, noise), tokenizer)).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        if step % 250 == 0 or step == steps:
+            record = {"step": step, "loss": round(float(np.mean(losses[-250:])), 4),
+                      "seconds": round(time.time() - started), **evaluate(model, tokenizer)}
+            print(json.dumps(record), flush=True)
+            with open(folder / "log.jsonl", "a") as file:
+                file.write(json.dumps(record) + "\n")
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the checkpoint is written")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
+    train(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

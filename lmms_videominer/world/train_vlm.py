@@ -1,0 +1,237 @@
+"""Train the world's Qwen2-VL from scratch on ``train`` seeds: ``python -m lmms_videominer.world.train_vlm``.
+
+It learns to caption frames, to answer questions from frames, and, as text only, to decide like the policy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from lmms_videominer.world.lessons import Lesson, caption_lesson, draw_script, policy_lesson, question_lesson
+from lmms_videominer.world.tokenizer import SYSTEM_PROMPT, train_tokenizer
+
+SIDE = 84  # pixels of the model's input
+TRAIN_SEED, DEV_SEED = 11, 1_000_011  # worlds of the train and of the dev range
+
+
+def build(folder: Path, seed: int) -> tuple[Any, Any]:
+    """A random Qwen2-VL of about 3.5 M parameters with its processor, saved to and loaded from ``folder``."""
+    from transformers import (
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer()
+    ids = {token: tokenizer.convert_tokens_to_ids(f"<|{token}|>")
+           for token in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")}
+    width = 192
+    config = Qwen2VLConfig(
+        # one frame a temporal patch: frames of a selection may lie minutes apart
+        vision_config={"depth": 4, "embed_dim": 144, "hidden_size": width, "num_heads": 4, "mlp_ratio": 3,
+                       "patch_size": 14, "temporal_patch_size": 1, "spatial_merge_size": 2},
+        text_config={"vocab_size": len(tokenizer), "hidden_size": width, "intermediate_size": 512,
+                     "num_hidden_layers": 5, "num_attention_heads": 6, "num_key_value_heads": 3,
+                     "max_position_embeddings": 4096, "tie_word_embeddings": True,
+                     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+                     "bos_token_id": None, "eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"]},
+        image_token_id=ids["image_pad"], video_token_id=ids["video_pad"],
+        vision_start_token_id=ids["vision_start"], vision_end_token_id=ids["vision_end"], tie_word_embeddings=True,
+    )
+    model = Qwen2VLForConditionalGeneration(config)
+    model.generation_config.eos_token_id = ids["im_end"]
+    model.generation_config.pad_token_id = ids["endoftext"]
+    pixels = {"temporal_patch_size": 1, "size": {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}}
+    processor = Qwen2VLProcessor(
+        image_processor=Qwen2VLImageProcessor(**pixels), video_processor=Qwen2VLVideoProcessor(**pixels),
+        tokenizer=tokenizer, chat_template=tokenizer.chat_template,
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return model, processor
+
+
+def batch_vision_attention(model: Any) -> None:
+    """Attend over all frames of a batch at once: they have one size here, and one call a frame is half a step."""
+    from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
+
+    def forward(self, hidden_states, cu_seqlens, position_embeddings, **kwargs):
+        length, frames = hidden_states.shape[0], len(cu_seqlens) - 1
+        q, k, v = self.qkv(hidden_states).reshape(length, 3, self.num_heads, -1).unbind(1)  # [L, heads, d]
+        q, k = apply_rotary_pos_emb_vision(q, k, *position_embeddings)
+        q, k, v = (x.reshape(frames, length // frames, self.num_heads, -1).transpose(1, 2) for x in (q, k, v))
+        weights = ((q * self.scaling) @ k.transpose(-1, -2)).softmax(-1).to(v.dtype)  # [frames, heads, P, P]
+        return self.proj((weights @ v.to(weights.dtype)).transpose(1, 2).reshape(length, -1))
+
+    for block in model.model.visual.blocks:
+        block.attn.forward = MethodType(forward, block.attn)
+
+
+class Lessons(IterableDataset):
+    """Batches of lessons, endless; every worker draws its own.
+
+    A batch is captions of four frames, questions on eight, or decisions without any; questions come in
+    after ``warmup`` of the batches.
+    """
+
+    def __init__(self, processor: Any, batch: int, seed: int, warmup: int):
+        self.processor, self.batch, self.seed, self.warmup = processor, batch, seed, warmup
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        torch.set_num_threads(1)
+        info = torch.utils.data.get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        rng = np.random.default_rng([self.seed, worker])
+        number = worker
+        while True:
+            yield collate(self._draw(rng, number), self.processor)
+            number += workers
+
+    def _draw(self, rng: np.random.Generator, number: int) -> list[Lesson]:
+        def script():
+            return draw_script(rng, TRAIN_SEED)
+
+        if number < self.warmup:
+            return [caption_lesson(rng, script(), 4) for _ in range(self.batch)]
+        kind = number % 10
+        if kind == 9:
+            return [policy_lesson(rng, script(), 0.02) for _ in range(self.batch)]
+        if kind in (0, 4, 7):
+            frames = int(rng.choice([1, 4, 4, 4, 8]))
+            return [caption_lesson(rng, script(), frames) for _ in range(self.batch)]
+        frames = int(rng.choice([4, 8, 8, 8]))
+        return [question_lesson(rng, script(), frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
+
+
+def collate(lessons: list[Lesson], processor: Any) -> dict[str, torch.Tensor]:
+    """Model inputs of a batch whose lessons all have as many frames; labels on the replies alone."""
+    tokenizer = processor.tokenizer
+    inputs: dict[str, torch.Tensor] = {}
+    vision_tokens = 0
+    if lessons[0].frames is not None:
+        videos = [torch.from_numpy(lesson.frames).permute(0, 3, 1, 2) for lesson in lessons]
+        inputs.update(processor.video_processor(videos=videos, return_tensors="pt"))
+        vision_tokens = int(inputs["video_grid_thw"][0].prod()) // processor.video_processor.merge_size**2
+    rows = [_tokens(lesson, tokenizer, vision_tokens) for lesson in lessons]
+    length = max(len(ids) for ids, _ in rows)
+    pad = tokenizer.pad_token_id
+    inputs["input_ids"] = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows])
+    inputs["labels"] = torch.tensor([labels + [-100] * (length - len(labels)) for _, labels in rows])
+    inputs["attention_mask"] = torch.tensor([[1] * len(ids) + [0] * (length - len(ids)) for ids, _ in rows])
+    inputs["mm_token_type_ids"] = 2 * (inputs["input_ids"] == tokenizer.convert_tokens_to_ids("<|video_pad|>")).int()
+    return inputs
+
+
+def _tokens(lesson: Lesson, tokenizer: Any, vision_tokens: int) -> tuple[list[int], list[int]]:
+    ids: list[int] = []
+    labels: list[int] = []
+    head = f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n"
+    for i, (prompt, reply) in enumerate(lesson.turns):
+        video = f"<|vision_start|>{'<|video_pad|>' * vision_tokens}<|vision_end|>" if vision_tokens and i == 0 else ""
+        asked = tokenizer(f"{head}<|im_start|>user\n{video}{prompt}<|im_end|>\n<|im_start|>assistant\n").input_ids
+        told = tokenizer(reply + "<|im_end|>").input_ids
+        after = tokenizer("\n").input_ids
+        ids += asked + told + after
+        labels += [-100] * len(asked) + told + [-100] * len(after)
+        head = ""
+    return ids, labels
+
+
+@torch.no_grad()
+def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
+    """Share of replies right to the last token, on ``dev`` worlds, by kind of lesson (teacher forced)."""
+    model.eval()
+    rng = np.random.default_rng(5)
+    right: dict[str, list[bool]] = {}
+    draws = {"caption": lambda s: caption_lesson(rng, s, 4), "question": lambda s: question_lesson(rng, s, 8, 1),
+             "policy": lambda s: policy_lesson(rng, s)}
+    for name, draw in draws.items():
+        for _ in range(lessons // 32):
+            batch = [draw(draw_script(rng, DEV_SEED)) for _ in range(32)]
+            inputs = collate(batch, processor)
+            labels = inputs.pop("labels")[:, 1:]
+            with torch.autocast("cpu", torch.bfloat16):
+                guess = model(**inputs).logits[:, :-1].argmax(-1)
+            for lesson, ok in zip(batch, ((guess == labels) | (labels == -100)).all(1).tolist()):
+                right.setdefault(lesson.kind if name == "question" else name, []).append(ok)
+    model.train()
+    return {name: round(float(np.mean(values)), 3) for name, values in right.items()}
+
+
+def train(folder: Path, steps: int, batch: int, lr: float, seed: int, warmup: int, workers: int,
+          resume: bool, log_every: int = 50, eval_every: int = 400) -> None:
+    """AdamW with warm-up and cosine decay; writes ``log.jsonl``, and the model every ``eval_every`` steps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, processor = build(folder, seed)
+    batch_vision_attention(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min(1.0, (s + 1) / 200) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(s / steps, 1))))
+    )
+    first = 0
+    if resume:
+        state = torch.load(folder / "training.pt", weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        first = state["step"]
+    data = DataLoader(Lessons(processor, batch, seed + first, warmup - first), batch_size=None, num_workers=workers,
+                      prefetch_factor=4 if workers else None)
+    model.train()
+    started, losses = time.time(), []
+    for step, inputs in enumerate(data, first + 1):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(**inputs).loss
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+        if step % log_every == 0 or step == steps:
+            _log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
+                          "seconds": round(time.time() - started)})
+        if step % eval_every == 0 or step == steps:
+            _log(folder, {"step": step, **evaluate(model, processor)})
+            model.save_pretrained(folder)
+            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
+                        "schedule": schedule.state_dict(), "step": step}, folder / "training.pt")
+        if step >= steps:
+            return
+
+
+def _log(folder: Path, record: dict[str, Any]) -> None:
+    print(json.dumps(record), flush=True)
+    with open(folder / "log.jsonl", "a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the checkpoint is written")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--warmup", type=int, default=1000, help="first batches, of captions alone")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw lessons")
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's training.pt")
+    train(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
