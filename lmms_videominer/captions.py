@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.vlm.prompts import caption_prompt
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
+KIND = "caption"  # of the cache
 MAX_BATCH_BYTES = 4 * 2**30  # decoded frames held at once; more are captioned in several calls
 
 
@@ -69,4 +70,95 @@ def caption_events(jobs: Sequence[CaptionJob], vlm: VLM, cache: Cache, caption_f
     Returns:
         One entry a job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
     """
-    raise NotImplementedError
+    plans = [_plan(job, vlm, cache, caption_frames, caption_tokens) for job in jobs]
+    wanted = {ask.key: ask for plan in reversed(plans) for ask in reversed(plan)}  # the first of equal ones
+    captions = _cached(wanted, cache)
+    missing = [ask for plan in plans for ask in plan if wanted[ask.key] is ask and ask.key not in captions]
+    errors: dict[str, VideoError] = {}
+    for batch in _batches(missing, max_batch_bytes):
+        made = _generate(batch, vlm, caption_tokens, errors)
+        cache.put_many(KIND, made)
+        captions.update(made)
+    owned = {id(ask) for ask in missing}
+    return [errors.get(job.video_id) or _result(job, plan, captions, owned) for job, plan in zip(jobs, plans)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Ask:
+    """One event to caption: which frames of which video, and the prompt."""
+
+    key: str
+    job: CaptionJob
+    prompt: str
+    frame_indices: tuple[int, ...]
+    frame_times_s: tuple[float, ...]
+
+    @property
+    def bytes(self) -> int:
+        info = self.job.reader.info
+        return len(self.frame_indices) * info.width * info.height * 3
+
+
+def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int) -> list[_Ask]:
+    """One ask a span of ``job``."""
+    prompt, asks = caption_prompt(job.question), []
+    for span in job.spans:
+        times_s = uniform_times([span], caption_frames)
+        indices = np.unique(frame_indices_at(job.reader, times_s))  # a short event has fewer frames than asked for
+        key = cache.key(video=job.video_id, vlm=vlm.identity, prompt=prompt, frames=indices, tokens=caption_tokens)
+        shown_s = job.reader.timestamps_s[indices]
+        asks.append(_Ask(key, job, prompt, tuple(indices.tolist()), tuple(shown_s.tolist())))
+    return asks
+
+
+def _cached(wanted: dict[str, _Ask], cache: Cache) -> dict[str, str]:
+    """Captions that the cache holds, by key."""
+    found = zip(wanted, cache.get_many(KIND, list(wanted)))
+    return {key: caption for key, caption in found if isinstance(caption, str)}
+
+
+def _batches(asks: Sequence[_Ask], max_bytes: int) -> Iterator[list[_Ask]]:
+    """``asks`` in order, cut where the decoded frames would exceed ``max_bytes``."""
+    batch: list[_Ask] = []
+    held = 0
+    for ask in asks:
+        if batch and held + ask.bytes > max_bytes:
+            yield batch
+            batch, held = [], 0
+        batch.append(ask)
+        held += ask.bytes
+    if batch:
+        yield batch
+
+
+def _generate(batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, VideoError]) -> dict[str, str]:
+    """Captions by key, in one call; videos that cannot be decoded go to ``errors`` and are left out."""
+    frames = _decode(batch, errors)
+    readable = [ask for ask in batch if ask.key in frames]
+    requests = [VLMRequest(ask.prompt, frames[ask.key], tokens, ask.frame_times_s) for ask in readable]
+    texts = vlm.generate(requests) if requests else []
+    return {ask.key: text.strip() for ask, text in zip(readable, texts, strict=True)}
+
+
+def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, np.ndarray]:
+    """Frames of each ask by key, each video read once, in the order of its frames."""
+    by_video: dict[str, list[_Ask]] = {}
+    for ask in batch:
+        if ask.job.video_id not in errors:
+            by_video.setdefault(ask.job.video_id, []).append(ask)
+    frames: dict[str, np.ndarray] = {}
+    for video_id, asks in by_video.items():
+        indices = sorted({index for ask in asks for index in ask.frame_indices})
+        try:
+            decoded = asks[0].job.reader.frames(indices)  # uint8 [len(indices), H, W, 3]
+        except VideoError as error:
+            errors[video_id] = error
+            continue
+        frames.update({ask.key: decoded[np.searchsorted(indices, ask.frame_indices)] for ask in asks})
+    return frames
+
+
+def _result(job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str], owned: set[int]) -> CaptionedEvents:
+    made = [ask for ask in plan if id(ask) in owned]
+    events = tuple(Event(span, captions[ask.key], ask.frame_times_s) for span, ask in zip(job.spans, plan))
+    return CaptionedEvents(events, len(made), len(plan) - len(made), sum(len(ask.frame_indices) for ask in made))

@@ -3,37 +3,151 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from lmms_videominer.errors import ModelError
+from lmms_videominer.model_identity import model_identity
+from lmms_videominer.model_loading import default_device, loading
 from lmms_videominer.vlm.vlm import VLMRequest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
+_TICKS_A_SECOND = 1000  # processors know times as frame indices over a rate: milliseconds over 1000 tell them truly
+_UNKNOWN_FPS = 2.0  # rate claimed for frames whose times nobody gave: the one that Qwen's models are trained at
+
 
 class TransformersVLM:
-    """Generates from exactly the given frames, handed over as one video.
+    """Generates from exactly the given frames, handed over as one video and never resampled.
+
+    Models whose processor takes no video get the frames as so many images of one turn.
 
     Args:
         model: The model, on its device.
         processor: Its processor; frames are resized as it says.
         identity: Changes with the weights or the processing.
         batch_size: Requests a forward pass.
+
+    Raises:
+        ModelError: The processor has no chat template.
     """
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, identity: str, batch_size: int = 8):
-        raise NotImplementedError
+        self.model, self.processor, self.identity, self.batch_size = model, processor, identity, batch_size
+        if not getattr(processor, "chat_template", None):
+            raise ModelError(f"video LLM {identity}: its processor has no chat template. Use an instruction-tuned "
+                             "checkpoint, or one with a chat_template.jinja")  # fmt: skip
+        self._takes_video = getattr(processor, "video_processor", None) is not None
+        processor.tokenizer.padding_side = "left"
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str, device: str | None = None, dtype: str = "auto", batch_size: int = 8,
-                        trust_remote_code: bool = False) -> TransformersVLM:
+    def from_pretrained(
+        cls,
+        name_or_path: str,
+        device: str | None = None,
+        dtype: str = "auto",
+        batch_size: int = 8,
+        trust_remote_code: bool = False,
+    ) -> TransformersVLM:
         """Load by folder or hub name; the device defaults to CUDA where there is one.
 
         Raises:
-            ModelError: The model is absent or cannot be loaded.
+            ModelError: The model is absent, cannot be loaded, or is no vision-language chat model.
         """
-        raise NotImplementedError
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        with loading("video LLM", name_or_path):
+            processor = AutoProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
+            model = AutoModelForImageTextToText.from_pretrained(
+                name_or_path, dtype=dtype, trust_remote_code=trust_remote_code
+            )
+        if getattr(processor, "tokenizer", None) is None:
+            raise ModelError(f"video LLM {name_or_path!r}: its folder holds no processor configuration "
+                             "(preprocessor_config.json). Save the processor beside the model")  # fmt: skip
+        return cls(model.to(default_device(device)).eval(), processor, model_identity(name_or_path), batch_size)
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
-        """One completion a request, in order, stripped."""
-        raise NotImplementedError
+        """One completion a request, in order, stripped.
+
+        Greedy at temperature 0, with whatever penalties the checkpoint's generation configuration
+        sets; above, sampling from torch's global generator.
+        """
+        groups: dict[tuple, list[int]] = {}
+        for i, request in enumerate(requests):
+            count = 0 if request.frames is None else len(request.frames)
+            groups.setdefault((count, request.max_new_tokens, request.temperature), []).append(i)
+        done: dict[int, str] = {}
+        for members in groups.values():
+            for start in range(0, len(members), self.batch_size):
+                batch = members[start : start + self.batch_size]
+                done.update(zip(batch, self._complete([requests[i] for i in batch])))
+        return [done[i] for i in range(len(requests))]
+
+    def _complete(self, batch: Sequence[VLMRequest]) -> list[str]:
+        """Completions of requests alike in frame count, length and temperature."""
+        import torch
+
+        inputs = self._inputs(batch)
+        with torch.inference_mode():
+            output = self.model.generate(**inputs, **self._generation(batch[0]))  # [B, P + C]
+        made = output[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.processor.tokenizer.batch_decode(made, skip_special_tokens=True)]
+
+    def _inputs(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
+        """What the processor makes of ``batch``, on the model's device, pixels in its dtype."""
+        texts = [self.processor.apply_chat_template(self._messages(request), tokenize=False, add_generation_prompt=True)
+                 for request in batch]  # fmt: skip
+        inputs = self.processor(text=texts, padding=True, return_tensors="pt", **self._visuals(batch))
+        inputs = inputs.to(self.model.device)
+        return {name: value.to(self.model.dtype) if name.startswith("pixel_values") else value
+                for name, value in inputs.items() if name != "video_metadata"}  # fmt: skip
+
+    def _messages(self, request: VLMRequest) -> list[dict]:
+        count = 0 if request.frames is None else len(request.frames)
+        kinds = (["video"] if self._takes_video else ["image"] * count) if count else []
+        content: list[dict] = [{"type": kind} for kind in kinds]
+        return [{"role": "user", "content": [*content, {"type": "text", "text": request.prompt}]}]
+
+    def _visuals(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
+        """The processor's arguments for the frames of ``batch``; none for a batch of text."""
+        frames = [request.frames for request in batch if request.frames is not None and len(request.frames)]
+        if not frames:
+            return {}
+        if not self._takes_video:
+            return {"images": [list(video) for video in frames]}
+        metadata = [video_metadata(request.frames, request.frame_times_s) for request in batch]
+        return {"videos": frames, "videos_kwargs": {"do_sample_frames": False, "video_metadata": metadata}}
+
+    def _generation(self, request: VLMRequest) -> dict[str, Any]:
+        sampling = {"temperature": request.temperature, "top_k": 0, "top_p": 1.0}
+        if not request.temperature:  # None overrides what the checkpoint sets, and would be warned about
+            sampling = dict.fromkeys(sampling)
+        pad = self.processor.tokenizer.pad_token_id
+        return {"max_new_tokens": request.max_new_tokens, "do_sample": bool(request.temperature),
+                "pad_token_id": self.processor.tokenizer.eos_token_id if pad is None else pad, **sampling}  # fmt: skip
+
+
+def video_metadata(frames: np.ndarray, frame_times_s: Sequence[float]) -> dict[str, Any]:
+    """What a transformers processor is told of a video: every frame's time, and no more frames than these.
+
+    Args:
+        frames: uint8 [T, H, W, 3].
+        frame_times_s: Time of each, in seconds; of another length than T: taken as unknown, 2 frames a second.
+    """
+    count = len(frames)
+    times_s = np.asarray(frame_times_s, dtype=np.float64)
+    if len(times_s) != count:
+        times_s = np.arange(count) / _UNKNOWN_FPS
+    # the sampled rate is read off as frames / total * fps: the total follows from the mean gap between frames
+    gap_s = (times_s[-1] - times_s[0]) / (count - 1) if count > 1 else 1 / _UNKNOWN_FPS
+    total = max(1, round(count * gap_s * _TICKS_A_SECOND))
+    return {
+        "fps": float(_TICKS_A_SECOND),
+        "frames_indices": np.rint(times_s * _TICKS_A_SECOND).astype(int).tolist(),
+        "total_num_frames": total,
+        "duration": total / _TICKS_A_SECOND,
+        "height": frames.shape[1],
+        "width": frames.shape[2],
+    }
