@@ -1,0 +1,216 @@
+"""From the requests of a run to its answers: mine all, then answer by task and frame count, in the order asked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
+from lmms_videominer.lmms.documents import Request, question_of, shown_video, with_video
+from lmms_videominer.lmms.driver import Driver, Handed, text_of
+from lmms_videominer.lmms.handover import clip_folder, hand_over
+from lmms_videominer.lmms.records import Note
+from lmms_videominer.lmms.sampling import plain_frames
+from lmms_videominer.types import Question, Selection
+
+if TYPE_CHECKING:
+    from lmms_eval.api.instance import Instance
+
+    from lmms_videominer.selectors.selector import Selector
+
+ANSWERS_AT_ONCE = 64  # their clips are on disk together
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Sample:
+    """One request on its way.
+
+    Attributes:
+        instance, request: As lmms-eval gave it, and taken apart.
+        document, shown: The task's document, and what it shows.
+        question: What to mine; ``None`` where there is no single video.
+        selection: What mining gave.
+        problem: Why the sample cannot be mined.
+        output: The backbone's output.
+        note: What is recorded of it.
+    """
+
+    instance: Instance
+    request: Request
+    document: Any = None
+    shown: Any = None
+    question: Question | None = None
+    selection: Selection | None = None
+    problem: Exception | SystemExit | None = None
+    output: Any = ""
+    note: Note | None = field(default=None)
+
+
+class Answerer:
+    """Answers requests with a backbone, key frames in the place of videos.
+
+    Attributes:
+        driver: Calls the backbone.
+        selector: Chooses key frames.
+        config: The settings.
+        notes: One a sample answered so far.
+    """
+
+    def __init__(
+        self, driver: Driver, selector: Selector, config: MinerConfig, own_frames: int, save: Callable[..., str]
+    ):
+        """
+        Args:
+            own_frames: With ``selector=uniform`` the frame count that the backbone is set to; 0: its own.
+            save: Stores the selection of ``(selection, instance)`` and returns the file's path.
+        """
+        self.driver, self.selector, self.config = driver, selector, config
+        self.own_frames, self._save = own_frames, save
+        self.notes: list[Note] = []
+        self._logged: set[str] = set()
+
+    def generate(self, instances: Sequence[Instance], progress: bool = False) -> list[Any]:
+        """The outputs of ``generate_until`` requests, in order."""
+        samples = [self._sample(instance) for instance in instances]
+        if self.config.selector == "uniform":
+            self._leave_to_backbone(samples, "uniform")
+        else:
+            self._mine([s for s in samples if s.question and not s.problem], progress)
+            self._answer([s for s in samples if s.selection])
+            self._leave_to_backbone([s for s in samples if not s.selection], "passed")
+        self.notes += [s.note for s in samples if s.note]
+        return [s.output for s in samples]
+
+    def _sample(self, instance: Instance) -> Sample:
+        sample = Sample(instance, Request.of(instance, self.driver.is_simple))
+        request = sample.request
+        if instance.metadata.get("__padding_only__"):  # evens out the ranks; nobody reads its answer
+            sample.note = None
+            return sample
+        try:
+            sample.document = self.driver.backbone.task_dict[request.task][request.split][request.doc_id]
+            sample.shown = request.shows(sample.document)
+        except (Exception, SystemExit) as error:  # tasks end the process where a file is missing
+            sample.problem = error
+            return sample
+        video = shown_video(sample.shown, self.driver.is_simple)
+        if video:
+            sample.question = question_of(sample.document, request.context, video)
+        return sample
+
+    def _mine(self, samples: Sequence[Sample], progress: bool) -> None:
+        """Select key frames for all samples at once; equal questions are asked once."""
+        questions = list(dict.fromkeys(s.question for s in samples))
+        found = dict(zip(questions, self.selector.select(questions, progress=progress), strict=True))
+        errors = [result for result in found.values() if isinstance(result, ConfigError)]
+        if errors and len(errors) == len(found):
+            raise errors[0]  # no sample can be mined under these settings
+        for sample in samples:
+            result = found[sample.question]
+            if isinstance(result, VideoMinerError):
+                sample.problem = result
+            else:
+                sample.selection = result
+
+    def _answer(self, samples: Sequence[Sample]) -> None:
+        """Answer from key frames, with one task and one count of frames a call."""
+        groups: dict[tuple, list[Sample]] = {}
+        for sample in samples:
+            request, count = sample.request, len(sample.selection.key_frames)
+            groups.setdefault((request.task, request.split, count), []).append(sample)
+        for members in groups.values():
+            for start in range(0, len(members), ANSWERS_AT_ONCE):
+                self._answer_alike(members[start : start + ANSWERS_AT_ONCE])
+
+    def _answer_alike(self, samples: Sequence[Sample]) -> None:
+        from lmms_videominer.miner import read_key_frames
+
+        pixels = read_key_frames([s.selection for s in samples], self.config.reader)
+        with clip_folder(self.driver.profile) as clips:
+            handed, answered, clip = [], [], None
+            for sample, frames in zip(samples, pixels, strict=True):
+                if isinstance(frames, VideoError):
+                    sample.selection, sample.problem = None, frames
+                    continue
+                clip = hand_over(frames, clips, self.driver.is_simple)
+                handed.append(self._handed(sample, clip.video if clip else None))
+                answered.append(sample)
+            first = samples[0].request
+            outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0)
+        for sample, output in zip(answered, outputs, strict=True):
+            self._finish(sample, output)
+
+    def _handed(self, sample: Sample, video: Any) -> Handed:
+        request = sample.request
+        shown = with_video(sample.shown, video, self.driver.is_simple)
+        return Handed(request.context, request.settings, shown, request.doc_id, sample.document)
+
+    def _finish(self, sample: Sample, output: Any) -> None:
+        text = text_of(output)
+        usage = sample.selection.usage
+        done = replace(sample.selection, answer=text, usage=replace(usage, answer_calls=usage.answer_calls + 1))
+        tree = self._save(done, sample.instance)
+        sample.note = Note.mined(sample.request.task, sample.request.doc_id, done, tree)
+        sample.output = _noted(output, sample.note)
+
+    def _leave_to_backbone(self, samples: Sequence[Sample], how: str) -> None:
+        """Requests as they are, to the backbone as it is; broken ones one by one, whatever happens then."""
+        whole = [s for s in samples if not s.problem and not s.instance.metadata.get("__padding_only__")]
+        self._pass(whole, how)
+        for sample in samples:
+            if sample.problem:
+                self._fall_back(sample)
+
+    def _pass(self, samples: Sequence[Sample], how: str) -> None:
+        if not samples:
+            return
+        with self.driver.counting(self.own_frames, fixed=False):
+            outputs = self.driver.backbone.generate_until([s.instance for s in samples])
+        for sample, output in zip(samples, outputs, strict=True):
+            sample.output = output
+            sample.note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed")
+            if sample.question and how == "uniform":
+                sample.output = _noted(output, self._see_own_frames(sample))
+
+    def _see_own_frames(self, sample: Sample) -> Note:
+        """Enter the frames that the backbone took by itself, where its way is known."""
+        profile, question = self.driver.profile, sample.question
+        own = next((getattr(self.driver.backbone, n) for n in profile.count if hasattr(self.driver.backbone, n)), 0)
+        try:
+            frames = plain_frames(profile.sampling, question.video, self.own_frames or own, self.config.reader)
+        except VideoError as error:
+            sample.note.problem = str(error)
+            return sample.note
+        if frames:
+            sample.note.see(frames, question.evidence)
+        return sample.note
+
+    def _fall_back(self, sample: Sample) -> None:
+        """What the backbone does by itself; an empty answer where it cannot either."""
+        request = sample.request
+        name = sample.question.video if sample.question else f"{request.task}, document {request.doc_id}"
+        if name not in self._logged:
+            self._logged.add(name)
+            logger.warning("%s is not mined: %s. The backbone gets the sample as it is", name, sample.problem)
+        note = Note(request.task, request.doc_id, "fallback", problem=str(sample.problem))
+        try:
+            sample.output = self.driver.backbone.generate_until([sample.instance])[0]
+        except (Exception, SystemExit) as error:  # one broken video must not end the run
+            logger.warning("%s: the backbone fails on it too (%s); its answer is empty", name, error)
+            sample.output, note.empty = "", True
+        sample.note, sample.output = note, _noted(sample.output, note)
+
+
+def _noted(output: Any, note: Note) -> Any:
+    """``output`` as lmms-eval's ``GenerationResult``, its counts of tokens carrying ``note`` into the sample's log."""
+    from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
+
+    from lmms_videominer.lmms.token_counts import NotedTokenCounts
+
+    text, counts = unwrap_generation_output(output)
+    return GenerationResult(text, NotedTokenCounts.of(counts, note.logged()))

@@ -1,0 +1,95 @@
+"""Model arguments: which are the plugin's, which the backbone's, and which are a slip of the keyboard."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError
+
+OWN_NAMES = ("backbone", "trees_dir")
+_DRIVER_NAMES = ("batch_size", "max_batch_size", "device")  # lmms-eval's command line gives these to every model
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """``--model_args``, taken apart.
+
+    Attributes:
+        config: The settings of frame selection.
+        named: Names of the plugin's settings that the user gave.
+        backbone: The backbone's id, or empty.
+        trees_dir: Folder for the trees, or empty.
+        passed: What the backbone gets, untouched.
+    """
+
+    config: MinerConfig
+    named: frozenset[str]
+    backbone: str = ""
+    trees_dir: str = ""
+    passed: dict[str, Any] = field(default_factory=dict)
+
+
+def split(given: Mapping[str, Any]) -> Arguments:
+    """Take the plugin's arguments out of ``given``.
+
+    Raises:
+        ConfigError: A value of the plugin's does not parse or is out of range.
+    """
+    own = {name: value for name, value in given.items() if name in MinerConfig.names()}
+    passed = {name: value for name, value in given.items() if name not in own and name not in OWN_NAMES}
+    return Arguments(
+        config=MinerConfig.from_strings(own),
+        named=frozenset(own),
+        backbone=str(given.get("backbone", "")),
+        trees_dir=str(given.get("trees_dir", "")),
+        passed=passed,
+    )
+
+
+def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) -> None:
+    """Raise for a name that neither the backbone's constructor nor the plugin knows.
+
+    A constructor with ``**kwargs`` may take any name: there only one that is nearly the plugin's is refused.
+    lmms-eval's constructors mostly take ``**kwargs`` to refuse them with a bare assertion.
+
+    Raises:
+        ConfigError: The nearest valid name is in the message.
+    """
+    known, takes_any = _parameters(constructor)
+    valid = [*MinerConfig.names(), *OWN_NAMES, *known]
+    for name in passed:
+        if name in known or name in _DRIVER_NAMES:
+            continue
+        own = difflib.get_close_matches(name, [*MinerConfig.names(), *OWN_NAMES], n=1, cutoff=0.7)
+        if own or not takes_any:
+            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(
+                f"unknown model argument {name!r}{hint} (the plugin's: {', '.join((*MinerConfig.names(), *OWN_NAMES))}; "
+                f"everything else goes to {backbone}: {', '.join(known)})"
+            )
+
+
+def _parameters(constructor: type) -> tuple[list[str], bool]:
+    """Names of a class's constructor, those of its bases included where it passes ``**kwargs`` on."""
+    names: list[str] = []
+    takes_any = False
+    for cls in constructor.__mro__:
+        if "__init__" not in vars(cls) or cls is object:
+            continue
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if not takes_any:
+            break
+    return list(dict.fromkeys(names)), takes_any
+
+
+def accepts(constructor: type, name: str) -> bool:
+    """Whether the constructor names ``name`` among its parameters."""
+    return name in _parameters(constructor)[0]

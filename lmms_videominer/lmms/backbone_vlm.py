@@ -1,0 +1,63 @@
+"""The video LLM of a run under lmms-eval: the backbone itself, so that everything above ``VLM`` is the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lmms_videominer.lmms.documents import shown_with
+from lmms_videominer.lmms.driver import Driver, Handed, text_of
+from lmms_videominer.lmms.handover import clip_folder, hand_over
+from lmms_videominer.vlm.vlm import VLMRequest
+
+CALLS_AT_ONCE = 64  # their clips are on disk together
+TASK, SPLIT = "videominer", "search"  # what a backbone is told of requests that no task made
+# Backbones cut an answer at these; where none is given some cut at an empty line.
+STOPS = ["<|im_end|>", "<|endoftext|>"]
+
+
+class BackboneVLM:
+    """``VLM`` on top of a backbone of lmms-eval.
+
+    Attributes:
+        driver: Calls the backbone.
+        identity: Which weights and which processing it stands for.
+    """
+
+    def __init__(self, driver: Driver, identity: str):
+        self.driver, self.identity = driver, identity
+
+    def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
+        """One completion a request, in order, stripped; see ``VLM.generate``."""
+        texts: list[str] = [""] * len(requests)
+        for members in _alike(requests).values():
+            for start in range(0, len(members), CALLS_AT_ONCE):
+                part = members[start : start + CALLS_AT_ONCE]
+                for i, text in zip(part, self._call([requests[i] for i in part]), strict=True):
+                    texts[i] = text
+        return texts
+
+    def _call(self, requests: Sequence[VLMRequest]) -> list[str]:
+        with clip_folder(self.driver.profile) as clips:
+            handed = []
+            for number, request in enumerate(requests):
+                clip = hand_over(request.frames, clips, self.driver.is_simple)
+                video = clip.video if clip else None
+                shown = shown_with(request.prompt, video, self.driver.is_simple)
+                handed.append(Handed(request.prompt, _settings(request), shown, number))
+            outputs = self.driver.generate(handed, TASK, SPLIT, clip.wanted if clip else 0)
+        return [text_of(output).strip() for output in outputs]
+
+
+def _settings(request: VLMRequest) -> dict[str, Any]:
+    return {"max_new_tokens": request.max_new_tokens, "temperature": request.temperature,
+            "do_sample": request.temperature > 0, "until": list(STOPS)}  # fmt: skip
+
+
+def _alike(requests: Sequence[VLMRequest]) -> dict[tuple, list[int]]:
+    """Indices of requests that may share a call: the same count of frames and the same settings."""
+    groups: dict[tuple, list[int]] = {}
+    for i, request in enumerate(requests):
+        count = 0 if request.frames is None else len(request.frames)
+        groups.setdefault((count, request.max_new_tokens, request.temperature), []).append(i)
+    return groups

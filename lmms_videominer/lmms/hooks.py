@@ -1,0 +1,93 @@
+"""Three seams of lmms-eval 0.7 that have no official hook, each wrapped once and only for the plugin's models.
+
+- Tasks have no entry point: ``TaskManager.initialize_tasks`` also looks into the installed task folder.
+- Prompts are looked up by the model's exact name: for a plugin's model the backbone's name is looked up.
+- The key of ``--use_cache`` knows neither the settings nor the policy's weights: both are added to it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+from lmms_videominer.lmms.manifest import GENERIC_IDS
+from lmms_videominer.lmms.profiles import backbone_of
+
+_state = {"backbone": "", "fingerprint": ""}  # of the plugin's model that was made last
+
+
+def install() -> None:
+    """Wrap the seams; a second call changes nothing."""
+    from lmms_eval.api.task import ConfigurableTask
+    from lmms_eval.tasks import TaskManager
+
+    _wrap(TaskManager, "initialize_tasks", _with_own_tasks)
+    _wrap(ConfigurableTask, "_prepare_model_specific_config", _with_backbone_name)
+
+
+def made_model(backbone: str, fingerprint: str) -> None:
+    """Say which backbone, and which settings and weights, the model has that now runs."""
+    from lmms_eval.caching.response_cache import ResponseCache
+
+    install()
+    _state.update(backbone=backbone, fingerprint=fingerprint)
+    _wrap(ResponseCache, "create", _with_fingerprint)
+
+
+def tasks_folder() -> str:
+    """Where the YAML files of the plugin's tasks are."""
+    import lmms_videominer.tasks
+
+    return os.path.dirname(os.path.abspath(lmms_videominer.tasks.__file__))
+
+
+def _wrap(owner: type, name: str, make: Callable[[Callable], Callable]) -> None:
+    original = vars(owner)[name]
+    is_classmethod = isinstance(original, classmethod)
+    function = original.__func__ if is_classmethod else original
+    if getattr(function, "_videominer", False):
+        return
+    wrapped = functools.wraps(function)(make(function))
+    wrapped._videominer = True
+    setattr(owner, name, classmethod(wrapped) if is_classmethod else wrapped)
+
+
+def _with_own_tasks(original: Callable) -> Callable:
+    def initialize_tasks(self: Any, *args: Any, **kwargs: Any) -> dict:
+        index = original(self, *args, **kwargs)
+        return {**self._get_task_and_group(tasks_folder()), **index}
+
+    return initialize_tasks
+
+
+def _with_backbone_name(original: Callable) -> Callable:
+    def _prepare_model_specific_config(self: Any) -> None:
+        given = self.model_name
+        self.model_name = _prompt_name(given, self.config)
+        try:
+            original(self)
+        finally:
+            self.model_name = given
+
+    return _prepare_model_specific_config
+
+
+def _prompt_name(given: str | None, config: Any) -> str | None:
+    """The name to look prompts up by: the backbone's, unless the task's YAML names the plugin's model itself."""
+    backbone = _state["backbone"] if given in GENERIC_IDS else backbone_of(given or "")
+    tables = (config.lmms_eval_specific_kwargs, config.model_specific_target_kwargs,
+              config.model_specific_generation_kwargs)
+    if not backbone or any(given in table for table in tables if table):
+        return given
+    return backbone
+
+
+def _with_fingerprint(original: Callable) -> Callable:
+    def create(cls: type, *args: Any, model: Any = "", **kwargs: Any) -> Any:
+        if isinstance(model, str) and (model in GENERIC_IDS or backbone_of(model)):
+            model = f"{model}#{_state['fingerprint']}"
+        return original(cls, *args, model=model, **kwargs)
+
+    return create

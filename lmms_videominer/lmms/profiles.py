@@ -1,0 +1,138 @@
+"""The video backbones of lmms-eval 0.7, one row each: how chosen frames are handed over so that the backbone sees them.
+
+A backbone gets the frames as a lossless video file (see ``handover``) and samples that file with its own code. A row says what the file must look like, and what the backbone's frame count is called, for that code
+to pick every frame once. A new backbone is a new row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How one backbone is driven.
+
+    Attributes:
+        backbone: Its model id in lmms-eval.
+        simple, chat: Name of its class for each of the two request forms; empty where it has none. A chat
+            model that has no simple form runs simple tasks as lmms-eval arranges it.
+        aliases: Further spellings of the id, for ``videominer_<alias>``.
+        in_memory: The frames are handed over as an array instead of a file, where the backbone cannot read files
+            without a package that lmms-eval does not bring.
+        file_fps: Frame rate of the file; the backbone's own sampling rate where it samples by time.
+        repeat: How often each frame stands in the file.
+        multiple: The count is padded to a multiple of this by repeating the last frame.
+        count: Attributes of the backbone that hold its number of frames, set for each call where it has them.
+        fixed: Attributes set for each call whatever the count, where it has them.
+        sampling: How the plain backbone picks its frames from a file: ``"linspace"`` over all frames,
+            ``"qwen"`` (2 a second first, then linspace), or empty: not known here.
+        text_only: Whether it answers a request without any visual.
+    """
+
+    backbone: str
+    simple: str = ""
+    chat: str = ""
+    aliases: tuple[str, ...] = ()
+    in_memory: bool = False
+    file_fps: float = 2.0
+    repeat: int = 1
+    multiple: int = 1
+    count: tuple[str, ...] = ("max_num_frames",)
+    fixed: tuple[tuple[str, Any], ...] = ()
+    sampling: str = ""
+    text_only: bool = True
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """The plugin's names for it, the canonical one first."""
+        return tuple(f"videominer_{name}" for name in (self.backbone, *self.aliases))
+
+
+def _qwen(backbone: str, **more: Any) -> Profile:
+    """Qwen-style reading by qwen_vl_utils: an even count at 2 frames a second, no rate of the user's own."""
+    return Profile(backbone, **{"multiple": 2, "fixed": (("fps", None), ("total_pixels", None)), **more})
+
+
+def _llava(backbone: str, simple: str, **more: Any) -> Profile:
+    """``np.linspace`` over all frames of the file, ``max_frames_num`` of them."""
+    return Profile(backbone, simple, **{"count": ("max_frames_num",), "sampling": "linspace", **more})
+
+
+_ROWS = (
+    _qwen("qwen2_vl", simple="Qwen2_VL", aliases=("qwen2vl",), sampling="qwen"),
+    _qwen("qwen2_5_vl", simple="Qwen2_5_VL", chat="Qwen2_5_VL", aliases=("qwen25vl", "qwen2_5vl", "qwen25_vl")),
+    _qwen("qwen3_vl", simple="Qwen3_VL", chat="Qwen3_VL", aliases=("qwen3vl",)),
+    _qwen("qwen3_5", simple="Qwen3_5", chat="Qwen3_5"),
+    _qwen("qwen2_5_omni", simple="Qwen2_5_Omni", chat="Qwen2_5_Omni"),
+    _qwen("qwen3_omni", simple="Qwen3_Omni", chat="Qwen3_Omni"),
+    _qwen("thyme", chat="Thyme"),
+    _qwen("llava_onevision1_5", simple="Llava_OneVision1_5", chat="Llava_OneVision1_5"),
+    _qwen("llava_onevision2", chat="Llava_OneVision2", count=("max_num_frames", "fixed_num_frames"), fixed=()),
+    _qwen("huggingface", chat="Huggingface"),
+    _qwen("async_hf_model", chat="AsyncHFModel"),
+    _qwen("vllm", simple="VLLM", chat="VLLM", count=("max_frame_num", "nframes"), sampling="linspace"),
+    _qwen("vllm_generate", chat="VLLMGenerate", count=("max_frame_num", "nframes")),
+    _qwen("sglang", chat="Sglang", count=("max_frame_num", "nframes")),
+    _qwen("openai", simple="OpenAICompatible", chat="OpenAICompatible", aliases=("openai_compatible",),
+          count=("max_frames_num",), fixed=(("video_fps", None),), sampling="linspace"),
+    _qwen("async_openai", chat="AsyncOpenAIChat", count=("nframes",), fixed=(("fps", None),)),
+    _qwen("litellm", simple="LiteLLMCompatible", chat="LiteLLMCompatible", count=("max_frames_num",),
+          fixed=(("video_fps", None),)),
+    Profile("internvl_hf", chat="InternVLHf", in_memory=True, repeat=3, count=("num_frames",), fixed=(("fps", None),)),
+    Profile("internvl2", simple="InternVL2", count=("num_frame",), repeat=3),
+    Profile("internvl3", simple="InternVL3", count=("num_frame",), repeat=3),
+    Profile("internvl3_5", simple="InternVL3_5", count=("num_frame",), repeat=3),
+    Profile("internvideo2_5", simple="InternVideo2_5", count=("max_frames_num",), repeat=3),
+    Profile("internvideo2", simple="InternVideo2", count=("num_segments",), repeat=3),
+    Profile("videochat2", simple="VideoChat2", count=("num_segments",), repeat=3),
+    # its chat form fails on every video under transformers 5 (an empty list of images): the simple form serves
+    _llava("llava_hf", "LlavaHf", aliases=("llavahf",), text_only=False),
+    _llava("llava_onevision", "Llava_OneVision", aliases=("llava_ov",)),
+    _llava("llava_onevision_moviechat", "Llava_OneVision_MovieChat"),
+    _llava("longva", "LongVA"),
+    _llava("oryx", "Oryx"),
+    _llava("ola", "Ola"),
+    _llava("vila", "VILA"),
+    _llava("aria", "Aria"),
+    _llava("egogpt", "EgoGPT"),
+    _llava("auroracap", "AuroraCap"),
+    _llava("vqtoken", "VQToken"),
+    _llava("phi4_multimodal", "Phi4", chat="Phi4", count=("max_frames_num", "max_frame_num")),
+    _llava("llama_vision", "LlamaVision"),
+    _llava("gpt4v", "GPT4V"),
+    _llava("claude", "Claude"),
+    _llava("reka", "Reka"),
+    _llava("mistral3_vl", "Mistral3_VL", count=("max_num_frames",)),
+    _llava("gemma3", "Gemma3", count=("max_num_frames",)),
+    _llava("gemma4", "Gemma4", count=("max_num_frames",)),
+    _llava("plm", "PerceptionLM", count=("max_num_frames", "max_frames_num")),
+    _llava("video_llava", "VideoLLaVA", count=("num_frames",)),
+    _llava("llama_vid", "LLaMAVid", count=("num_frames",)),
+    _llava("mplug_owl_video", "mplug_Owl", count=("num_frames",)),
+    _llava("videochat_flash", "VideoChat_Flash", count=("max_num_frames",)),
+    Profile("llava_vid", simple="LlavaVid", count=("max_frames_num",), fixed=(("fps", 1),), file_fps=1.0),
+    Profile("videollama3", simple="VideoLLaMA3", file_fps=1.0),
+    Profile("penguinvl", simple="PenguinVL", fixed=(("fps", 1),), file_fps=1.0),
+    Profile("minicpm_o", simple="MiniCPM_O", chat="MiniCPM_O", file_fps=1.0),
+    Profile("minicpm_v", simple="MiniCPM_V", file_fps=1.0),
+    Profile("video_salmonn_2", simple="VideoSALMONN2", fixed=(("fps", 2.0),)),
+    Profile("baichuan_omni", simple="BaichuanOmni", chat="BaichuanOmni"),
+    Profile("omnivinci", simple="OmniVinci", chat="OmniVinci", count=("num_video_frames", "max_num_frames")),
+    Profile("longvila", chat="LongVila", count=("max_frame_num",), fixed=(("fps", None),)),
+    Profile("gemini", simple="Gemini", chat="Gemini", count=("max_frames_num",), file_fps=1.0),
+)
+
+PROFILES: dict[str, Profile] = {row.backbone: row for row in _ROWS}
+
+# What an id means that no row names: the common forms of a frame count, and a file that every reader takes.
+UNLISTED = Profile("", multiple=2, count=("max_num_frames", "max_frames_num", "num_frames", "num_frame", "nframes"))
+
+
+def backbone_of(model_id: str) -> str:
+    """The backbone that a plugin's model id names; empty for the generic ids and for those that are not the plugin's."""
+    for profile in _ROWS:
+        if model_id in profile.model_ids:
+            return profile.backbone
+    return ""

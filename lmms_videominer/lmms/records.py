@@ -1,0 +1,116 @@
+"""What a run leaves behind: a note on each sample, the trees as files, and a summary by task."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmms_videominer.types import KeyFrame, Selection, Span
+
+SUMMARY_FILE = "videominer_summary.json"
+
+
+@dataclass
+class Note:
+    """What happened to one sample; it is logged with it.
+
+    Attributes:
+        task, doc_id: Which sample.
+        how: ``"mined"``, ``"passed"`` (no single video), ``"uniform"`` (the backbone's own frames) or ``"fallback"``.
+        frames, times_s: Key frames: indices in the video, and seconds.
+        tree: File of the tree, or empty.
+        fallbacks: What did not go as planned.
+        problem: Why the video could not be mined, or empty.
+        usage: What it cost.
+        recall: Share of the evidence spans that hold a key frame; ``None`` without evidence or frames known.
+        precision: Share of the key frames that lie in evidence.
+    """
+
+    task: str
+    doc_id: Any
+    how: str
+    frames: tuple[int, ...] = ()
+    times_s: tuple[float, ...] = ()
+    tree: str = ""
+    fallbacks: tuple[str, ...] = ()
+    problem: str = ""
+    empty: bool = False
+    usage: dict[str, Any] = field(default_factory=dict)
+    recall: float | None = None
+    precision: float | None = None
+
+    @classmethod
+    def mined(cls, task: str, doc_id: Any, selection: Selection, tree: str) -> Note:
+        note = cls(task, doc_id, "mined", tree=tree, fallbacks=selection.fallbacks, usage=asdict(selection.usage))
+        note.see(selection.key_frames, selection.question.evidence)
+        return note
+
+    def see(self, key_frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> None:
+        """Enter the frames, and how they meet the evidence."""
+        self.frames = tuple(frame.frame_index for frame in key_frames)
+        self.times_s = tuple(round(frame.time_s, 3) for frame in key_frames)
+        if evidence:
+            times = [frame.time_s for frame in key_frames]
+            self.recall, self.precision = evidence_recall(times, evidence), evidence_precision(times, evidence)
+
+    def logged(self) -> dict[str, Any]:
+        """What the sample's record in lmms-eval shows."""
+        shown = {"how": self.how, "frames": list(self.frames), "times_s": list(self.times_s), "tree": self.tree}
+        extra = {"fallbacks": list(self.fallbacks), "problem": self.problem}
+        return shown | {name: value for name, value in extra.items() if value}
+
+
+def evidence_recall(times_s: Sequence[float], evidence: Sequence[Span]) -> float:
+    """Share of ``evidence`` that at least one of ``times_s`` hits, in [0, 1]."""
+    return sum(any(span.start_s <= t < span.end_s for t in times_s) for span in evidence) / len(evidence)
+
+
+def evidence_precision(times_s: Sequence[float], evidence: Sequence[Span]) -> float:
+    """Share of ``times_s`` that lie in ``evidence``, in [0, 1]; 0 without times."""
+    return sum(any(s.start_s <= t < s.end_s for s in evidence) for t in times_s) / max(1, len(times_s))
+
+
+def summarise(notes: Iterable[Note]) -> dict[str, dict[str, Any]]:
+    """Counts and means by task, and over all tasks under ``"all"``."""
+    by_task: dict[str, list[Note]] = {}
+    for note in notes:
+        by_task.setdefault(note.task, []).append(note)
+    everything = [note for group in by_task.values() for note in group]
+    return {task: _summary(group) for task, group in [*by_task.items(), ("all", everything)]}
+
+
+def _summary(notes: Sequence[Note]) -> dict[str, Any]:
+    mined = [note for note in notes if note.how == "mined"]
+    summary: dict[str, Any] = {"samples": len(notes), **Counter(note.how for note in notes)}
+    summary["broken_videos"] = sum(note.how == "fallback" for note in notes)
+    summary["empty_answers"] = sum(note.empty for note in notes)
+    summary["fallbacks"] = dict(Counter(name for note in notes for name in note.fallbacks))
+    for name in ("vlm_calls", "vlm_calls_cached", "policy_calls", "frames_decoded"):
+        summary[f"{name}_per_sample"] = _mean([note.usage.get(name, 0) for note in mined])
+    stages = Counter()
+    for note in mined:
+        stages.update(note.usage.get("seconds", {}))
+    summary["seconds"] = {stage: round(value, 3) for stage, value in stages.items()}
+    summary["key_frames_per_sample"] = _mean([len(note.frames) for note in notes if note.how != "passed"])
+    summary["evidence_recall"] = _mean([note.recall for note in notes if note.recall is not None])
+    summary["evidence_precision"] = _mean([note.precision for note in notes if note.precision is not None])
+    return summary
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def write_summary(folder: str | os.PathLike[str], summary: dict[str, Any], config: dict[str, Any]) -> Path:
+    """Write the summary of a run beside its trees, at once."""
+    path = Path(folder) / SUMMARY_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.write_text(json.dumps({"config": config, "tasks": summary}, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+    return path

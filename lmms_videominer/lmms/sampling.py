@@ -1,0 +1,46 @@
+"""Which frames a plain backbone takes from a video: for the record of ``selector=uniform``, which leaves them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lmms_videominer.types import KeyFrame
+
+
+def linspace_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
+    """int64 [wanted]: what LLaVA-style loaders take."""
+    return np.linspace(0, frame_count - 1, wanted, dtype=int)
+
+
+def qwen_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
+    """int64 [<= wanted]: two frames a second by qwen_vl_utils, at most 768, then ``np.linspace`` over these."""
+    import torch
+    from qwen_vl_utils.vision_process import smart_nframes
+
+    read = smart_nframes({}, total_frames=frame_count, video_fps=average_fps)
+    sampled = torch.linspace(0, frame_count - 1, read).round().long().numpy()  # the library's own rounding
+    return sampled[np.unique(np.linspace(0, read - 1, wanted, dtype=int))]
+
+
+_SAMPLERS: dict[str, Callable[[int, float, int], np.ndarray]] = {"linspace": linspace_indices, "qwen": qwen_indices}
+
+
+def plain_frames(sampling: str, video: str, wanted: int, reader: str = "auto") -> tuple[KeyFrame, ...]:
+    """The frames of ``video`` that a backbone with this sampling takes; none where the sampling is not known.
+
+    Raises:
+        VideoError: The video cannot be used.
+    """
+    from lmms_videominer.video import open_video
+
+    if sampling not in _SAMPLERS:
+        return ()
+    opened = open_video(video, reader)
+    try:
+        info, times = opened.info, opened.timestamps_s
+    finally:
+        opened.close()
+    indices = _SAMPLERS[sampling](info.frame_count, info.average_fps, wanted)
+    return tuple(KeyFrame(float(times[i]), int(i)) for i in indices)

@@ -1,0 +1,297 @@
+"""The models that lmms-eval sees: a backbone with key frames in the place of whole videos.
+
+``Simple`` and ``Chat`` take the backbone from ``backbone=``; ``Simple_<id>`` and ``Chat_<id>``, made on
+request for every profile, have it fixed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lmms_eval.api.model import lmms
+from lmms_eval.utils import simple_parse_args_string
+
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.lmms import construct, hooks
+from lmms_videominer.lmms.answering import Answerer
+from lmms_videominer.lmms.arguments import Arguments, check_passed, split
+from lmms_videominer.lmms.backbone_vlm import BackboneVLM
+from lmms_videominer.lmms.documents import Request, shown_video
+from lmms_videominer.lmms.driver import Driver
+from lmms_videominer.lmms.profiles import PROFILES, Profile
+from lmms_videominer.lmms.records import Note, summarise, write_summary
+from lmms_videominer.types import Selection
+
+BUNDLED = ("qwen2_vl", "videominer-world")  # backbone and model where a generic id gets neither
+
+logger = logging.getLogger(__name__)
+
+
+class VideoMinerModel(lmms):
+    """A backbone of lmms-eval that sees key frames.
+
+    Attributes:
+        backbone_id: The backbone that the class stands for; empty: ``backbone=`` names it.
+        backbone: The model object of lmms-eval.
+        profile: How the backbone is driven.
+        config: The settings of frame selection.
+        fingerprint: Changes whenever the settings or a model's weights do.
+    """
+
+    backbone_id: ClassVar[str] = ""
+
+    def __init__(self, backbone: lmms, profile: Profile, arguments: Arguments, vlm_identity: str, embedder: str = ""):
+        super().__init__()
+        from lmms_videominer.selectors import get_selector
+        from lmms_videominer.stages import Stages
+
+        self.backbone, self.profile, self.config = backbone, profile, arguments.config
+        self._rank, self._world_size = backbone.rank, backbone.world_size
+        driver = Driver(backbone, profile, self.is_simple)
+        self.stages = Stages.build(self.config, BackboneVLM(driver, vlm_identity), embedder=embedder or None,
+                                   device=_device(backbone))  # fmt: skip
+        self.fingerprint = _fingerprint(self.config, vlm_identity, self.stages)
+        self._trees_dir, self._warned = arguments.trees_dir, False
+        own = self.config.frames if self.config.selector == "uniform" and "frames" in arguments.named else 0
+        selector = get_selector(self.config.selector, self.stages, self.config)
+        self._answerer = Answerer(driver, selector, self.config, own, self._save)
+        self._trees: Path | None = Path(self._trees_dir) if self._trees_dir else None
+        hooks.made_model(profile.backbone, self.fingerprint)
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str | dict, additional_config: dict | None = None) -> VideoMinerModel:
+        """From ``--model_args``, and what else lmms-eval's command line says of every model.
+
+        Raises:
+            ConfigError: An argument is nobody's, or a value is out of range.
+            ModelError: A model cannot be loaded.
+        """
+        given = dict(arg_string) if isinstance(arg_string, dict) else simple_parse_args_string(arg_string)
+        driven = {name: value for name, value in (additional_config or {}).items() if value is not None}
+        arguments = split(given)
+        arguments = _with_default_backbone(arguments, cls.backbone_id)
+        profile = construct.profile_of(arguments.backbone)
+        is_simple = (cls.is_simple and bool(profile.simple)) or not profile.chat
+        backbone_class = construct.backbone_class(profile, is_simple)
+        check_passed(arguments.passed, backbone_class, profile.backbone)
+        arguments = _with_bundle(arguments)
+        backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(driven, backbone_class)})
+        identity = construct.identity(profile, arguments.passed)
+        return (Simple if is_simple else Chat)._named(profile)(backbone, profile, arguments, identity)
+
+    @classmethod
+    def _named(cls, profile: Profile) -> type[VideoMinerModel]:
+        """The class whose name, which results show, says the backbone."""
+        return type(f"{cls.__name__}_{profile.backbone}", (cls,), {"backbone_id": profile.backbone})
+
+    def __getattr__(self, name: str) -> Any:
+        """What lmms-eval asks of a model beside the interface (accelerator, tokenizer, ...) is the backbone's."""
+        backbone = self.__dict__.get("backbone")
+        if backbone is None or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(backbone, name)
+
+    @property
+    def device(self) -> Any:
+        return self.backbone.device
+
+    def generate_until(self, requests: Sequence[Any]) -> list[Any]:
+        """Answers in the order of ``requests``, each from the key frames of its video."""
+        self._prepare(requests)
+        return self._answerer.generate(requests, progress=self.rank == 0)
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """Passed through where no document shows a single video.
+
+        Raises:
+            ConfigError: A document does: no backbone of lmms-eval 0.7 scores options from a video.
+        """
+        self._prepare(requests)
+        self._refuse_videos(requests, "scores options by log-likelihood", "a generate_until task")
+        return self.backbone.loglikelihood(requests)
+
+    def generate_until_multi_round(self, requests: Sequence[Any]) -> list[Any]:
+        """Passed through where no document shows a single video.
+
+        Raises:
+            ConfigError: A document does: its visuals change from round to round, key frames would not.
+        """
+        self._prepare(requests)
+        self._refuse_videos(requests, "asks in several rounds", "a single-round task")
+        return self.backbone.generate_until_multi_round(requests)
+
+    def generate_visual_cot(self, requests: Sequence[Any]) -> list[Any]:
+        """Passed through."""
+        self._prepare(requests)
+        return self.backbone.generate_visual_cot(requests)
+
+    def clean(self) -> None:
+        """Write the summary of the run, and free the models."""
+        self._report()
+        self.stages.cache.close()
+        self.stages.policy = self.stages.embedder = None
+        self.backbone.clean()
+
+    def _prepare(self, requests: Sequence[Any]) -> None:
+        self.backbone.task_dict = self.task_dict
+        self.backbone.cache_hook = self.cache_hook
+        self.backbone._rank, self.backbone._world_size = self._rank, self._world_size
+        cli = _command_line(requests)
+        if self._trees is None:
+            self._trees = _trees_folder(cli, self.config, self.fingerprint)
+        if getattr(cli, "cache_requests", None) and not self._warned:
+            self._warned = True
+            logger.warning("--cache_requests keeps the prompts of whichever model made them first: its key does not "
+                           "name the model. Use --cache_requests refresh after a change of model")  # fmt: skip
+
+    def _refuse_videos(self, requests: Sequence[Any], what: str, instead: str) -> None:
+        for request in requests:
+            doc_id, task, split_name = request.args[-3:]
+            if _shows_video(request, self.task_dict[task][split_name][doc_id]):
+                raise ConfigError(
+                    f"task {task} {what} from a video, which {self.profile.backbone} cannot do with key frames; "
+                    f"use {instead}, or --model {self.profile.backbone} for the backbone alone"
+                )
+
+    def _save(self, selection: Selection, instance: Any) -> str:
+        """Store a selection as ``<folder>/<task>/<doc_id>.json``."""
+        from lmms_videominer.serialization import save
+
+        if self._trees is None:
+            return ""
+        request = Request.of(instance, self.is_simple)
+        path = self._trees / request.task / f"{request.doc_id}.json"
+        save(selection, path)
+        return str(path)
+
+    def _report(self) -> None:
+        notes = _gathered(self._answerer.notes)
+        if not notes or self.rank != 0:
+            return
+        from lmms_eval.models.model_utils.gen_metrics import log_metrics
+
+        summary = summarise(notes)
+        if self._trees is not None:
+            write_summary(self._trees, summary, dataclasses.asdict(self.config))
+        counts = {name: value for name, value in summary["all"].items() if isinstance(value, (int, float))}
+        log_metrics(0.0, 0, 0.0, {f"videominer_{name}": value for name, value in counts.items()})
+
+
+class Simple(VideoMinerModel):
+    """Takes requests with ``doc_to_visual``."""
+
+    is_simple = True
+
+
+class Chat(VideoMinerModel):
+    """Takes requests with ``doc_to_messages``."""
+
+    is_simple = False
+
+
+def __getattr__(name: str) -> type[VideoMinerModel]:
+    form, _, backbone = name.partition("_")
+    if form in ("Simple", "Chat") and backbone in PROFILES:
+        return globals()[form]._named(PROFILES[backbone])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
+    """The backbone of the class, of ``backbone=``, or, where no model is named either, the bundled one.
+
+    Raises:
+        ConfigError: A model is named, but not the backbone that runs it.
+    """
+    if fixed or arguments.backbone:
+        return dataclasses.replace(arguments, backbone=fixed or arguments.backbone)
+    backbone, bundled = BUNDLED
+    pretrained = str(arguments.passed.get("pretrained", bundled))
+    if _bundle(pretrained) is None:
+        raise ConfigError(f"pretrained={pretrained!r} needs backbone=<one of {', '.join(PROFILES)}>, or the model "
+                          "videominer_<backbone>")  # fmt: skip
+    return dataclasses.replace(arguments, backbone=backbone, passed={**arguments.passed, "pretrained": pretrained})
+
+
+def _with_bundle(arguments: Arguments) -> Arguments:
+    """A bundle's name replaced by its video LLM; its policy, embedder and settings serve where the user named none."""
+    bundle = _bundle(str(arguments.passed.get("pretrained", "")))
+    if bundle is None:
+        return arguments
+    config = arguments.config
+    config = dataclasses.replace(config, policy=config.policy or str(bundle.policy),
+                                 embedder=config.embedder or str(bundle.embedder))  # fmt: skip
+    passed = {**getattr(bundle, "vlm_args", {}), **arguments.passed, "pretrained": str(bundle.vlm)}
+    return dataclasses.replace(arguments, config=config, passed=passed)
+
+
+def _accepted(driven: dict[str, Any], backbone_class: type) -> dict[str, Any]:
+    """What lmms-eval's command line adds, without the size limit that no video backbone takes."""
+    return {name: value for name, value in driven.items()
+            if name != "max_batch_size" or construct.accepts(backbone_class, name)}  # fmt: skip
+
+
+def _device(backbone: lmms) -> str | None:
+    device = getattr(backbone, "device", None)
+    return None if device is None else str(device)
+
+
+def _fingerprint(config: Any, vlm_identity: str, stages: Any) -> str:
+    from lmms_videominer import __version__
+
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "cache_dir"}
+    models = [getattr(model, "identity", "") for model in (stages.policy, stages.embedder)]
+    text = json.dumps([__version__, settings, vlm_identity, models], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _command_line(requests: Sequence[Any]) -> Any:
+    """lmms-eval's parsed command line, which each task holds; ``None`` where a task has none."""
+    for request in requests[:1]:
+        for argument in request.args:
+            task = getattr(argument, "__self__", None)
+            if task is not None:
+                return getattr(task, "args", None)
+    return None
+
+
+def _trees_folder(cli: Any, config: Any, fingerprint: str) -> Path | None:
+    """Where the trees of a run go: beside its results, else into the cache folder, else nowhere."""
+    from lmms_videominer.cache import cache_root
+
+    name = f"{config.selector}-{fingerprint[:8]}"  # runs that differ do not overwrite each other's trees
+    output = getattr(cli, "output_path", None)
+    if output:
+        return Path(output).absolute() / "videominer" / name
+    return None if config.cache_dir == "off" else cache_root(config.cache_dir) / "trees" / name
+
+
+def _shows_video(request: Any, document: Any) -> bool:
+    """Whether the document of a request, whichever its kind, shows exactly one video."""
+    forms = {"doc_to_visual": True, "doc_to_messages": False}
+    functions = [f for f in request.args if getattr(f, "__name__", "") in forms]
+    return any(shown_video(function(document), forms[function.__name__]) for function in functions)
+
+
+def _gathered(notes: list[Note]) -> list[Note]:
+    """The notes of all processes, on every one of them."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return notes
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, notes)
+    return [note for part in parts for note in part]
+
+
+def _bundle(name: str) -> Any:
+    try:
+        from lmms_videominer.world.bundle import resolve
+    except ModuleNotFoundError:
+        return None
+    return resolve(name)
