@@ -76,15 +76,14 @@ class VideoMiner:
         """
         check_names(settings, MinerConfig.names(), "setting")
         config = dataclasses.replace(config or MinerConfig(), **settings)
-        from lmms_videominer.world.bundle import resolve
-
-        bundle = resolve(os.fspath(model)) if vlm is None else None
-        if bundle is not None:
-            policy = policy or config.policy or bundle.policy
-            embedder = embedder or config.embedder or bundle.embedder
         if vlm is None:
             from lmms_videominer.vlm.transformers_vlm import TransformersVLM
+            from lmms_videominer.world.bundle import resolve
 
+            bundle = resolve(os.fspath(model))
+            if bundle is not None:
+                policy = policy or config.policy or bundle.policy
+                embedder = embedder or config.embedder or bundle.embedder
             vlm = TransformersVLM.from_pretrained(os.fspath(bundle.vlm if bundle else model), device=device)
         return cls(Stages.build(config, vlm, policy, embedder, device), config)
 

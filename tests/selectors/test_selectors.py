@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from scripted import ColourVLM, RulePolicy, always, colour_video, finder
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.selectors import SELECTORS, get_selector
+from lmms_videominer.serialization import from_json, to_json
+from lmms_videominer.stages import Stages
+from lmms_videominer.types import Action, Question, Selection, Span
+
+CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", cache_dir="off")
+EVIDENCE = (Span(12.0, 14.0), Span(13.0, 15.0))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("films")
+
+
+@pytest.fixture(scope="module")
+def film(folder) -> str:
+    return colour_video(folder / "film.mp4", [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])  # 20 s
+
+
+@pytest.fixture(scope="module")
+def tiny(folder) -> str:
+    return colour_video(folder / "tiny.mp4", [("red", 0.2), ("blue", 0.1)])  # 3 frames
+
+
+def select(name: str, *questions: Question, policy=None, **settings) -> list:
+    config = dataclasses.replace(CONFIG, selector=name, **settings)
+    stages = Stages.build(config, ColourVLM(), policy or finder("yellow"))
+    return get_selector(name, stages, config).select(questions)
+
+
+def ask(video: str, text: str = "What is yellow?", evidence=EVIDENCE) -> Question:
+    return Question(video, text, evidence=evidence)
+
+
+def times(selection: Selection) -> list[float]:
+    return [frame.time_s for frame in selection.key_frames]
+
+
+# the contract, over all selectors
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_selection_says_what_was_asked_and_how_and_survives_json(name, film):
+    [selection] = select(name, ask(film), seed=3)
+    assert (selection.question, selection.selector, selection.seed) == (ask(film), name, 3)
+    assert selection.config["events"] == 4 and selection.video.frame_count == 200
+    assert from_json(to_json(selection)) == selection
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_key_frames_are_unique_in_order_and_within_the_budget(name, film):
+    [selection] = select(name, ask(film))
+    indices = [frame.frame_index for frame in selection.key_frames]
+    assert indices == sorted(set(indices))
+    assert len(indices) == (0 if name == "none" else 4)
+    assert times(selection) == pytest.approx([i / 10 for i in indices])
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_broken_videos_and_empty_questions_give_their_errors_and_the_rest_goes_on(name, film, folder):
+    broken = str(folder / "absent.mp4")
+    results = select(name, ask(broken), ask(film), ask(film, "  \n"))
+    assert isinstance(results[0], VideoError) and broken in str(results[0])
+    assert isinstance(results[1], Selection)
+    assert isinstance(results[2], ConfigError) and "question is empty" in str(results[2])
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_question_of_ten_thousand_characters_is_taken(name, film):
+    [selection] = select(name, ask(film, "why " * 2500))
+    assert isinstance(selection, Selection)
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_no_questions_no_selections(name):
+    assert select(name) == []
+
+
+def test_an_unknown_selector_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match="did you mean 'uniform'"):
+        get_selector("unifrom", None, CONFIG)
+
+
+@pytest.mark.parametrize("name", ["uniform", "oracle", "none"])
+def test_selectors_without_a_tree_load_no_policy_and_no_embedder(name):
+    stages = Stages.build(dataclasses.replace(CONFIG, selector=name, policy="no/such", embedder="no/such"), None)
+    assert stages.policy is None and stages.embedder is None
+
+
+# each of them
+
+
+def test_uniform_frames_lie_at_the_midpoints_of_equal_shares(film):
+    assert times(select("uniform", ask(film))[0]) == [2.5, 7.5, 12.5, 17.5]
+
+
+def test_uniform_takes_every_frame_of_a_video_shorter_than_the_budget(tiny):
+    assert times(select("uniform", ask(tiny))[0]) == pytest.approx([0.0, 0.1, 0.2])
+
+
+def test_oracle_spreads_the_budget_over_the_evidence_once_where_spans_overlap(film):
+    # union [12, 15): shares of 0.75 s
+    assert times(select("oracle", ask(film))[0]) == pytest.approx([12.3, 13.1, 13.8, 14.6])
+
+
+@pytest.mark.parametrize(
+    ("evidence", "reason"), [((), "this one has none"), ((Span(500.0, 501.0),), "evidence at 500 s in a video of 20 s")]
+)
+def test_oracle_without_usable_evidence_says_so(film, evidence, reason):
+    [error] = select("oracle", ask(film, evidence=evidence))
+    assert isinstance(error, ConfigError) and reason in str(error) and film in str(error)
+
+
+def test_none_asks_for_no_frames_and_plants_no_tree(film):
+    [selection] = select("none", ask(film))
+    assert selection.key_frames == () and selection.nodes == () and selection.fallbacks == ()
+
+
+def test_videominer_takes_its_frames_from_the_accepted_scene_and_names_the_nodes(film):
+    [selection] = select("videominer", ask(film))
+    accepted = {n.id for n in selection.nodes if n.decision and n.decision.action is Action.ACCEPT}
+    assert all(11.5 <= time <= 15.5 for time in times(selection))
+    assert {frame.node_id for frame in selection.key_frames} <= accepted
+    assert selection.fallbacks == ()
+
+
+def test_all_deleted_falls_back_to_the_whole_video(film):
+    [selection] = select("videominer", ask(film), policy=always(Action.DELETE))
+    assert selection.fallbacks == ("all_deleted",)
+    assert times(selection) == [2.5, 7.5, 12.5, 17.5]
+    assert {frame.node_id for frame in selection.key_frames} == {"0"}
+
+
+def test_none_accepted_by_the_last_level_spreads_over_what_is_left(film):
+    [selection] = select("videominer", ask(film), policy=always(Action.CONTINUE), max_depth=2)
+    assert selection.fallbacks == ("none_accepted",)
+    gaps = [b - a for a, b in zip(times(selection), times(selection)[1:])]
+    assert min(gaps) > 2.5  # as good as uniform: the policy told nothing apart
+
+
+def test_children_deleted_falls_back_to_their_parents(film):
+    rule = RulePolicy(lambda c, d: Action.CONTINUE if d == 1 and "yellow" in c else Action.DELETE)
+    [selection] = select("videominer", ask(film), policy=rule)
+    assert selection.fallbacks == ("children_deleted",)
+    assert {frame.node_id.count(".") for frame in selection.key_frames} == {1}
+    assert all(11.5 <= time <= 15.5 for time in times(selection))
+
+
+def test_a_video_shorter_than_the_budget_gives_all_its_frames_without_a_fallback(tiny):
+    [selection] = select("videominer", ask(tiny))
+    assert times(selection) == pytest.approx([0.0, 0.1, 0.2])
+    assert [n.note for n in selection.nodes] == ["short"] and selection.fallbacks == ()
+    assert selection.usage.vlm_calls == selection.usage.policy_calls == 0
+
+
+def test_accepted_nodes_with_fewer_frames_than_the_budget_give_all_of_them(film):
+    [selection] = select("videominer", ask(film), frames=64, min_event_s=0.5)
+    spans = [s for n in selection.nodes if n.decision and n.decision.action is Action.ACCEPT for s in n.spans]
+    expected = [i for i in range(200) if any(s.start_s - 1e-6 <= i / 10 < s.end_s - 1e-6 for s in spans)]
+    assert 0 < len(expected) < 64
+    assert [frame.frame_index for frame in selection.key_frames] == expected
+
+
+def test_more_questions_than_are_mined_at_once_come_back_in_order(film, tiny):
+    questions = [ask(tiny if i % 2 else film, f"What is yellow, {i}?") for i in range(20)]
+    selections = select("videominer", *questions)
+    assert [s.question for s in selections] == questions
+
+
+def test_a_second_run_on_a_warm_cache_gives_the_same_tree_and_makes_no_caption(film, tmp_path):
+    cold, warm = (select("videominer", ask(film), cache_dir=str(tmp_path / "cache"))[0] for _ in range(2))
+    assert cold.usage.vlm_calls > 0 and warm.usage.vlm_calls == 0
+    assert (warm.nodes, warm.key_frames, warm.fallbacks) == (cold.nodes, cold.key_frames, cold.fallbacks)
+
+
+def test_same_inputs_give_the_same_json_but_for_the_seconds(film):
+    def timeless() -> str:
+        [selection] = select("videominer", ask(film))
+        return to_json(dataclasses.replace(selection, usage=dataclasses.replace(selection.usage, seconds={})))
+
+    assert timeless() == timeless()

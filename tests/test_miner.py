@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scripted import COLOURS, ColourVLM, always, colour_video, finder
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
+from lmms_videominer.miner import VideoMiner, read_key_frames
+from lmms_videominer.types import Action, Question, Selection
+
+SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "cache_dir": "off"}
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    colour_video(path, [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])
+    return path
+
+
+def miner(**settings) -> VideoMiner:
+    policy = settings.pop("policy", finder("yellow"))
+    return VideoMiner.from_pretrained(vlm=ColourVLM(), policy=policy, **(SETTINGS | settings))
+
+
+def test_mine_answers_from_the_key_frames_of_the_accepted_scene(film):
+    selection = miner().mine(film, "What is there?", options=("a lake", "a sun"))
+    assert selection.answer == "a scene in yellow"
+    assert selection.question == Question(str(film), "What is there?", ("a lake", "a sun"))
+    assert selection.usage.answer_calls == 1
+    assert {"frames", "answer", "caption"} <= set(selection.usage.seconds)
+
+
+def test_the_video_llm_gets_exactly_the_key_frames_with_times_and_lettered_options(film):
+    mined = miner()
+    selection = mined.mine(film, "What is there?", options=("a lake", "a sun"))
+    [request] = mined.stages.vlm.calls[-1]
+    assert request.frames.shape == (4, 32, 32, 3) and request.frames.dtype == np.uint8
+    assert (request.frames == np.array(COLOURS["yellow"])).all()
+    assert request.frame_times_s == tuple(frame.time_s for frame in selection.key_frames)
+    assert request.prompt.startswith("What is there?\nA. a lake\nB. a sun\n")
+
+
+def test_selector_none_answers_from_the_text_alone(film):
+    mined = miner(selector="none")
+    assert mined.mine(film, "What is there?").answer == "nothing to see"
+    assert [[request.frames for request in call] for call in mined.stages.vlm.calls] == [[None]]
+
+
+def test_a_batch_is_answered_in_one_call_and_errors_keep_their_places(film, tmp_path):
+    mined = miner(selector="uniform")
+    questions = [Question(str(film), "a?"), Question(str(tmp_path / "absent.mp4"), "b?"), Question(str(film), "c?")]
+    first, error, third = mined.mine_batch(questions)
+    assert isinstance(error, VideoError) and "absent.mp4" in str(error)
+    assert first.answer == third.answer == "a scene in red and yellow and blue"
+    assert [len(call) for call in mined.stages.vlm.calls] == [2]
+
+
+def test_answers_can_be_left_for_later(film):
+    mined = miner(selector="uniform")
+    [selection] = mined.mine_batch([Question(str(film), "a?")], answer=False)
+    assert selection.answer is None and not mined.stages.vlm.calls
+    [answered] = mined.answer([selection])
+    assert answered.answer and answered.key_frames == selection.key_frames and selection.answer is None
+
+
+def test_answering_a_video_that_has_vanished_gives_its_error_in_place(film, tmp_path):
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(film.read_bytes())
+    mined = miner(selector="uniform")
+    selections = mined.mine_batch([Question(str(copy), "a?"), Question(str(film), "b?")], answer=False)
+    copy.unlink()
+    error, answered = mined.answer(selections)
+    assert isinstance(error, VideoError) and "copy.mp4" in str(error)
+    assert isinstance(answered, Selection) and answered.answer
+
+
+def test_nothing_to_answer_calls_nobody():
+    mined = miner()
+    assert mined.answer([]) == mined.mine_batch([]) == []
+    assert not mined.stages.vlm.calls
+
+
+def test_key_frames_are_read_for_each_selection_in_order(film):
+    mined = miner(selector="uniform", frames=2)
+    selections = mined.mine_batch([Question(str(film), "a?"), Question(str(film), "b?")], answer=False)
+    first, second = read_key_frames(selections)
+    assert (first == second).all()
+    assert (first[0] == COLOURS["red"]).all() and (first[1] == COLOURS["blue"]).all()
+
+
+@pytest.mark.parametrize("question", ["", "   ", "\n"])
+def test_an_empty_question_is_refused_with_a_remedy(film, question):
+    with pytest.raises(ConfigError, match="the question is empty; say what to look for"):
+        miner().mine(film, question)
+
+
+def test_a_missing_video_is_raised_by_mine(tmp_path):
+    with pytest.raises(VideoError, match=r"absent\.mp4"):
+        miner().mine(tmp_path / "absent.mp4", "what?")
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match="did you mean 'max_depth'"):
+        miner(max_dept=2)
+
+
+@pytest.mark.parametrize("setting", ["selector", "segmenter", "clustering"])
+def test_an_unknown_stage_is_refused_before_anything_runs(setting):
+    with pytest.raises(ConfigError, match="unknown"):
+        miner(**{setting: "nosuch"})
+
+
+def test_settings_replace_those_of_the_config():
+    mined = VideoMiner.from_pretrained(
+        vlm=ColourVLM(), policy=always(Action.DELETE), config=MinerConfig(**SETTINGS), frames=2
+    )
+    assert (mined.config.frames, mined.config.events) == (2, 4)
+
+
+def test_without_a_policy_the_video_llm_decides_itself_text_only(film):
+    mined = VideoMiner.from_pretrained(vlm=ColourVLM(), **SETTINGS, max_depth=1)
+    selection = mined.mine(film, "what?", answer=False)
+    assert {node.decision.text for node in selection.nodes[1:]} == {"nothing to see"}
+
+
+def test_a_model_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(VideoMinerError, match="no-such-model"):
+        VideoMiner.from_pretrained(tmp_path / "no-such-model", **SETTINGS)

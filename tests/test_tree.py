@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import VideoError
+from lmms_videominer.stages import Stages
+from lmms_videominer.tree import GrownTree, TreeJob, grow_trees
+from lmms_videominer.types import Action, Node, Question, Reading, Span, merge_spans
+
+CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, cache_dir="off")
+FILM = [("red", 8), ("green", 8), ("blue", 8), ("yellow", 3), ("blue", 8), ("red", 8), ("white", 8)]
+YELLOW = Span(24.0, 27.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("films")
+
+
+@pytest.fixture(scope="module")
+def film(folder) -> str:
+    return colour_video(folder / "film.mp4", FILM)
+
+
+@pytest.fixture(scope="module")
+def other(folder) -> str:
+    return colour_video(folder / "other.mp4", [("black", 9), ("yellow", 2), ("green", 9), ("black", 5)])
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    from lmms_videominer.embeddings import SentenceTransformerEmbedder
+
+    return SentenceTransformerEmbedder.from_pretrained(device="cpu")
+
+
+@pytest.fixture
+def make(embedder):
+    def make(policy, **settings) -> tuple[Stages, MinerConfig]:
+        config = dataclasses.replace(CONFIG, **settings)
+        return Stages.build(config, ColourVLM(), policy, embedder), config
+
+    return make
+
+
+def job(video: str, seed: int = 0, text: str = "What is yellow?") -> TreeJob:
+    return TreeJob(Question(video, text), seed)
+
+
+def children(tree: GrownTree, node: Node) -> list[Node]:
+    return [n for n in tree.nodes if n.parent_id == node.id]
+
+
+def actions(tree: GrownTree) -> dict[str, Action | None]:
+    return {n.id: n.decision and n.decision.action for n in tree.nodes}
+
+
+# growth
+
+
+def test_the_policy_walks_down_to_the_scene_it_looks_for(make, film):
+    [tree] = grow_trees([job(film)], *make(finder("yellow"), max_depth=5))
+    accepted = [n for n in tree.nodes if n.decision and n.decision.action is Action.ACCEPT]
+    assert accepted and all("yellow" in n.caption for n in accepted)
+    assert all(YELLOW.start_s - 0.5 <= s.start_s < s.end_s <= YELLOW.end_s + 0.5 for n in accepted for s in n.spans)
+
+
+def test_children_partition_their_parent_and_nodes_come_root_first_by_level(make, film):
+    [tree] = grow_trees([job(film)], *make(always(Action.CONTINUE)))
+    assert [n.depth for n in tree.nodes] == sorted(n.depth for n in tree.nodes)
+    assert {n.depth for n in tree.nodes} == {0, 1, 2, 3}
+    for node in tree.nodes:
+        assert node.depth == node.id.count(".")
+        if offspring := children(tree, node):
+            assert [n.id for n in offspring] == [f"{node.id}.{i}" for i in range(len(offspring))]
+            assert merge_spans([s for n in offspring for s in n.spans]) == node.spans
+            assert sum(n.duration_s for n in offspring) == pytest.approx(node.duration_s)
+
+
+def test_a_segmentation_yields_at_most_k_minus_one_plus_its_spans(make, film):
+    [tree] = grow_trees([job(film)], *make(always(Action.CONTINUE)))
+    for node in tree.nodes:
+        events = [event for child in children(tree, node) for event in child.events]
+        assert len(events) <= CONFIG.events - 1 + len(node.spans)
+
+
+def test_only_nodes_that_continue_above_the_last_level_get_children(make, film):
+    rule = RulePolicy(lambda caption, depth: Action.CONTINUE if "blue" in caption else Action.DELETE)
+    [tree] = grow_trees([job(film)], *make(rule, max_depth=2))
+    for node in tree.nodes[1:]:
+        expandable = node.decision.action is Action.CONTINUE and node.depth < 2 and not node.note
+        assert bool(children(tree, node)) == expandable
+
+
+def test_decisions_hold_prompt_text_and_tokens_and_the_root_has_none(make, film):
+    [tree] = grow_trees([job(film)], *make(finder("yellow")))
+    assert tree.nodes[0].decision is None
+    for node in tree.nodes[1:]:
+        assert node.caption in node.decision.prompt and "What is yellow?" in node.decision.prompt
+        assert f"Depth: {node.depth} of 3" in node.decision.prompt
+        assert node.decision.reading is Reading.STRICT and node.decision.text.startswith("<think>it shows")
+    assert tree.usage.policy_calls == len(tree.nodes) - 1
+    assert tree.usage.prompt_tokens == sum(len(n.decision.prompt_ids) for n in tree.nodes[1:])
+    assert tree.usage.completion_tokens == sum(len(n.decision.completion_ids) for n in tree.nodes[1:])
+
+
+def test_a_policy_of_nonsense_takes_the_default_action_and_is_read_as_such(make, film):
+    [tree] = grow_trees([job(film)], *make(RulePolicy(lambda c, d: "colourless green ideas"), default_action="delete"))
+    assert {n.decision.action for n in tree.nodes[1:]} == {Action.DELETE}
+    assert {n.decision.reading for n in tree.nodes[1:]} == {Reading.DEFAULT}
+
+
+def test_without_clustering_every_event_is_a_node(make, film):
+    [tree] = grow_trees([job(film)], *make(always(Action.DELETE), clustering="none"))
+    assert len(tree.nodes) == 1 + CONFIG.events
+    assert tree.usage.embeddings == 0
+
+
+def test_events_with_one_caption_far_apart_are_one_node(make, folder):
+    video = colour_video(folder / "aba.mp4", [("red", 6), ("blue", 6), ("red", 6)])
+    [tree] = grow_trees([job(video)], *make(always(Action.DELETE), events=3))
+    red = next(n for n in tree.nodes[1:] if n.caption == "a scene in red")
+    assert len(red.spans) == 2
+
+
+# batches
+
+
+def test_each_level_of_all_videos_is_one_call_of_each_model(make, film, other):
+    policy = always(Action.CONTINUE)
+    stages, config = make(policy)
+    trees = grow_trees([job(film), job(other)], stages, config)
+    assert len(stages.vlm.calls) == len(policy.calls) == 3
+    for depth, prompts in enumerate(policy.calls, start=1):
+        assert len(prompts) == sum(n.depth == depth for tree in trees for n in tree.nodes)
+
+
+def test_a_batch_gives_the_trees_that_each_video_gives_alone(make, film, other):
+    jobs = [job(film), job(other), job(film, text="What is red?")]
+    together = grow_trees(jobs, *make(finder("yellow")))
+    alone = [grow_trees([one], *make(finder("yellow")))[0] for one in jobs]
+    assert [t.nodes for t in together] == [t.nodes for t in alone]
+
+
+def test_rollouts_of_one_question_share_their_captions(make, film):
+    stages, config = make(always(Action.CONTINUE), max_depth=1)
+    trees = grow_trees([job(film, seed) for seed in range(3)], stages, config)
+    assert [t.usage.vlm_calls for t in trees] == [4, 0, 0]
+    assert [t.usage.vlm_calls_cached for t in trees] == [0, 4, 4]
+    assert len(stages.vlm.calls[0]) == 4
+    assert trees[0].nodes == trees[1].nodes == trees[2].nodes
+
+
+def test_sampled_rollouts_differ_and_the_same_jobs_give_the_same_rollouts(make, film):
+    def grow(*seeds):
+        trees = grow_trees([job(film, seed) for seed in seeds], *make(SamplingPolicy(), temperature=1.0))
+        return [actions(t) for t in trees]
+
+    first = grow(0, 1, 2, 3)
+    assert any(a != first[0] for a in first)
+    assert grow(0, 1, 2, 3) == first
+    assert grow(5, 6, 7, 8) != first
+
+
+@pytest.mark.parametrize(("always_decide", "sizes"), [(True, [True, False, False]), (False, [True])])
+def test_always_decide_calls_the_policy_once_a_level_with_an_empty_batch(make, film, always_decide, sizes):
+    policy = always(Action.DELETE)
+    grow_trees([job(film)], *make(policy), always_decide=always_decide)
+    assert [bool(prompts) for prompts in policy.calls] == sizes
+
+
+def test_always_decide_keeps_step_without_any_job_and_with_a_broken_one(make, folder):
+    policy = always(Action.CONTINUE)
+    stages, config = make(policy)
+    grow_trees([], stages, config, always_decide=True)
+    grow_trees([job(str(folder / "absent.mp4"))], stages, config, always_decide=True)
+    assert policy.calls == [[]] * 6
+
+
+# limits and ends
+
+
+def test_max_nodes_leaves_later_children_undecided_and_expands_nothing_more(make, film):
+    [tree] = grow_trees([job(film)], *make(always(Action.CONTINUE), clustering="none", max_nodes=6))
+    undecided = [n for n in tree.nodes[1:] if n.decision is None]
+    assert tree.usage.policy_calls == 6
+    assert undecided and all(n.note == "max_nodes" and not children(tree, n) for n in undecided)
+    assert max(n.depth for n in tree.nodes) == 2
+    assert all(n.note == "max_nodes" for n in tree.nodes if n.depth == 2)
+
+
+def test_max_vlm_calls_is_never_exceeded_and_marks_what_is_not_expanded(make, film):
+    [tree] = grow_trees([job(film)], *make(always(Action.CONTINUE), clustering="none", max_vlm_calls=9))
+    assert tree.usage.vlm_calls == 8  # 4 events of the root, 4 of the first child, the second's would be 12
+    assert actions(tree)["0.1"] is Action.CONTINUE
+    assert [n.note for n in tree.nodes if n.id in ("0.0", "0.1")] == ["", "max_vlm_calls"]
+
+
+def test_max_vlm_calls_counts_cached_captions_so_that_a_warm_cache_grows_the_same_tree(make, film, tmp_path):
+    settings = {"max_vlm_calls": 9, "cache_dir": str(tmp_path)}
+    [cold] = grow_trees([job(film)], *make(always(Action.CONTINUE), **settings))
+    [warm] = grow_trees([job(film)], *make(always(Action.CONTINUE), **settings))
+    assert warm.nodes == cold.nodes
+    assert (warm.usage.vlm_calls, warm.usage.vlm_calls_cached) == (0, cold.usage.vlm_calls)
+
+
+def test_max_vlm_calls_below_the_first_segmentation_leaves_a_tree_of_one_node(make, film):
+    stages, config = make(always(Action.CONTINUE), max_vlm_calls=1)
+    [tree] = grow_trees([job(film)], stages, config)
+    assert [(n.id, n.note) for n in tree.nodes] == [("0", "max_vlm_calls")]
+    assert not stages.vlm.calls
+
+
+def test_a_node_at_the_least_event_length_is_atomic(make, folder):
+    video = colour_video(folder / "brief.mp4", [("red", 2), ("blue", 2)])
+    [tree] = grow_trees([job(video)], *make(always(Action.CONTINUE), events=2, min_event_s=2.0))
+    assert [n.note for n in tree.nodes[1:]] == ["atomic", "atomic"]
+
+
+def test_one_event_gives_one_child_that_is_decided_and_then_atomic(make, folder):
+    video = colour_video(folder / "plain.mp4", [("red", 2)])
+    [tree] = grow_trees([job(video)], *make(always(Action.CONTINUE), min_event_s=2.0))
+    assert [(n.id, n.note) for n in tree.nodes] == [("0", ""), ("0.0", "atomic")]
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_a_video_no_longer_than_the_budget_is_not_searched(make, folder, frames):
+    video = colour_video(folder / f"tiny{frames}.mp4", [("red", frames / 10)])
+    policy = always(Action.CONTINUE)
+    stages, config = make(policy)
+    [tree] = grow_trees([job(video)], stages, config)
+    assert [(n.id, n.note) for n in tree.nodes] == [("0", "short")]
+    assert not stages.vlm.calls and not policy.calls
+
+
+# faults
+
+
+def test_a_broken_video_fails_only_its_own_jobs(make, film, folder):
+    (folder / "empty.mp4").touch()
+    jobs = [job(str(folder / "empty.mp4")), job(film), job(str(folder / "absent.mp4"))]
+    empty, tree, absent = grow_trees(jobs, *make(finder("yellow")))
+    assert isinstance(empty, VideoError) and "empty.mp4" in str(empty)
+    assert isinstance(absent, VideoError) and "absent.mp4" in str(absent)
+    assert tree.nodes == grow_trees([job(film)], *make(finder("yellow")))[0].nodes
+
+
+def test_a_programming_error_propagates(make, film):
+    def rule(caption: str, depth: int) -> Action:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        grow_trees([job(film)], *make(RulePolicy(rule)))
+
+
+# accounts
+
+
+def test_same_jobs_grow_the_same_trees(make, film, other):
+    first, second = (grow_trees([job(film), job(other)], *make(finder("yellow"))) for _ in range(2))
+    assert [t.nodes for t in first] == [t.nodes for t in second]
+
+
+def test_seconds_are_shared_by_stage_over_the_trees_that_take_part(make, film, folder):
+    short = colour_video(folder / "short.mp4", [("red", 0.3)])
+    long_tree, short_tree = grow_trees([job(film), job(short)], *make(finder("yellow")))
+    assert set(long_tree.usage.seconds) == {"open", "segment", "caption", "embed", "policy"}
+    assert set(short_tree.usage.seconds) == {"open"}
+    assert short_tree.usage.seconds["open"] == long_tree.usage.seconds["open"] > 0
+
+
+def test_progress_is_shown_when_asked_for_and_only_then(make, film, capsys):
+    grow_trees([job(film)], *make(finder("yellow")))
+    assert capsys.readouterr().err == ""
+    grow_trees([job(film)], *make(finder("yellow")), progress=True)
+    assert "mining" in capsys.readouterr().err
