@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except UsageError as error:
-        args.parser.error(str(error))
+        return args.parser.error(str(error))  # exits with 2
     except VideoMinerError as error:
         print(f"videominer: {error}", file=sys.stderr)
         return 1

@@ -11,11 +11,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from packaging.requirements import Requirement
 
 DISTRIBUTION = "lmms-videominer"
 GROUP = "lmms_eval.models"
@@ -58,19 +61,19 @@ def run_checks() -> list[Check]:
     checks = [
         check_python(),
         *guarded("packages", check_requirements, "pip install " + DISTRIBUTION),
-        *(check for name in IMPORTS for check in guarded(f"import {name}", lambda name=name: [check_import(name)])),
+        *(check for name in IMPORTS for check in guarded(f"import {name}", partial(check_import, name))),
         *guarded("entry points", check_entry_points, REINSTALL),
         *guarded("lmms-eval models", check_registered, REINSTALL),
         check_cuda(),
     ]
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
-        checks += guarded("test clip", lambda: [write_clip(clip)], "pip install --force-reinstall av")
+        checks += guarded("test clip", partial(write_clip, clip), "pip install --force-reinstall av")
         if clip.exists():
             for backend in ("decord", "pyav"):
-                checks += guarded(f"decoder {backend}", lambda backend=backend: [check_decoder(backend, clip)])
-            checks += guarded("bundled models", lambda: [check_bundle(clip)], REINSTALL)
-    checks += guarded("cache folder", lambda: [check_cache()])
+                checks += guarded(f"decoder {backend}", partial(check_decoder, backend, clip))
+            checks += guarded("bundled models", partial(check_bundle, clip), REINSTALL)
+    checks += guarded("cache folder", check_cache)
     return [*checks, Check("ffmpeg", Status.OK, "not needed: PyAV and decord bring their own libraries")]
 
 
@@ -98,17 +101,18 @@ def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
     return 1 if wrong else 0
 
 
-def guarded(name: str, run: Callable[[], list[Check]], remedy: str = "") -> list[Check]:
+def guarded(name: str, run: Callable[[], Check | list[Check]], remedy: str = "") -> list[Check]:
     """The records of ``run``, or one that tells what it raised: to report any failure is the doctor's purpose."""
     try:
-        return run()
+        found = run()
+        return [found] if isinstance(found, Check) else found
     except (Exception, SystemExit) as error:
         return [Check(name, Status.WRONG, _told(error), getattr(error, "remedy", "") or remedy)]
 
 
-def check_python(version: Sequence[int] = sys.version_info) -> Check:
-    found = ".".join(map(str, version[:3]))
-    if tuple(version[:2]) < LEAST_PYTHON:
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    found = ".".join(map(str, version))
+    if version[:2] < LEAST_PYTHON:
         return Check("python", Status.WRONG, found, f"use Python {'.'.join(map(str, LEAST_PYTHON))} or later")
     return Check("python", Status.OK, f"{found}, {platform.machine()} {platform.system()}")
 
@@ -256,7 +260,7 @@ def check_cache(cache_dir: str = "") -> Check:
     return Check("cache folder", Status.OK, str(root))
 
 
-def _check_requirement(requirement) -> Check:
+def _check_requirement(requirement: Requirement) -> Check:
     name = f"package {requirement.name}"
     wanted = f"pip install '{requirement.name}{requirement.specifier}'"
     try:

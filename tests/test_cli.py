@@ -11,6 +11,7 @@ import pytest
 from mined import mined_selection
 from PIL import Image
 from scripted import ColourVLM, colour_video, finder
+from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
 from lmms_videominer import serialization
 from lmms_videominer.cli import COMMANDS, main
@@ -218,3 +219,23 @@ def test_help_needs_no_heavy_import():
 def test_python_m_runs_the_command():
     done = subprocess.run([sys.executable, "-m", "lmms_videominer", "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("videominer 0.")
+
+
+def test_real_weights_from_a_bundle_folder(tmp_path, video, monkeypatch, capsys):
+    """Nothing is replaced: tiny random models on disk, a policy that talks nonsense, then a run from the cache."""
+    monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "cache"))
+    bundle = tmp_path / "bundle"
+    tiny_qwen2_vl(bundle / "vlm")
+    tiny_qwen2_lm(bundle / "policy")
+    (bundle / "embedder").mkdir()  # not loaded: nothing is clustered
+    (bundle / "bundle.json").write_text(json.dumps({name: name for name in ("vlm", "policy", "embedder")}))
+    argv = ["mine", video, "--question", "Where is the red disc?", "--option", "one", "two", "--model", str(bundle),
+            "--frames", "4", "--json", str(tmp_path / "tree.json"), "--sheet", str(tmp_path / "sheet.jpg"),
+            "--set", "max_depth=1", "--set", "events=3", "--set", "scan_frames=30", "--set", "clustering=none",
+            "--set", "caption_tokens=4", "--set", "policy_tokens=4", "--set", "default_action=accept", "--quiet"]
+    assert main(argv) == 0
+    assert "unreadable, default taken" in capsys.readouterr().out
+    first = serialization.load(tmp_path / "tree.json")
+    assert first.usage.vlm_calls == 3 and len(first.key_frames) == 4 and first.answer is not None
+    assert main(argv) == 0
+    assert "0 captions made, 3 from the cache" in capsys.readouterr().out

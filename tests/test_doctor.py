@@ -59,7 +59,7 @@ def test_decord_may_be_absent_but_torch_may_not(monkeypatch):
     monkeypatch.setitem(sys.modules, "decord", None)
     assert doctor.check_import("decord").status is Status.NOTE
     monkeypatch.setitem(sys.modules, "torch", None)
-    (check,) = doctor.guarded("import torch", lambda: [doctor.check_import("torch")], "pip install torch")
+    (check,) = doctor.guarded("import torch", lambda: doctor.check_import("torch"), "pip install torch")
     assert check.status is Status.WRONG and check.remedy == "pip install torch"
 
 
@@ -96,19 +96,19 @@ def test_a_decoder_that_reads_other_frames_is_wrong(clip, monkeypatch):
 def test_a_decoder_that_cannot_open_the_clip_is_wrong(tmp_path):
     path = tmp_path / "cut.mp4"
     path.write_bytes(b"not a video")
-    (check,) = doctor.guarded("decoder pyav", lambda: [doctor.check_decoder("pyav", path)])
+    (check,) = doctor.guarded("decoder pyav", lambda: doctor.check_decoder("pyav", path))
     assert check.status is Status.WRONG and "cut.mp4" in check.result and check.remedy
 
 
 def test_models_that_are_absent_are_wrong(clip, tmp_path):
-    (check,) = doctor.guarded("bundled models", lambda: [doctor.check_bundle(clip, str(tmp_path / "no"))], "reinstall")
+    (check,) = doctor.guarded("bundled models", lambda: doctor.check_bundle(clip, str(tmp_path / "no")), "reinstall")
     assert check.status is Status.WRONG and check.remedy == "reinstall"
 
 
 def test_a_cache_folder_below_a_file_is_wrong(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "file" / "cache"))
-    (check,) = doctor.guarded("cache folder", lambda: [doctor.check_cache()])
+    (check,) = doctor.guarded("cache folder", lambda: doctor.check_cache())
     assert check.status is Status.WRONG and str(tmp_path / "file" / "cache") in check.result
     assert "VIDEOMINER_CACHE" in check.result + check.remedy
 
