@@ -16,7 +16,7 @@ from lmms_videominer.errors import VideoError
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.prompt import policy_prompt
-from lmms_videominer.stages import OpenVideo, Stages
+from lmms_videominer.stages import OpenVideo, Stages, needed
 from lmms_videominer.types import Action, Decision, Event, Node, Question, Span, Usage
 
 
@@ -126,7 +126,8 @@ def caption(expansions: Sequence[Expansion], stages: Stages, config: MinerConfig
             for e in expansions]
     if not jobs:
         return []
-    results = caption_events(jobs, stages.vlm, stages.cache, config.caption_frames, config.caption_tokens)
+    vlm = needed(stages.vlm, "video LLM")
+    results = caption_events(jobs, vlm, stages.cache, config.caption_frames, config.caption_tokens)
     for expansion, captioned in zip(expansions, results, strict=True):
         if isinstance(captioned, VideoError):
             expansion.growth.fail(captioned)
@@ -171,7 +172,7 @@ class _LevelEmbedder:
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [len(texts), d], L2-normalised."""
         if not self._vectors:
-            embedder = CachedEmbedder(self._stages.embedder, self._stages.cache)
+            embedder = CachedEmbedder(needed(self._stages.embedder, "embedder"), self._stages.cache)
             self._vectors = dict(zip(self._captions, embedder.embed(self._captions), strict=True))
         self.usage.embeddings += len(texts)
         return np.stack([self._vectors[text] for text in texts])
@@ -194,7 +195,7 @@ def decide(pending: Sequence[tuple[Growth, int]], depth: int, stages: Stages, co
     prompts = [policy_prompt(growth.question.text, node.caption, depth, config.max_depth)
                for (growth, _), node in zip(pending, nodes, strict=True)]
     seed = zlib.crc32(repr([depth, *(growth.seed for growth, _ in pending)]).encode())
-    completions = stages.policy.decide(prompts, config.temperature, seed)
+    completions = needed(stages.policy, "policy").decide(prompts, config.temperature, seed)
     default = Action(config.default_action)
     for (growth, position), prompt, completion in zip(pending, prompts, completions, strict=True):
         decision = _decision(prompt, completion, default)

@@ -6,14 +6,14 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmms_videominer.config import MinerConfig, check_names
 from lmms_videominer.errors import VideoError, VideoMinerError
 from lmms_videominer.selectors import get_selector
-from lmms_videominer.stages import Stages
+from lmms_videominer.stages import Stages, needed
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.vlm.prompts import answer_prompt
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
@@ -54,7 +54,7 @@ class VideoMiner:
         embedder: Embedder | str | os.PathLike[str] | None = None,
         config: MinerConfig | None = None,
         device: str | None = None,
-        **settings: object,
+        **settings: Any,
     ) -> VideoMiner:
         """Load the models.
 
@@ -128,10 +128,10 @@ class VideoMiner:
         Frames are handed over at the video's own resolution.
         """
         results = list(selections)
-        asked = [i for i, result in enumerate(results) if isinstance(result, Selection)]
+        asked = [(i, result) for i, result in enumerate(results) if isinstance(result, Selection)]
         for start in range(0, len(asked), ANSWERS_AT_ONCE):
             part = asked[start : start + ANSWERS_AT_ONCE]
-            for i, result in zip(part, self._answer([selections[i] for i in part]), strict=True):
+            for (i, _), result in zip(part, self._answer([selection for _, selection in part]), strict=True):
                 results[i] = result
         return results
 
@@ -143,7 +143,7 @@ class VideoMiner:
         requests = {i: _answer_request(selections[i], pixels) for i, pixels in enumerate(frames)
                     if not isinstance(pixels, VideoError)}
         started = time.perf_counter()
-        texts = self.stages.vlm.generate(list(requests.values())) if requests else []
+        texts = needed(self.stages.vlm, "video LLM").generate(list(requests.values())) if requests else []
         seconds = {"frames": frames_s, "answer": (time.perf_counter() - started) / max(1, len(requests))}
         results: dict[int, Selection | VideoMinerError]
         results = {i: pixels for i, pixels in enumerate(frames) if isinstance(pixels, VideoError)}

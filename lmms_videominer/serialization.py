@@ -122,7 +122,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
     return _expect(kind, value, where)
 
 
-def _read_record(kind: type, fields: dict[str, Any], where: str) -> Any:
+def _read_record(kind: Any, fields: dict[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]
     for name in names:

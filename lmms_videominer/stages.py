@@ -6,10 +6,10 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import VideoError
+from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.types import VideoInfo
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lmms_videominer.segmenters.segmenter import Segmenter
     from lmms_videominer.video.reader import VideoReader
     from lmms_videominer.vlm.vlm import VLM
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -90,7 +92,7 @@ def load_policy(
     if not policy:
         from lmms_videominer.policy.vlm_policy import VLMPolicy
 
-        return VLMPolicy(vlm, max_new_tokens=config.policy_tokens)
+        return VLMPolicy(needed(vlm, "video LLM"), max_new_tokens=config.policy_tokens)
     from lmms_videominer.policy.causal_lm import CausalLMPolicy
 
     return CausalLMPolicy.from_pretrained(os.fspath(policy), device=device, max_new_tokens=config.policy_tokens)
@@ -103,6 +105,18 @@ def load_embedder(embedder: Embedder | str | os.PathLike[str], device: str | Non
     from lmms_videominer.embeddings import DEFAULT_EMBEDDER, SentenceTransformerEmbedder
 
     return SentenceTransformerEmbedder.from_pretrained(os.fspath(embedder) or DEFAULT_EMBEDDER, device=device)
+
+
+def needed(model: T | None, name: str) -> T:
+    """``model`` itself.
+
+    Raises:
+        ConfigError: It was not loaded.
+    """
+    if model is None:
+        raise ConfigError(f"no {name} is loaded, and this step asks it: build the stages with one "
+                          "and with the selector that they are for")
+    return model
 
 
 @dataclass(frozen=True)

