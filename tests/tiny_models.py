@@ -68,6 +68,161 @@ def tiny_qwen2_lm(folder: str | Path, seed: int = 0, context: int = 2048, chat: 
     return save(folder, sharpen(model), tokenizer)
 
 
+VISION = {"depth": 1, "num_heads": 2, "in_channels": 3, "spatial_merge_size": 2}
+PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 84 * 84}  # area of one frame: the tests' frames stay as they are
+
+
+def qwen_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """The ids that Qwen's configurations name."""
+    names = {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>",
+             "image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
+    return {name: tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
+
+
+def mrope(sections: list[int]) -> dict:
+    """Rotary settings of Qwen's text models: ``sections`` of half a head for time, height, width."""
+    return {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": sections}
+
+
+def tiny_qwen2_vl(folder: str | Path, seed: int = 0, temporal_patch_size: int = 2) -> str:
+    """A Qwen2-VL of two text layers and one vision block, patch 14."""
+    from transformers import (
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = byte_level_tokenizer()
+    text = text_sizes(tokenizer) | {"rope_parameters": mrope([4, 2, 2])}
+    vision = VISION | {"embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2, "patch_size": 14,
+                       "temporal_patch_size": temporal_patch_size}
+    config = Qwen2VLConfig(text_config=text, vision_config=vision, **qwen_ids(tokenizer))
+    sizes = {"patch_size": 14, "temporal_patch_size": temporal_patch_size, "merge_size": 2, "size": PIXELS}
+    processor = Qwen2VLProcessor(Qwen2VLImageProcessor(**sizes), tokenizer, Qwen2VLVideoProcessor(**sizes),
+                                 chat_template=CHAT_TEMPLATE)
+    return save(folder, sharpen(Qwen2VLForConditionalGeneration(config)), processor)
+
+
+def tiny_qwen2_5_vl(folder: str | Path, seed: int = 0) -> str:
+    """A Qwen2.5-VL of two text layers and one vision block, patch 14."""
+    from transformers import (
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+        Qwen2VLImageProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = byte_level_tokenizer()
+    text = text_sizes(tokenizer) | {"rope_parameters": mrope([4, 2, 2])}
+    vision = VISION | {"hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64, "patch_size": 14,
+                       "temporal_patch_size": 2, "window_size": 56, "fullatt_block_indexes": [0],
+                       "tokens_per_second": 2}
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **qwen_ids(tokenizer))
+    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "size": PIXELS}
+    processor = Qwen2_5_VLProcessor(Qwen2VLImageProcessor(**sizes), tokenizer, Qwen2VLVideoProcessor(**sizes),
+                                    chat_template=CHAT_TEMPLATE)
+    return save(folder, sharpen(Qwen2_5_VLForConditionalGeneration(config)), processor)
+
+
+def tiny_qwen3_vl(folder: str | Path, seed: int = 0) -> str:
+    """A Qwen3-VL of two text layers and one vision block, patch 14; its prompt holds the frames' times."""
+    from transformers import (
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = byte_level_tokenizer()
+    text = text_sizes(tokenizer) | {"head_dim": 16, "rope_parameters": mrope([4, 2, 2])}
+    vision = VISION | {"hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64, "patch_size": 14,
+                       "temporal_patch_size": 2, "num_position_embeddings": 36, "deepstack_visual_indexes": [0]}
+    config = Qwen3VLConfig(text_config=text, vision_config=vision, **qwen_ids(tokenizer))
+    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
+    volume = {"shortest_edge": 56 * 56, "longest_edge": 84 * 84 * 64}  # of the whole video
+    processor = Qwen3VLProcessor(Qwen2VLImageProcessor(**sizes, size=PIXELS), tokenizer,
+                                 Qwen3VLVideoProcessor(**sizes, size=volume), chat_template=CHAT_TEMPLATE)
+    return save(folder, sharpen(Qwen3VLForConditionalGeneration(config)), processor)
+
+
+LLAVA_TEMPLATE = CHAT_TEMPLATE.replace("<|vision_start|><|video_pad|><|vision_end|>", "<video>").replace(
+    "<|vision_start|><|image_pad|><|vision_end|>", "<image>")
+
+
+def tiny_llava_onevision(folder: str | Path, seed: int = 0, size: int = 56) -> str:
+    """A LLaVA-OneVision: a SigLIP of one block over ``size`` pixels, a Qwen2 of two layers."""
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = byte_level_tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"],
+                                     LLAVA_TEMPLATE)
+    vision = {"model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+              "num_attention_heads": 2, "image_size": size, "patch_size": 14, "vision_use_head": False}
+    config = LlavaOnevisionConfig(
+        vision_config=vision, text_config={"model_type": "qwen2", **text_sizes(tokenizer)},
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_grid_pinpoints=[[size, size]], vision_feature_layer=-1, vision_aspect_ratio="anyres_max_9",
+    )
+    square = {"height": size, "width": size}
+    processor = LlavaOnevisionProcessor(
+        LlavaOnevisionImageProcessor(size=square, image_grid_pinpoints=[[size, size]]), tokenizer,
+        LlavaOnevisionVideoProcessor(size=square), num_image_tokens=(size // 14) ** 2,
+        vision_feature_select_strategy="full", chat_template=LLAVA_TEMPLATE,
+    )
+    return save(folder, sharpen(LlavaOnevisionForConditionalGeneration(config)), processor)
+
+
+def tiny_internvl(folder: str | Path, seed: int = 0, size: int = 56) -> str:
+    """An InternVL (transformers' own): a vision model of one block over ``size`` pixels, a Qwen2 of two layers."""
+    from transformers import (
+        GotOcr2ImageProcessor,
+        InternVLConfig,
+        InternVLForConditionalGeneration,
+        InternVLProcessor,
+        InternVLVideoProcessor,
+    )
+
+    torch.manual_seed(seed)
+    named = {"start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
+             "video_token": "<video>"}
+    template = LLAVA_TEMPLATE.replace("<image>", "<IMG_CONTEXT>")
+    tokenizer = byte_level_tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", *named.values()], template,
+                                     extra_special_tokens=named)
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "image_size": [size, size], "patch_size": [14, 14]}
+    config = InternVLConfig(
+        vision_config=vision, text_config={"model_type": "qwen2", **text_sizes(tokenizer)},
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=(size // 28) ** 2,
+    )
+    square = {"height": size, "width": size}
+    processor = InternVLProcessor(GotOcr2ImageProcessor(size=square), tokenizer, InternVLVideoProcessor(size=square),
+                                  image_seq_length=(size // 28) ** 2, chat_template=template)
+    return save(folder, sharpen(InternVLForConditionalGeneration(config)), processor)
+
+
+VIDEO_MODELS = {
+    "qwen2_vl": tiny_qwen2_vl,
+    "qwen2_5_vl": tiny_qwen2_5_vl,
+    "qwen3_vl": tiny_qwen3_vl,
+    "llava_onevision": tiny_llava_onevision,
+    "internvl": tiny_internvl,
+}
+
+
 def save(folder: str | Path, *parts) -> str:
     """Save every part into ``folder``."""
     for part in parts:

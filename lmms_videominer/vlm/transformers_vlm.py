@@ -118,6 +118,13 @@ class TransformersVLM:
         if not self._takes_video:
             return {"images": [list(video) for video in frames]}
         metadata = [video_metadata(request.frames, request.frame_times_s) for request in batch]
+        # most processors complete a temporal patch themselves, by repeating the last frame; Qwen3-VL's refuses to
+        # begin with less than one
+        missing = getattr(self.processor.video_processor, "temporal_patch_size", 1) - len(frames[0])
+        if missing > 0:
+            frames = [np.concatenate([video, video[-1:].repeat(missing, axis=0)]) for video in frames]
+            for told in metadata:
+                told["frames_indices"] += told["frames_indices"][-1:] * missing
         return {"videos": frames, "videos_kwargs": {"do_sample_frames": False, "video_metadata": metadata}}
 
     def _generation(self, request: VLMRequest) -> dict[str, Any]:
