@@ -121,20 +121,20 @@ class DiskCache(Cache):
     def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
         try:
             return [self._db.get(f"{kind}:{key}", retry=True) for key in keys]
+        except sqlite3.OperationalError as error:  # the disk is gone or full, not the database damaged
+            self._log_unusable(error)
         except sqlite3.DatabaseError as error:
             self._start_anew(error)
-            return [None] * len(keys)
+        return [None] * len(keys)
 
     def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
         try:
             self._put(kind, values)
-        except sqlite3.OperationalError as error:
-            self._log_unwritable(error)
+        except (sqlite3.OperationalError, OSError) as error:
+            self._log_unusable(error)
         except sqlite3.DatabaseError as error:
             self._start_anew(error)
             self._put(kind, values)
-        except OSError as error:
-            self._log_unwritable(error)
 
     def close(self) -> None:
         self._db.close()
@@ -163,9 +163,9 @@ class DiskCache(Cache):
             self._db = self._open()
         self.fallback = "cache_corrupt"
 
-    def _log_unwritable(self, error: Exception) -> None:
-        if not self.fallback:
-            logger.warning("The cache %s cannot be written (%s): results are not kept", self.folder, error)
+    def _log_unusable(self, error: Exception) -> None:
+        if self.fallback != "cache_unwritable":
+            logger.warning("The cache %s cannot be used any more (%s): results are not kept", self.folder, error)
         self.fallback = "cache_unwritable"
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import pickle
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -189,6 +190,17 @@ def test_a_database_that_breaks_while_open_is_started_anew(tmp_path):
         cache.put_many("caption", {"k7": "again"})
         assert cache.get_many("caption", ["k7"]) == ["again"]
         assert cache.fallback == "cache_corrupt"
+
+
+def test_a_folder_that_vanishes_is_logged_once_and_costs_nothing_but_the_cache(tmp_path, caplog):
+    cache = open_cache(str(tmp_path / "cache"))
+    cache.put_many("caption", {"k": "v"})
+    cache.close()  # the next use opens the database again
+    shutil.rmtree(tmp_path / "cache")
+    for _ in range(2):
+        cache.put_many("caption", {"k": "v"})
+        assert cache.get_many("caption", ["k"]) == [None]
+    assert cache.fallback == "cache_unwritable" and len(caplog.records) == 1
 
 
 class Bomb:

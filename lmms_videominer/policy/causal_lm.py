@@ -44,7 +44,8 @@ class CausalLMPolicy:
         max_new_tokens: int = 160,
         batch_size: int = 16,
     ):
-        self.model, self.tokenizer = model, tokenizer
+        self.model: Any = model  # transformers mixes generate() in where a type checker cannot see it
+        self.tokenizer = tokenizer
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
         self.truncated = 0
         self._identity = identity
@@ -68,7 +69,7 @@ class CausalLMPolicy:
 
         with loading("policy", name):
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-            model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=trust_remote_code)
+            model: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=trust_remote_code)
         return cls(model.to(default_device(device)).eval(), tokenizer, model_identity(name), max_new_tokens, batch_size)
 
     @property

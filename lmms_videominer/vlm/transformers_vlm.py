@@ -35,7 +35,9 @@ class TransformersVLM:
     """
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, identity: str, batch_size: int = 8):
-        self.model, self.processor, self.identity, self.batch_size = model, processor, identity, batch_size
+        self.model: Any = model  # transformers mixes generate() in where a type checker cannot see it
+        self.processor: Any = processor
+        self.identity, self.batch_size = identity, batch_size
         if not getattr(processor, "chat_template", None):
             raise ModelError(f"video LLM {identity}: its processor has no chat template. Use an instruction-tuned "
                              "checkpoint, or one with a chat_template.jinja")  # fmt: skip
@@ -60,7 +62,7 @@ class TransformersVLM:
 
         with loading("video LLM", name_or_path):
             processor = AutoProcessor.from_pretrained(name_or_path, trust_remote_code=trust_remote_code)
-            model = AutoModelForImageTextToText.from_pretrained(
+            model: Any = AutoModelForImageTextToText.from_pretrained(
                 name_or_path, dtype=dtype, trust_remote_code=trust_remote_code
             )
         if getattr(processor, "tokenizer", None) is None:
@@ -112,12 +114,13 @@ class TransformersVLM:
 
     def _visuals(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
         """The processor's arguments for the frames of ``batch``; none for a batch of text."""
-        frames = [request.frames for request in batch if request.frames is not None and len(request.frames)]
+        shown = [(r.frames, r.frame_times_s) for r in batch if r.frames is not None and len(r.frames)]
+        frames = [video for video, _ in shown]
         if not frames:
             return {}
         if not self._takes_video:
             return {"images": [list(video) for video in frames]}
-        metadata = [video_metadata(request.frames, request.frame_times_s) for request in batch]
+        metadata = [video_metadata(video, times_s) for video, times_s in shown]
         # most processors complete a temporal patch themselves, by repeating the last frame; Qwen3-VL's refuses to
         # begin with less than one
         missing = getattr(self.processor.video_processor, "temporal_patch_size", 1) - len(frames[0])
@@ -128,7 +131,7 @@ class TransformersVLM:
         return {"videos": frames, "videos_kwargs": {"do_sample_frames": False, "video_metadata": metadata}}
 
     def _generation(self, request: VLMRequest) -> dict[str, Any]:
-        sampling = {"temperature": request.temperature, "top_k": 0, "top_p": 1.0}
+        sampling: dict[str, Any] = {"temperature": request.temperature, "top_k": 0, "top_p": 1.0}
         if not request.temperature:  # None overrides what the checkpoint sets, and would be warned about
             sampling = dict.fromkeys(sampling)
         pad = self.processor.tokenizer.pad_token_id

@@ -146,6 +146,11 @@ def test_the_token_limit_is_kept(qwen2_vl):
     assert len(text) < len(longer)
 
 
+@pytest.mark.parametrize("prompt", ["", "Where is the red disc? " * 450])
+def test_an_empty_or_endless_prompt_still_gives_a_text(vlm, prompt):
+    assert len(vlm.generate([asks(noise(2), prompt), VLMRequest(prompt, None, 8)])) == 2
+
+
 def test_sampling_follows_torchs_generator(qwen2_vl):
     def sample(seed):
         torch.manual_seed(seed)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scripted import ColourVLM, colour_video
+
+from lmms_videominer.cache import MemoryCache, open_cache
+from lmms_videominer.captions import CaptionJob, caption_events
+from lmms_videominer.errors import VideoError
+from lmms_videominer.types import Span
+from lmms_videominer.video import open_video, video_identity
+from lmms_videominer.vlm.prompts import caption_prompt
+
+RED, GREEN, BLUE = Span(0.0, 2.0), Span(2.0, 4.0), Span(4.0, 6.0)
+QUESTION = "Which colour comes first?"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return colour_video(tmp_path_factory.mktemp("video") / "scenes.mp4", [("red", 2), ("green", 2), ("blue", 2)])
+
+
+@pytest.fixture(scope="module")
+def reader(path):
+    with open_video(path) as reader:
+        yield reader
+
+
+@pytest.fixture
+def vlm():
+    return ColourVLM()
+
+
+@pytest.fixture
+def job(reader, path):
+    def make(spans, question=QUESTION):
+        return CaptionJob(reader, video_identity(path), question, tuple(spans))
+
+    return make
+
+
+def caption(jobs, vlm, cache=None, frames=4, tokens=96, **limits):
+    return caption_events(jobs, vlm, cache or MemoryCache(), frames, tokens, **limits)
+
+
+def test_each_event_is_captioned_from_its_own_frames_and_the_question(job, vlm):
+    (result,) = caption([job([GREEN, RED, Span(1.0, 5.0)])], vlm)
+    assert [event.caption for event in result.events] == [
+        "a scene in green", "a scene in red", "a scene in red and green and blue"]  # fmt: skip
+    assert [event.span for event in result.events] == [GREEN, RED, Span(1.0, 5.0)]
+    assert {request.prompt for request in vlm.calls[0]} == {caption_prompt(QUESTION)}
+    assert (result.made, result.cached, result.frames_decoded) == (3, 0, 12)
+
+
+def test_frames_are_uniform_over_the_span_and_their_times_are_told(job, vlm):
+    (result,) = caption([job([GREEN])], vlm, frames=4, tokens=33)
+    request = vlm.calls[0][0]
+    np.testing.assert_allclose(request.frame_times_s, [2.2, 2.7, 3.2, 3.7])  # frames at midpoints of 0.5 s, 10 fps
+    assert result.events[0].frame_times_s == request.frame_times_s
+    assert request.frames.shape == (4, 32, 32, 3) and request.max_new_tokens == 33 and request.temperature == 0
+
+
+def test_all_events_of_all_jobs_are_one_call(job, vlm):
+    caption([job([RED, GREEN]), job([BLUE], "Another question?"), job([])], vlm)
+    assert [len(call) for call in vlm.calls] == [3]
+
+
+def test_a_second_run_makes_no_call(job, vlm, tmp_path):
+    first = caption([job([RED, GREEN])], vlm, open_cache(str(tmp_path)))
+    again = ColourVLM()
+    second = caption([job([RED, GREEN])], again, open_cache(str(tmp_path)))
+    assert again.calls == []
+    assert second[0].events == first[0].events
+    assert (second[0].made, second[0].cached, second[0].frames_decoded) == (0, 2, 0)
+
+
+def test_equal_events_of_one_batch_are_captioned_once_and_counted_for_the_first_job(job, vlm):
+    one, two = caption([job([RED, GREEN]), job([GREEN, RED, BLUE, RED])], vlm)
+    assert [len(call) for call in vlm.calls] == [3]
+    assert (one.made, one.cached) == (2, 0)
+    assert (two.made, two.cached, two.frames_decoded) == (1, 3, 4)
+    assert [event.caption for event in two.events] == [
+        "a scene in green", "a scene in red", "a scene in blue", "a scene in red"]  # fmt: skip
+
+
+def test_only_what_the_cache_lacks_is_asked(job, vlm):
+    cache = MemoryCache()
+    caption([job([RED])], vlm, cache)
+    (result,) = caption([job([RED, BLUE])], vlm, cache)
+    assert [len(call) for call in vlm.calls] == [1, 1]
+    assert (result.made, result.cached) == (1, 1)
+
+
+@pytest.mark.parametrize("change", ["question", "frames", "tokens", "captioner", "video"])
+def test_whatever_matters_makes_another_caption(job, vlm, change):
+    cache = MemoryCache()
+    caption([job([RED])], vlm, cache)
+    other = ColourVLM("another" if change == "captioner" else "colours")
+    asked = job([RED], "Another?" if change == "question" else QUESTION)
+    if change == "video":
+        asked = CaptionJob(asked.reader, "another", asked.question, asked.spans)
+    caption([asked], other, cache, frames=3 if change == "frames" else 4, tokens=50 if change == "tokens" else 96)
+    assert len(other.calls) == 1
+
+
+def test_an_event_shorter_than_its_frames_shows_each_frame_once(job, vlm):
+    (result,) = caption([job([Span(3.0, 3.1), Span(4.0, 4.0)])], vlm, frames=8)
+    assert [len(request.frames) for request in vlm.calls[0]] == [1, 1]
+    assert [event.caption for event in result.events] == ["a scene in green", "a scene in blue"]
+
+
+def test_no_job_and_no_span_make_no_call(job, vlm):
+    assert caption([], vlm) == []
+    assert caption([job([])], vlm)[0].events == ()
+    assert vlm.calls == []
+
+
+def test_an_empty_caption_is_kept_and_not_asked_again(job):
+    class Silent(ColourVLM):
+        def generate(self, requests):
+            self.calls.append(list(requests))
+            return [" \n"] * len(requests)
+
+    cache, silent = MemoryCache(), Silent()
+    for _ in range(2):
+        (result,) = caption([job([RED])], silent, cache)
+        assert result.events[0].caption == ""
+    assert len(silent.calls) == 1
+
+
+def test_frames_beyond_the_memory_limit_go_in_several_calls_with_the_same_result(job, vlm):
+    frame_bytes = 32 * 32 * 3
+    whole = caption([job([RED, GREEN, BLUE])], ColourVLM())
+    parts = caption([job([RED, GREEN, BLUE])], vlm, max_batch_bytes=8 * frame_bytes)
+    assert [len(call) for call in vlm.calls] == [2, 1]
+    assert parts == whole
+    one_each = ColourVLM()
+    assert caption([job([RED, GREEN, BLUE])], one_each, max_batch_bytes=1) == whole
+    assert [len(call) for call in one_each.calls] == [1, 1, 1]
+
+
+class Broken:
+    """A reader whose file can no longer be decoded."""
+
+    def __init__(self, reader):
+        self.info, self.timestamps_s = reader.info, reader.timestamps_s
+
+    def frames(self, indices):
+        raise VideoError("broken.mp4", "frame 3 cannot be decoded", "Re-encode it")
+
+
+def test_a_video_that_cannot_be_decoded_fails_its_own_jobs_alone(job, vlm, reader):
+    broken = CaptionJob(Broken(reader), "broken", QUESTION, (RED,))
+    results = caption([job([RED]), broken, job([BLUE]), broken], vlm)
+    assert isinstance(results[1], VideoError) and isinstance(results[3], VideoError)
+    assert [results[i].events[0].caption for i in (0, 2)] == ["a scene in red", "a scene in blue"]
+
+
+def test_where_every_video_is_broken_the_captioner_is_not_called(vlm, reader):
+    (result,) = caption([CaptionJob(Broken(reader), "broken", QUESTION, (RED,))], vlm)
+    assert isinstance(result, VideoError) and vlm.calls == []
+
+
+def test_each_video_is_read_once_a_batch(job, vlm, reader):
+    reads = []
+
+    class Recording:
+        info, timestamps_s = reader.info, reader.timestamps_s
+
+        def frames(self, indices):
+            reads.append(list(indices))
+            return reader.frames(indices)
+
+    recording = CaptionJob(Recording(), "recorded", QUESTION, (BLUE, RED))
+    caption([recording, CaptionJob(recording.reader, "recorded", "Another?", (RED,))], vlm, frames=2)
+    assert reads == [[5, 15, 45, 55]]  # in the order of the file
