@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,5 +58,5 @@ def split(spans: Sequence[Span], times_s: Sequence[float]) -> tuple[Span, ...]:
     for span in spans:
         inside = [time_s for time_s in sorted(times_s) if span.start_s < time_s < span.end_s]
         borders = [span.start_s, *inside, span.end_s]
-        parts += [Span(start_s, end_s) for start_s, end_s in zip(borders, borders[1:])]
+        parts += [Span(start_s, end_s) for start_s, end_s in pairwise(borders)]
     return tuple(parts)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import VideoInfo
-from lmms_videominer.video import faults
 from lmms_videominer.video.gray import gray_histogram
+from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.track import Track, decode_threads
+
+_logger = logging.getLogger("lmms_videominer")
 
 _CHUNK_BYTES = 64 << 20  # decoded frames held at once while histograms are made
 _MISPLACED = ("mpegts",)  # decord 0.6 seeks past the first key frame of MPEG-TS: every frame is a wrong one
-_CLOCK_TOLERANCE_S = 2e-3  # decord's timestamps are float32
+_CLOCK_ERROR_S, _CLOCK_ERROR = 2e-3, 1e-6  # absolute and relative: decord's timestamps are float32
 _OTHER_READER = "Use the other reader: reader=pyav"
 
 
@@ -33,6 +36,7 @@ class DecordReader:
     def __init__(self, track: Track):
         self._track = track
         self._handle: Any = None
+        self._precise: PyAVReader | None = None  # opened where decord meets damage
         self.info: VideoInfo = track.info("decord")
         self.timestamps_s: np.ndarray = track.times_s
         self._check_clock(self._opened())
@@ -56,6 +60,8 @@ class DecordReader:
 
     def close(self) -> None:
         self._handle = None
+        if self._precise:
+            self._precise.close()
 
     def __enter__(self) -> DecordReader:
         return self
@@ -68,46 +74,53 @@ class DecordReader:
             import decord
 
             threads = decode_threads(self.info.width, self.info.height)
-            self._handle = self._guarded(
-                lambda: decord.VideoReader(self.info.path, ctx=decord.cpu(0), num_threads=threads),
-                lambda error: VideoError(self.info.path, f"decord cannot open it ({error})", _OTHER_READER),
-            )
+            try:
+                self._handle = decord.VideoReader(self.info.path, ctx=decord.cpu(0), num_threads=threads)
+            except (self._decord_error(), RuntimeError) as error:
+                raise VideoError(self.info.path, f"decord cannot open it ({_last(error)})", _OTHER_READER) from error
         return self._handle
 
     def _decode(self, unique: np.ndarray) -> np.ndarray:
         """uint8 [len(unique), H, W, 3] for ascending indices."""
         handle = self._opened()
-        first_s = self.timestamps_s[unique[0]]
-        return self._guarded(
-            lambda: _to_numpy(handle.get_batch(unique.tolist())),
-            lambda error: faults.damaged(self.info.path, first_s, f"or one of those asked for with it; {error}"),
-        )
+        try:
+            return _to_numpy(handle.get_batch(unique.tolist()))
+        except (self._decord_error(), RuntimeError) as error:
+            self._handle = None  # a decoder that met an error may go on with the wrong frame: open it anew
+            return self._around_damage(unique, error)
 
-    def _guarded(self, call: Callable[[], Any], error_for: Callable[[str], VideoError]) -> Any:
+    def _around_damage(self, unique: np.ndarray, error: Exception) -> np.ndarray:
+        """The same frames from PyAV, bit for bit: decord may fail on damage between them, and cannot say where."""
+        if self._precise is None:
+            _logger.warning("%s: decord met damage (%s); reading around it with PyAV", self.info.path, _last(error))
+            self._precise = PyAVReader(self._track)
+        return self._precise.frames(unique.tolist())
+
+    @staticmethod
+    def _decord_error() -> type[Exception]:
         from decord import DECORDError
 
-        try:
-            return call()
-        except (DECORDError, RuntimeError) as error:
-            self.close()  # a decoder that met an error may go on with the wrong frame: open it anew next time
-            raise error_for(str(error).strip().splitlines()[-1]) from error
+        return DECORDError
 
     def _check_clock(self, handle: Any) -> None:
-        count = len(handle)
-        if self._track.container in _MISPLACED or not self._track_agrees(handle, count):
+        if self._track.container in _MISPLACED or not self._track.seekable or not self._agrees(handle):
             detail = f"decord misplaces the frames of this {self._track.container} file"
             self.close()
             raise VideoError(self.info.path, detail, _OTHER_READER)
 
-    def _track_agrees(self, handle: Any, count: int) -> bool:
-        if count != self.info.frame_count:
+    def _agrees(self, handle: Any) -> bool:
+        """Whether decord counts and times the frames as the track does."""
+        if len(handle) != self.info.frame_count:
             return False
-        if not self._track.seekable:  # times guessed by either side: nothing to compare
-            return True
-        times_s = np.asarray(handle.get_frame_timestamp(range(count)))[:, 0].astype(np.float64)
-        return bool(np.all(np.abs(times_s - times_s[0] - self.timestamps_s) < _CLOCK_TOLERANCE_S))
+        times_s = np.asarray(handle.get_frame_timestamp(range(len(handle))))[:, 0].astype(np.float64)
+        return np.allclose(times_s - times_s[0], self.timestamps_s, rtol=_CLOCK_ERROR, atol=_CLOCK_ERROR_S)
 
 
 def _to_numpy(batch: Any) -> np.ndarray:
     """decord's own array, or a tensor where another library of this process has called ``decord.bridge``."""
     return batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)
+
+
+def _last(error: Exception) -> str:
+    """The last line of decord's message; the others are a stack."""
+    return str(error).strip().splitlines()[-1]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _DEFAULT_FPS = Fraction(25)
-_GUESSED_PTS = ("avi",)  # containers that hold decoding times only: FFmpeg's pts are wrong under B-frames
+_DECODING_TIMES = ("avi",)  # containers that hold these only: FFmpeg's pts are guesses where there are B-frames
 _UNSEEKABLE = ("mpeg",)  # program streams: right pts from the start, wrong ones after a seek
 _TEXT_FORMATS = ("tty",)  # FFmpeg renders any .txt file as a video of its letters
 
@@ -156,7 +156,8 @@ def _first_frame(path: str) -> VideoFrame:
 
 def _track(path: str, name: str, stream: VideoStream, packets: list[_Packet], first: VideoFrame) -> Track:
     fps = stream.average_rate or stream.guessed_rate or _DEFAULT_FPS
-    timed = name not in _GUESSED_PTS and all(packet.pts is not None for packet in packets)
+    guessed = name in _DECODING_TIMES and stream.codec_context.has_b_frames
+    timed = not guessed and all(packet.pts is not None for packet in packets)
     unit = stream.time_base if timed and stream.time_base else 1 / fps
     pts, is_key = _presentation_order(packets) if timed else _counted(packets)
     times_s = (pts - pts[0]).astype(np.float64) * float(unit)

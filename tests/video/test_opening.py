@@ -1,0 +1,121 @@
+"""Which backend opens a file, and what is said of a file that none can open."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from videos import number_of
+
+from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.video import open_video, opening, video_identity
+
+REASONS = {
+    "empty_file": r"the file is empty \(0 bytes\)",
+    "cut_off_video": r"the file is cut off: \d+ of \d+ bytes",
+    "cut_off_download": r"the file is cut off: \d+ of \d+ bytes",
+    "cut_off_mkv": r"the file is cut off: \d+ of \d+ bytes",
+    "sound_only": "holds sound only",
+    "not_a_video": "not a video",
+    "video_dir": "is a folder",
+}
+
+
+@pytest.fixture
+def unlogged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "_logged", set())
+
+
+@pytest.mark.parametrize("backend", ["auto", "decord", "pyav"])
+@pytest.mark.parametrize("name", REASONS)
+def test_bad_file_is_named_with_its_reason(name: str, backend: str, request: pytest.FixtureRequest):
+    path = request.getfixturevalue(name)
+    with pytest.raises(VideoError, match=REASONS[name]) as caught:
+        open_video(path, backend)
+    assert caught.value.path == str(path) and str(path) in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_missing_file():
+    with pytest.raises(VideoError, match=r"no/such\.mp4: no such file"):
+        open_video("no/such.mp4")
+
+
+def test_first_frame_damaged(plain_video: Path, tmp_path: Path):
+    from videos import write_damaged
+
+    with pytest.raises(VideoError, match=r"the frame at 0\.00 s cannot be decoded"):
+        open_video(write_damaged(tmp_path / "first.mp4", plain_video, 0))
+
+
+def test_never_finished_mp4(plain_video: Path, tmp_path: Path):
+    data = plain_video.read_bytes()
+    path = tmp_path / "unfinished.mp4"
+    path.write_bytes(data[: data.find(b"moov") - 4])
+    with pytest.raises(VideoError, match=r"never finished: its index \(moov\) is missing"):
+        open_video(path)
+
+
+def test_text_is_no_video(tmp_path: Path):
+    path = tmp_path / "notes.txt"
+    path.write_text("FFmpeg would render this\n" * 50)
+    with pytest.raises(VideoError, match="not a video"):
+        open_video(path)
+
+
+def test_auto_prefers_decord(plain_video: Path):
+    pytest.importorskip("decord")
+    assert open_video(plain_video).info.backend == "decord"
+
+
+def test_auto_reads_with_pyav_what_decord_misplaces(transport_stream: Path, unlogged, caplog: pytest.LogCaptureFixture):
+    pytest.importorskip("decord")
+    with caplog.at_level(logging.WARNING, "lmms_videominer"):
+        readers = [open_video(transport_stream) for _ in range(3)]
+    assert readers[0].info.backend == "pyav"
+    assert [number_of(readers[0].frames([i])[0]) for i in (0, 40, 13, 99)] == [0, 40, 13, 99]
+    assert len(caplog.records) == 1 and "plain.ts" in caplog.text
+    with pytest.raises(VideoError, match="reader=pyav"):
+        open_video(transport_stream, "decord")
+
+
+def test_without_decord(plain_video: Path, unlogged, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "decord", None)  # what Python itself does for a module that cannot be imported
+    with open_video(plain_video) as reader:
+        assert reader.info.backend == "pyav"
+        assert number_of(reader.frames([42])[0]) == 42
+    with pytest.raises(ConfigError, match="pip install decord"):
+        open_video(plain_video, "decord")
+
+
+def test_unknown_backend_names_the_nearest(plain_video: Path):
+    with pytest.raises(ConfigError, match=r"'decrod'; did you mean 'decord'\?"):
+        open_video(plain_video, "decrod")
+
+
+def test_identity_follows_content_not_name(plain_video: Path, vfr_video: Path, tmp_path: Path):
+    copy = tmp_path / "renamed.mp4"
+    copy.write_bytes(plain_video.read_bytes())
+    assert video_identity(copy) == video_identity(plain_video) != video_identity(vfr_video)
+    with pytest.raises(VideoError, match="no such file"):
+        video_identity(tmp_path / "gone.mp4")
+
+
+@pytest.mark.parametrize("changed", [0, 3 << 20, (6 << 20) - 1])
+def test_identity_sees_both_ends_and_the_middle(tmp_path: Path, changed: int):
+    path = tmp_path / "large.bin"
+    data = bytearray(6 << 20)
+    path.write_bytes(data)
+    before = video_identity(path)
+    data[changed] = 1
+    path.write_bytes(data)
+    assert video_identity(path) != before
+
+
+def test_import_is_light():
+    code = "import lmms_videominer.video, lmms_videominer.segmenters, sys; " \
+           "assert not {'av', 'decord', 'torch', 'cv2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,173 @@
+"""One contract suite over both backends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import VFR_TIMES_S
+from videos import HEIGHT, WIDTH, number_of, numbered
+
+from lmms_videominer.errors import VideoError
+from lmms_videominer.video import VideoReader, decord_reader, open_video
+
+
+@pytest.fixture(params=["decord", "pyav"])
+def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "decord":
+        pytest.importorskip("decord")
+    return request.param
+
+
+@pytest.fixture
+def plain(plain_video: Path, backend: str):
+    with open_video(plain_video, backend) as reader:
+        yield reader
+
+
+def both(path: Path) -> tuple[VideoReader, VideoReader]:
+    pytest.importorskip("decord")
+    return open_video(path, "decord"), open_video(path, "pyav")
+
+
+def numbers(frames: np.ndarray) -> list[int]:
+    return [number_of(frame) for frame in frames]
+
+
+def test_metadata(plain: VideoReader, plain_video: Path, backend: str):
+    info = plain.info
+    assert (info.path, info.backend) == (str(plain_video), backend)
+    assert (info.width, info.height, info.frame_count) == (WIDTH, HEIGHT, 100)
+    assert info.duration_s == pytest.approx(4.0)
+    assert info.average_fps == pytest.approx(25.0)
+    np.testing.assert_allclose(plain.timestamps_s, np.arange(100) / 25, atol=1e-9)
+
+
+def test_frames_are_the_ones_asked_for(plain: VideoReader):
+    frames = plain.frames(range(100))
+    assert frames.dtype == np.uint8 and frames.shape == (100, HEIGHT, WIDTH, 3)
+    assert numbers(frames) == list(range(100))
+    errors = [np.abs(frame.astype(int) - numbered(i)).mean() for i, frame in enumerate(frames)]
+    assert max(errors) < 25  # chroma is halved and quantised; a swap of red and blue would give 60
+
+
+def test_random_access_equals_sequential_decoding(plain: VideoReader):
+    sequential = plain.frames(range(100))
+    for index in np.random.default_rng(0).permutation(100).tolist():
+        np.testing.assert_array_equal(plain.frames([index])[0], sequential[index])
+
+
+def test_order_and_repeats_are_kept(plain: VideoReader):
+    assert numbers(plain.frames([70, 3, 3, 99, 0, 70])) == [70, 3, 3, 99, 0, 70]
+
+
+def test_sparse_and_dense_indices_together(plain: VideoReader):
+    asked = [2, 30, 31, 32, 33, 60, 61, 95]
+    assert numbers(plain.frames(asked)) == asked
+
+
+def test_no_index(plain: VideoReader):
+    assert plain.frames([]).shape == (0, HEIGHT, WIDTH, 3)
+    assert plain.gray_histograms([]).shape == (0, 256)
+
+
+@pytest.mark.parametrize("index", [-1, 100])
+def test_index_out_of_range(plain: VideoReader, index: int):
+    for read in (plain.frames, plain.gray_histograms):
+        with pytest.raises(IndexError, match=rf"no frame {index}, there are 100"):
+            read([0, index])
+
+
+def test_histograms_equal_opencv(plain: VideoReader):
+    asked = [40, 7, 7, 93]
+    expected = []
+    for frame in plain.frames(asked):
+        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        expected.append(cv2.calcHist([gray], [0], None, [256], [0, 256]).ravel() / gray.size)
+    np.testing.assert_allclose(plain.gray_histograms(asked), expected, atol=1e-7)
+    np.testing.assert_allclose(plain.gray_histograms(asked).sum(axis=1), 1.0, atol=1e-12)
+
+
+def test_variable_frame_rate_has_true_timestamps(vfr_video: Path, backend: str):
+    with open_video(vfr_video, backend) as reader:
+        np.testing.assert_allclose(reader.timestamps_s, VFR_TIMES_S, atol=1e-3)
+        assert reader.info.duration_s == pytest.approx(VFR_TIMES_S[-1] + 0.04, abs=1e-3)
+        assert reader.info.average_fps == pytest.approx(100 / reader.info.duration_s)
+        assert numbers(reader.frames([9, 10, 55, 99])) == [9, 10, 55, 99]
+
+
+def test_time_starts_at_the_first_frame(shifted_video: Path, backend: str):
+    with open_video(shifted_video, backend) as reader:
+        np.testing.assert_allclose(reader.timestamps_s, np.arange(100) / 25, atol=1e-3)
+        assert reader.info.duration_s == pytest.approx(4.0, abs=2e-3)
+        assert numbers(reader.frames([0, 50])) == [0, 50]
+
+
+def test_single_frame_video(one_frame_video: Path, backend: str):
+    with open_video(one_frame_video, backend) as reader:
+        assert reader.info.frame_count == 1
+        assert reader.info.duration_s == pytest.approx(0.04)
+        assert numbers(reader.frames([0, 0])) == [5, 5]
+
+
+def test_rotation_is_applied(rotated_video: Path, plain_video: Path, backend: str):
+    with open_video(rotated_video, backend) as turned, open_video(plain_video, backend) as upright:
+        assert (turned.info.width, turned.info.height) == (HEIGHT, WIDTH)
+        np.testing.assert_array_equal(turned.frames([8])[0], np.rot90(upright.frames([8])[0], -1))
+
+
+def test_damage_is_named_and_the_rest_stays_readable(damaged_video: Path, backend: str):
+    with open_video(damaged_video, backend) as reader:
+        with pytest.raises(VideoError, match=r"damaged\.mp4: the file is damaged: the frame at 2\.\d+ s .*ffmpeg"):
+            reader.frames([10, 52])
+        with pytest.raises(VideoError, match="damaged"):
+            reader.gray_histograms(range(100))
+        assert numbers(reader.frames([0, 20, 80, 99])) == [0, 20, 80, 99]
+
+
+def test_reading_goes_on_after_close(plain: VideoReader):
+    plain.frames([1])
+    plain.close()
+    assert numbers(plain.frames([2])) == [2]
+
+
+@pytest.mark.parametrize("name", ["plain_video", "vfr_video", "shifted_video", "rotated_video", "hd_color_video"])
+def test_backends_agree_on_every_pixel_and_time(name: str, request: pytest.FixtureRequest):
+    ours, other = both(request.getfixturevalue(name))
+    np.testing.assert_array_equal(ours.timestamps_s, other.timestamps_s)
+    everything = range(ours.info.frame_count)
+    np.testing.assert_array_equal(ours.frames(everything), other.frames(everything))
+    np.testing.assert_array_equal(ours.gray_histograms(everything), other.gray_histograms(everything))
+
+
+def test_hd_colors_are_true(hd_color_video: Path, backend: str):
+    with open_video(hd_color_video, backend) as reader:
+        error = np.abs(reader.frames([10])[0].astype(int) - numbered(10)).mean(axis=(0, 1))
+    assert error.max() < 10  # read with the matrix of standard definition it is above 12
+
+
+def test_decord_holds_a_chunk_of_frames_at_most(plain_video: Path, monkeypatch: pytest.MonkeyPatch):
+    decord = pytest.importorskip("decord")
+    sizes = []
+    get_batch = decord.VideoReader.get_batch
+    monkeypatch.setattr(decord.VideoReader, "get_batch",
+                        lambda self, indices: sizes.append(len(indices)) or get_batch(self, indices))
+    with open_video(plain_video, "decord") as reader:
+        whole = reader.gray_histograms(range(100))
+        monkeypatch.setattr(decord_reader, "_CHUNK_BYTES", 7 * HEIGHT * WIDTH * 3)
+        np.testing.assert_array_equal(reader.gray_histograms(range(100)), whole)
+    assert sizes == [100] + [7] * 14 + [2]
+
+
+def test_decord_reads_while_its_bridge_makes_tensors(plain_video: Path):
+    decord = pytest.importorskip("decord")
+    pytest.importorskip("torch")
+    decord.bridge.set_bridge("torch")  # process-wide: lmms-eval models do this
+    try:
+        with open_video(plain_video, "decord") as reader:
+            frames = reader.frames([4, 2])
+    finally:
+        decord.bridge.set_bridge("native")
+    assert isinstance(frames, np.ndarray) and numbers(frames) == [4, 2]

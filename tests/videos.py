@@ -1,0 +1,107 @@
+"""Real video files for the tests, made on the fly with PyAV: small H.264 whose frames tell their own number."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+WIDTH, HEIGHT, FPS, GOP = 96, 64, 25, 12
+_BITS, _BAR = 8, 16  # the number is a bar code along the lower edge, one block of 12x16 pixels a bit
+
+
+def numbered(number: int, seed: int = 7) -> np.ndarray:
+    """uint8 [64, 96, 3]: a texture that moves with ``number``, and the number in bars."""
+    blocks = np.random.default_rng(seed).integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
+    frame = np.roll(blocks.repeat(8, 0).repeat(8, 1), number * 2, axis=1)
+    bits = [number >> bit & 1 for bit in range(_BITS)]
+    frame[-_BAR:] = 255 * np.repeat(bits, WIDTH // _BITS)[None, :, None]
+    return frame
+
+
+def number_of(frame: np.ndarray) -> int:
+    """The number that ``numbered`` wrote into a frame, after compression."""
+    bars = frame[-_BAR:].reshape(_BAR, _BITS, WIDTH // _BITS, 3).mean(axis=(0, 2, 3)) > 127
+    return int(sum(1 << bit for bit, on in enumerate(bars) if on))
+
+
+def plain_color(level: int) -> np.ndarray:
+    return np.full((HEIGHT, WIDTH, 3), level, dtype=np.uint8)
+
+
+def write_video(
+    path: Path, frames: Iterable[np.ndarray], times_s: Sequence[float] | None = None, start_s: float = 0.0,
+    colorspace: int | None = None,
+) -> Path:
+    """H.264 with B-frames and a key frame at least every 12 frames; 25 fps unless ``times_s`` says otherwise."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "crf": "20", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.gop_size = GOP
+        stream.codec_context.time_base = Fraction(1, 1000)
+        if colorspace:
+            stream.codec_context.colorspace = colorspace
+        for number, rgb in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            if colorspace:
+                frame = frame.reformat(format="yuv420p", dst_colorspace=colorspace)
+            frame.pts = round(1000 * (start_s + (times_s[number] if times_s is not None else number / FPS)))
+            frame.time_base = Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_sound(path: Path, seconds: float = 1.0, rate: int = 16000) -> Path:
+    """AAC: a tone of 440 Hz, no pictures."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=rate, layout="mono")
+        wave = np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_turned(path: Path, source: Path) -> Path:
+    """A copy of an MP4 whose header says: show a quarter turn clockwise (as phones held upright do)."""
+    data = bytearray(source.read_bytes())
+    matrix = data.find(b"tkhd") + 44
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, HEIGHT << 16, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def write_cut_off(path: Path, source: Path, share: float = 0.5) -> Path:
+    data = source.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def write_damaged(path: Path, source: Path, number: int) -> Path:
+    """A copy in which the bytes of the coded picture shown at place ``number`` are overwritten."""
+    shutil.copy(source, path)
+    with av.open(str(source)) as container:
+        packets = sorted((p for p in container.demux(video=0) if p.size), key=lambda packet: packet.pts)
+        start, size = packets[number].pos, packets[number].size
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(bytes(size))
+    return path
+
+
+def write_moov_first(path: Path, source: Path) -> Path:
+    """A copy of an MP4 with its index in front, as files for streaming have it."""
+    with av.open(str(source)) as old, av.open(str(path), "w", options={"movflags": "faststart"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                new.mux(packet)
+    return path
