@@ -69,10 +69,9 @@ def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) ->
         if own or not takes_any:
             near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(
-                f"unknown model argument {name!r}{hint} (the plugin's: {', '.join((*MinerConfig.names(), *OWN_NAMES))}; "
-                f"everything else goes to {backbone}: {', '.join(known)})"
-            )
+            own_names = ", ".join((*MinerConfig.names(), *OWN_NAMES))
+            raise ConfigError(f"unknown model argument {name!r}{hint} (the plugin's: {own_names}; everything else "
+                              f"goes to {backbone}: {', '.join(known)})")  # fmt: skip
 
 
 def _parameters(constructor: type) -> tuple[list[str], bool]:
@@ -93,3 +92,9 @@ def _parameters(constructor: type) -> tuple[list[str], bool]:
 def accepts(constructor: type, name: str) -> bool:
     """Whether the constructor names ``name`` among its parameters."""
     return name in _parameters(constructor)[0]
+
+
+def defaults(constructor: type) -> dict[str, Any]:
+    """The defaults of a class's constructor, its model's name among them."""
+    parameters = inspect.signature(constructor.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}

@@ -13,7 +13,7 @@ from unittest import mock
 
 from lmms_videominer.config import nearest
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.lmms.arguments import accepts
+from lmms_videominer.lmms.arguments import accepts, defaults
 from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ def build(cls: type[lmms], passed: Mapping[str, Any]) -> lmms:
         return cls(**arguments)
 
 
-def identity(profile: Profile, passed: Mapping[str, Any]) -> str:
-    """Which weights and processing a backbone with these arguments stands for."""
+def identity(cls: type[lmms], profile: Profile, passed: Mapping[str, Any]) -> str:
+    """Which weights and processing a backbone with these arguments, and its own defaults, stands for."""
     from lmms_videominer.model_identity import model_identity
 
+    passed = {**defaults(cls), **passed}
     kept = {name: value for name, value in sorted(passed.items()) if name not in _IRRELEVANT and value is not None}
     model = next((name for name in ("pretrained", "model", "model_version") if kept.get(name)), None)
     if model:

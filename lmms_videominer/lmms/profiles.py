@@ -1,7 +1,8 @@
 """The video backbones of lmms-eval 0.7, one row each: how chosen frames are handed over so that the backbone sees them.
 
-A backbone gets the frames as a lossless video file (see ``handover``) and samples that file with its own code. A row says what the file must look like, and what the backbone's frame count is called, for that code
-to pick every frame once. A new backbone is a new row.
+A backbone gets the frames as a lossless video file (see ``handover``) and samples that file with its own code.
+A row says what the file must look like, and what the backbone's frame count is called, so that this code picks
+every frame once. A new backbone is a new row.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ UNLISTED = Profile("", multiple=2, count=("max_num_frames", "max_frames_num", "n
 
 
 def backbone_of(model_id: str) -> str:
-    """The backbone that a plugin's model id names; empty for the generic ids and for those that are not the plugin's."""
+    """The backbone that a model id of the plugin names; empty for its generic ids and for ids of others."""
     for profile in _ROWS:
         if model_id in profile.model_ids:
             return profile.backbone

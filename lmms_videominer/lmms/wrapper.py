@@ -28,6 +28,9 @@ from lmms_videominer.lmms.profiles import PROFILES, Profile
 from lmms_videominer.lmms.records import Note, summarise, write_summary
 from lmms_videominer.types import Selection
 
+# what of the summary goes into lmms-eval's results, under "throughput"
+REPORTED = ("samples", "mined", "broken_videos", "empty_answers", "vlm_calls_per_sample", "policy_calls_per_sample",
+            "evidence_recall")  # fmt: skip
 BUNDLED = ("qwen2_vl", "videominer-world")  # backbone and model where a generic id gets neither
 
 logger = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ class VideoMinerModel(lmms):
         check_passed(arguments.passed, backbone_class, profile.backbone)
         arguments = _with_bundle(arguments)
         backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(driven, backbone_class)})
-        identity = construct.identity(profile, arguments.passed)
+        identity = construct.identity(backbone_class, profile, arguments.passed)
         return (Simple if is_simple else Chat)._named(profile)(backbone, profile, arguments, identity)
 
     @classmethod
@@ -179,7 +182,7 @@ class VideoMinerModel(lmms):
         summary = summarise(notes)
         if self._trees is not None:
             write_summary(self._trees, summary, dataclasses.asdict(self.config))
-        counts = {name: value for name, value in summary["all"].items() if isinstance(value, (int, float))}
+        counts = {name: value for name, value in summary["all"].items() if name in REPORTED and value is not None}
         log_metrics(0.0, 0, 0.0, {f"videominer_{name}": value for name, value in counts.items()})
 
 
@@ -208,11 +211,13 @@ def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
     Raises:
         ConfigError: A model is named, but not the backbone that runs it.
     """
+    from lmms_videominer.world.bundle import resolve
+
     if fixed or arguments.backbone:
         return dataclasses.replace(arguments, backbone=fixed or arguments.backbone)
     backbone, bundled = BUNDLED
     pretrained = str(arguments.passed.get("pretrained", bundled))
-    if _bundle(pretrained) is None:
+    if resolve(pretrained) is None:
         raise ConfigError(f"pretrained={pretrained!r} needs backbone=<one of {', '.join(PROFILES)}>, or the model "
                           "videominer_<backbone>")  # fmt: skip
     return dataclasses.replace(arguments, backbone=backbone, passed={**arguments.passed, "pretrained": pretrained})
@@ -220,7 +225,9 @@ def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
 
 def _with_bundle(arguments: Arguments) -> Arguments:
     """A bundle's name replaced by its video LLM; its policy, embedder and settings serve where the user named none."""
-    bundle = _bundle(str(arguments.passed.get("pretrained", "")))
+    from lmms_videominer.world.bundle import resolve
+
+    bundle = resolve(str(arguments.passed.get("pretrained", "")))
     if bundle is None:
         return arguments
     config = arguments.config
@@ -287,11 +294,3 @@ def _gathered(notes: list[Note]) -> list[Note]:
     parts: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(parts, notes)
     return [note for part in parts for note in part]
-
-
-def _bundle(name: str) -> Any:
-    try:
-        from lmms_videominer.world.bundle import resolve
-    except ModuleNotFoundError:
-        return None
-    return resolve(name)

@@ -79,7 +79,8 @@ def tiny_llava_onevision(folder: str | Path) -> str:
         LlavaOnevisionVideoProcessor,
     )
 
-    tokenizer = byte_level_tokenizer(special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"],
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"]
+    tokenizer = byte_level_tokenizer(special_tokens=special,
                                      chat_template=_plain_template("<image>", "<video>"))  # fmt: skip
     vision = {"model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 64,
               "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIDE, "patch_size": 14}  # fmt: skip
