@@ -17,7 +17,6 @@ from lmms_videominer.video.track import Track, decode_threads
 _logger = logging.getLogger("lmms_videominer")
 
 _CHUNK_BYTES = 64 << 20  # decoded frames held at once while histograms are made
-_MISPLACED = ("mpegts",)  # decord 0.6 seeks past the first key frame of MPEG-TS: every frame is a wrong one
 _CLOCK_ERROR_S, _CLOCK_ERROR = 2e-3, 1e-6  # absolute and relative: decord's timestamps are float32
 _OTHER_READER = "Use the other reader: reader=pyav"
 
@@ -29,7 +28,7 @@ class DecordReader:
         track: The index of the file.
 
     Raises:
-        VideoError: decord cannot open the file, or numbers its frames otherwise than the track.
+        VideoError: decord cannot open the file, or would return other frames than those asked for.
         ImportError: decord is not installed.
     """
 
@@ -39,7 +38,7 @@ class DecordReader:
         self._precise: PyAVReader | None = None  # opened where decord meets damage
         self.info: VideoInfo = track.info("decord")
         self.timestamps_s: np.ndarray = track.times_s
-        self._check_clock(self._opened())
+        self._check_places()
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         wanted = self._track.checked(indices)
@@ -102,18 +101,28 @@ class DecordReader:
 
         return DECORDError
 
-    def _check_clock(self, handle: Any) -> None:
-        if self._track.container in _MISPLACED or not self._track.seekable or not self._agrees(handle):
-            detail = f"decord misplaces the frames of this {self._track.container} file"
+    def _check_places(self) -> None:
+        if why := _misplaced(self._track) or self._disagreement():
             self.close()
-            raise VideoError(self.info.path, detail, _OTHER_READER)
+            raise VideoError(self.info.path, f"decord would return wrong frames: {why}", _OTHER_READER)
 
-    def _agrees(self, handle: Any) -> bool:
-        """Whether decord counts and times the frames as the track does."""
-        if len(handle) != self.info.frame_count:
-            return False
-        times_s = np.asarray(handle.get_frame_timestamp(range(len(handle))))[:, 0].astype(np.float64)
-        return np.allclose(times_s - times_s[0], self.timestamps_s, rtol=_CLOCK_ERROR, atol=_CLOCK_ERROR_S)
+    def _disagreement(self) -> str:
+        """In what decord's own frame table differs from the track; empty where they agree."""
+        handle, count = self._opened(), self.info.frame_count
+        if len(handle) != count:
+            return f"it counts {len(handle)} frames of {count}"
+        times_s = np.asarray(handle.get_frame_timestamp(range(count)))[:, 0].astype(np.float64)
+        same = np.allclose(times_s - times_s[0], self.timestamps_s, rtol=_CLOCK_ERROR, atol=_CLOCK_ERROR_S)
+        return "" if same else "its timestamps are not the file's"
+
+
+def _misplaced(track: Track) -> str:
+    """Why decord 0.6 numbers the frames wrongly after a seek (measured); empty where it does not."""
+    if track.container == "mpegts":
+        return "in MPEG-TS it seeks past the first key frame"
+    if track.open_gops:  # the decoder drops their leading frames after a seek; decord counts them all the same
+        return "the file has open GOPs"
+    return "" if track.seekable else f"the frames of this {track.container} file have no times of their own"
 
 
 def _to_numpy(batch: Any) -> np.ndarray:

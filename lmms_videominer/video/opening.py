@@ -23,7 +23,8 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoRead
     Args:
         path: The file.
         backend: ``"decord"``, ``"pyav"``, or ``"auto"``: decord, and PyAV where decord cannot open the
-            file or is not installed (logged once a process; ``reader.info.backend`` says which it is).
+            file, would return wrong frames, or is not installed (logged once a process;
+            ``reader.info.backend`` says which it is).
 
     Raises:
         VideoError: The file cannot be used, by its reason: missing, a folder, empty, cut off, never
@@ -52,5 +53,6 @@ def _named_decord(error: VideoError | ImportError) -> Exception:
 def _fallback(track: Track, error: VideoError | ImportError) -> PyAVReader:
     level = logging.DEBUG if "decord" in _logged else logging.WARNING
     _logged.add("decord")
-    _logger.log(level, "reading with PyAV instead of decord: %s", error)
+    why = error.reason if isinstance(error, VideoError) else error
+    _logger.log(level, "%s: reading with PyAV instead of decord (%s)", track.path, why)
     return PyAVReader(track)

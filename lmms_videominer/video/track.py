@@ -39,6 +39,7 @@ class Track:
         width, height: Pixels as shown, rotation applied.
         quarter_turns: Counter-clockwise quarter turns from the coded picture to the shown one.
         seekable: Frames can be told by their pts; otherwise only by counting from the start.
+        open_gops: Some frames are coded after a key frame and shown before it (usual in HEVC and broadcast).
     """
 
     path: str
@@ -51,6 +52,7 @@ class Track:
     height: int
     quarter_turns: int
     seekable: bool
+    open_gops: bool
 
     def info(self, backend: str) -> VideoInfo:
         count = len(self.times_s)
@@ -165,7 +167,8 @@ def _track(path: str, name: str, stream: VideoStream, packets: list[_Packet], fi
     width, height = (first.height, first.width) if turns % 2 else (first.width, first.height)
     last_s = _last_frame_s(packets, times_s, float(unit), float(fps)) if timed else float(unit)
     seekable = timed and name not in _UNSEEKABLE
-    return Track(path, name, times_s, pts, is_key, float(times_s[-1]) + last_s, width, height, turns, seekable)
+    end_s = float(times_s[-1]) + last_s
+    return Track(path, name, times_s, pts, is_key, end_s, width, height, turns, seekable, _open_gops(packets))
 
 
 def _presentation_order(packets: list[_Packet]) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +176,18 @@ def _presentation_order(packets: list[_Packet]) -> tuple[np.ndarray, np.ndarray]
     is_key = np.array([packet.is_key for packet in packets])[first_at]
     start = int(np.argmax(is_key))  # frames shown before the first key frame refer to what is not there
     return pts[start:], is_key[start:]
+
+
+def _open_gops(packets: list[_Packet]) -> bool:
+    key_pts = 0
+    for packet in packets:
+        if packet.pts is None:
+            continue
+        if packet.is_key:
+            key_pts = packet.pts
+        elif packet.pts < key_pts:
+            return True
+    return False
 
 
 def _counted(packets: list[_Packet]) -> tuple[np.ndarray, np.ndarray]:
