@@ -1,6 +1,6 @@
 """Tiny random video LLMs of five architectures, each with its real processor, saved to a folder.
 
-Frames of 112x112 need no resizing in any of them, so that what the vision tower gets is what was handed over.
+Frames of 224x224 need no resizing in any of them, so that what the vision tower gets is what was handed over.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from tiny_models import byte_level_tokenizer, save, sharpen, text_sizes
 
-SIDE = 112  # a multiple of every patch grid below
+SIDE = 224  # a multiple of every patch grid below
 
 
 def tiny_qwen2_vl(folder: str | Path) -> str:

@@ -1,0 +1,157 @@
+"""Running lmms-eval for real, in this process: its command line, a small task, and what the models were given."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+
+SETTINGS = "frames=4,events=4,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8"
+# what keeps frames of 224x224 as they are
+PIXELS = {"qwen2_5_vl": ",min_pixels=3136", "qwen3_vl": ",min_pixels=3136"}
+TOWERS = ("Qwen2VisionTransformerPretrainedModel", "Qwen2_5_VisionTransformerPretrainedModel", "Qwen3VLVisionModel",
+          "SiglipVisionModel", "InternVLVisionModel")
+
+TASK_YAML = """
+task: {name}
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {name}.jsonl
+test_split: test
+output_type: {output_type}
+doc_to_visual: !function tiny.doc_to_visual
+doc_to_text: !function tiny.doc_to_text
+doc_to_target: answer
+generation_kwargs:
+  max_new_tokens: 6
+  temperature: 0
+  do_sample: false
+process_results: !function tiny.process_results
+lmms_eval_specific_kwargs:
+  default:
+    post_prompt: " Say the letter."
+  qwen2_vl:
+    post_prompt: " Only the letter, Qwen."
+metric_list:
+  - metric: first_letter
+    aggregation: mean
+    higher_is_better: true
+"""
+TASK_PYTHON = '''
+import numpy as np
+from PIL import Image
+
+
+def doc_to_visual(doc):
+    if doc["kind"] == "vanished":
+        raise SystemExit("the video of this document does not exist")
+    if doc["kind"] == "image":
+        return [Image.fromarray(np.full((112, 112, 3), doc["grey"], np.uint8))]
+    return list(doc["videos"])
+
+
+def doc_to_text(doc, lmms_eval_specific_kwargs=None):
+    lines = [doc["question"], *(f"{chr(65 + i)}. {option}" for i, option in enumerate(doc["options"]))]
+    return "\\n".join(lines) + (lmms_eval_specific_kwargs or {}).get("post_prompt", "")
+
+
+def process_results(doc, results):
+    return {"first_letter": float(str(results[0]).strip()[:1] == doc["answer"])}
+'''
+
+
+def write_task(folder: Path, name: str, rows: list[dict[str, Any]], output_type: str = "generate_until") -> None:
+    """A task ``name`` in ``folder`` whose documents are ``rows``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.yaml").write_text(TASK_YAML.format(name=name, output_type=output_type))
+    (folder / "tiny.py").write_text(TASK_PYTHON)
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def row(number: int, *videos: Path, kind: str = "video", evidence: list | None = None, **more: Any) -> dict[str, Any]:
+    """A document on ``videos``."""
+    return {"kind": kind, "videos": [str(video) for video in videos], "question": f"What is seen in part {number}?",
+            "options": ["a red square", "a blue square", "nothing"], "answer": "ABC"[number % 3], "grey": 40 * number,
+            "evidence": evidence or [[1.0, 2.0], [9.0, 11.0]], **more}  # fmt: skip
+
+
+@dataclass
+class Seen:
+    """What reached the models of a run.
+
+    Attributes:
+        towers: Inputs of the vision towers, one a call.
+        prompts: Token ids of each call of ``generate``, one row a request.
+        settings: Its other arguments that are not tensors.
+    """
+
+    towers: list[torch.Tensor] = field(default_factory=list)
+    prompts: list[list[int]] = field(default_factory=list)
+    settings: list[dict[str, Any]] = field(default_factory=list)
+
+
+@contextmanager
+def watching() -> Iterator[Seen]:
+    """Record what reaches every vision tower and every ``generate``."""
+    from transformers import GenerationMixin
+
+    seen, generates, calls = Seen(), GenerationMixin.generate, torch.nn.Module.__call__
+
+    def call(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if type(self).__name__ in TOWERS:
+            tensors = [value for value in (*args, *kwargs.values()) if torch.is_tensor(value)]
+            seen.towers.append(tensors[0].detach().clone())
+        return calls(self, *args, **kwargs)
+
+    def generate(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.prompts += kwargs["input_ids"].tolist()
+        seen.settings.append({k: v for k, v in kwargs.items() if not torch.is_tensor(v)})
+        return generates(self, *args, **kwargs)
+
+    with mock.patch.object(GenerationMixin, "generate", generate), mock.patch.object(torch.nn.Module, "__call__", call):
+        yield seen
+
+
+def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path | None = None, *more: str) -> list[dict]:
+    """The samples that ``lmms-eval`` logs, run in this process by its own ``main``."""
+    from lmms_eval.__main__ import cli_evaluate
+
+    argv = ["lmms-eval", "--model", model, "--model_args", model_args, "--tasks", tasks, "--output_path", str(out),
+            "--log_samples", "--verbosity", "DEBUG", *more]  # fmt: skip
+    if include:
+        argv += ["--include_path", str(include)]
+    with mock.patch.object(sys, "argv", argv):
+        cli_evaluate()
+    return samples_in(out)
+
+
+def samples_in(out: Path) -> list[dict]:
+    """Logged samples of the newest run below ``out``, by task and document."""
+    newest: dict[str, Path] = {}
+    for path in sorted(out.glob("*/*_samples_*.jsonl")):
+        newest[path.name.partition("_samples_")[2]] = path
+    lines = [json.loads(line) for path in newest.values() for line in path.read_text().splitlines()]
+    return sorted(lines, key=lambda sample: sample["doc_id"])
+
+
+def note_of(sample: dict) -> dict[str, Any]:
+    """What the plugin says of a logged sample."""
+    return sample["token_counts"][0]["videominer"]
+
+
+def frames_of(video: Path | str, indices: list[int]) -> np.ndarray:
+    """uint8 [N, H, W, 3], decoded by PyAV from the first frame on."""
+    import av
+
+    with av.open(str(video)) as container:
+        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return np.stack([everything[i] for i in indices])

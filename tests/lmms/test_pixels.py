@@ -1,0 +1,81 @@
+"""Five backbones through lmms-eval's own command line: what reaches the vision tower is exactly the chosen frames."""
+
+from __future__ import annotations
+
+import av
+import cv2
+import decord
+import numpy as np
+import pytest
+import torch
+from evaluation import PIXELS, SETTINGS, evaluate, frames_of, note_of, watching
+from tiny_vlms import TINY
+from transformers import AutoProcessor
+
+from lmms_videominer.lmms.handover import padded, write_lossless
+from lmms_videominer.lmms.profiles import PROFILES
+
+pytestmark = pytest.mark.slow
+
+
+def tower_input(processor, frames: np.ndarray) -> torch.Tensor:
+    """What the tower of this processor's model gets for ``frames`` [T, H, W, 3], no frame left out."""
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    made = processor.video_processor(videos=[video], do_sample_frames=False, return_tensors="pt",
+                                     **({"size": {"shortest_edge": 3136, "longest_edge": 10**9}}
+                                        if "Qwen" in type(processor).__name__ else {}))  # fmt: skip
+    pixels = made["pixel_values_videos"]
+    return pixels.flatten(0, 1) if pixels.dim() == 5 else pixels
+
+
+def was_shown(seen, expected: torch.Tensor) -> bool:
+    same_shape = [given for given in seen.towers if given.shape == expected.shape]
+    return any(torch.equal(given.float(), expected.to(given.dtype).float()) for given in same_shape)
+
+
+@pytest.mark.parametrize("backbone", TINY)
+def test_the_backbone_sees_the_chosen_frames_and_no_others(backbone, tiny, task, videos, tmp_path):
+    arguments = f"pretrained={tiny(backbone)},{SETTINGS}{PIXELS.get(backbone, '')}"
+    with watching() as seen:
+        samples = evaluate(tmp_path, f"videominer_{backbone}", arguments, "tiny_video", task)
+
+    processor, multiple = AutoProcessor.from_pretrained(tiny(backbone)), PROFILES[backbone].multiple
+    assert len(samples) == 3
+    for sample in samples:
+        note, video = note_of(sample), videos[sample["doc_id"] % 2]
+        chosen = note["frames"]
+        assert note["how"] == "mined" and len(chosen) == 4 and chosen == sorted(set(chosen))
+        assert was_shown(seen, tower_input(processor, padded(frames_of(video, chosen), multiple)))
+        shifted = [i - 1 for i in chosen] if chosen[0] else [i + 1 for i in chosen[:-1]] + [chosen[-1] - 1]
+        assert not was_shown(seen, tower_input(processor, padded(frames_of(video, shifted), multiple)))
+
+
+def test_an_odd_number_of_frames_is_padded_with_the_last_one(tiny, task, videos, tmp_path):
+    with watching() as seen:
+        samples = evaluate(tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},frames=5,selector=oracle",
+                           "tiny_video", task)  # fmt: skip
+
+    chosen = note_of(samples[0])["frames"]
+    processor = AutoProcessor.from_pretrained(tiny("qwen2_vl"))
+    assert len(chosen) == 5
+    assert was_shown(seen, tower_input(processor, frames_of(videos[0], [*chosen, chosen[-1]])))
+
+
+@pytest.mark.parametrize("shape", [(6, 64, 96, 3), (3, 65, 97, 3), (1, 48, 50, 3)])
+def test_a_clip_is_bit_exact_in_every_decoder(shape, tmp_path):
+    frames = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    path = str(tmp_path / "clip.mp4")
+
+    write_lossless(path, frames, 2.0)
+
+    reader = decord.VideoReader(path)
+    np.testing.assert_array_equal(reader.get_batch(range(len(reader))).asnumpy(), frames)
+    assert reader.get_avg_fps() == 2.0
+    with av.open(path) as container:
+        decoded = list(container.decode(video=0))
+        assert all(frame.key_frame for frame in decoded)
+        np.testing.assert_array_equal([frame.to_ndarray(format="rgb24") for frame in decoded], frames)
+    capture, opened = cv2.VideoCapture(path), []
+    while (read := capture.read())[0]:
+        opened.append(read[1][..., ::-1])
+    np.testing.assert_array_equal(opened, frames)
