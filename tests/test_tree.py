@@ -167,6 +167,13 @@ def test_sampled_rollouts_differ_and_the_same_jobs_give_the_same_rollouts(make, 
     assert grow(5, 6, 7, 8) != first
 
 
+def test_levels_of_one_size_sample_with_different_seeds(make, film):
+    policy = RulePolicy(lambda caption, depth: Action.CONTINUE if "yellow" in caption else Action.DELETE)
+    grow_trees([job(film, seed=7)], *make(policy, clustering="none", events=2, caption_frames=16, max_depth=2))
+    assert [len(prompts) for prompts in policy.calls] == [2, 2]
+    assert policy.seeds[0] != policy.seeds[1]
+
+
 @pytest.mark.parametrize(("always_decide", "sizes"), [(True, [True, False, False]), (False, [True])])
 def test_always_decide_calls_the_policy_once_a_level_with_an_empty_batch(make, film, always_decide, sizes):
     policy = always(Action.DELETE)
