@@ -1,4 +1,4 @@
-"""Train the world's caption embedder, a small BERT in sentence-transformers: ``python -m lmms_videominer.world.train_embedder``.
+"""Train the caption embedder of the world, a small BERT: ``python -m lmms_videominer.world.train_embedder``.
 
 Two captions are as similar as the frames they tell of: the mean of the Jaccard indices of their places, of
 their (place, actor) pairs and of their (place, actor, board) triples.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -22,7 +23,7 @@ def test_scenes_tile_the_video_and_no_pair_of_place_and_actor_comes_twice(world)
     script = write_script(*world)
     edges = [scene.span for scene in script.scenes]
     assert edges[0].start_s == 0 and edges[-1].end_s == world[2] * 60
-    assert all(a.end_s == b.start_s for a, b in zip(edges, edges[1:]))
+    assert all(a.end_s == b.start_s for a, b in itertools.pairwise(edges))
     pairs = [(scene.place, scene.actor) for scene in script.scenes]
     assert len(set(pairs)) == len(pairs)
 
@@ -33,7 +34,7 @@ def test_moments_lie_in_their_scene_apart_from_each_other_and_last_two_to_six_se
     for scene in write_script(*world).scenes:
         assert all(2 <= m.span.duration_s <= 6 for m in scene.moments)
         assert all(scene.span.start_s < m.span.start_s and m.span.end_s < scene.span.end_s for m in scene.moments)
-        assert all(a.span.end_s < b.span.start_s for a, b in zip(scene.moments, scene.moments[1:]))
+        assert all(a.span.end_s < b.span.start_s for a, b in itertools.pairwise(scene.moments))
 
 
 @settings(max_examples=40, deadline=None)
