@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".gif")
 _OPTION_KEYS = ("options", "candidates", "choices", "option")
-_LETTERED = re.compile(r"^\s*\(?([A-Z])[.):]\s*")
+_LETTERED = re.compile(r"^\s*\(?([A-Z])[.):]+\s*")
 _OPTION_LINE = re.compile(r"^\s*(\(?[A-Z][.):]|options?:?\s*$)", re.IGNORECASE)
 
 
@@ -95,8 +95,9 @@ def shown_with(prompt: str, video: Any, is_simple: bool) -> Any:
 def question_of(document: Mapping[str, Any], context: str, video: str) -> Question:
     """What a document asks about ``video``: its own question and options where it has them, else the prompt's."""
     asked = document.get("question")
-    text = asked if isinstance(asked, str) and asked.strip() else _without_options(context)
-    return Question(os.fspath(video), text.strip(), _options(document), _evidence(document))
+    text = asked if isinstance(asked, str) and asked.strip() else context
+    options = _options(document) or _option_lines(text)
+    return Question(os.fspath(video), _without_options(text).strip(), options, _evidence(document))
 
 
 def _flat(visuals: Any) -> list[Any]:
@@ -119,11 +120,16 @@ def _moved(part: dict[str, Any], video: Any) -> dict[str, Any]:
 
 
 def _options(document: Mapping[str, Any]) -> tuple[str, ...]:
-    for key in _OPTION_KEYS:
-        value = document.get(key)
+    numbered = [document.get(f"option{i}") for i in range(10)]
+    for value in (*map(document.get, _OPTION_KEYS), [option for option in numbered if option not in (None, "N/A")]):
         if isinstance(value, (list, tuple)) and value and all(isinstance(option, str) for option in value):
-            return tuple(_LETTERED.sub("", option) for option in value)
+            return tuple(_LETTERED.sub("", option).strip() for option in value)
     return ()
+
+
+def _option_lines(text: str) -> tuple[str, ...]:
+    lines = [line for line in text.splitlines()[1:] if _LETTERED.match(line)]
+    return tuple(_LETTERED.sub("", line).strip() for line in lines)
 
 
 def _evidence(document: Mapping[str, Any]) -> tuple[Span, ...]:
@@ -134,11 +140,11 @@ def _evidence(document: Mapping[str, Any]) -> tuple[Span, ...]:
     return tuple(Span(float(start), float(end)) for start, end in pairs)
 
 
-def _without_options(context: str) -> str:
-    """The prompt up to its first option; all of it where that leaves nothing."""
+def _without_options(text: str) -> str:
+    """``text`` up to its first option; all of it where that leaves nothing."""
     kept: list[str] = []
-    for line in context.splitlines():
+    for line in text.splitlines():
         if _OPTION_LINE.match(line):
             break
         kept.append(line)
-    return "\n".join(kept).strip() or context
+    return "\n".join(kept).strip() or text

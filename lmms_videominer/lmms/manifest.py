@@ -23,13 +23,13 @@ logger = logging.getLogger(__name__)
 
 def manifests() -> list[ModelManifest]:
     """One manifest a backbone, and the generic ones. Never raises."""
+    made: list[ModelManifest] = []
     try:
-        made = [_manifest(profile) for profile in PROFILES.values()] + [_generic(name) for name in GENERIC_IDS]
+        made += [*map(_manifest, PROFILES.values()), *map(_generic, GENERIC_IDS)]
         _list_them(made)
         _install_hooks()
     except Exception:
-        logger.exception("lmms_videominer cannot register its models with lmms-eval; run 'videominer doctor'")
-        return []
+        logger.exception("lmms_videominer cannot register all it has with lmms-eval; run 'videominer doctor'")
     return made
 
 

@@ -137,7 +137,7 @@ def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path |
 def samples_in(out: Path) -> list[dict]:
     """Logged samples of the newest run below ``out``, by task and document."""
     newest: dict[str, Path] = {}
-    for path in sorted(out.glob("*/*_samples_*.jsonl")):
+    for path in sorted(out.rglob("*_samples_*.jsonl")):
         newest[path.name.partition("_samples_")[2]] = path
     lines = [json.loads(line) for path in newest.values() for line in path.read_text().splitlines()]
     return sorted(lines, key=lambda sample: sample["doc_id"])
