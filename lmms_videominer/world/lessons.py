@@ -86,7 +86,7 @@ def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns
 
 
 def _question_turn(rng: np.random.Generator, question: WorldQuestion, states: list[FrameState]) -> tuple[str, str]:
-    if rng.random() < 0.25:
+    if rng.random() < 0.35:
         return language.question_prompt(question, ANSWER_SUFFIX), question.answer
     return language.question_prompt(question), language.answer_text(question, language.boards_seen(question, states))
 

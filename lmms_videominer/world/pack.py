@@ -1,0 +1,94 @@
+"""Put trained models together as a bundle with model cards: ``python -m lmms_videominer.world.pack``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from lmms_videominer.world.bundle import CHECKPOINTS
+
+LEFT_OUT = ("training.pt", "log.jsonl")
+# settings of a lmms-eval backbone that this video LLM needs: its input is 84x84
+VLM_ARGS = {"min_pixels": 84 * 84, "max_pixels": 84 * 84}
+
+_CARD = """---
+license: apache-2.0
+library_name: {library}
+---
+
+# {title}
+
+{what}
+
+- Data: worlds drawn by `lmms_videominer.world` from the `train` range of seeds (world seed {world}); nothing else.
+- Trained from random weights by `{command}`.
+- Size: {size:.1f} MB.
+
+Measured during training on worlds of the `dev` range: the share of replies that are right to the last token, teacher
+forced.
+
+{log}
+
+It knows the world alone. Use it to try the package and to test; for real videos name a real model.
+"""
+
+_MODELS = {
+    "vlm": ("transformers", "The world's video LLM", 11, "train_vlm",
+            "A Qwen2-VL that captions, answers and, as text only, decides about the videos of `docs/world.md`."),
+    "policy": ("transformers", "The world's policy", 12, "train_policy",
+               "A Qwen2 that decides about nodes: a supervised cold start, not the method's training."),
+    "embedder": ("sentence-transformers", "The world's caption embedder", 13, "train_embedder",
+                 "A BERT whose cosine similarity says how much the frames of two captions have in common."),
+}  # fmt: skip
+
+
+def pack(sources: dict[str, Path], out: Path, commands: dict[str, str]) -> None:
+    """Copy each model's files into ``out`` without what only training needs, and write cards and ``bundle.json``."""
+    out.mkdir(parents=True, exist_ok=True)
+    for part, source in sources.items():
+        target = out / part
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        (target / "README.md").write_text(_card(part, source, target, commands.get(part, "")))
+    entries = {part: part for part in sources} | {"vlm_args": VLM_ARGS}
+    (out / "bundle.json").write_text(json.dumps(entries, indent=2) + "\n")
+
+
+def _card(part: str, source: Path, target: Path, flags: str) -> str:
+    library, title, world, script, what = _MODELS[part]
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
+    command = f"python -m lmms_videominer.world.{script} FOLDER {flags}".strip()
+    return _CARD.format(library=library, title=title, world=world, what=what, command=command, size=size,
+                        log=_log_table(source / "log.jsonl"))
+
+
+def _log_table(path: Path) -> str:
+    """The records of ``log.jsonl`` that hold an evaluation, as Markdown."""
+    if not path.exists():
+        return "(no log)"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    measured = [r for r in records if set(r) - {"step", "loss", "seconds"}]
+    if not measured:
+        return "(no log)"
+    kinds = sorted({kind for r in measured for kind in r} - {"step", "loss", "seconds"})
+    lines = ["| step | " + " | ".join(kinds) + " |", "|" + "---|" * (len(kinds) + 1)]
+    lines += ["| " + " | ".join([str(r["step"]), *(f"{r[k]:.3f}" if k in r else "" for k in kinds)]) + " |"
+              for r in measured]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for part in _MODELS:
+        parser.add_argument(f"--{part}", type=Path, required=True, help="folder written by its training script")
+        parser.add_argument(f"--{part}-flags", default="", help="flags it was trained with, for its card")
+    parser.add_argument("--out", type=Path, default=CHECKPOINTS)
+    arguments = vars(parser.parse_args())
+    pack({part: arguments[part] for part in _MODELS}, arguments["out"],
+         {part: arguments[f"{part}_flags"] for part in _MODELS})
+
+
+if __name__ == "__main__":
+    main()
