@@ -80,8 +80,8 @@ class Answerer:
         if self.config.selector == "uniform":
             self._leave_to_backbone(samples, "uniform")
         else:
-            self._mine([s for s in samples if s.question and not s.problem], progress)
-            self._answer([s for s in samples if s.selection])
+            self._mine([(s, s.question) for s in samples if s.question and not s.problem], progress)
+            self._answer([(s, s.selection) for s in samples if s.selection])
             self._leave_to_backbone([s for s in samples if not s.selection], "passed")
         self.notes += [s.note for s in samples if s.note]
         return [s.output for s in samples]
@@ -103,57 +103,56 @@ class Answerer:
             sample.question = question_of(sample.document, request.context, video)
         return sample
 
-    def _mine(self, samples: Sequence[Sample], progress: bool) -> None:
+    def _mine(self, asked: Sequence[tuple[Sample, Question]], progress: bool) -> None:
         """Select key frames for all samples at once; equal questions are asked once."""
-        questions = list(dict.fromkeys(s.question for s in samples))
+        questions = list(dict.fromkeys(question for _, question in asked))
         found = dict(zip(questions, self.selector.select(questions, progress=progress), strict=True))
         errors = [result for result in found.values() if isinstance(result, ConfigError)]
         if errors and len(errors) == len(found):
             raise errors[0]  # no sample can be mined under these settings
-        for sample in samples:
-            result = found[sample.question]
+        for sample, question in asked:
+            result = found[question]
             if isinstance(result, VideoMinerError):
                 sample.problem = result
             else:
                 sample.selection = result
 
-    def _answer(self, samples: Sequence[Sample]) -> None:
+    def _answer(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
         """Answer from key frames, with one task and one count of frames a call."""
-        groups: dict[tuple, list[Sample]] = {}
-        for sample in samples:
-            request, count = sample.request, len(sample.selection.key_frames)
-            groups.setdefault((request.task, request.split, count), []).append(sample)
+        groups: dict[tuple, list[tuple[Sample, Selection]]] = {}
+        for sample, selection in mined:
+            key = (sample.request.task, sample.request.split, len(selection.key_frames))
+            groups.setdefault(key, []).append((sample, selection))
         for members in groups.values():
             for start in range(0, len(members), ANSWERS_AT_ONCE):
                 self._answer_alike(members[start : start + ANSWERS_AT_ONCE])
 
-    def _answer_alike(self, samples: Sequence[Sample]) -> None:
+    def _answer_alike(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
         from lmms_videominer.miner import read_key_frames
 
-        pixels = read_key_frames([s.selection for s in samples], self.config.reader)
+        pixels = read_key_frames([selection for _, selection in mined], self.config.reader)
         with clip_folder(self.driver.profile) as clips:
             handed, answered, clip = [], [], None
-            for sample, frames in zip(samples, pixels, strict=True):
+            for (sample, selection), frames in zip(mined, pixels, strict=True):
                 if isinstance(frames, VideoError):
                     sample.selection, sample.problem = None, frames
                     continue
                 clip = hand_over(frames, clips, self.driver.is_simple)
                 handed.append(self._handed(sample, clip.video if clip else None))
-                answered.append(sample)
-            first = samples[0].request
+                answered.append((sample, selection))
+            first = mined[0][0].request
             outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0)
-        for sample, output in zip(answered, outputs, strict=True):
-            self._finish(sample, output)
+        for (sample, selection), output in zip(answered, outputs, strict=True):
+            self._finish(sample, selection, output)
 
     def _handed(self, sample: Sample, video: Any) -> Handed:
         request = sample.request
         shown = with_video(sample.shown, video, self.driver.is_simple)
         return Handed(request.context, request.settings, shown, request.doc_id, sample.document)
 
-    def _finish(self, sample: Sample, output: Any) -> None:
-        text = text_of(output)
-        usage = sample.selection.usage
-        done = replace(sample.selection, answer=text, usage=replace(usage, answer_calls=usage.answer_calls + 1))
+    def _finish(self, sample: Sample, selection: Selection, output: Any) -> None:
+        usage = replace(selection.usage, answer_calls=selection.usage.answer_calls + 1)
+        done = replace(selection, answer=text_of(output), usage=usage)
         tree = self._save(done, sample.instance)
         sample.note = Note.mined(sample.request.task, sample.request.doc_id, done, tree)
         sample.output = _noted(output, sample.note)
@@ -172,23 +171,23 @@ class Answerer:
         with self.driver.counting(self.own_frames, fixed=False):
             outputs = self.driver.backbone.generate_until([s.instance for s in samples])
         for sample, output in zip(samples, outputs, strict=True):
-            sample.output = output
-            sample.note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed")
+            note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed")
+            sample.note, sample.output = note, output
             if sample.question and how == "uniform":
-                sample.output = _noted(output, self._see_own_frames(sample))
+                self._see_own_frames(note, sample.question)
+                sample.output = _noted(output, note)
 
-    def _see_own_frames(self, sample: Sample) -> Note:
+    def _see_own_frames(self, note: Note, question: Question) -> None:
         """Enter the frames that the backbone took by itself, where its way is known."""
-        profile, question = self.driver.profile, sample.question
-        own = next((getattr(self.driver.backbone, n) for n in profile.count if hasattr(self.driver.backbone, n)), 0)
+        profile, backbone = self.driver.profile, self.driver.backbone
+        own = next((getattr(backbone, name) for name in profile.count if hasattr(backbone, name)), 0)
         try:
             frames = plain_frames(profile.sampling, question.video, self.own_frames or own, self.config.reader)
         except VideoError as error:
-            sample.note.problem = str(error)
-            return sample.note
+            note.problem = str(error)
+            return
         if frames:
-            sample.note.see(frames, question.evidence)
-        return sample.note
+            note.see(frames, question.evidence)
 
     def _fall_back(self, sample: Sample) -> None:
         """What the backbone does by itself; an empty answer where it cannot either."""

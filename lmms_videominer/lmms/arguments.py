@@ -81,7 +81,7 @@ def _parameters(constructor: type) -> tuple[list[str], bool]:
     for cls in constructor.__mro__:
         if "__init__" not in vars(cls) or cls is object:
             continue
-        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(cls)["__init__"]).parameters.values())[1:]
         names += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         if not takes_any:
@@ -96,5 +96,5 @@ def accepts(constructor: type, name: str) -> bool:
 
 def defaults(constructor: type) -> dict[str, Any]:
     """The defaults of a class's constructor, its model's name among them."""
-    parameters = inspect.signature(constructor.__init__).parameters.values()
+    parameters = inspect.signature(constructor).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

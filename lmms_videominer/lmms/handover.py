@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ def write_lossless(path: str | os.PathLike[str], frames: np.ndarray, fps: float)
     part = f"{os.fspath(path)}.{os.getpid()}.part"
     height, width = frames.shape[1:3]
     with av.open(part, "w", format="mp4") as container:
-        stream = container.add_stream("libx264rgb", rate=Fraction(fps).limit_denominator(1000))
+        stream: Any = container.add_stream("libx264rgb", rate=Fraction(fps).limit_denominator(1000))
         stream.width, stream.height, stream.pix_fmt = width, height, "rgb24"
         stream.options = {"qp": "0", "preset": "ultrafast", "bf": "0"}
         stream.gop_size = 1

@@ -49,7 +49,7 @@ def _wrap(owner: type, name: str, make: Callable[[Callable], Callable]) -> None:
     function = original.__func__ if is_classmethod else original
     if getattr(function, "_videominer", False):
         return
-    wrapped = functools.wraps(function)(make(function))
+    wrapped: Any = functools.wraps(function)(make(function))
     wrapped._videominer = True
     setattr(owner, name, classmethod(wrapped) if is_classmethod else wrapped)
 

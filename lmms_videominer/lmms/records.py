@@ -92,7 +92,7 @@ def _summary(notes: Sequence[Note]) -> dict[str, Any]:
     summary["fallbacks"] = dict(Counter(name for note in notes for name in note.fallbacks))
     for name in ("vlm_calls", "vlm_calls_cached", "policy_calls", "frames_decoded"):
         summary[f"{name}_per_sample"] = _mean([note.usage.get(name, 0) for note in mined])
-    stages = Counter()
+    stages: Counter[str] = Counter()
     for note in mined:
         stages.update(note.usage.get("seconds", {}))
     summary["seconds"] = {stage: round(value, 3) for stage, value in stages.items()}

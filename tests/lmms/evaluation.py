@@ -121,15 +121,29 @@ def watching() -> Iterator[Seen]:
         yield seen
 
 
+_index: dict[str, dict] = {}
+
+
 def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path | None = None, *more: str) -> list[dict]:
     """The samples that ``lmms-eval`` logs, run in this process by its own ``main``."""
     from lmms_eval.__main__ import cli_evaluate
+    from lmms_eval.tasks import TaskManager
+
+    read = TaskManager._get_task_and_group
+
+    def read_once(manager: Any, folder: str) -> dict:
+        """lmms-eval's own thousand YAML files are read once for all tests; every other folder each time."""
+        if not folder.rstrip("/").endswith("lmms_eval/tasks"):
+            return read(manager, folder)
+        if folder not in _index:
+            _index[folder] = dict(read(manager, folder))
+        return dict(_index[folder])
 
     argv = ["lmms-eval", "--model", model, "--model_args", model_args, "--tasks", tasks, "--output_path", str(out),
             "--log_samples", "--verbosity", "DEBUG", *more]  # fmt: skip
     if include:
         argv += ["--include_path", str(include)]
-    with mock.patch.object(sys, "argv", argv):
+    with mock.patch.object(sys, "argv", argv), mock.patch.object(TaskManager, "_get_task_and_group", read_once):
         cli_evaluate()
     return samples_in(out)
 
