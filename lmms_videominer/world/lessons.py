@@ -79,16 +79,30 @@ def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns
     else:
         raise ValueError("no answerable question was found in 50 draws")
     chosen = [questions[i] for i in rng.permutation(len(questions))[:turns]]
-    told = [_question_turn(rng, q, states) for q in chosen]
+    told = [_turn(rng, q, language.boards_seen(q, states)) for q in chosen]
     if turns > 1 and rng.random() < 0.5:
         told.insert(int(rng.integers(len(told) + 1)), (caption_prompt(chosen[0].text), language.caption(states)))
     return Lesson(render_times(script, times), tuple(told), chosen[0].kind)
 
 
-def _question_turn(rng: np.random.Generator, question: WorldQuestion, states: list[FrameState]) -> tuple[str, str]:
+def _turn(rng: np.random.Generator, question: WorldQuestion, boards: list[str]) -> tuple[str, str]:
     if rng.random() < 0.35:
         return language.question_prompt(question, ANSWER_SUFFIX), question.answer
-    return language.question_prompt(question), language.answer_text(question, language.boards_seen(question, states))
+    return language.question_prompt(question), language.answer_text(question, boards)
+
+
+def matching_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson:
+    """Questions as text alone, with what is seen told: finding the option, and its letter, is a skill of its own."""
+    told = []
+    while len(told) < turns:
+        scene = script.scenes[int(rng.integers(len(script.scenes)))]
+        if scene.moments:
+            question = ask(rng, scene)
+            boards = language.boards_seen(question, [
+                script.state_at(m.span.start_s + f * m.span.duration_s) for m in scene.moments for f in (0.2, 0.8)])
+            prompt, reply = _turn(rng, question, boards)
+            told.append((f"Seen: {' '.join(boards)}.\n{prompt}", reply))
+    return Lesson(None, tuple(told), "matching")
 
 
 def _some_scenes(rng: np.random.Generator, script: Script) -> list[Scene]:

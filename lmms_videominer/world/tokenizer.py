@@ -46,7 +46,7 @@ def train_tokenizer(seed: int = 0, vocab_size: int = 1024) -> PreTrainedTokenize
     bpe.train_from_iterator(_texts(seed), trainer)
     return Qwen2TokenizerFast(
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token=None, bos_token=None,
-        chat_template=CHAT_TEMPLATE, model_max_length=4096,
+        chat_template=CHAT_TEMPLATE, model_max_length=4096, padding_side="left",  # for batched generation
     )
 
 

@@ -18,10 +18,18 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from lmms_videominer.world.lessons import Lesson, caption_lesson, draw_script, policy_lesson, question_lesson
+from lmms_videominer.world.lessons import (
+    Lesson,
+    caption_lesson,
+    draw_script,
+    matching_lesson,
+    policy_lesson,
+    question_lesson,
+)
 from lmms_videominer.world.tokenizer import SYSTEM_PROMPT, train_tokenizer
 
 SIDE = 84  # pixels of the model's input
+LETTER_WEIGHT = 8.0  # of an option's letter in the loss: one token of a reply, and the hardest
 TRAIN_SEED, DEV_SEED = 11, 1_000_011  # worlds of the train and of the dev range
 
 
@@ -84,8 +92,8 @@ def batch_vision_attention(model: Any) -> None:
 class Lessons(IterableDataset):
     """Batches of lessons, endless; every worker draws its own.
 
-    A batch is captions of four frames, questions on eight, or decisions without any; questions come in
-    after ``warmup`` of the batches.
+    A batch is captions of four frames, questions on eight, or, without any, questions on what is told, or
+    decisions; all but captions come in after ``warmup`` of the batches.
     """
 
     def __init__(self, processor: Any, batch: int, seed: int, warmup: int):
@@ -110,7 +118,9 @@ class Lessons(IterableDataset):
         kind = number % 10
         if kind == 9:
             return [policy_lesson(rng, script(), 0.02) for _ in range(self.batch)]
-        if kind in (0, 4, 7):
+        if kind in (2, 5, 8):
+            return [matching_lesson(rng, script(), 4) for _ in range(self.batch)]
+        if kind in (0, 4):
             frames = int(rng.choice([1, 4, 4, 4, 8]))
             return [caption_lesson(rng, script(), frames) for _ in range(self.batch)]
         frames = int(rng.choice([4, 8, 8, 8]))
@@ -151,6 +161,16 @@ def _tokens(lesson: Lesson, tokenizer: Any, vision_tokens: int) -> tuple[list[in
     return ids, labels
 
 
+def loss_of(model: Any, inputs: dict[str, torch.Tensor], letters: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy over the replies' tokens, those in ``letters`` (token ids, [L]) weighing ``LETTER_WEIGHT``."""
+    labels = inputs["labels"][:, 1:]  # [B, T - 1]
+    logits = model(**{name: value for name, value in inputs.items() if name != "labels"}).logits[:, :-1]
+    told = labels != -100
+    weights = 1 + (LETTER_WEIGHT - 1) * torch.isin(labels[told], letters)
+    losses = torch.nn.functional.cross_entropy(logits[told].float(), labels[told], reduction="none")
+    return (weights * losses).sum() / weights.sum()
+
+
 @torch.no_grad()
 def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
     """Share of replies right to the last token, on ``dev`` worlds, by kind of lesson (teacher forced)."""
@@ -158,7 +178,7 @@ def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
     rng = np.random.default_rng(5)
     right: dict[str, list[bool]] = {}
     draws = {"caption": lambda s: caption_lesson(rng, s, 4), "question": lambda s: question_lesson(rng, s, 8, 1),
-             "policy": lambda s: policy_lesson(rng, s)}
+             "matching": lambda s: matching_lesson(rng, s, 1), "policy": lambda s: policy_lesson(rng, s)}
     for name, draw in draws.items():
         for _ in range(lessons // 32):
             batch = [draw(draw_script(rng, DEV_SEED)) for _ in range(32)]
@@ -183,19 +203,20 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, warmup: in
         optimizer, lambda s: min(1.0, (s + 1) / 200) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(s / steps, 1))))
     )
     first = 0
-    if resume:
+    if resume:  # a changed ``steps`` or ``lr`` takes effect from here on
         state = torch.load(folder / "training.pt", weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        schedule.load_state_dict({**state["schedule"], "base_lrs": [lr]})
         first = state["step"]
     data = DataLoader(Lessons(processor, batch, seed + first, warmup - first), batch_size=None, num_workers=workers,
                       prefetch_factor=4 if workers else None)
+    letters = torch.tensor(processor.tokenizer.convert_tokens_to_ids(list("ABCD")))
     model.train()
     started, losses = time.time(), []
     for step, inputs in enumerate(data, first + 1):
         with torch.autocast("cpu", torch.bfloat16):
-            loss = model(**inputs).loss
+            loss = loss_of(model, inputs, letters)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
