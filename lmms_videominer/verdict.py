@@ -9,6 +9,8 @@ from lmms_videominer.types import KeyFrame, Selection, Span
 
 # "B", "(B)", "B. a star", "b)": the letter stands first and alone
 _LEADING_LETTER = re.compile(r"\s*\(?([A-Za-z])(?:[).:,]|\s*$)")
+# "a star (B)"
+_TRAILING_LETTER = re.compile(r"\(([A-Z])\)[\s.]*$")
 # "the answer is B", not "the answer is a star": the letter must be a capital
 _NAMED_LETTER = re.compile(r"(?i:answer|option)\s*(?:is|:)?\s*\(?([A-Z])\b")
 
@@ -19,15 +21,22 @@ def option_letter(index: int) -> str:
 
 
 def chosen_option(answer: str | None, options: Sequence[str]) -> int | None:
-    """Index of the option that ``answer`` names by letter or in full; ``None`` where it names none."""
+    """Index of the option that ``answer`` names by letter or in full; ``None`` where it names none.
+
+    In full is the whole answer, or what follows its last colon (``"heart, moon: 2"``).
+    """
     if not answer or not options:
         return None
-    for index, option in enumerate(options):
-        if answer.strip().casefold() == option.strip().casefold():
-            return index
-    match = _LEADING_LETTER.match(answer) or _NAMED_LETTER.search(answer)
-    index = ord(match[1].upper()) - ord("A") if match else -1
-    return index if 0 <= index < len(options) else None
+    match = _LEADING_LETTER.match(answer) or _TRAILING_LETTER.search(answer) or _NAMED_LETTER.search(answer)
+    letter = ord(match[1].upper()) - ord("A") if match else -1
+    readings = (_index_of(answer, options), letter, _index_of(answer.rpartition(":")[2], options))
+    return next((index for index in readings if 0 <= index < len(options)), None)
+
+
+def _index_of(text: str, options: Sequence[str]) -> int:
+    """Index of the option that is ``text``, case and surrounding space aside; -1 where none is."""
+    wanted = text.strip().rstrip(".").casefold()
+    return next((i for i, option in enumerate(options) if option.strip().casefold() == wanted), -1)
 
 
 def in_evidence(frame: KeyFrame, evidence: Sequence[Span]) -> bool:

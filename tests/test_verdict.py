@@ -17,7 +17,8 @@ OPTIONS = ("a circle", "a cross", "a star", "an arrow")
 @pytest.mark.parametrize(("answer", "index"), [
     ("C", 2), ("(B)", 1), ("d.", 3), ("A. a circle", 0), ("A star", 2), ("a star", 2), (" A STAR ", 2),
     ("The answer is B", 1), ("The answer is a star", None), ("A moon", None), ("Option (D) fits", 3), ("E", None),
-    ("", None), (None, None), ("I do not know", None),
+    ("", None), (None, None), ("I do not know", None), ("a star (B)", 1), ("seen twice: a cross", 1), ("A star.", 2),
+    ("A: a star", 0), ("seen: a moon", None),
 ])
 def test_an_answer_names_an_option_by_letter_or_in_full(answer, index):
     assert chosen_option(answer, OPTIONS) == index

@@ -12,7 +12,7 @@ from lmms_videominer.types import Action
 from lmms_videominer.world.questions import WorldQuestion
 from lmms_videominer.world.script import ACTIONS, FrameState
 
-ANSWER_SUFFIX = "Answer with the option's text, then its letter in parentheses."
+ANSWER_SUFFIX = "Answer with the text of the right option."
 _VERBS = {states: name for name, states in ACTIONS.items()}
 
 
@@ -50,13 +50,13 @@ def boards_seen(question: WorldQuestion, states: Iterable[FrameState]) -> list[s
 
 
 def answer_text(question: WorldQuestion, boards: list[str]) -> str:
-    """What is seen, then the option: ``"star (B)"``, ``"dark lamp then lit lamp: lights the lamp (A)"``."""
+    """The option's text, after what is seen where it follows from that (``"heart moon: 2"``)."""
     right = question.options["ABCD".index(question.answer)]
     if question.kind == "action":
-        return f"{' then '.join(boards)}: {right} ({question.answer})"
+        return f"{' then '.join(boards)}: {right}"
     if question.kind == "count":
-        return f"{' '.join(boards)}: {right} ({question.answer})"
-    return f"{right} ({question.answer})"
+        return f"{' '.join(boards)}: {right}"
+    return right
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:

@@ -67,13 +67,21 @@ def ask(rng: np.random.Generator, scene: Scene) -> WorldQuestion:
     return WRITERS[kind](rng, (scene,), int(rng.integers(4)))
 
 
-def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns: int) -> Lesson:
-    """Frames that answer one or more questions, often among others of the same actors or places."""
+def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns: int, alone: bool = False) -> Lesson:
+    """Frames that answer one or more questions, often among others of the same actors or places.
+
+    Args:
+        alone: The frames show one scene only.
+
+    Raises:
+        ValueError: No question was found; scripts come from ``draw_script``, where that does not happen.
+    """
     for _ in range(50):
-        scenes = _some_scenes(rng, script)
+        scenes = _some_scenes(rng, script)[: 1 if alone else None]
         times = uniform_times(merge_spans([span for s in scenes for span in _look_at(rng, s)]), frames)
         states = [script.state_at(t) for t in times]
-        questions = [q for q in _questions_on(rng, scenes) if language.is_answerable(q, language.boards_seen(q, states))]
+        asked = _questions_on(rng, scenes)
+        questions = [q for q in asked if language.is_answerable(q, language.boards_seen(q, states))]
         if questions:
             break
     else:
@@ -86,23 +94,18 @@ def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns
 
 
 def _turn(rng: np.random.Generator, question: WorldQuestion, boards: list[str]) -> tuple[str, str]:
-    if rng.random() < 0.35:
+    if rng.random() < 0.15:
         return language.question_prompt(question, ANSWER_SUFFIX), question.answer
     return language.question_prompt(question), language.answer_text(question, boards)
 
 
-def matching_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson:
-    """Questions as text alone, with what is seen told: finding the option, and its letter, is a skill of its own."""
+def blind_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson:
+    """Questions without frames: any option will do, but it must be one of them."""
     told = []
-    while len(told) < turns:
-        scene = script.scenes[int(rng.integers(len(script.scenes)))]
-        if scene.moments:
-            question = ask(rng, scene)
-            boards = language.boards_seen(question, [
-                script.state_at(m.span.start_s + f * m.span.duration_s) for m in scene.moments for f in (0.2, 0.8)])
-            prompt, reply = _turn(rng, question, boards)
-            told.append((f"Seen: {' '.join(boards)}.\n{prompt}", reply))
-    return Lesson(None, tuple(told), "matching")
+    for _ in range(turns):
+        question = ask(rng, script.scenes[int(rng.integers(len(script.scenes)))])
+        told.append((language.question_prompt(question), question.options[int(rng.integers(4))]))
+    return Lesson(None, tuple(told), "blind")
 
 
 def _some_scenes(rng: np.random.Generator, script: Script) -> list[Scene]:

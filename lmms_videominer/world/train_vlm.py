@@ -20,16 +20,15 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lmms_videominer.world.lessons import (
     Lesson,
+    blind_lesson,
     caption_lesson,
     draw_script,
-    matching_lesson,
     policy_lesson,
     question_lesson,
 )
 from lmms_videominer.world.tokenizer import SYSTEM_PROMPT, train_tokenizer
 
 SIDE = 84  # pixels of the model's input
-LETTER_WEIGHT = 8.0  # of an option's letter in the loss: one token of a reply, and the hardest
 TRAIN_SEED, DEV_SEED = 11, 1_000_011  # worlds of the train and of the dev range
 
 
@@ -73,6 +72,13 @@ def build(folder: Path, seed: int) -> tuple[Any, Any]:
     return model, processor
 
 
+def load(folder: Path) -> tuple[Any, Any]:
+    """The model and the processor that a run before has left."""
+    from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
+
+    return Qwen2VLForConditionalGeneration.from_pretrained(folder), Qwen2VLProcessor.from_pretrained(folder)
+
+
 def batch_vision_attention(model: Any) -> None:
     """Attend over all frames of a batch at once: they have one size here, and one call a frame is half a step."""
     from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
@@ -92,7 +98,7 @@ def batch_vision_attention(model: Any) -> None:
 class Lessons(IterableDataset):
     """Batches of lessons, endless; every worker draws its own.
 
-    A batch is captions of four frames, questions on eight, or, without any, questions on what is told, or
+    A batch is captions of four frames, questions on eight, or, without any, questions to guess at, or
     decisions; all but captions come in after ``warmup`` of the batches.
     """
 
@@ -118,9 +124,9 @@ class Lessons(IterableDataset):
         kind = number % 10
         if kind == 9:
             return [policy_lesson(rng, script(), 0.02) for _ in range(self.batch)]
-        if kind in (2, 5, 8):
-            return [matching_lesson(rng, script(), 4) for _ in range(self.batch)]
-        if kind in (0, 4):
+        if kind == 5:
+            return [blind_lesson(rng, script(), 2) for _ in range(self.batch)]
+        if kind in (0, 4, 7):
             frames = int(rng.choice([1, 4, 4, 4, 8]))
             return [caption_lesson(rng, script(), frames) for _ in range(self.batch)]
         frames = int(rng.choice([4, 8, 8, 8]))
@@ -161,16 +167,6 @@ def _tokens(lesson: Lesson, tokenizer: Any, vision_tokens: int) -> tuple[list[in
     return ids, labels
 
 
-def loss_of(model: Any, inputs: dict[str, torch.Tensor], letters: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy over the replies' tokens, those in ``letters`` (token ids, [L]) weighing ``LETTER_WEIGHT``."""
-    labels = inputs["labels"][:, 1:]  # [B, T - 1]
-    logits = model(**{name: value for name, value in inputs.items() if name != "labels"}).logits[:, :-1]
-    told = labels != -100
-    weights = 1 + (LETTER_WEIGHT - 1) * torch.isin(labels[told], letters)
-    losses = torch.nn.functional.cross_entropy(logits[told].float(), labels[told], reduction="none")
-    return (weights * losses).sum() / weights.sum()
-
-
 @torch.no_grad()
 def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
     """Share of replies right to the last token, on ``dev`` worlds, by kind of lesson (teacher forced)."""
@@ -178,7 +174,7 @@ def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
     rng = np.random.default_rng(5)
     right: dict[str, list[bool]] = {}
     draws = {"caption": lambda s: caption_lesson(rng, s, 4), "question": lambda s: question_lesson(rng, s, 8, 1),
-             "matching": lambda s: matching_lesson(rng, s, 1), "policy": lambda s: policy_lesson(rng, s)}
+             "oracle": lambda s: question_lesson(rng, s, 8, 1, alone=True), "policy": lambda s: policy_lesson(rng, s)}
     for name, draw in draws.items():
         for _ in range(lessons // 32):
             batch = [draw(draw_script(rng, DEV_SEED)) for _ in range(32)]
@@ -187,7 +183,7 @@ def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
             with torch.autocast("cpu", torch.bfloat16):
                 guess = model(**inputs).logits[:, :-1].argmax(-1)
             for lesson, ok in zip(batch, ((guess == labels) | (labels == -100)).all(1).tolist()):
-                right.setdefault(lesson.kind if name == "question" else name, []).append(ok)
+                right.setdefault(f"{name} {lesson.kind}" if name in ("question", "oracle") else name, []).append(ok)
     model.train()
     return {name: round(float(np.mean(values)), 3) for name, values in right.items()}
 
@@ -196,7 +192,7 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, warmup: in
           resume: bool, log_every: int = 50, eval_every: int = 400) -> None:
     """AdamW with warm-up and cosine decay; writes ``log.jsonl``, and the model every ``eval_every`` steps."""
     folder.mkdir(parents=True, exist_ok=True)
-    model, processor = build(folder, seed)
+    model, processor = load(folder) if resume else build(folder, seed)
     batch_vision_attention(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -211,12 +207,11 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, warmup: in
         first = state["step"]
     data = DataLoader(Lessons(processor, batch, seed + first, warmup - first), batch_size=None, num_workers=workers,
                       prefetch_factor=4 if workers else None)
-    letters = torch.tensor(processor.tokenizer.convert_tokens_to_ids(list("ABCD")))
     model.train()
     started, losses = time.time(), []
     for step, inputs in enumerate(data, first + 1):
         with torch.autocast("cpu", torch.bfloat16):
-            loss = loss_of(model, inputs, letters)
+            loss = model(**inputs).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

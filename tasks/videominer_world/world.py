@@ -14,8 +14,6 @@ from typing import Any
 
 LETTERS = "ABCD"
 _NAME = re.compile(r"(dataset|documents)_(\d+)min")
-_IN_PARENTHESES = re.compile(r"\(([A-Da-d])\)")
-_ALONE = re.compile(r"\s*([A-Da-d])\s*(?:[.):,]|$)")
 
 logger = logging.getLogger(__name__)
 
@@ -57,17 +55,10 @@ def doc_to_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, str] |
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Accuracy, overall and for the question's kind."""
-    right = float(chosen_letter(results[0]) == doc["answer"])
+    from lmms_videominer.verdict import chosen_option
+
+    right = float(chosen_option(results[0], doc["options"]) == LETTERS.index(doc["answer"]))
     return {"accuracy": right, f"accuracy_{doc['kind']}": right}
-
-
-def chosen_letter(text: str) -> str:
-    """The last letter in parentheses, else a lone letter that the text begins with, else nothing."""
-    in_parentheses = _IN_PARENTHESES.findall(text)
-    if in_parentheses:
-        return in_parentheses[-1].upper()
-    alone = _ALONE.match(text)
-    return alone.group(1).upper() if alone else ""
 
 
 @cache
