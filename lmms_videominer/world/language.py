@@ -75,8 +75,9 @@ def decide(question: WorldQuestion, lines: list[FrameState], depth: int) -> tupl
     pairs = wanted_pairs(question)
     places = {scene.place for scene in question.scenes}
     hits = [s for s in lines if (s.place, s.actor) in pairs]
-    sought = " or ".join(f"{s.place}: {s.actor.body} robot with the {s.actor.hat} hat" for s in question.scenes)
-    start = f"Sought {sought}. "
+    # in the question's own words and order, so that it can be copied
+    clauses = question.text.split(" while ")[1:]
+    start = f"Sought: {' while '.join(clauses).rstrip('?')}. "
     if any(s.board for s in hits):
         if len(hits) == len(lines) or depth > 2:
             return Action.ACCEPT, start + f"Seen, with {next(s.board for s in hits if s.board)}."
