@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import videos
+from videos import CUTS_S, VFR_TIMES_S
 
-VFR_TIMES_S = np.cumsum([0.0] + [0.5 if i % 10 == 9 else 0.04 for i in range(99)])
-CUTS_S = (1.0, 2.6, 4.0)
 CUT_LEVELS = (30, 200, 90, 150)  # gray level of each of the four scenes
 
 

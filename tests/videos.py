@@ -12,6 +12,8 @@ import av
 import numpy as np
 
 WIDTH, HEIGHT, FPS, GOP = 96, 64, 25, 12
+VFR_TIMES_S = np.cumsum([0.0] + [0.5 if i % 10 == 9 else 0.04 for i in range(99)])  # of the fixture vfr_video
+CUTS_S = (1.0, 2.6, 4.0)  # of the fixture cuts_video
 _BITS, _BAR = 8, 16  # the number is a bar code along the lower edge, one block of 12x16 pixels a bit
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CUTS_S
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from videos import CUTS_S
 
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.segmenters import SEGMENTERS, get_segmenter

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import VFR_TIMES_S
 from hypothesis import given
 from hypothesis import strategies as st
+from videos import VFR_TIMES_S
 
 from lmms_videominer.types import Span, merge_spans
 from lmms_videominer.video import frame_indices_at, open_video, uniform_times
