@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +38,15 @@ def made_model(backbone: str, fingerprint: str) -> None:
 
 
 def tasks_folder() -> str:
-    """Where the YAML files of the plugin's tasks are."""
+    """Where the YAML files of the plugin's tasks are: in the package, or beside it.
+
+    They are beside it where Python runs in a clone's folder, whose source then hides the installed package.
+    """
+    import lmms_videominer
+
+    package = os.path.dirname(os.path.abspath(lmms_videominer.__file__))
+    if importlib.util.find_spec("lmms_videominer.tasks") is None:
+        return os.path.join(os.path.dirname(package), "tasks")
     import lmms_videominer.tasks
 
     return os.path.dirname(os.path.abspath(lmms_videominer.tasks.__file__))
