@@ -32,7 +32,10 @@ def run_cell(out: Path, minutes: int, selector: str, arguments: argparse.Namespa
     if arguments.limit:
         command += ["--limit", str(arguments.limit)]
     started = time.time()
-    subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    # on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
+    subprocess.run(command, check=True, env={"DECORD_EOF_RETRY_MAX": "1000000", **os.environ, "HF_HUB_OFFLINE": "1"})
+    if not list(folder.rglob("*_results.json")):
+        raise SystemExit(f"{' '.join(command)} left no results in {folder}; see its output above")
     (folder / "seconds.json").write_text(json.dumps({"seconds": round(time.time() - started, 1)}))
     return folder
 

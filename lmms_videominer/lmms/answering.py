@@ -168,14 +168,28 @@ class Answerer:
     def _pass(self, samples: Sequence[Sample], how: str) -> None:
         if not samples:
             return
-        with self.driver.counting(self.own_frames, fixed=False):
-            outputs = self.driver.backbone.generate_until([s.instance for s in samples])
+        try:
+            with self.driver.counting(self.own_frames, fixed=False):
+                outputs = self.driver.backbone.generate_until([s.instance for s in samples])
+        except (Exception, SystemExit) as error:
+            if not all(s.question for s in samples):
+                raise  # no video is to blame
+            self._pass_one_by_one(samples, how, error)
+            return
         for sample, output in zip(samples, outputs, strict=True):
             note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed")
             sample.note, sample.output = note, output
             if sample.question and how == "uniform":
                 self._see_own_frames(note, sample.question)
                 sample.output = _noted(output, note)
+
+    def _pass_one_by_one(self, samples: Sequence[Sample], how: str, error: Exception | SystemExit) -> None:
+        """After a call that failed: each sample by itself, so that one broken video costs no other its answer."""
+        if len(samples) == 1:
+            samples[0].problem = error
+            return
+        for sample in samples:
+            self._pass([sample], how)
 
     def _see_own_frames(self, note: Note, question: Question) -> None:
         """Enter the frames that the backbone took by itself, where its way is known."""
