@@ -23,7 +23,7 @@ library_name: {library}
 {what}
 
 - Data: worlds drawn by `lmms_videominer.world` from the `train` range of seeds (world seed {world}); nothing else.
-- Trained from random weights by `{command}`.
+- Trained by `{command}`.
 - Size: {size:.1f} MB.
 
 Measured during training on worlds of the `dev` range: the share of replies that are right to the last token, teacher
