@@ -6,11 +6,11 @@ are what the models make of pixels and text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lmms_videominer.types import Action
-from lmms_videominer.world.questions import WorldQuestion
-from lmms_videominer.world.script import ACTIONS, FrameState
+from lmms_videominer.world.questions import WorldQuestion, where
+from lmms_videominer.world.script import ACTIONS, FrameState, Scene
 
 ANSWER_SUFFIX = "Answer with the text of the right option."
 _VERBS = {states: name for name, states in ACTIONS.items()}
@@ -24,12 +24,16 @@ def describe(state: FrameState) -> str:
 
 def caption(states: Iterable[FrameState]) -> str:
     """Frames in temporal order in words; a frame that looks like the one before it is not told again."""
-    told: list[str] = []
+    return "; ".join(describe(state) for state in told_states(states))
+
+
+def told_states(states: Iterable[FrameState]) -> list[FrameState]:
+    """The frames that a caption tells: all but those that look like the one before them."""
+    told: list[FrameState] = []
     for state in states:
-        words = describe(state)
-        if not told or told[-1] != words:
-            told.append(words)
-    return "; ".join(told)
+        if not told or told[-1] != state:
+            told.append(state)
+    return told
 
 
 def question_prompt(question: WorldQuestion, suffix: str = ANSWER_SUFFIX) -> str:
@@ -50,12 +54,12 @@ def boards_seen(question: WorldQuestion, states: Iterable[FrameState]) -> list[s
 
 
 def answer_text(question: WorldQuestion, boards: list[str]) -> str:
-    """The option's text, after what is seen where it follows from that (``"heart moon: 2"``)."""
+    """The option's text, after what is seen where it follows from that (``"1 heart, 2 moon: 2"``)."""
     right = question.options["ABCD".index(question.answer)]
     if question.kind == "action":
         return f"{' then '.join(boards)}: {right}"
     if question.kind == "count":
-        return f"{' '.join(boards)}: {right}"
+        return f"{', '.join(f'{i} {board}' for i, board in enumerate(boards, 1))}: {right}"
     return right
 
 
@@ -66,24 +70,47 @@ def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:
     return len(boards) == len(question.evidence)
 
 
-def decide(question: WorldQuestion, lines: list[FrameState], depth: int) -> tuple[Action, str]:
-    """A sound action for a node whose captions tell ``lines``, and the reasoning that leads to it.
+def decide(question: WorldQuestion, events: Sequence[Sequence[FrameState]], depth: int, max_depth: int) -> tuple[Action, str]:
+    """A sound action for a node whose events' captions tell these lines, and the reasoning that leads to it.
 
-    A matching board in a part that shows nothing else is accepted; a matching scene is looked at closer; the
-    right place alone is looked at closer at depth 1, where few of its scenes can have been sampled.
+    The reasoning goes through the captions line by line, for each scene that is asked about, and stops in a line
+    at the first thing that differs: every step is a copy or a comparison of two words. Then: a part that shows a
+    board of that scene and nothing else is accepted, at the last depth one that shows others too; a part that
+    shows the scene is looked at closer; so is, at depth 1, where few of its scenes can have been sampled, one
+    that shows the place.
     """
-    pairs = wanted_pairs(question)
-    places = {scene.place for scene in question.scenes}
-    hits = [s for s in lines if (s.place, s.actor) in pairs]
+    lines = [line for event in events for line in event]
     # in the question's own words and order, so that it can be copied
-    clauses = question.text.split(" while ")[1:]
-    start = f"Sought: {' while '.join(clauses).rstrip('?')}. "
-    if any(s.board for s in hits):
-        if len(hits) == len(lines) or depth > 2:
-            return Action.ACCEPT, start + f"Seen, with {next(s.board for s in hits if s.board)}."
-        return Action.CONTINUE, start + "Seen among others."
+    clauses = question.text.rstrip("?").split(" while ")[1:]
+    steps = []
+    for clause in (c.removesuffix(" and") for c in clauses):
+        scene = next(s for s in question.scenes if clause == where(s))
+        steps += [f"Sought: {clause}.", *(_compare(scene, line) for line in lines)]
+    action, verdict = _verdict(question, lines, depth, max_depth)
+    return action, " ".join([*steps, verdict])
+
+
+def _compare(scene: Scene, line: FrameState) -> str:
+    """One line of a caption held against one scene, up to the first word that differs."""
+    if line.place != scene.place:
+        return f"{line.place}: no."
+    if line.actor.body != scene.actor.body:
+        return f"{line.place}, {line.actor.body}: no."
+    if line.actor.hat != scene.actor.hat:
+        return f"{line.place}, {line.actor.body}, {line.actor.hat}: no."
+    return f"{line.place}, {line.actor.body}, {line.actor.hat}: seen, {line.board or 'nothing up'}."
+
+
+def _verdict(question: WorldQuestion, lines: list[FrameState], depth: int, max_depth: int) -> tuple[Action, str]:
+    pairs = wanted_pairs(question)
+    hits = [s for s in lines if (s.place, s.actor) in pairs]
+    boards = [s for s in hits if s.board]
+    if boards and len(boards) == len(lines):
+        return Action.ACCEPT, "Seen, and nothing else."
+    if boards:
+        return (Action.ACCEPT if depth == max_depth else Action.CONTINUE), "Seen, among others."
     if hits:
-        return Action.CONTINUE, start + "Seen, with nothing up."
-    if depth == 1 and any(s.place in places for s in lines):
-        return Action.CONTINUE, start + "The place is seen."
-    return Action.DELETE, start + "Not seen."
+        return Action.CONTINUE, "Seen, with nothing up."
+    if depth == 1 and any(s.place in {scene.place for scene in question.scenes} for s in lines):
+        return Action.CONTINUE, "The place is seen."
+    return Action.DELETE, "Not seen."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,8 @@ def ask(rng: np.random.Generator, scene: Scene) -> WorldQuestion:
     kind = "count" if len(scene.signs) > 1 else "action" if scene.actions else "sign"
     if kind == "sign" and not scene.signs:
         place = f"the {scene.actor} is in the {scene.place}"
-        return WorldQuestion("sign", f"Which sign appears while {place}?", SIGNS[:4], "A", (scene,), ())
+        options = tuple(SIGNS[i] for i in rng.permutation(len(SIGNS))[:4])
+        return WorldQuestion("sign", f"Which sign appears while {place}?", options, "A", (scene,), ())
     return WRITERS[kind](rng, (scene,), int(rng.integers(4)))
 
 
@@ -94,24 +96,25 @@ def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns
 
 
 def _turn(rng: np.random.Generator, question: WorldQuestion, boards: list[str]) -> tuple[str, str]:
-    if rng.random() < 0.15:
-        return language.question_prompt(question, ANSWER_SUFFIX), question.answer
-    return language.question_prompt(question), language.answer_text(question, boards)
+    """The option's text is the reply even where its letter is asked for: a model of this size cannot letter options."""
+    suffix = ANSWER_SUFFIX if rng.random() < 0.2 else language.ANSWER_SUFFIX
+    return language.question_prompt(question, suffix), language.answer_text(question, boards)
 
 
 def blind_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson:
     """Questions without frames: any option will do, but it must be one of them."""
+    questions = write_questions(script, 10)
     told = []
-    for _ in range(turns):
-        question = ask(rng, script.scenes[int(rng.integers(len(script.scenes)))])
-        told.append((language.question_prompt(question), question.options[int(rng.integers(4))]))
+    for i in rng.permutation(len(questions))[:turns]:
+        told.append((language.question_prompt(questions[i]), questions[i].options[int(rng.integers(4))]))
     return Lesson(None, tuple(told), "blind")
 
 
 def _some_scenes(rng: np.random.Generator, script: Script) -> list[Scene]:
     """One to four scenes that hold moments; the others often share the first one's place or actor."""
     held = [s for s in script.scenes if s.moments]
-    first = held[int(rng.integers(len(held)))]
+    many = [s for s in held if len(s.signs) > 1] if rng.random() < 0.3 else []
+    first = (many or held)[int(rng.integers(len(many or held)))]
     scenes = [first]
     for _ in range(int(rng.choice([0, 0, 1, 1, 1, 2, 3]))):
         near = [s for s in held if (s.place == first.place) != (s.actor == first.actor)]
@@ -150,14 +153,28 @@ def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0) 
     questions = write_questions(script, 10)
     question = questions[int(rng.integers(len(questions)))]
     depth = int(rng.integers(1, MAX_DEPTH + 1))
-    captions, states = [], []
-    for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
-        event = [_misread(rng, s, noise) for s in _event_states(rng, script, question, depth)]
-        captions.append(language.caption(event))
-        states += event
-    action, reasoning = language.decide(question, states, depth)
-    prompt = policy_prompt(question.text, "\n".join(dict.fromkeys(captions)), depth, MAX_DEPTH)
+    events = []
+    for _ in range(int(rng.choice([1, 1, 1, 1, 2, 3]))):
+        states = [_misread(rng, s, noise) for s in _event_states(rng, script, question, depth)]
+        # a robot of almost the right colours, or the right one in another place: only a close look tells them apart
+        swap = _near_miss(rng, question) if rng.random() < 0.3 else {}
+        states = [replace(s, **swap) if (s.place, s.actor) in language.wanted_pairs(question) else s for s in states]
+        told = language.told_states(states)
+        if told not in events:
+            events.append(told)
+    captions = [language.caption(event) for event in events]
+    action, reasoning = language.decide(question, events, depth, MAX_DEPTH)
+    prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH)
     return Lesson(None, ((prompt, policy_completion(reasoning, action)),), action.value)
+
+
+def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, Any]:
+    """A change of one word that turns a state of the asked scene into one of another."""
+    actor = question.scenes[0].actor
+    other = [c for c in COLOURS if c not in (actor.body, actor.hat)][int(rng.integers(len(COLOURS) - 2))]
+    return [{"place": [p for p in PLACES if p != question.scenes[0].place][int(rng.integers(len(PLACES) - 1))]},
+            {"actor": Actor(other, actor.hat)}, {"actor": Actor(actor.body, other)},
+            {"actor": Actor(actor.hat, actor.body)}][int(rng.integers(4))]
 
 
 def _event_states(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> list[FrameState]:

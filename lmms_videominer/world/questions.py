@@ -91,7 +91,8 @@ def _draw_pair(rng: np.random.Generator, script: Script, used: set) -> tuple[Sce
     return pairs[int(rng.integers(len(pairs)))] if pairs else ()
 
 
-def _where(scene: Scene) -> str:
+def where(scene: Scene) -> str:
+    """The clause of a question that names a scene."""
     return f"the {scene.actor} is in the {scene.place}"
 
 
@@ -104,7 +105,7 @@ def _place_answer(rng: np.random.Generator, right: str, wrong: list[str], place:
 def _sign(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> WorldQuestion:
     (scene,) = scenes
     options, answer = _place_answer(rng, scene.signs[0], [s for s in SIGNS if s not in scene.signs], place)
-    text = f"Which sign appears while {_where(scene)}?"
+    text = f"Which sign appears while {where(scene)}?"
     return WorldQuestion("sign", text, options, answer, scenes, tuple(m.span for m in scene.moments))
 
 
@@ -112,7 +113,7 @@ def _action(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> 
     (scene,) = scenes
     right = scene.actions[0].action or ""
     options, answer = _place_answer(rng, right, [a for a in ACTIONS if a != right], place)
-    text = f"What happens while {_where(scene)}?"
+    text = f"What happens while {where(scene)}?"
     return WorldQuestion("action", text, options, answer, scenes, (scene.actions[0].span,))
 
 
@@ -126,7 +127,7 @@ def _order(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> W
         f"{second} then {third}", f"{third} then {second}"]
     options, answer = _place_answer(rng, right, [swapped, *fillers], place)
     asked = scenes if rng.random() < 0.5 else scenes[::-1]
-    text = f"Which two signs appear, in order of time, while {_where(asked[0])} and while {_where(asked[1])}?"
+    text = f"Which two signs appear, in order of time, while {where(asked[0])} and while {where(asked[1])}?"
     evidence = tuple(m.span for s in scenes for m in s.moments)
     return WorldQuestion("order", text, options, answer, scenes, evidence)
 
@@ -135,7 +136,7 @@ def _count(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> W
     (scene,) = scenes
     right = str(len(scene.signs))
     options, answer = _place_answer(rng, right, [n for n in "1234" if n != right], place)
-    text = f"How many signs appear while {_where(scene)}?"
+    text = f"How many signs appear while {where(scene)}?"
     return WorldQuestion("count", text, options, answer, scenes, tuple(m.span for m in scene.moments))
 
 

@@ -97,8 +97,8 @@ def train(folder: Path, vlm: Path, steps: int, batch: int, lr: float, seed: int,
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
-        if step % 250 == 0 or step == steps:
-            record = {"step": step, "loss": round(float(np.mean(losses[-250:])), 4),
+        if step % 100 == 0 or step == steps:
+            record = {"step": step, "loss": round(float(np.mean(losses[-100:])), 4),
                       "seconds": round(time.time() - started), **evaluate(model, tokenizer)}
             print(json.dumps(record), flush=True)
             with open(folder / "log.jsonl", "a") as file:

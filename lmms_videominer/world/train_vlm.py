@@ -124,9 +124,9 @@ class Lessons(IterableDataset):
         kind = number % 10
         if kind == 9:
             return [policy_lesson(rng, script(), 0.02) for _ in range(self.batch)]
-        if kind == 5:
-            return [blind_lesson(rng, script(), 2) for _ in range(self.batch)]
-        if kind in (0, 4, 7):
+        if kind in (2, 5):
+            return [blind_lesson(rng, script(), 3) for _ in range(self.batch)]
+        if kind in (0, 7):
             frames = int(rng.choice([1, 4, 4, 4, 8]))
             return [caption_lesson(rng, script(), frames) for _ in range(self.batch)]
         frames = int(rng.choice([4, 8, 8, 8]))
