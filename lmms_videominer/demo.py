@@ -9,7 +9,7 @@ from rich.console import Console
 
 from lmms_videominer.timecode import clock_spans
 from lmms_videominer.types import Question, Selection, Span
-from lmms_videominer.verdict import chosen_option, in_evidence, option_letter, windows_hit
+from lmms_videominer.verdict import chosen_option, frames_hitting, option_letter, windows_hit
 from lmms_videominer.world import render_world
 
 
@@ -28,11 +28,11 @@ def print_verdict(selection: Selection, right_option: int) -> None:
     question = selection.question
     chosen = chosen_option(selection.answer, question.options)
     told = "names no option" if chosen is None else "is right" if chosen == right_option else "is wrong"
-    hits = sum(in_evidence(frame, question.evidence) for frame in selection.key_frames)
-    console, shown = Console(highlight=False), len(selection.key_frames)
+    frames, evidence = selection.key_frames, question.evidence
+    console = Console(highlight=False)
     console.print(
         f"\nThe answer [bold {'green' if chosen == right_option else 'red'}]{told}[/]; "
         f"{option_letter(right_option)} is the right one.", soft_wrap=True)
     console.print(
-        f"The evidence lies at {clock_spans(question.evidence)}: {hits} of {shown} key frames are in it, "
-        f"{windows_hit(selection)} of {len(question.evidence)} windows are hit.", soft_wrap=True)
+        f"The evidence lies at {clock_spans(evidence)}: {frames_hitting(frames, evidence)} of {len(frames)} key frames "
+        f"are in it, {windows_hit(frames, evidence)} of {len(evidence)} windows are hit.", soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lmms_videominer.types import KeyFrame, Selection, Span
+from lmms_videominer.types import KeyFrame, Span
 
 # "B", "(B)", "B. a star", "b)": the letter stands first and alone
 _LEADING_LETTER = re.compile(r"\s*\(?([A-Za-z])(?:[).:,]|\s*$)")
@@ -44,7 +44,11 @@ def in_evidence(frame: KeyFrame, evidence: Sequence[Span]) -> bool:
     return any(window.start_s <= frame.time_s < window.end_s for window in evidence)
 
 
-def windows_hit(selection: Selection) -> int:
-    """How many windows of the question's evidence hold at least one key frame."""
-    frames = selection.key_frames
-    return sum(any(in_evidence(frame, [window]) for frame in frames) for window in selection.question.evidence)
+def windows_hit(frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> int:
+    """How many windows of ``evidence`` hold at least one of ``frames``."""
+    return sum(any(in_evidence(frame, [window]) for frame in frames) for window in evidence)
+
+
+def frames_hitting(frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> int:
+    """How many of ``frames`` lie in ``evidence``."""
+    return sum(in_evidence(frame, evidence) for frame in frames)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from mined import mined_selection
 
 from lmms_videominer.timecode import clock, clock_spans, file_stamp
 from lmms_videominer.types import KeyFrame, Span
-from lmms_videominer.verdict import chosen_option, in_evidence, windows_hit
+from lmms_videominer.verdict import chosen_option, frames_hitting, in_evidence, windows_hit
 
 OPTIONS = ("a circle", "a cross", "a star", "an arrow")
 
@@ -35,10 +33,16 @@ def test_evidence_is_half_open():
 
 
 def test_windows_are_counted_not_frames():
-    selection = mined_selection()  # six frames lie in the one window
-    assert windows_hit(selection) == 1
-    question = dataclasses.replace(selection.question, evidence=(Span(1131, 1134), Span(5, 6), Span(2400, 2401)))
-    assert windows_hit(dataclasses.replace(selection, question=question)) == 2
+    frames = mined_selection().key_frames  # six lie in the first window, one in the last
+    window, three = [Span(1131, 1134)], [Span(1131, 1134), Span(5, 6), Span(2400, 2401)]
+    assert (windows_hit(frames, window), windows_hit(frames, three)) == (1, 2)
+    assert (frames_hitting(frames, window), frames_hitting(frames, three)) == (6, 7)
+    assert windows_hit([], three) == frames_hitting([], three) == 0
+
+
+def test_a_frame_in_two_windows_that_overlap_is_one_frame_that_hits_both():
+    frame, windows = [KeyFrame(5.0, 50)], [Span(4, 6), Span(5, 7)]
+    assert (windows_hit(frame, windows), frames_hitting(frame, windows)) == (2, 1)
 
 
 @pytest.mark.parametrize(("time_s", "decimals", "text"), [

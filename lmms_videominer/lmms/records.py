@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer.types import KeyFrame, Selection, Span
+from lmms_videominer.verdict import frames_hitting, windows_hit
 
 SUMMARY_FILE = "videominer_summary.json"
 
@@ -28,7 +29,7 @@ class Note:
         problem: Why the video could not be mined, or empty.
         usage: What it cost.
         recall: Share of the evidence spans that hold a key frame; ``None`` without evidence or frames known.
-        precision: Share of the key frames that lie in evidence.
+        precision: Share of the key frames that lie in evidence; 0 without key frames.
     """
 
     task: str
@@ -55,24 +56,14 @@ class Note:
         self.frames = tuple(frame.frame_index for frame in key_frames)
         self.times_s = tuple(round(frame.time_s, 3) for frame in key_frames)
         if evidence:
-            times = [frame.time_s for frame in key_frames]
-            self.recall, self.precision = evidence_recall(times, evidence), evidence_precision(times, evidence)
+            self.recall = windows_hit(key_frames, evidence) / len(evidence)
+            self.precision = frames_hitting(key_frames, evidence) / max(1, len(key_frames))
 
     def logged(self) -> dict[str, Any]:
         """What the sample's record in lmms-eval shows."""
         shown = {"how": self.how, "frames": list(self.frames), "times_s": list(self.times_s), "tree": self.tree}
         extra = {"fallbacks": list(self.fallbacks), "problem": self.problem}
         return shown | {name: value for name, value in extra.items() if value}
-
-
-def evidence_recall(times_s: Sequence[float], evidence: Sequence[Span]) -> float:
-    """Share of ``evidence`` that at least one of ``times_s`` hits, in [0, 1]."""
-    return sum(any(span.start_s <= t < span.end_s for t in times_s) for span in evidence) / len(evidence)
-
-
-def evidence_precision(times_s: Sequence[float], evidence: Sequence[Span]) -> float:
-    """Share of ``times_s`` that lie in ``evidence``, in [0, 1]; 0 without times."""
-    return sum(any(s.start_s <= t < s.end_s for s in evidence) for t in times_s) / max(1, len(times_s))
 
 
 def summarise(notes: Iterable[Note]) -> dict[str, dict[str, Any]]:
