@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmms_videominer.types import Action, KeyFrame, Node, Span
-
-_EPSILON_S = 1e-6  # as in video.timing: a time this close to a timestamp means that frame
+from lmms_videominer.video import frames_beginning_in, frames_shown_at, uniform_times
 
 
 def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
@@ -101,8 +100,7 @@ def _slots(spans: Sequence[Span], timestamps_s: np.ndarray, node_ids: Sequence[s
     """One slot a span, in order, no frame in two; a span whose only frame is another's gets none."""
     slots: list[_Slot] = []
     for span, node_id in zip(spans, node_ids, strict=True):
-        bounds_s = np.array([span.start_s, span.end_s]) - _EPSILON_S
-        first, stop = (int(i) for i in np.searchsorted(timestamps_s, bounds_s))
+        first, stop = frames_beginning_in(timestamps_s, span)
         if first == stop:  # between two frames: the one shown is the one before
             first, stop = max(first - 1, 0), max(first, 1)
         if slots:
@@ -136,14 +134,12 @@ def _largest_remainder(weights: np.ndarray, eligible: np.ndarray, total: int) ->
 
 def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: int) -> list[int]:
     """``count`` distinct frames of ``slots``, ascending: those at the midpoints of equal shares, or next to them."""
-    from lmms_videominer.video import uniform_times
-
     available = np.concatenate([np.arange(slot.first, slot.stop) for slot in slots]) if slots else np.arange(0)
     count = min(count, len(available))
     if not count:
         return []
     times = uniform_times([slot.span for slot in slots], count)
-    shown = np.searchsorted(timestamps_s, times + _EPSILON_S, side="right") - 1
+    shown = frames_shown_at(timestamps_s, times)
     rank = np.arange(count)
     positions = np.searchsorted(available, shown)  # a frame of the span, where the shown one began before it
     distinct = np.maximum.accumulate(positions - rank) + rank

@@ -5,6 +5,15 @@ from __future__ import annotations
 from lmms_videominer.video.identity import video_identity
 from lmms_videominer.video.opening import BACKENDS, open_video
 from lmms_videominer.video.reader import VideoReader
-from lmms_videominer.video.timing import frame_indices_at, uniform_times
+from lmms_videominer.video.timing import frame_indices_at, frames_beginning_in, frames_shown_at, uniform_times
 
-__all__ = ["BACKENDS", "VideoReader", "frame_indices_at", "open_video", "uniform_times", "video_identity"]
+__all__ = [
+    "BACKENDS",
+    "VideoReader",
+    "frame_indices_at",
+    "frames_beginning_in",
+    "frames_shown_at",
+    "open_video",
+    "uniform_times",
+    "video_identity",
+]

@@ -13,13 +13,31 @@ _EPSILON_S = 1e-6  # a time computed to lie on a timestamp means that frame, whi
 
 
 def frame_indices_at(reader: VideoReader, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
+    """``frames_shown_at`` of the timestamps of ``reader``."""
+    return frames_shown_at(reader.timestamps_s, times_s)
+
+
+def frames_shown_at(timestamps_s: np.ndarray, times_s: Sequence[float] | np.ndarray) -> np.ndarray:
     """int64 [len(times_s)]: the frame shown at each time, the last whose timestamp is not later.
 
     Times before the first frame give the first, times past the end the last.
+
+    Args:
+        timestamps_s: float64 [frame_count], increasing.
     """
     times = np.asarray(times_s, dtype=np.float64).reshape(-1)
-    indices = np.searchsorted(reader.timestamps_s, times + _EPSILON_S, side="right") - 1
-    return np.clip(indices, 0, reader.info.frame_count - 1).astype(np.int64)
+    indices = np.searchsorted(timestamps_s, times + _EPSILON_S, side="right") - 1
+    return np.maximum(indices, 0).astype(np.int64)
+
+
+def frames_beginning_in(timestamps_s: np.ndarray, span: Span) -> tuple[int, int]:
+    """``(first, stop)``: the frames ``first <= i < stop`` have their timestamps in ``span``; none where both are equal.
+
+    Args:
+        timestamps_s: float64 [frame_count], increasing.
+    """
+    first, stop = np.searchsorted(timestamps_s, np.array([span.start_s, span.end_s]) - _EPSILON_S)
+    return int(first), int(stop)
 
 
 def uniform_times(spans: Sequence[Span], n: int) -> np.ndarray:

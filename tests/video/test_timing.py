@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from videos import VFR_TIMES_S
 
 from lmms_videominer.types import Span, merge_spans
-from lmms_videominer.video import frame_indices_at, open_video, uniform_times
+from lmms_videominer.video import frame_indices_at, frames_beginning_in, frames_shown_at, open_video, uniform_times
 
 
 def test_the_frame_shown_at_a_time(plain_video: Path):
@@ -24,6 +24,14 @@ def test_every_timestamp_gives_its_own_frame(name: str, request: pytest.FixtureR
     with open_video(request.getfixturevalue(name), "pyav") as reader:
         count = reader.info.frame_count
         assert frame_indices_at(reader, reader.timestamps_s).tolist() == list(range(count))
+
+
+def test_frames_of_a_span_are_those_that_begin_in_it():
+    timestamps_s = np.array([0.0, 0.1, 0.2, 5.0])
+    assert frames_beginning_in(timestamps_s, Span(0.1, 5.0)) == (1, 3)  # half-open
+    assert frames_beginning_in(timestamps_s, Span(0.1 + 0.2 - 0.1, 5.1)) == (2, 4)  # 0.2 and a rounding error
+    assert frames_beginning_in(timestamps_s, Span(1.0, 2.0)) == (3, 3)
+    assert frames_shown_at(timestamps_s, [-1.0, 1.0, 0.3 - 0.1, 9.0]).tolist() == [0, 2, 2, 3]
 
 
 def test_a_long_gap_shows_the_frame_before_it(vfr_video: Path):
