@@ -80,7 +80,8 @@ class MinerConfig:
         for f in dataclasses.fields(cls):
             if f.name not in values:
                 continue
-            value, kind = values[f.name], type(f.default)
+            value = values[f.name]
+            kind: type = type(f.default)
             try:
                 parsed[f.name] = kind(value)
             except (TypeError, ValueError) as error:
