@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -194,8 +194,9 @@ def decide(pending: Sequence[tuple[Growth, int]], depth: int, stages: Stages, co
     nodes = [growth.nodes[position] for growth, position in pending]
     prompts = [policy_prompt(growth.question.text, node.caption, depth, config.max_depth)
                for (growth, _), node in zip(pending, nodes, strict=True)]
-    seed = zlib.crc32(repr([depth, *(growth.seed for growth, _ in pending)]).encode())
-    completions = needed(stages.policy, "policy").decide(prompts, config.temperature, seed)
+    seeds = [_seed(growth.seed, node.id, prompt)
+             for (growth, _), node, prompt in zip(pending, nodes, prompts, strict=True)]
+    completions = needed(stages.policy, "policy").decide(prompts, config.temperature, seeds)
     default = Action(config.default_action)
     for (growth, position), prompt, completion in zip(pending, prompts, completions, strict=True):
         decision = _decision(prompt, completion, default)
@@ -205,6 +206,12 @@ def decide(pending: Sequence[tuple[Growth, int]], depth: int, stages: Stages, co
         growth.usage.completion_tokens += len(completion.completion_ids)
         if decision.action is Action.CONTINUE and depth < config.max_depth:
             growth.frontier.append(position)
+
+
+def _seed(tree_seed: int, node_id: str, prompt: str) -> int:
+    """The seed of one decision, in [0, 2**63), made of its tree's, its place there and what is asked."""
+    digest = hashlib.blake2b(f"{tree_seed}\0{node_id}\0{prompt}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def _decision(prompt: str, completion: PolicyCompletion, default: Action) -> Decision:

@@ -69,8 +69,9 @@ def grow_trees(
 ) -> list[GrownTree | VideoError]:
     """Grow one tree a job, all of them one level at a time.
 
-    At temperature 0 a tree depends on its job alone. Above, the policy samples the whole batch from one seed,
-    made of the level and of the jobs' seeds: the same list of jobs gives the same trees.
+    A tree depends on its job alone: every decision samples with a seed of its own, made of the job's seed, the
+    node and the prompt, so that neither the other jobs nor the number of processes matter (as far as the policy
+    keeps to its protocol: the video LLM as policy samples a whole batch from one seed).
 
     Args:
         jobs: What to grow.

@@ -71,11 +71,11 @@ class RulePolicy:
     rule: Callable[[str, int], Action | str]
     identity: str = "rule"
     calls: list[list[str]] = field(default_factory=list)
-    seeds: list[int] = field(default_factory=list)
+    seeds: list[list[int]] = field(default_factory=list)
 
-    def decide(self, prompts: Sequence[str], temperature: float, seed: int) -> list[PolicyCompletion]:
+    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
         self.calls.append(list(prompts))
-        self.seeds.append(seed)
+        self.seeds.append(list(seeds))
         return [self._completion(prompt) for prompt in prompts]
 
     def _completion(self, prompt: str) -> PolicyCompletion:
@@ -87,12 +87,12 @@ class RulePolicy:
 
 @dataclass
 class SamplingPolicy:
-    """Any action with equal chance, drawn from the seed of the call when the temperature is above 0."""
+    """Any action with equal chance, drawn from the seed of the prompt when the temperature is above 0."""
 
     identity: str = "sampling"
 
-    def decide(self, prompts: Sequence[str], temperature: float, seed: int) -> list[PolicyCompletion]:
-        draws = np.random.default_rng(seed if temperature else 0).integers(0, 3, len(prompts))
+    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+        draws = [np.random.default_rng(seed if temperature else 0).integers(0, 3) for seed in seeds]
         return [PolicyCompletion(policy_completion("drawn", list(Action)[i])) for i in draws]
 
 

@@ -156,22 +156,29 @@ def test_rollouts_of_one_question_share_their_captions(make, film):
     assert trees[0].nodes == trees[1].nodes == trees[2].nodes
 
 
-def test_sampled_rollouts_differ_and_the_same_jobs_give_the_same_rollouts(make, film):
-    def grow(*seeds):
-        trees = grow_trees([job(film, seed) for seed in seeds], *make(SamplingPolicy(), temperature=1.0))
-        return [actions(t) for t in trees]
+def test_sampled_rollouts_differ_and_a_job_gives_the_same_rollout_whatever_the_others(make, film, other):
+    def grow(*jobs):
+        return [actions(t) for t in grow_trees(jobs, *make(SamplingPolicy(), temperature=1.0))]
 
-    first = grow(0, 1, 2, 3)
+    jobs = [job(film, seed) for seed in (0, 1, 2, 3)]
+    first = grow(*jobs)
     assert any(a != first[0] for a in first)
-    assert grow(0, 1, 2, 3) == first
-    assert grow(5, 6, 7, 8) != first
+    assert [grow(one)[0] for one in jobs] == first
+    assert grow(job(other, 7), jobs[2], job(film, 9), jobs[0])[1::2] == [first[2], first[0]]
 
 
-def test_levels_of_one_size_sample_with_different_seeds(make, film):
-    policy = RulePolicy(lambda caption, depth: Action.CONTINUE if "yellow" in caption else Action.DELETE)
-    grow_trees([job(film, seed=7)], *make(policy, clustering="none", events=2, caption_frames=16, max_depth=2))
-    assert [len(prompts) for prompts in policy.calls] == [2, 2]
-    assert policy.seeds[0] != policy.seeds[1]
+def test_every_decision_of_every_tree_samples_with_a_seed_of_its_own(make, film, other):
+    policy = always(Action.CONTINUE)
+    jobs = [job(film, 7), job(film, 8), job(other, 7), job(film, 7, "What is red?")]
+    grow_trees(jobs, *make(policy))
+    seeds = [seed for level in policy.seeds for seed in level]
+    assert [len(level) for level in policy.seeds] == [len(level) for level in policy.calls]
+    assert len(set(seeds)) == len(seeds) > 40 and all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_equal_jobs_of_a_batch_give_equal_trees(make, film):
+    first, second = grow_trees([job(film, 5)] * 2, *make(SamplingPolicy(), temperature=1.0))
+    assert first.nodes == second.nodes
 
 
 @pytest.mark.parametrize(("always_decide", "sizes"), [(True, [True, False, False]), (False, [True])])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.model_identity import model_identity, module_identity
 from lmms_videominer.model_loading import default_device, loading
 from lmms_videominer.policy.policy import PolicyCompletion
-from lmms_videominer.policy.sampling import seeded
+from lmms_videominer.policy.sampling import GumbelNoise
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +23,12 @@ class CausalLMPolicy:
     """Generates completions with a causal LM, with its chat template where it has one.
 
     Generation is plain: the likeliest token, or a sample at the given temperature from the whole
-    vocabulary, whatever top-k, top-p or penalty the model's generation configuration holds.
+    vocabulary, whatever top-k, top-p or penalty the model's generation configuration holds. A
+    sample follows from its prompt and its seed: batches and processes may be cut as one likes.
 
     Args:
-        model: The model, on its device; put into evaluation mode while it generates.
+        model: The model, on its device; put into evaluation mode while it generates. The attribute may be
+            set to another one between calls, as training does with the unwrapped model.
         tokenizer: Its tokenizer.
         identity: Changes with the weights; read off the model's weights at each use when ``None``.
         max_new_tokens: Most tokens of a completion.
@@ -76,15 +78,20 @@ class CausalLMPolicy:
     def identity(self) -> str:
         return self._identity or module_identity(self.model)
 
-    def decide(self, prompts: Sequence[str], temperature: float = 0.0, seed: int = 0) -> list[PolicyCompletion]:
-        """One completion a prompt, in order; see ``Policy.decide``."""
+    def decide(
+        self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
+    ) -> list[PolicyCompletion]:
+        """One completion a prompt, in order; see ``Policy.decide``. Seeds may be left out at temperature 0."""
+        if temperature and len(seeds) != len(prompts):
+            raise ValueError(f"sampling needs one seed a prompt: {len(seeds)} seeds for {len(prompts)} prompts")
         ids = [self._prompt_ids(prompt) for prompt in prompts]
         order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i]))  # like lengths together: little padding
         done: dict[int, PolicyCompletion] = {}
-        with _evaluating(self.model), seeded(seed):
+        with _evaluating(self.model):
             for start in range(0, len(order), self.batch_size):
                 batch = order[start : start + self.batch_size]
-                done.update(zip(batch, self._complete([ids[i] for i in batch], temperature)))
+                noise = GumbelNoise([seeds[i] for i in batch], temperature, self.model.device) if temperature else None
+                done.update(zip(batch, self._complete([ids[i] for i in batch], noise)))
         return [done[i] for i in range(len(ids))]
 
     def _prompt_ids(self, prompt: str) -> list[int]:
@@ -112,13 +119,16 @@ class CausalLMPolicy:
         head = room // 2
         return ids[:head] + ids[len(ids) - (room - head) :]
 
-    def _complete(self, batch: list[list[int]], temperature: float) -> list[PolicyCompletion]:
+    def _complete(self, batch: list[list[int]], noise: GumbelNoise | None) -> list[PolicyCompletion]:
         import torch
 
         input_ids, mask = self._left_padded(batch)  # [B, P]
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference_mode: a model in training goes on to use what it makes here
             output = self.model.generate(
-                input_ids=input_ids, attention_mask=mask, generation_config=self._generation(temperature)
+                input_ids=input_ids,
+                attention_mask=mask,
+                generation_config=self._generation(),
+                logits_processor=[noise] if noise else None,
             )  # [B, P + C]
         completions = [self._until_eos(row) for row in output[:, input_ids.shape[1] :].tolist()]
         texts = self.tokenizer.batch_decode(completions, skip_special_tokens=True)
@@ -136,18 +146,16 @@ class CausalLMPolicy:
         masks = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in batch]
         return torch.tensor(rows, device=self.model.device), torch.tensor(masks, device=self.model.device)
 
-    def _generation(self, temperature: float) -> Any:
+    def _generation(self) -> Any:
         from transformers import GenerationConfig
 
         # set, not left out: what is left out is filled in from the model's own generation configuration
-        sampling = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
         return GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             pad_token_id=self._pad_id,
             eos_token_id=self._eos_ids,
-            do_sample=bool(temperature),
+            do_sample=False,  # a sample is the likeliest token under its noise
             repetition_penalty=1.0,
-            **sampling,
         )
 
     @property

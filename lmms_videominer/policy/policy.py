@@ -31,13 +31,14 @@ class Policy(Protocol):
         """Hash or name that changes whenever the weights change."""
         ...
 
-    def decide(self, prompts: Sequence[str], temperature: float, seed: int) -> list[PolicyCompletion]:
+    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
         """One completion a prompt, in order.
 
         Args:
             prompts: User turns, without chat template; may be empty.
             temperature: 0 is greedy; above, sampling.
-            seed: Same prompts, temperature and seed give the same completions, whatever the state
-                of the global random generators.
+            seeds: One a prompt, in [0, 2**63); a greedy policy does not read them. A prompt's completion
+                depends on the prompt, the temperature and its own seed: not on what else is in the batch
+                (rounding aside), nor on the state of the global random generators.
         """
         ...

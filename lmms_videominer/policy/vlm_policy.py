@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ from lmms_videominer.vlm.vlm import VLM, VLMRequest
 class VLMPolicy:
     """Asks the video LLM for the decision, without frames.
 
-    Completions carry no token ids. Sampling repeats with the seed where the video LLM runs in this
-    process; what another process or a service samples is not seeded.
+    Completions carry no token ids. A video LLM takes no seeds: where it runs in this process, torch's
+    global generators are seeded from all seeds of the call, so that the same call repeats, but a
+    sample depends on the whole batch, unlike a ``CausalLMPolicy``'s. What another process or a service
+    samples is not seeded.
     """
 
     vlm: VLM
@@ -25,11 +28,13 @@ class VLMPolicy:
     def identity(self) -> str:
         return f"vlm:{self.vlm.identity}"
 
-    def decide(self, prompts: Sequence[str], temperature: float = 0.0, seed: int = 0) -> list[PolicyCompletion]:
+    def decide(
+        self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
+    ) -> list[PolicyCompletion]:
         """One completion a prompt, in order; see ``Policy.decide``."""
         requests = [VLMRequest(prompt, max_new_tokens=self.max_new_tokens, temperature=temperature)
                     for prompt in prompts]
         if not requests:
             return []
-        with seeded(seed):
+        with seeded(zlib.crc32(repr(list(seeds)).encode())):
             return [PolicyCompletion(text) for text in self.vlm.generate(requests)]

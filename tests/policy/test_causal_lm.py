@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 import pytest
 import torch
@@ -58,25 +59,92 @@ def test_greedy_completions_are_the_models_own(policy, folder):
     assert completion.text == tokenizer.decode(expected, skip_special_tokens=True).strip()
 
 
-def test_sampling_repeats_with_the_seed_whatever_the_global_generator(policy):
+SEEDS = [11, 12, 13, 14, 15]
+
+
+def test_sampling_repeats_with_the_seeds_whatever_the_global_generator(policy):
     torch.manual_seed(1)
-    first = policy.decide(PROMPTS, temperature=1.0, seed=7)
+    first = policy.decide(PROMPTS, temperature=1.0, seeds=SEEDS)
     torch.manual_seed(2)
     state = torch.random.get_rng_state()
-    assert policy.decide(PROMPTS, temperature=1.0, seed=7) == first
+    assert policy.decide(PROMPTS, temperature=1.0, seeds=SEEDS) == first
     assert torch.equal(torch.random.get_rng_state(), state)  # and leaves that generator alone
-    assert policy.decide(PROMPTS, temperature=1.0, seed=8) != first
+    others = policy.decide(PROMPTS, temperature=1.0, seeds=[seed + 100 for seed in SEEDS])
+    assert all(a.completion_ids != b.completion_ids for a, b in zip(first, others))
 
 
-def test_equal_prompts_of_a_batch_sample_different_completions(policy):
-    completions = policy.decide(PROMPTS[:1] * 6, temperature=2.0, seed=0)
-    assert len({completion.completion_ids for completion in completions}) > 1
+def test_a_sample_depends_on_its_prompt_and_seed_alone(policy):
+    together = policy.decide(PROMPTS, temperature=1.0, seeds=SEEDS)
+    alone = [policy.decide([prompt], temperature=1.0, seeds=[seed])[0] for prompt, seed in zip(PROMPTS, SEEDS)]
+    assert together == alone
+    policy.batch_size = 2
+    turned = policy.decide([*PROMPTS[::-1], "x"], temperature=1.0, seeds=[*SEEDS[::-1], 3])
+    assert turned[:-1] == together[::-1]
+
+
+def test_equal_prompts_sample_alike_with_one_seed_and_apart_with_several(policy):
+    same = policy.decide(PROMPTS[:1] * 3, temperature=2.0, seeds=[4] * 3)
+    assert len({completion.completion_ids for completion in same}) == 1
+    apart = policy.decide(PROMPTS[:1] * 3, temperature=2.0, seeds=[4, 5, 6])
+    assert len({completion.completion_ids for completion in apart}) == 3
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.5])
+def test_samples_have_the_distribution_of_the_softmax(policy, temperature):
+    policy.max_new_tokens, policy.batch_size = 1, 500
+    check_frequencies(policy, policy.decide(["x"] * 6000, temperature, range(6000)), temperature, position=0)
+
+
+def test_later_tokens_have_the_distribution_that_the_earlier_ones_leave(policy):
+    policy.max_new_tokens, policy.batch_size = 2, 500
+    completions = policy.decide(["x"] * 6000, 0.25, range(6000))
+    [(first, count)] = Counter(completion.completion_ids[0] for completion in completions).most_common(1)
+    assert count > 1000
+    check_frequencies(policy, [c for c in completions if c.completion_ids[0] == first], 0.25, position=1)
+
+
+def check_frequencies(policy, completions, temperature, position):
+    """Chi-square of the tokens at ``position`` against the model's own softmax, rare tokens taken together."""
+    ids = completions[0].prompt_ids + completions[0].completion_ids[:position]
+    with torch.no_grad():
+        p = (policy.model(torch.tensor([ids])).logits[0, -1].double() / temperature).softmax(-1)  # [V]
+    seen = Counter(completion.completion_ids[position] for completion in completions)
+    observed = torch.tensor([float(seen[token]) for token in range(len(p))])
+    expected = p * len(completions)
+    common = expected >= 5
+    pairs = [(observed[common], expected[common]), (observed[~common].sum(), expected[~common].sum())]
+    chi_square = sum(((o - e).square() / e).sum() for o, e in pairs)
+    cells = int(common.sum()) + 1
+    assert cells > 3
+    assert chi_square < cells - 1 + 5 * (2 * (cells - 1)) ** 0.5  # five standard deviations above its mean
+    assert chi_square > cells - 1 - 5 * (2 * (cells - 1)) ** 0.5
+
+
+def test_sampling_without_a_seed_a_prompt_is_refused(policy):
+    with pytest.raises(ValueError, match="1 seeds for 5 prompts"):
+        policy.decide(PROMPTS, temperature=1.0, seeds=[1])
+
+
+def test_the_model_may_be_another_one_at_every_call(policy, tmp_path):
+    other = CausalLMPolicy.from_pretrained(tiny_qwen2_lm(tmp_path, seed=1), device="cpu", max_new_tokens=12)
+    expected = other.decide(PROMPTS)
+    assert policy.decide(PROMPTS) != expected
+    policy.model = other.model
+    assert policy.decide(PROMPTS) == expected
+
+
+def test_a_model_in_training_learns_on_after_it_has_sampled(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder).train()
+    policy = CausalLMPolicy(model, AutoTokenizer.from_pretrained(folder), max_new_tokens=8)
+    completion = policy.decide(PROMPTS[:1], temperature=1.0, seeds=[1])[0]
+    model(torch.tensor([completion.prompt_ids + completion.completion_ids])).logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_sampling_ignores_the_models_own_generation_settings(policy):
-    plain = policy.decide(PROMPTS, temperature=1.0, seed=3)
+    plain = policy.decide(PROMPTS, temperature=1.0, seeds=SEEDS)
     policy.model.generation_config.update(top_k=1, top_p=0.1, repetition_penalty=5.0)
-    assert policy.decide(PROMPTS, temperature=1.0, seed=3) == plain
+    assert policy.decide(PROMPTS, temperature=1.0, seeds=SEEDS) == plain
 
 
 def test_a_completion_ends_with_its_eos_token_and_holds_no_padding(policy):

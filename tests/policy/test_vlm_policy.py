@@ -18,7 +18,7 @@ class Echo:
 
 def test_the_video_llm_is_asked_once_without_frames():
     vlm = Echo()
-    completions = VLMPolicy(vlm, max_new_tokens=33).decide(["a", "b"], temperature=0.5, seed=1)
+    completions = VLMPolicy(vlm, max_new_tokens=33).decide(["a", "b"], temperature=0.5, seeds=[1, 2])
     assert completions == [PolicyCompletion("A"), PolicyCompletion("B")]
     assert vlm.calls == [[VLMRequest("a", None, 33, (), 0.5), VLMRequest("b", None, 33, (), 0.5)]]
 
