@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
-from lmms_videominer.lmms.documents import Request, question_of, shown_video, with_video
+from lmms_videominer.lmms.documents import Request, question_of, shown_video, shows_video, with_video
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import Note
@@ -170,9 +171,11 @@ class Answerer:
             return
         try:
             with self.driver.counting(self.own_frames, fixed=False):
-                outputs = self.driver.backbone.generate_until([s.instance for s in samples])
+                outputs = self.driver.backbone.generate_until([_as_given(s) for s in samples])
+            if len(outputs) != len(samples):  # some backbones add an empty output for a video that they cannot read
+                raise RuntimeError(f"the backbone gave {len(outputs)} outputs for {len(samples)} requests")
         except (Exception, SystemExit) as error:
-            if not all(s.question for s in samples):
+            if not any(shows_video(s.shown, self.driver.is_simple) for s in samples):
                 raise  # no video is to blame
             self._pass_one_by_one(samples, how, error)
             return
@@ -212,11 +215,18 @@ class Answerer:
             logger.warning("%s is not mined: %s. The backbone gets the sample as it is", name, sample.problem)
         note = Note(request.task, request.doc_id, "fallback", problem=str(sample.problem))
         try:
-            sample.output = self.driver.backbone.generate_until([sample.instance])[0]
+            sample.output = self.driver.backbone.generate_until([_as_given(sample)])[0]
         except (Exception, SystemExit) as error:  # one broken video must not end the run
             logger.warning("%s: the backbone fails on it too (%s); its answer is empty", name, error)
             sample.output, note.empty = "", True
         sample.note, sample.output = note, _noted(sample.output, note)
+
+
+def _as_given(sample: Sample) -> Instance:
+    """The sample's request with settings of its own: backbones take entries out of them, and may be asked again."""
+    instance = copy.copy(sample.instance)
+    instance.arguments = sample.request.arguments
+    return instance
 
 
 def _noted(output: Any, note: Note) -> Any:

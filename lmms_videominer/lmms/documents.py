@@ -62,12 +62,13 @@ def shown_video(shown: Any, is_simple: bool) -> str | None:
     Args:
         shown: What ``doc_to_visual`` (a list) or ``doc_to_messages`` (chat messages) gave.
     """
-    if is_simple:
-        visuals = list(_flat(shown or []))
-    else:
-        visuals = [part for message in shown or [] for part in _parts(message) if part.get("type") != "text"]
-        visuals = [part.get("url") if part.get("type") == "video" else None for part in visuals]
+    visuals = _visuals(shown, is_simple)
     return visuals[0] if len(visuals) == 1 and _is_video(visuals[0]) else None
+
+
+def shows_video(shown: Any, is_simple: bool) -> bool:
+    """Whether a video file is among what a request shows."""
+    return any(_is_video(visual) for visual in _visuals(shown, is_simple))
 
 
 def with_video(shown: Any, video: Any, is_simple: bool) -> Any:
@@ -98,6 +99,14 @@ def question_of(document: Mapping[str, Any], context: str, video: str) -> Questi
     text = asked if isinstance(asked, str) and asked.strip() else context
     options = _options(document) or _option_lines(text)
     return Question(os.fspath(video), _without_options(text).strip(), options, _evidence(document))
+
+
+def _visuals(shown: Any, is_simple: bool) -> list[Any]:
+    """What a request shows beside its text; of chat messages the places of videos, ``None`` for all else."""
+    if is_simple:
+        return _flat(shown or [])
+    visuals = [part for message in shown or [] for part in _parts(message) if part.get("type") != "text"]
+    return [part.get("url") if part.get("type") == "video" else None for part in visuals]
 
 
 def _flat(visuals: Any) -> list[Any]:

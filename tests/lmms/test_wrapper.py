@@ -114,6 +114,32 @@ def test_what_has_no_single_video_and_what_is_broken_goes_to_the_backbone_in_its
         "mined": 2, "passed": 2, "broken_videos": 2, "empty_answers": 1}  # fmt: skip
 
 
+@pytest.mark.parametrize("backbone", ["qwen2_5_vl", "llava_hf"])
+def test_one_broken_video_that_stops_the_backbone_costs_no_other_sample_its_answer(
+    backbone, tiny, videos, tmp_path, caplog
+):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(videos[0].read_bytes()[:2000])
+    good = [row(0, videos[0]), row(2, videos[1])]
+    write_task(tmp_path / "tasks", "good", good)
+    write_task(tmp_path / "tasks", "mixed", [good[0], row(1, broken), good[1], row(3, broken)])
+    model, tasks = f"pretrained={tiny(backbone)}", tmp_path / "tasks"
+
+    with pytest.raises(Exception):  # noqa: B017 (the backbone's own, whatever it is)
+        evaluate(tmp_path / "stopped", backbone, f"{model}{CPU}", "mixed", tasks, "--force_simple")
+    plain = evaluate(tmp_path / "plain", backbone, f"{model}{CPU}", "good", tasks, "--force_simple")
+    samples = evaluate(tmp_path / "ours", f"videominer_{backbone}", f"{model},selector=uniform", "mixed", tasks,
+                       "--force_simple")  # fmt: skip
+
+    first, second = answers(plain)
+    assert answers(samples) == [first, "", second, ""]
+    assert [note_of(s)["how"] for s in samples] == ["uniform", "fallback", "uniform", "fallback"]
+    counted = summary_in(tmp_path / "ours")["mixed"]
+    assert {name: counted[name] for name in ("samples", "uniform", "broken_videos", "empty_answers")} == {
+        "samples": 4, "uniform": 2, "broken_videos": 2, "empty_answers": 2}  # fmt: skip
+    assert sum(f"{broken} is not mined" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_selector_none_shows_nothing(tiny, task, tmp_path):
     with watching() as seen:
         samples = evaluate(tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},selector=none",

@@ -1,0 +1,97 @@
+"""Requests left to the backbone whole, where one broken video stops it: each sample is then asked by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from lmms_eval.api.instance import Instance, unwrap_generation_output
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.lmms.answering import Answerer
+from lmms_videominer.lmms.driver import Driver
+from lmms_videominer.lmms.profiles import UNLISTED
+from lmms_videominer.lmms.records import summarise
+from lmms_videominer.selectors.uniform import UniformSelector
+
+SHOWN = [["good.mp4"], ["broken.mp4"], ["good.mp4"], ["other.mp4"], ["good.mp4", "broken.mp4"], ["a picture"]]
+ROWS = [{"question": f"what is in part {number}?", "shown": shown} for number, shown in enumerate(SHOWN)]
+
+
+def raises_value_error(outputs: list[str]) -> None:
+    raise ValueError("this video cannot be read")
+
+
+def ends_the_process(outputs: list[str]) -> None:
+    raise SystemExit("this video cannot be read")
+
+
+def adds_an_empty_output(outputs: list[str]) -> None:
+    """As llava_hf of lmms-eval 0.7 does, before it goes on with the request."""
+    outputs.append("")
+
+
+@dataclass
+class FragileBackbone:
+    """Answers with what it is asked and when it is to stop; ``calls`` holds the documents of every call."""
+
+    at_broken: Callable[[list[str]], None]
+    also_broken: str = ""
+    task_dict: dict = field(default_factory=lambda: {"tiny": {"test": ROWS}})
+    calls: list[list[int]] = field(default_factory=list)
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        self.calls.append([request.args[3] for request in requests])
+        outputs: list[str] = []
+        for request in requests:
+            context, settings, shows, doc_id, task, split = request.args
+            if {*shows(self.task_dict[task][split][doc_id])} & {"broken.mp4", self.also_broken}:
+                self.at_broken(outputs)
+            outputs.append(f"{context} until {settings.pop('until', 'forgotten')}")
+        return outputs
+
+
+def request(doc_id: int) -> Instance:
+    arguments = (f"ask {doc_id}", {"until": "stop"}, lambda row: row["shown"], doc_id, "tiny", "test")
+    return Instance("generate_until", arguments, 0, {"task": "tiny", "doc_id": doc_id, "repeats": 1})
+
+
+def answerer(backbone: FragileBackbone) -> Answerer:
+    config = MinerConfig(selector="uniform", cache_dir="off")
+    return Answerer(Driver(backbone, UNLISTED, True), UniformSelector(None, config), config, 0, lambda *_: "")
+
+
+def texts(answering: Answerer, *documents: int) -> list[str]:
+    return [unwrap_generation_output(output)[0] for output in answering.generate([request(i) for i in documents])]
+
+
+@pytest.mark.parametrize("at_broken", [raises_value_error, ends_the_process, adds_an_empty_output])
+def test_each_sample_is_asked_by_itself_and_the_broken_one_is_counted_and_logged_once(at_broken, caplog):
+    backbone = FragileBackbone(at_broken)
+    answering = answerer(backbone)
+    good_0, broken, good_2, good_3 = texts(answering, 0, 1, 2, 3)
+
+    assert backbone.calls == [[0, 1, 2, 3], [0], [1], [2], [3], [1]]  # the broken one once more, as the last resort
+    assert [good_0, good_2, good_3] == [f"ask {i} until stop" for i in (0, 2, 3)] and broken == ""
+    assert [note.how for note in answering.notes] == ["uniform", "fallback", "uniform", "uniform"]
+    assert summarise(answering.notes)["tiny"]["broken_videos"] == 1
+    assert sum("broken.mp4 is not mined" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_single_broken_sample_does_not_end_the_run():
+    answering = answerer(FragileBackbone(raises_value_error))
+    assert texts(answering, 1) == [""]
+    assert answering.notes[0].empty and "cannot be read" in answering.notes[0].problem
+
+
+def test_a_broken_video_among_several_of_one_document_or_beside_pictures_does_not_end_the_run():
+    answering = answerer(FragileBackbone(raises_value_error))
+    assert texts(answering, 4, 5, 1) == ["", "ask 5 until stop", ""]
+    assert [note.how for note in answering.notes] == ["fallback", "passed", "fallback"]
+
+
+@pytest.mark.parametrize("documents", [(5,), (0, 5)])
+def test_an_error_that_no_video_explains_propagates(documents):
+    with pytest.raises(ValueError, match="cannot be read"):
+        texts(answerer(FragileBackbone(raises_value_error, also_broken="a picture")), *documents)
