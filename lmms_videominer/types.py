@@ -167,7 +167,7 @@ class Usage:
 
     vlm_calls: int = 0  # captions made
     vlm_calls_cached: int = 0  # captions found in the cache
-    answer_calls: int = 0
+    answer_calls: int = 0  # an answer found in the cache is none
     policy_calls: int = 0
     prompt_tokens: int = 0  # of the policy
     completion_tokens: int = 0  # of the policy

@@ -80,6 +80,38 @@ def test_answering_a_video_that_has_vanished_gives_its_error_in_place(film, tmp_
     assert isinstance(answered, Selection) and answered.answer
 
 
+def test_equal_key_frames_are_answered_once_and_the_first_pays(film, tmp_path):
+    mined = miner(selector="uniform")
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(film.read_bytes())
+    questions = [Question(str(film), "a?"), Question(str(copy), "a?"), Question(str(film), "b?"),
+                 Question(str(film), "a?", ("x", "y"))]
+    selections = mined.mine_batch(questions)
+    assert [len(call) for call in mined.stages.vlm.calls] == [3]  # a copy of the file is the same video
+    assert [s.usage.answer_calls for s in selections] == [1, 0, 1, 1]
+    assert [s.usage.frames_decoded for s in selections] == [4, 0, 4, 4]
+    assert {s.answer for s in selections} == {"a scene in red and yellow and blue"}
+
+
+def test_an_answer_is_kept_for_later_runs_until_frames_or_model_change(film, tmp_path):
+    settings = {"selector": "uniform", "cache_dir": str(tmp_path / "cache")}
+    first = miner(**settings).mine(film, "a?")
+    again = miner(**settings)
+    assert again.mine(film, "a?").answer == first.answer and not again.stages.vlm.calls
+    for changed in (miner(**settings, frames=3), miner(**settings)):
+        changed.stages.vlm.identity += "" if changed.config.frames == 3 else ", another version"
+        changed.mine(film, "a?")
+        assert len(changed.stages.vlm.calls) == 1
+
+
+def test_a_question_without_frames_is_answered_once_for_all_videos(film, tmp_path):
+    other = colour_video(tmp_path / "other.mp4", [("blue", 2)])
+    mined = miner(selector="none")
+    answers = mined.mine_batch([Question(str(film), "a?"), Question(other, "a?")])
+    assert [len(call) for call in mined.stages.vlm.calls] == [1]
+    assert [selection.answer for selection in answers] == ["nothing to see"] * 2
+
+
 def test_nothing_to_answer_calls_nobody():
     mined = miner()
     assert mined.answer([]) == mined.mine_batch([]) == []
