@@ -13,6 +13,7 @@ from lmms_videominer.world.questions import WorldQuestion, where
 from lmms_videominer.world.script import ACTIONS, FrameState, Scene
 
 ANSWER_SUFFIX = "Answer with the text of the right option."
+NO_BOARD = "nothing up"
 _VERBS = {states: name for name, states in ACTIONS.items()}
 
 
@@ -70,7 +71,9 @@ def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:
     return len(boards) == len(question.evidence)
 
 
-def decide(question: WorldQuestion, events: Sequence[Sequence[FrameState]], depth: int, max_depth: int) -> tuple[Action, str]:
+def decide(
+    question: WorldQuestion, events: Sequence[Sequence[FrameState]], depth: int, max_depth: int
+) -> tuple[Action, str]:
     """A sound action for a node whose events' captions tell these lines, and the reasoning that leads to it.
 
     The reasoning goes through the captions line by line, for each scene that is asked about, and stops in a line
@@ -91,14 +94,12 @@ def decide(question: WorldQuestion, events: Sequence[Sequence[FrameState]], dept
 
 
 def _compare(scene: Scene, line: FrameState) -> str:
-    """One line of a caption held against one scene, up to the first word that differs."""
-    if line.place != scene.place:
-        return f"{line.place}: no."
-    if line.actor.body != scene.actor.body:
-        return f"{line.place}, {line.actor.body}: no."
-    if line.actor.hat != scene.actor.hat:
-        return f"{line.place}, {line.actor.body}, {line.actor.hat}: no."
-    return f"{line.place}, {line.actor.body}, {line.actor.hat}: seen, {line.board or 'nothing up'}."
+    """One line of a caption held against one scene word by word (``"sea sea, red blue: no."``)."""
+    told = (line.place, line.actor.body, line.actor.hat)
+    sought = (scene.place, scene.actor.body, scene.actor.hat)
+    same = next((i for i in range(3) if told[i] != sought[i]), 3)
+    pairs = ", ".join(f"{told[i]} {sought[i]}" for i in range(min(same + 1, 3)))
+    return f"{pairs}: {f'seen, {line.board or NO_BOARD}' if same == 3 else 'no'}."
 
 
 def _verdict(question: WorldQuestion, lines: list[FrameState], depth: int, max_depth: int) -> tuple[Action, str]:

@@ -183,9 +183,9 @@ def _event_states(rng: np.random.Generator, script: Script, question: WorldQuest
     scene = question.scenes[int(rng.integers(len(question.scenes)))]
     near = [s for s in script.scenes if s.place == scene.place or s.actor == scene.actor]
     draw = rng.random()
-    if draw < 0.45:
-        span = scene.moments[int(rng.integers(len(scene.moments)))].span if scene.moments and draw < 0.3 else scene.span
-    elif draw < 0.75:
+    if draw < 0.55:
+        span = scene.moments[int(rng.integers(len(scene.moments)))].span if scene.moments and draw < 0.4 else scene.span
+    elif draw < 0.8:
         span = near[int(rng.integers(len(near)))].span
     else:
         span = Span(0, script.duration_s)

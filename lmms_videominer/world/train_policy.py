@@ -7,8 +7,6 @@ learns the format and a sensible policy. T-GRPO takes it from there.
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lmms_videominer.world.learning import Learner, log
 from lmms_videominer.world.lessons import Lesson, draw_script, policy_lesson
 
 TRAIN_SEED, DEV_SEED = 12, 1_000_012
@@ -64,11 +63,11 @@ def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float) -> list
 
 
 @torch.no_grad()
-def evaluate(model: Any, tokenizer: Any) -> dict[str, float]:
+def evaluate(model: Any, tokenizer: Any, batches: int = 12) -> dict[str, float]:
     """Share of completions right to the last token, on ``dev`` worlds, by the right action (teacher forced)."""
     model.eval()
     rng, right = np.random.default_rng(5), {}
-    for _ in range(12):
+    for _ in range(batches):
         lessons = _draw(rng, 32, DEV_SEED, 0.02)
         inputs = collate(lessons, tokenizer)
         labels = inputs.pop("labels")[:, 1:]
@@ -79,30 +78,19 @@ def evaluate(model: Any, tokenizer: Any) -> dict[str, float]:
     return {kind: round(float(np.mean(values)), 3) for kind, values in right.items()}
 
 
-def train(folder: Path, vlm: Path, steps: int, batch: int, lr: float, seed: int, noise: float) -> None:
+def train(folder: Path, vlm: Path, steps: int, batch: int, lr: float, seed: int, noise: float,
+          log_every: int = 250) -> None:
     """AdamW with warm-up and cosine decay; the folder is an ordinary Hugging Face checkpoint, with ``log.jsonl``."""
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer = build(vlm)
     rng = np.random.default_rng([seed, 1])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min(1.0, (s + 1) / 50) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * s / steps))))
+    learner = Learner(model, lr, 50, steps)
     started, losses = time.time(), []
     for step in range(1, steps + 1):
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = model(**collate(_draw(rng, batch, TRAIN_SEED, noise), tokenizer)).loss
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if step % 100 == 0 or step == steps:
-            record = {"step": step, "loss": round(float(np.mean(losses[-100:])), 4),
-                      "seconds": round(time.time() - started), **evaluate(model, tokenizer)}
-            print(json.dumps(record), flush=True)
-            with open(folder / "log.jsonl", "a") as file:
-                file.write(json.dumps(record) + "\n")
+        losses.append(learner.step(collate(_draw(rng, batch, TRAIN_SEED, noise), tokenizer)))
+        if step % log_every == 0 or step == steps:
+            log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
+                         "seconds": round(time.time() - started), **evaluate(model, tokenizer)})
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
 

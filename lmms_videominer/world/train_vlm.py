@@ -6,8 +6,6 @@ It learns to caption frames, to answer questions from frames, and, as text only,
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from lmms_videominer.world.learning import Learner, log
 from lmms_videominer.world.lessons import (
     Lesson,
     blind_lesson,
@@ -194,46 +193,23 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, warmup: in
     folder.mkdir(parents=True, exist_ok=True)
     model, processor = load(folder) if resume else build(folder, seed)
     batch_vision_attention(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min(1.0, (s + 1) / 200) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(s / steps, 1))))
-    )
-    first = 0
-    if resume:  # a changed ``steps`` or ``lr`` takes effect from here on
-        state = torch.load(folder / "training.pt", weights_only=True)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict({**state["schedule"], "base_lrs": [lr]})
-        first = state["step"]
+    learner = Learner(model, lr, 200, steps)
+    first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(Lessons(processor, batch, seed + first, warmup - first), batch_size=None, num_workers=workers,
                       prefetch_factor=4 if workers else None)
     model.train()
     started, losses = time.time(), []
     for step, inputs in enumerate(data, first + 1):
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = model(**inputs).loss
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
+        losses.append(learner.step(inputs))
         if step % log_every == 0 or step == steps:
-            _log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
-                          "seconds": round(time.time() - started)})
+            log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
+                         "seconds": round(time.time() - started)})
         if step % eval_every == 0 or step == steps:
-            _log(folder, {"step": step, **evaluate(model, processor)})
+            log(folder, {"step": step, **evaluate(model, processor)})
             model.save_pretrained(folder)
-            torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                        "schedule": schedule.state_dict(), "step": step}, folder / "training.pt")
+            learner.save(folder / "training.pt", step)
         if step >= steps:
             return
-
-
-def _log(folder: Path, record: dict[str, Any]) -> None:
-    print(json.dumps(record), flush=True)
-    with open(folder / "log.jsonl", "a") as file:
-        file.write(json.dumps(record) + "\n")
 
 
 def main() -> None:

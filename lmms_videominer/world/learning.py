@@ -1,0 +1,58 @@
+"""What the training scripts of the world's models share: the optimizer, one step, and the log."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class Learner:
+    """AdamW with linear warm-up, cosine decay to a twentieth, and gradients clipped to norm 1.
+
+    Args:
+        model: What learns; its forward pass returns a loss.
+        lr: The highest learning rate.
+        warmup: Steps up to it.
+        steps: Steps of the whole schedule.
+    """
+
+    def __init__(self, model: Any, lr: float, warmup: int, steps: int):
+        self.model, self.lr = model, lr
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer,
+            lambda s: min(1.0, (s + 1) / warmup) * (0.525 + 0.475 * math.cos(math.pi * min(s / steps, 1))))
+
+    def step(self, inputs: dict[str, torch.Tensor]) -> float:
+        """Learn from one batch, in bfloat16 where autocast uses it; returns its loss."""
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = self.model(**inputs).loss
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.item()
+
+    def save(self, file: Path, step: int) -> None:
+        torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
+                    "schedule": self.schedule.state_dict(), "step": step}, file)
+
+    def resume(self, file: Path) -> int:
+        """The step that ``save`` was called at; a changed ``steps`` or ``lr`` takes effect from there on."""
+        state = torch.load(file, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict({**state["schedule"], "base_lrs": [self.lr]})
+        return state["step"]
+
+
+def log(folder: Path, record: dict[str, Any]) -> None:
+    """Print a record, and append it to ``log.jsonl`` of the folder."""
+    print(json.dumps(record), flush=True)
+    with open(folder / "log.jsonl", "a") as file:
+        file.write(json.dumps(record) + "\n")
