@@ -41,7 +41,7 @@ class MinerConfig:
     default_action: str = _option("continue", "Action taken where no reading recovers one from the policy's text.")
     temperature: float = _option(0.0, "Sampling temperature of the policy; 0 is greedy.")
     caption_tokens: int = _option(96, "Most tokens of a caption.")
-    policy_tokens: int = _option(160, "Most tokens of a policy completion.")
+    policy_tokens: int = _option(256, "Most tokens of a policy completion.")
     reader: str = _option("auto", "Video backend: auto, decord or pyav.")
     cache_dir: str = _option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
     seed: int = _option(0, "Seed of everything that is random.")
