@@ -1,6 +1,7 @@
 """Tiny random models with tokenizers and processors, saved to a folder: offline, seeded, a second each.
 
-Each function writes what ``from_pretrained`` needs into ``folder`` and returns it as text.
+Each function writes what ``from_pretrained`` needs into ``folder`` and returns it as text. The video LLMs take frames
+of ``side`` x ``side`` pixels, a multiple of 28, as they are: what the vision tower gets is what was handed over.
 """
 
 from __future__ import annotations
@@ -69,7 +70,13 @@ def tiny_qwen2_lm(folder: str | Path, seed: int = 0, context: int = 2048, chat: 
 
 
 VISION = {"depth": 1, "num_heads": 2, "in_channels": 3, "spatial_merge_size": 2}
-PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 84 * 84}  # area of one frame: the tests' frames stay as they are
+LLM_CONTEXT = 8192  # tokens: a prompt of lmms-eval with a few frames
+SMALL, LARGE = 56, 224  # sides: quick ones, and ones that every preprocessing of lmms-eval's backbones leaves alone
+
+
+def area(side: int, frames: int = 1) -> dict[str, int]:
+    """Sizes of a Qwen processor, in pixels, between which ``frames`` of 56 to 1.5 times ``side`` are not resized."""
+    return {"shortest_edge": SMALL**2, "longest_edge": (side * 3 // 2) ** 2 * frames}
 
 
 def qwen_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
@@ -84,7 +91,7 @@ def mrope(sections: list[int]) -> dict:
     return {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": sections}
 
 
-def tiny_qwen2_vl(folder: str | Path, seed: int = 0, temporal_patch_size: int = 2) -> str:
+def tiny_qwen2_vl(folder: str | Path, seed: int = 0, side: int = SMALL, temporal_patch_size: int = 2) -> str:
     """A Qwen2-VL of two text layers and one vision block, patch 14."""
     from transformers import (
         Qwen2VLConfig,
@@ -96,17 +103,17 @@ def tiny_qwen2_vl(folder: str | Path, seed: int = 0, temporal_patch_size: int = 
 
     torch.manual_seed(seed)
     tokenizer = byte_level_tokenizer()
-    text = text_sizes(tokenizer) | {"rope_parameters": mrope([4, 2, 2])}
+    text = text_sizes(tokenizer, LLM_CONTEXT) | {"rope_parameters": mrope([4, 2, 2])}
     vision = VISION | {"embed_dim": 32, "hidden_size": 32, "mlp_ratio": 2, "patch_size": 14,
                        "temporal_patch_size": temporal_patch_size}
     config = Qwen2VLConfig(text_config=text, vision_config=vision, **qwen_ids(tokenizer))
-    sizes = {"patch_size": 14, "temporal_patch_size": temporal_patch_size, "merge_size": 2, "size": PIXELS}
+    sizes = {"patch_size": 14, "temporal_patch_size": temporal_patch_size, "merge_size": 2, "size": area(side)}
     processor = Qwen2VLProcessor(Qwen2VLImageProcessor(**sizes), tokenizer, Qwen2VLVideoProcessor(**sizes),
                                  chat_template=CHAT_TEMPLATE)
     return save(folder, sharpen(Qwen2VLForConditionalGeneration(config)), processor)
 
 
-def tiny_qwen2_5_vl(folder: str | Path, seed: int = 0) -> str:
+def tiny_qwen2_5_vl(folder: str | Path, seed: int = 0, side: int = SMALL) -> str:
     """A Qwen2.5-VL of two text layers and one vision block, patch 14."""
     from transformers import (
         Qwen2_5_VLConfig,
@@ -118,18 +125,18 @@ def tiny_qwen2_5_vl(folder: str | Path, seed: int = 0) -> str:
 
     torch.manual_seed(seed)
     tokenizer = byte_level_tokenizer()
-    text = text_sizes(tokenizer) | {"rope_parameters": mrope([4, 2, 2])}
+    text = text_sizes(tokenizer, LLM_CONTEXT) | {"rope_parameters": mrope([4, 2, 2])}
     vision = VISION | {"hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64, "patch_size": 14,
                        "temporal_patch_size": 2, "window_size": 56, "fullatt_block_indexes": [0],
                        "tokens_per_second": 2}
     config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **qwen_ids(tokenizer))
-    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "size": PIXELS}
+    sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2, "size": area(side)}
     processor = Qwen2_5_VLProcessor(Qwen2VLImageProcessor(**sizes), tokenizer, Qwen2VLVideoProcessor(**sizes),
                                     chat_template=CHAT_TEMPLATE)
     return save(folder, sharpen(Qwen2_5_VLForConditionalGeneration(config)), processor)
 
 
-def tiny_qwen3_vl(folder: str | Path, seed: int = 0) -> str:
+def tiny_qwen3_vl(folder: str | Path, seed: int = 0, side: int = SMALL) -> str:
     """A Qwen3-VL of two text layers and one vision block, patch 14; its prompt holds the frames' times."""
     from transformers import (
         Qwen2VLImageProcessor,
@@ -141,14 +148,13 @@ def tiny_qwen3_vl(folder: str | Path, seed: int = 0) -> str:
 
     torch.manual_seed(seed)
     tokenizer = byte_level_tokenizer()
-    text = text_sizes(tokenizer) | {"head_dim": 16, "rope_parameters": mrope([4, 2, 2])}
+    text = text_sizes(tokenizer, LLM_CONTEXT) | {"head_dim": 16, "rope_parameters": mrope([4, 2, 2])}
     vision = VISION | {"hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64, "patch_size": 14,
                        "temporal_patch_size": 2, "num_position_embeddings": 36, "deepstack_visual_indexes": [0]}
     config = Qwen3VLConfig(text_config=text, vision_config=vision, **qwen_ids(tokenizer))
     sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
-    volume = {"shortest_edge": 56 * 56, "longest_edge": 84 * 84 * 64}  # of the whole video
-    processor = Qwen3VLProcessor(Qwen2VLImageProcessor(**sizes, size=PIXELS), tokenizer,
-                                 Qwen3VLVideoProcessor(**sizes, size=volume), chat_template=CHAT_TEMPLATE)
+    processor = Qwen3VLProcessor(Qwen2VLImageProcessor(**sizes, size=area(side)), tokenizer,
+                                 Qwen3VLVideoProcessor(**sizes, size=area(side, 64)), chat_template=CHAT_TEMPLATE)
     return save(folder, sharpen(Qwen3VLForConditionalGeneration(config)), processor)
 
 
@@ -156,8 +162,8 @@ LLAVA_TEMPLATE = CHAT_TEMPLATE.replace("<|vision_start|><|video_pad|><|vision_en
     "<|vision_start|><|image_pad|><|vision_end|>", "<image>")
 
 
-def tiny_llava_onevision(folder: str | Path, seed: int = 0, size: int = 56) -> str:
-    """A LLaVA-OneVision: a SigLIP of one block over ``size`` pixels, a Qwen2 of two layers."""
+def tiny_llava_onevision(folder: str | Path, seed: int = 0, side: int = SMALL) -> str:
+    """A LLaVA-OneVision: a SigLIP of one block over ``side`` pixels, a Qwen2 of two layers."""
     from transformers import (
         LlavaOnevisionConfig,
         LlavaOnevisionForConditionalGeneration,
@@ -170,24 +176,24 @@ def tiny_llava_onevision(folder: str | Path, seed: int = 0, size: int = 56) -> s
     tokenizer = byte_level_tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"],
                                      LLAVA_TEMPLATE)
     vision = {"model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
-              "num_attention_heads": 2, "image_size": size, "patch_size": 14, "vision_use_head": False}
+              "num_attention_heads": 2, "image_size": side, "patch_size": 14, "vision_use_head": False}
     config = LlavaOnevisionConfig(
-        vision_config=vision, text_config={"model_type": "qwen2", **text_sizes(tokenizer)},
+        vision_config=vision, text_config={"model_type": "qwen2", **text_sizes(tokenizer, LLM_CONTEXT)},
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
-        image_grid_pinpoints=[[size, size]], vision_feature_layer=-1, vision_aspect_ratio="anyres_max_9",
+        image_grid_pinpoints=[[side, side]], vision_feature_layer=-1, vision_aspect_ratio="anyres_max_9",
     )
-    square = {"height": size, "width": size}
+    square = {"height": side, "width": side}
     processor = LlavaOnevisionProcessor(
-        LlavaOnevisionImageProcessor(size=square, image_grid_pinpoints=[[size, size]]), tokenizer,
-        LlavaOnevisionVideoProcessor(size=square), num_image_tokens=(size // 14) ** 2,
+        LlavaOnevisionImageProcessor(size=square, image_grid_pinpoints=[[side, side]]), tokenizer,
+        LlavaOnevisionVideoProcessor(size=square), num_image_tokens=(side // 14) ** 2,
         vision_feature_select_strategy="full", chat_template=LLAVA_TEMPLATE,
     )
     return save(folder, sharpen(LlavaOnevisionForConditionalGeneration(config)), processor)
 
 
-def tiny_internvl(folder: str | Path, seed: int = 0, size: int = 56) -> str:
-    """An InternVL (transformers' own): a vision model of one block over ``size`` pixels, a Qwen2 of two layers."""
+def tiny_internvl(folder: str | Path, seed: int = 0, side: int = SMALL) -> str:
+    """An InternVL (transformers' own): a vision model of one block over ``side`` pixels, a Qwen2 of two layers."""
     from transformers import (
         GotOcr2ImageProcessor,
         InternVLConfig,
@@ -203,23 +209,23 @@ def tiny_internvl(folder: str | Path, seed: int = 0, size: int = 56) -> str:
     tokenizer = byte_level_tokenizer(["<|endoftext|>", "<|im_start|>", "<|im_end|>", *named.values()], template,
                                      extra_special_tokens=named)
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2,
-              "image_size": [size, size], "patch_size": [14, 14]}
+              "image_size": [side, side], "patch_size": [14, 14]}
     config = InternVLConfig(
-        vision_config=vision, text_config={"model_type": "qwen2", **text_sizes(tokenizer)},
-        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=(size // 28) ** 2,
+        vision_config=vision, text_config={"model_type": "qwen2", **text_sizes(tokenizer, LLM_CONTEXT)},
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), image_seq_length=(side // 28) ** 2,
     )
-    square = {"height": size, "width": size}
+    square = {"height": side, "width": side}
     processor = InternVLProcessor(GotOcr2ImageProcessor(size=square), tokenizer, InternVLVideoProcessor(size=square),
-                                  image_seq_length=(size // 28) ** 2, chat_template=template)
+                                  image_seq_length=(side // 28) ** 2, chat_template=template)
     return save(folder, sharpen(InternVLForConditionalGeneration(config)), processor)
 
 
-VIDEO_MODELS = {
+VIDEO_MODELS = {  # by the names of the backbones in lmms-eval
     "qwen2_vl": tiny_qwen2_vl,
     "qwen2_5_vl": tiny_qwen2_5_vl,
     "qwen3_vl": tiny_qwen3_vl,
-    "llava_onevision": tiny_llava_onevision,
-    "internvl": tiny_internvl,
+    "llava_hf": tiny_llava_onevision,
+    "internvl_hf": tiny_internvl,
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluation import row, write_task
-from tiny_vlms import SIDE, TINY
+from tiny_models import LARGE, VIDEO_MODELS
 
 from lmms_videominer.lmms.handover import write_lossless
 
@@ -27,7 +27,7 @@ def tiny(tmp_path_factory):
 
     def folder(name: str) -> str:
         if name not in made:
-            made[name] = TINY[name](tmp_path_factory.mktemp(name))
+            made[name] = VIDEO_MODELS[name](tmp_path_factory.mktemp(name), side=LARGE)
         return made[name]
 
     return folder
@@ -40,7 +40,7 @@ def videos(tmp_path_factory) -> list[Path]:
     paths = [folder / f"{name}.mp4" for name in ("one", "two")]
     for path in paths:
         scenes = rng.integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
-        frames = np.repeat(np.kron(scenes, np.ones((1, SIDE // 4, SIDE // 4, 1), np.uint8)), 10, axis=0)
+        frames = np.repeat(np.kron(scenes, np.ones((1, LARGE // 4, LARGE // 4, 1), np.uint8)), 10, axis=0)
         for number, frame in enumerate(frames):
             frame[20:80, number : number + 60] = 255 - 4 * number
         write_lossless(path, frames, 4.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation import PIXELS, SETTINGS, evaluate, frames_of, note_of, watching
-from tiny_vlms import TINY
+from tiny_models import VIDEO_MODELS
 from transformers import AutoProcessor
 
 from lmms_videominer.lmms.handover import padded, write_lossless
@@ -33,7 +33,7 @@ def was_shown(seen, expected: torch.Tensor) -> bool:
     return any(torch.equal(given.float(), expected.to(given.dtype).float()) for given in same_shape)
 
 
-@pytest.mark.parametrize("backbone", TINY)
+@pytest.mark.parametrize("backbone", VIDEO_MODELS)
 def test_the_backbone_sees_the_chosen_frames_and_no_others(backbone, tiny, task, videos, tmp_path):
     arguments = f"pretrained={tiny(backbone)},{SETTINGS}{PIXELS.get(backbone, '')}"
     with watching() as seen:

@@ -212,7 +212,7 @@ def test_a_processor_without_chat_template_is_refused(qwen2_vl):
 
 
 def test_a_model_that_takes_no_video_gets_the_frames_as_images(folders):
-    vlm = TransformersVLM.from_pretrained(folders("llava_onevision"), device="cpu", dtype="float32")
+    vlm = TransformersVLM.from_pretrained(folders("llava_hf"), device="cpu", dtype="float32")
     vlm._takes_video = False
     inputs = vlm._inputs([asks(noise(3)), asks(noise(3, seed=1))])
     assert "pixel_values_videos" not in inputs
