@@ -7,22 +7,11 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mined import mined_selection
 
+from lmms_videominer import types
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.serialization import from_json, load, save, to_json
-from lmms_videominer.types import (
-    Action,
-    Decision,
-    Event,
-    KeyFrame,
-    Node,
-    Question,
-    Reading,
-    Selection,
-    Span,
-    Usage,
-    VideoInfo,
-)
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(0, 1e6)
@@ -39,22 +28,23 @@ def tuples(of, most=3):
     return st.lists(of, max_size=most).map(tuple)
 
 
-spans = st.tuples(seconds, seconds).map(lambda pair: Span(min(pair), max(pair)))
-events = st.builds(Event, spans, st.none() | texts, tuples(seconds))
+spans = st.tuples(seconds, seconds).map(lambda pair: types.Span(min(pair), max(pair)))
+events = st.builds(types.Event, spans, st.none() | texts, tuples(seconds))
 decisions = st.builds(
-    Decision, st.sampled_from(Action), texts, st.sampled_from(Reading), texts, tuples(counts), tuples(counts)
+    types.Decision, st.sampled_from(types.Action), texts, st.sampled_from(types.Reading), texts, tuples(counts),
+    tuples(counts),
 )
-nodes = st.builds(Node, texts, counts, tuples(events), st.none() | decisions, texts)
+nodes = st.builds(types.Node, texts, counts, tuples(events), st.none() | decisions, texts)
 usages = st.builds(
-    Usage,
-    **{f.name: counts for f in dataclasses.fields(Usage) if f.name != "seconds"},
+    types.Usage,
+    **{f.name: counts for f in dataclasses.fields(types.Usage) if f.name != "seconds"},
     seconds=st.dictionaries(texts, seconds, max_size=3),
 )
 selections = st.builds(
-    Selection,
-    question=st.builds(Question, texts, texts, tuples(texts), tuples(spans)),
-    video=st.builds(VideoInfo, texts, seconds, counts, seconds, counts, counts, texts),
-    key_frames=tuples(st.builds(KeyFrame, seconds, counts, st.none() | texts, st.none() | finite)),
+    types.Selection,
+    question=st.builds(types.Question, texts, texts, tuples(texts), tuples(spans)),
+    video=st.builds(types.VideoInfo, texts, seconds, counts, seconds, counts, counts, texts),
+    key_frames=tuples(st.builds(types.KeyFrame, seconds, counts, st.none() | texts, st.none() | finite)),
     selector=texts,
     nodes=tuples(nodes),
     usage=usages,
@@ -65,20 +55,8 @@ selections = st.builds(
 )
 
 
-def example() -> Selection:
-    decision = Decision(Action.ACCEPT, "<think>…</think><action>accept</action>", Reading.STRICT, "p", (1, 2), (3,))
-    return Selection(
-        Question("a.mp4", "Où?", ("ici", "là"), (Span(1.0, 2.5),)),
-        VideoInfo("a.mp4", 60.0, 600, 10.0, 320, 180, "pyav"),
-        (KeyFrame(1.5, 15, "0.0"),),
-        "videominer",
-        nodes=(Node("0", 0, (Event(Span(0.0, 60.0)),)), Node("0.0", 1, (Event(Span(1.0, 2.5), "c"),), decision)),
-        usage=Usage(vlm_calls=2, seconds={"open": 0.1}),
-    )
-
-
 def changed(**changes) -> str:
-    document = json.loads(to_json(example()))
+    document = json.loads(to_json(mined_selection()))
     document.update(changes)
     return json.dumps(document)
 
@@ -91,31 +69,32 @@ def test_round_trip_gives_the_same_selection(selection):
 
 def test_saved_and_loaded_selection_is_the_same_and_no_part_file_is_left(tmp_path):
     path = tmp_path / "made" / "tree.json"
-    save(example(), path)
-    assert load(path) == example()
+    selection = dataclasses.replace(mined_selection(), answer="là, à 3 s")
+    save(selection, path)
+    assert load(path) == selection
     assert os.listdir(path.parent) == ["tree.json"]
 
 
 def test_a_save_that_fails_leaves_the_old_file_as_it_was(tmp_path):
     path = tmp_path / "tree.json"
-    save(example(), path)
-    with pytest.raises(SchemaError, match=r"a\.mp4"):
-        save(dataclasses.replace(example(), config={"eps": float("nan")}), path)
+    save(mined_selection(), path)
+    with pytest.raises(SchemaError, match=r"desert\.mp4"):
+        save(dataclasses.replace(mined_selection(), config={"eps": float("nan")}), path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError):
-        save(example(), tmp_path / "folder")
-    assert load(path) == example()
+        save(mined_selection(), tmp_path / "folder")
+    assert load(path) == mined_selection()
     assert sorted(os.listdir(tmp_path)) == ["folder", "tree.json"]
 
 
 def test_a_saved_file_obeys_the_umask_and_not_the_temporary_files_mode(tmp_path):
     (tmp_path / "plain").touch()
-    save(example(), tmp_path / "tree.json")
+    save(mined_selection(), tmp_path / "tree.json")
     assert (tmp_path / "tree.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_the_schema_version_is_written():
-    assert json.loads(to_json(example()))["schema_version"] == 1
+    assert json.loads(to_json(mined_selection()))["schema_version"] == 1
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.0])
@@ -145,8 +124,8 @@ def test_a_wrong_shape_is_named_by_its_place(changes, named):
 
 
 def test_an_unknown_action_is_named():
-    with pytest.raises(SchemaError, match=r"nodes\[1\]\.decision\.action: 'ponder'"):
-        from_json(to_json(example()).replace('"action": "accept"', '"action": "ponder"'))
+    with pytest.raises(SchemaError, match=r"nodes\[10\]\.decision\.action: 'ponder'"):
+        from_json(to_json(mined_selection()).replace('"action": "accept"', '"action": "ponder"'))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "[" * 100_000])
@@ -158,7 +137,7 @@ def test_text_that_is_no_selection_is_refused(text):
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_number_that_is_not_finite_is_refused(number):
     with pytest.raises(SchemaError):
-        from_json(to_json(example()).replace('"duration_s": 60.0', f'"duration_s": {number}'))
+        from_json(to_json(mined_selection()).replace('"duration_s": 3600.0', f'"duration_s": {number}'))
 
 
 def test_a_file_that_is_no_selection_is_named(tmp_path):
