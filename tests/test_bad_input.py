@@ -1,0 +1,154 @@
+"""Bad input from end to end: an error that names the thing, the reason and the way out, or a defined result."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from scripted import ColourVLM, RulePolicy, always
+from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
+from videos import VFR_TIMES_S
+
+from lmms_videominer import serialization
+from lmms_videominer.cli import main
+from lmms_videominer.errors import CacheError, VideoError
+from lmms_videominer.miner import VideoMiner
+from lmms_videominer.types import Action, Reading
+
+SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "max_depth": 1, "clustering": "none"}
+FAULTS = {
+    "empty_file": (r"the file is empty \(0 bytes\)", "again"),
+    "cut_off_video": ("the file is cut off", "again"),
+    "cut_off_download": ("the file is cut off", "again"),
+    "damaged_video": (r"the file is damaged: the frame at \d\.\d+ s", "ffmpeg"),
+    "sound_only": ("holds sound only", "Name a file"),
+    "not_a_video": ("not a video", ""),
+}
+
+
+def miner(policy=None, **settings) -> VideoMiner:
+    settings = SETTINGS | {"cache_dir": "off"} | settings
+    return VideoMiner.from_pretrained(vlm=ColourVLM(), policy=policy or always(Action.ACCEPT), **settings)
+
+
+# videos
+
+
+@pytest.mark.parametrize("reader", ["decord", "pyav"])
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_video_that_cannot_be_used_is_named_with_its_reason_and_the_way_out(name, reader, request):
+    path, (reason, remedy) = str(request.getfixturevalue(name)), FAULTS[name]
+    with pytest.raises(VideoError, match=reason) as caught:
+        miner(scan_frames=100, reader=reader).mine(path, "What is there?")
+    assert str(caught.value).startswith(path) and remedy in caught.value.remedy and caught.value.remedy
+
+
+def test_a_missing_video_is_named(tmp_path):
+    with pytest.raises(VideoError, match=r"absent\.mp4: no such file\. \w+"):
+        miner().mine(tmp_path / "absent.mp4", "What is there?")
+
+
+def test_a_video_of_one_frame_is_answered_from_it(one_frame_video):
+    selection = miner().mine(one_frame_video, "What is there?")
+    assert [(frame.frame_index, frame.time_s) for frame in selection.key_frames] == [(0, 0.0)]
+    assert selection.answer and selection.fallbacks == () and selection.usage.policy_calls == 0
+
+
+def test_a_video_with_fewer_frames_than_the_budget_gives_them_all(plain_video):
+    selection = miner(frames=128).mine(plain_video, "What is there?")
+    assert [frame.frame_index for frame in selection.key_frames] == list(range(100))
+    assert selection.fallbacks == () and selection.usage.answer_calls == 1
+
+
+@pytest.mark.parametrize("selector", ["videominer", "uniform"])
+def test_key_frames_of_a_variable_frame_rate_have_their_true_times(selector, vfr_video):
+    selection = miner(selector=selector, frames=8).mine(vfr_video, "What is there?")
+    times_s = [frame.time_s for frame in selection.key_frames]
+    assert times_s == pytest.approx([VFR_TIMES_S[frame.frame_index] for frame in selection.key_frames], abs=1e-3)
+    assert len(times_s) == 8
+
+
+def test_uniform_frames_of_a_variable_frame_rate_are_even_in_time_not_in_number(vfr_video):
+    selection = miner(selector="uniform", frames=4).mine(vfr_video, "What is there?")
+    midpoints_s = [(VFR_TIMES_S[-1] + 0.04) * share / 8 for share in (1, 3, 5, 7)]
+    shown = [max(i for i, time_s in enumerate(VFR_TIMES_S) if time_s <= midpoint_s) for midpoint_s in midpoints_s]
+    assert [frame.frame_index for frame in selection.key_frames] == shown != [12, 37, 62, 87]
+
+
+# questions
+
+
+@pytest.mark.parametrize("question", ["", " \n"])
+def test_an_empty_question_is_an_error_that_says_so(question, plain_video, real_bundle, capsys):
+    assert mined(plain_video, question, real_bundle) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == f"videominer: {plain_video}: the question is empty; say what to look for in the video"
+
+
+def test_a_question_of_ten_thousand_characters_is_mined_and_answered(plain_video, real_bundle, tmp_path):
+    question = ("Where is the red disc? " * 500)[:10_000]
+    assert mined(plain_video, question, real_bundle, "--json", str(tmp_path / "tree.json")) == 0
+    selection = serialization.load(tmp_path / "tree.json")
+    assert selection.question.text == question
+    assert selection.answer is not None and len(selection.key_frames) == 4
+
+
+# caches
+
+
+def test_an_unwritable_cache_that_was_asked_for_is_an_error_with_the_way_out(plain_video, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CacheError, match=r"file/cache: .*cache_dir"):
+        miner(cache_dir=str(tmp_path / "file" / "cache")).mine(plain_video, "What is there?")
+
+
+def test_a_corrupt_cache_is_started_anew_and_told_in_the_result(plain_video, tmp_path):
+    sound = miner(cache_dir=str(tmp_path)).mine(plain_video, "What is there?")
+    (tmp_path / "results" / "cache.db").write_bytes(b"this is not SQLite" * 1000)
+    selection = miner(cache_dir=str(tmp_path)).mine(plain_video, "What is there?")
+    assert (sound.fallbacks, selection.fallbacks) == ((), ("cache_corrupt",))
+    assert selection.key_frames == sound.key_frames and selection.usage.vlm_calls == sound.usage.vlm_calls > 0
+
+
+# models
+
+
+@pytest.mark.parametrize(("option", "role"),
+                         [("--model", "video LLM"), ("--policy", "policy"), ("--embedder", "embedder")])
+def test_a_model_that_does_not_exist_is_named_with_the_way_out(
+    option, role, plain_video, real_bundle, tmp_path, capsys
+):
+    absent = str(tmp_path / "no-such-model")
+    assert mined(plain_video, "What is there?", real_bundle, option, absent, clustering="event") == 1
+    told = capsys.readouterr().err
+    assert role in told and absent in told and "Check the spelling" in told and "Traceback" not in told
+
+
+def test_a_policy_that_answers_nonsense_takes_the_default_and_says_so(plain_video):
+    babbler = RulePolicy(lambda caption, depth: "accept? delete? the weather is fine")
+    selection = miner(babbler, default_action="accept").mine(plain_video, "What is there?")
+    decisions = [node.decision for node in selection.nodes if node.decision]
+    assert decisions and {(d.action, d.reading) for d in decisions} == {(Action.ACCEPT, Reading.DEFAULT)}
+    assert all("the weather is fine" in decision.text for decision in decisions)
+    assert selection.answer and len(selection.key_frames) == 4
+
+
+# helpers
+
+
+@pytest.fixture(scope="module")
+def real_bundle(tmp_path_factory) -> str:
+    """Tiny random models on disk, loaded as any others."""
+    folder = tmp_path_factory.mktemp("bundle")
+    tiny_qwen2_vl(folder / "vlm")
+    tiny_qwen2_lm(folder / "policy")
+    (folder / "embedder").mkdir()
+    (folder / "bundle.json").write_text(json.dumps({name: name for name in ("vlm", "policy", "embedder")}))
+    return str(folder)
+
+
+def mined(video, question: str, bundle: str, *more: str, **settings) -> int:
+    """Exit code of ``videominer mine``; of an option given twice the last counts."""
+    settings = SETTINGS | {"cache_dir": "off", "caption_tokens": 4, "policy_tokens": 4} | settings
+    given = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    return main(["mine", str(video), "--question", question, "--model", bundle, "--quiet", *given, *more])
