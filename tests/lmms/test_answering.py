@@ -13,7 +13,8 @@ from lmms_videominer.lmms.answering import Answerer
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import UNLISTED
 from lmms_videominer.lmms.records import summarise
-from lmms_videominer.selectors.uniform import UniformSelector
+from lmms_videominer.selectors import get_selector
+from lmms_videominer.stages import Stages
 
 SHOWN = [["good.mp4"], ["broken.mp4"], ["good.mp4"], ["other.mp4"], ["good.mp4", "broken.mp4"], ["a picture"]]
 ROWS = [{"question": f"what is in part {number}?", "shown": shown} for number, shown in enumerate(SHOWN)]
@@ -57,9 +58,10 @@ def request(doc_id: int) -> Instance:
     return Instance("generate_until", arguments, 0, {"task": "tiny", "doc_id": doc_id, "repeats": 1})
 
 
-def answerer(backbone: FragileBackbone) -> Answerer:
-    config = MinerConfig(selector="uniform", cache_dir="off")
-    return Answerer(Driver(backbone, UNLISTED, True), UniformSelector(None, config), config, 0, lambda *_: "")
+def answerer(backbone: FragileBackbone, selector: str = "uniform") -> Answerer:
+    config = MinerConfig(selector=selector, frames=4, cache_dir="off")
+    chosen = get_selector(selector, Stages.build(config, None), config)
+    return Answerer(Driver(backbone, UNLISTED, True), chosen, config, 0, lambda *_: "")
 
 
 def texts(answering: Answerer, *documents: int) -> list[str]:
@@ -95,3 +97,15 @@ def test_a_broken_video_among_several_of_one_document_or_beside_pictures_does_no
 def test_an_error_that_no_video_explains_propagates(documents):
     with pytest.raises(ValueError, match="cannot be read"):
         texts(answerer(FragileBackbone(raises_value_error, also_broken="a picture")), *documents)
+
+
+def test_a_video_whose_key_frames_cannot_be_decoded_is_the_backbones_and_the_others_are_mined(
+    plain_video, damaged_video
+):
+    evidence = [[1.9, 2.2]]  # where the damage is
+    rows = [{"question": "what?", "shown": [str(path)], "evidence": evidence} for path in (plain_video, damaged_video)]
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), "oracle")
+
+    assert texts(answering, 0, 1) == ["ask 0 until stop", "ask 1 until stop"]
+    assert {note.doc_id: note.how for note in answering.notes} == {0: "mined", 1: "fallback"}
+    assert "damaged.mp4: the file is damaged" in next(note.problem for note in answering.notes if note.doc_id == 1)
