@@ -1,0 +1,146 @@
+"""Settings of T-GRPO on top of TRL's ``GRPOConfig``, refused where they cannot work before any model is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl import GRPOConfig
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.training.rewards import RewardConfig
+
+MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")  # losses that are a mean over the rows of a forward pass
+SUM_OVER_TOKENS = ("dapo", "cispo", "vespo")  # losses divided by the tokens of the whole generation batch
+# Settings of GRPOConfig that a tree's rollout does not follow, with the value they must keep, and why.
+FIXED = {
+    "scale_rewards": ("group", "advantages are normalised over all decisions of a group"),
+    "multi_objective_aggregation": ("sum_then_normalize", "the rewards of a decision are summed first"),
+    "reward_weights": (None, "set the parts of the reward: length_weight, format_full, lambda_auxin"),
+    "entropy_coef": (0.0, "its mean over a forward pass would weigh decisions by their batch"),
+    "use_adaptive_entropy": (False, "its mean over a forward pass would weigh decisions by their batch"),
+    "remove_unused_columns": (False, "a row holds video, question, options and answer"),
+    "ds3_gather_for_generation": (True, "trees call the policy a different number of times on every process"),
+    "use_transformers_continuous_batching": (False, "use vllm"),
+}
+PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}
+# Settings of MinerConfig that training sets itself, or that mean nothing to it.
+SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens", "embedder")
+
+# The settings of mining that a training file may hold; the same names, help texts and defaults as in MinerConfig.
+MiningArguments = dataclasses.make_dataclass(
+    "MiningArguments",
+    [(f.name, type(f.default), field(default=f.default, metadata=f.metadata))
+     for f in dataclasses.fields(MinerConfig) if f.name not in SET_BY_TRAINING],
+)  # fmt: skip
+
+
+def _of_rewards(name: str) -> Any:
+    """The field ``name`` of ``RewardConfig`` as a field of the training settings."""
+    source = RewardConfig.__dataclass_fields__[name]
+    return field(default=source.default, metadata=dict(source.metadata))
+
+
+@dataclass
+class TGRPOConfig(GRPOConfig):
+    """``GRPOConfig`` with the settings of the rewards. One row of a batch is one tree.
+
+    ``per_device_train_batch_size`` and ``generation_batch_size`` count trees, ``num_generations`` the trees of one
+    question, ``max_completion_length`` the tokens of one decision; ``forward_batch_size`` bounds the memory of a
+    forward and backward pass, whatever the trees' sizes.
+
+    Raises:
+        ConfigError: The settings cannot work together; the message quotes the values.
+    """
+
+    reward: str = _of_rewards("reward")
+    lambda_auxin: float = _of_rewards("lambda_auxin")
+    target_length: float = _of_rewards("target_length")
+    length_sigma: float = _of_rewards("length_sigma")
+    length_weight: float = _of_rewards("length_weight")
+    format_full: float = _of_rewards("format_full")
+    format_partial: float = _of_rewards("format_partial")
+
+    forward_batch_size: int = field(default=8, metadata={"help": "Decisions in one forward and backward pass."})
+    rollout_batch_size: int = field(default=16, metadata={"help": "Decisions generated at once by transformers."})
+    tree_log_steps: int = field(
+        default=50, metadata={"help": "Save the trees of one question under output_dir/trees every so many steps; "
+                                      "0: never."})  # fmt: skip
+
+    loss_type: str = field(default="grpo", metadata={"help": "grpo, dr_grpo, sapo, luspo, dapo, cispo or vespo."})
+    beta: float = field(default=0.04, metadata={"help": "Coefficient of the KL term; 0: no reference model."})
+    max_completion_length: int | None = field(default=256, metadata={"help": "Most tokens of one decision."})
+
+    def __post_init__(self) -> None:
+        self._check_trees()
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        self._check_fixed()
+        self._check_checkpoints()
+
+    def _check_trees(self) -> None:
+        self.rewards()
+        if (self.num_generations or 0) < 2:
+            raise ConfigError(f"num_generations={self.num_generations}: a group needs at least 2 trees to compare")
+        for name in ("forward_batch_size", "rollout_batch_size", "max_completion_length"):
+            if (getattr(self, name) or 0) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature={self.temperature}: a greedy policy grows the same tree "
+                              f"{self.num_generations} times; set it above 0")
+        if self.loss_type not in MEAN_OVER_ROWS + SUM_OVER_TOKENS:
+            raise ConfigError(f"loss_type={self.loss_type!r}: one of {', '.join(MEAN_OVER_ROWS + SUM_OVER_TOKENS)}; "
+                              "others would weigh a decision by what shares its forward pass")
+
+    def _check_fixed(self) -> None:
+        for name, (value, reason) in FIXED.items():
+            if getattr(self, name) != value:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: T-GRPO needs {value!r}: {reason}")
+        if not self.use_vllm:
+            for name, value in PLAIN_SAMPLING.items():
+                if getattr(self, name) != value:
+                    raise ConfigError(f"{name}={getattr(self, name)!r}: trees are sampled at the plain temperature; "
+                                      f"leave it at {value!r}")
+        if self.fsdp:
+            raise ConfigError(f"fsdp={self.fsdp!r}: shard with DeepSpeed instead (deepspeed_configs/zero3.json)")
+
+    def _check_checkpoints(self) -> None:
+        """A run that resumes inside a rollout would grow its trees anew, with other weights than they had."""
+        steps = self.steps_per_generation * self.num_iterations
+        saves = self.save_steps * self.gradient_accumulation_steps
+        if self.save_strategy == "steps" and self.save_steps >= 1 and saves % steps:
+            raise ConfigError(
+                f"save_steps={self.save_steps} x gradient_accumulation_steps={self.gradient_accumulation_steps} is no "
+                f"multiple of steps_per_generation={self.steps_per_generation} x num_iterations={self.num_iterations}: "
+                "a checkpoint inside a rollout could not be continued identically")
+
+    def rewards(self) -> RewardConfig:
+        """The settings of the rewards."""
+        return RewardConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(RewardConfig)})
+
+    def mining(self, config: MinerConfig | None = None) -> MinerConfig:
+        """``config`` as rollouts use it: a sampling policy under the videominer selector."""
+        return dataclasses.replace(config or MinerConfig(), selector="videominer", temperature=self.temperature,
+                                   policy_tokens=self.max_completion_length, seed=self.seed)
+
+    def check_questions(self, ids: Sequence[str]) -> None:
+        """Refuse data that cannot fill one rollout, or whose groups could not be told apart.
+
+        Raises:
+            ConfigError: Too few questions, or an id that occurs twice.
+        """
+        groups = self.generation_batch_size // self.num_generations
+        if len(ids) < groups:
+            raise ConfigError(
+                f"{len(ids)} questions cannot fill one rollout of {groups} (generation_batch_size="
+                f"{self.generation_batch_size} / num_generations={self.num_generations}): "
+                "lower the batch size, or give more questions")
+        if len(set(ids)) < len(ids):
+            seen: set[str] = set()
+            twice = next(name for name in ids if name in seen or seen.add(name))
+            raise ConfigError(f"question id {twice!r} occurs twice: its trees would be compared with another's")

@@ -1,0 +1,101 @@
+"""Each equation of the rewards by hand, and what must hold for any setting."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.training.rewards import (
+    RewardConfig,
+    action_reward,
+    auxin,
+    format_reward,
+    length_reward,
+    total_reward,
+    tree_reward,
+)
+from lmms_videominer.types import Action, Reading
+
+LAMBDAS = st.floats(0.05, 20.0)
+
+
+def test_format_reward_by_reading():
+    config = RewardConfig(format_full=0.8, format_partial=0.3)
+    assert [format_reward(reading, config) for reading in (Reading.STRICT, Reading.LENIENT, Reading.DEFAULT)] == [
+        0.8, 0.3, 0.0]
+
+
+def test_length_reward_by_hand():
+    config = RewardConfig(target_length=100, length_sigma=20, length_weight=0.6)
+    assert length_reward(100, config) == 0.6
+    assert length_reward(80, config) == pytest.approx(0.6 * 0.6065306597)  # one sigma: e^(-1/2)
+    assert length_reward(140, config) == pytest.approx(0.6 * 0.1353352832)  # two sigma: e^-2
+
+
+@pytest.mark.parametrize(("lambda_auxin", "delete", "accept", "keep_going"), [
+    (1.0, 1.1, 0.9, 1.0),
+    (0.5, 0.825, 0.675, 1.5),
+    (2.0, 1.32, 1.08, 0.6),
+])
+def test_action_rewards_by_hand(lambda_auxin, delete, accept, keep_going):
+    config = RewardConfig(lambda_auxin=lambda_auxin)
+    assert action_reward(Action.DELETE, config) == pytest.approx(delete)
+    assert action_reward(Action.ACCEPT, config) == pytest.approx(accept)
+    assert action_reward(Action.CONTINUE, config) == pytest.approx(keep_going)
+
+
+def test_auxin_by_hand():
+    assert auxin(1.2, 0.8, 0.5) == 2.0
+
+
+@given(LAMBDAS)
+def test_deltas_give_back_lambda_and_have_mean_one(lambda_auxin):
+    deltas = RewardConfig(lambda_auxin=lambda_auxin).deltas
+    assert auxin(deltas[Action.DELETE], deltas[Action.ACCEPT], deltas[Action.CONTINUE]) == pytest.approx(lambda_auxin)
+    assert sum(deltas.values()) / 3 == pytest.approx(1.0)
+    assert deltas[Action.DELETE] > deltas[Action.ACCEPT] > 0
+
+
+@given(st.integers(0, 1000), st.floats(1, 500), st.floats(1, 200))
+def test_length_reward_is_symmetric_and_at_most_rho(tokens, target, sigma):
+    config = RewardConfig(target_length=target, length_sigma=sigma, length_weight=0.5)
+    mirrored = RewardConfig(target_length=1000 - target, length_sigma=sigma, length_weight=0.5)
+    assert 0 <= length_reward(tokens, config) <= 0.5
+    assert length_reward(tokens, config) == pytest.approx(length_reward(1000 - tokens, mirrored), abs=1e-9)
+
+
+def test_total_reward_by_hand():
+    config = RewardConfig()
+    assert total_reward(1.0, 0.5, 1.1, 1.0, config) == pytest.approx(2.6)
+    assert total_reward(1.0, 0.5, 1.1, 0.0, config) == 1.0
+
+
+def test_rf_leaves_the_tree_out():
+    config = RewardConfig(reward="rf")
+    assert total_reward(1.0, 0.5, 1.1, 0.0, config) == total_reward(1.0, 0.5, 1.1, 1.0, config) == pytest.approx(2.6)
+
+
+@pytest.mark.parametrize(("answer", "right", "expected"), [
+    ("B", 1, 1.0), ("B. a star", "B", 1.0), ("a star", "b", 1.0), ("A", 1, 0.0), ("no idea", 1, 0.0), (None, 1, 0.0),
+])
+def test_tree_reward_of_options(answer, right, expected):
+    assert tree_reward(answer, ["a disc", "a star"], right) == expected
+
+
+@pytest.mark.parametrize(("answer", "expected"), [
+    ("  A red   disc.", 1.0), ("a red disc", 1.0), ("a disc", 0.0), (None, 0.0)])
+def test_tree_reward_of_an_open_question(answer, expected):
+    assert tree_reward(answer, [], "a red disc") == expected
+
+
+@pytest.mark.parametrize(("setting", "value"), [
+    ("lambda_auxin", 0.0), ("lambda_auxin", -1.0), ("lambda_auxin", math.nan), ("length_sigma", 0.0),
+    ("length_weight", -0.1), ("reward", "grpo"), ("format_partial", 2.0),
+])
+def test_a_setting_that_cannot_work_is_quoted(setting, value):
+    with pytest.raises(ConfigError, match=rf"{setting}='?{value}"):
+        RewardConfig(**{setting: value})
