@@ -93,7 +93,7 @@ class SamplingPolicy:
 
     def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
         draws = [np.random.default_rng(seed if temperature else 0).integers(0, 3) for seed in seeds]
-        return [PolicyCompletion(policy_completion("drawn", list(Action)[i])) for i in draws]
+        return [PolicyCompletion(policy_completion("drawn", list(Action)[i]), (1, 2), (3 + int(i),)) for i in draws]
 
 
 def always(action: Action) -> RulePolicy:

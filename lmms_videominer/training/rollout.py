@@ -1,0 +1,179 @@
+"""Trees as training samples: n trees a question grown together by the code that inference runs, answered, rewarded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lmms_videominer.answers import answer_selections
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.selectors.selector import checked_question
+from lmms_videominer.selectors.videominer import tree_selection
+from lmms_videominer.stages import Stages, needed
+from lmms_videominer.training.rewards import (
+    RewardConfig,
+    action_reward,
+    format_reward,
+    length_reward,
+    total_reward,
+    tree_reward,
+)
+from lmms_videominer.tree import TreeJob, grow_trees
+from lmms_videominer.types import Action, Node, Question, Reading, Selection
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RolloutJob:
+    """One tree to roll out.
+
+    Attributes:
+        question: What is asked of which video.
+        answer: The right option's index or letter; for an open question the right answer.
+        question_id: Names the group: its trees are compared with one another.
+        tree: Number of the tree in its group.
+        seed: What the tree's decisions are sampled from: equal jobs give equal trees, whatever else is in the call.
+    """
+
+    question: Question
+    answer: str | int
+    question_id: str
+    tree: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class DecisionRewards:
+    """What one decision earned, by part: ``tree`` is its tree's R_tree, ``total`` comes from ``total_reward``."""
+
+    format: float
+    length: float
+    action: float
+    tree: float
+    total: float
+
+
+@dataclass(frozen=True)
+class DecisionSample:
+    """One decision of a tree: one training sample.
+
+    Attributes:
+        node_id, depth: Where in its tree.
+        prompt_ids, completion_ids: Tokens as the policy saw and made them, padding left out.
+        action, reading: What was decided, and how that was read from the completion.
+        rewards: What it earned, by part.
+    """
+
+    node_id: str
+    depth: int
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    action: Action
+    reading: Reading
+    rewards: DecisionRewards
+
+
+@dataclass(frozen=True)
+class TreeRollout:
+    """One tree, grown and answered.
+
+    Attributes:
+        question_id, tree: Those of its job.
+        selection: The tree, its key frames, its answer and what they cost.
+        tree_reward: R_tree, the correctness of the answer.
+        decisions: By level and order; empty where there was nothing to search (a video no longer than the budget).
+    """
+
+    question_id: str
+    tree: int
+    selection: Selection
+    tree_reward: float
+    decisions: tuple[DecisionSample, ...]
+
+
+def roll_out(
+    jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, reward_config: RewardConfig
+) -> list[TreeRollout | VideoMinerError]:
+    """Grow, answer and reward one tree a job (arXiv 2510.06040, section 3.2), all trees level by level together.
+
+    Captions, embeddings, segmentations and answers go through the cache of ``stages``: what one tree or an
+    earlier epoch has asked is not asked again. ``policy.decide`` is called exactly ``config.max_depth`` times,
+    whatever the jobs are (none at all included), so that processes that generate together keep step.
+
+    Args:
+        jobs: What to roll out; the trees of one question may be spread over several processes' calls.
+        stages: The frozen video LLM and embedder, and the policy, which must give token ids.
+        config: Settings of mining; ``temperature`` is the policy's.
+        reward_config: Settings of the rewards.
+
+    Returns:
+        One entry a job, in order. Where a video or question cannot be used, every job of its question in this
+        call gets the error, which is logged once a question.
+
+    Raises:
+        ConfigError: The policy gives no token ids.
+    """
+    results = _selections(jobs, stages, config)
+    failed = _failed(jobs, results)
+    return [failed.get(job.question_id) or _rollout(job, result, reward_config)
+            for job, result in zip(jobs, results, strict=True)]
+
+
+def _selections(
+    jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig
+) -> list[Selection | VideoMinerError]:
+    """The answered selection of each job's tree, or why there is none."""
+    results: dict[int, Selection | VideoMinerError] = {}
+    tree_jobs: dict[int, TreeJob] = {}
+    for i, job in enumerate(jobs):
+        try:
+            tree_jobs[i] = TreeJob(checked_question(job.question), job.seed)
+        except VideoMinerError as error:
+            results[i] = error
+    trees = grow_trees(list(tree_jobs.values()), stages, config, always_decide=True)
+    for i, tree in zip(tree_jobs, trees, strict=True):
+        results[i] = tree if isinstance(tree, VideoMinerError) else tree_selection(tree, stages, config)
+    grown = {i: result for i, result in results.items() if isinstance(result, Selection)}
+    vlm = needed(stages.vlm, "video LLM")
+    answered = answer_selections(list(grown.values()), vlm, stages.cache, config.reader)
+    results.update(zip(grown, answered, strict=True))
+    return [results[i] for i in range(len(jobs))]
+
+
+def _failed(
+    jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMinerError]
+) -> dict[str, VideoMinerError]:
+    """The first error of each question that has one: trees of which some are missing are no group to compare."""
+    failed: dict[str, VideoMinerError] = {}
+    for job, result in zip(jobs, results, strict=True):
+        if isinstance(result, VideoMinerError) and job.question_id not in failed:
+            failed[job.question_id] = result
+            logger.warning("Question %s is left out of this rollout: %s", job.question_id, result)
+    return failed
+
+
+def _rollout(
+    job: RolloutJob, selection: Selection | VideoMinerError, config: RewardConfig
+) -> TreeRollout | VideoMinerError:
+    if isinstance(selection, VideoMinerError):
+        return selection
+    right = tree_reward(selection.answer, job.question.options, job.answer)
+    decisions = tuple(_sample(node, right, config) for node in selection.nodes if node.decision)
+    return TreeRollout(job.question_id, job.tree, selection, right, decisions)
+
+
+def _sample(node: Node, right: float, config: RewardConfig) -> DecisionSample:
+    decision = node.decision
+    assert decision is not None
+    if not decision.completion_ids:
+        raise ConfigError(f"node {node.id}: the policy gave no token ids to train on. Use a causal language model "
+                          "as policy")
+    format = format_reward(decision.reading, config)
+    length = length_reward(len(decision.completion_ids), config)
+    action = action_reward(decision.action, config)
+    rewards = DecisionRewards(format, length, action, right, total_reward(format, length, action, right, config))
+    return DecisionSample(node.id, node.depth, decision.prompt_ids, decision.completion_ids, decision.action,
+                          decision.reading, rewards)
