@@ -38,3 +38,7 @@ class CacheError(VideoMinerError):
 
 class SchemaError(VideoMinerError, ValueError):
     """A stored tree or table does not have the form this version reads."""
+
+
+class TrainingError(VideoMinerError):
+    """Training cannot go on: a reward or a loss is not a number; the message names the question, tree and node."""

@@ -1,0 +1,120 @@
+"""The policy while it trains, as the pipeline asks it: with its own weights of the moment, or through vLLM."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import gather_object
+from trl.models import unwrap_model_for_generation
+
+from lmms_videominer.policy.causal_lm import CausalLMPolicy
+from lmms_videominer.policy.policy import PolicyCompletion
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer
+
+
+class PolicyInTraining:
+    """Decides with the model that ``trainer`` trains; the same seeds and weights give the same completions.
+
+    A call is collective under ZeRO-3, which gathers the weights for it: every process makes equally many calls.
+    Inside a call each process generates for itself.
+
+    Attributes:
+        seconds: Spent deciding since it was last set.
+        logprobs: Empty: the log-probabilities are the model's own.
+    """
+
+    identity = "in training"
+
+    def __init__(self, trainer: GRPOTrainer):
+        self._trainer = trainer
+        self.seconds = 0.0
+        self.logprobs: dict[tuple[tuple[int, ...], tuple[int, ...]], list[float]] = {}
+
+    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+        started = time.perf_counter()
+        trainer, args = self._trainer, self._trainer.args
+        with unwrap_model_for_generation(
+            trainer.model_wrapped,
+            trainer.accelerator,
+            gather_deepspeed3_params=args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
+        ) as model, trainer.accelerator.autocast():
+            completions = self._policy(model).decide(prompts, temperature, seeds)
+        self.seconds += time.perf_counter() - started
+        return completions
+
+    def _policy(self, model: Any) -> CausalLMPolicy:
+        args = self._trainer.args
+        return CausalLMPolicy(model, self._trainer.processing_class, self.identity, args.max_completion_length,
+                              args.rollout_batch_size)
+
+
+class PolicyInVLLM(PolicyInTraining):
+    """Decides through vLLM, server or colocated, with the weights of the moment; vLLM draws without our seeds.
+
+    Attributes:
+        logprobs: vLLM's log-probabilities of what it sampled, by prompt and completion, since it was last emptied.
+    """
+
+    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+        started = time.perf_counter()
+        policy = self._policy(self._trainer.accelerator.unwrap_model(self._trainer.model))
+        ids = [policy._prompt_ids(prompt) for prompt in prompts]
+        # vLLM's shares are cut by the number of prompts: every process brings equally many, and at least one
+        count = max(1, *gather_object([len(ids)]))
+        filler = [policy._pad_id]
+        completions, logprobs = self._trainer._generate_single_turn(ids + [filler] * (count - len(ids)), None, {}, 1)
+        made = [(tuple(prompt), tuple(completion)) for prompt, completion in zip(ids, completions)]
+        self.logprobs.update(zip(made, logprobs))
+        texts = policy.tokenizer.batch_decode([list(completion) for _, completion in made], skip_special_tokens=True)
+        self.seconds += time.perf_counter() - started
+        return [PolicyCompletion(text.strip(), *ids) for text, ids in zip(texts, made, strict=True)]
+
+
+@contextmanager
+def each_process_alone() -> Iterator[None]:
+    """No ZeRO-3 as far as transformers knows: models load whole, and ``generate`` waits for no other process.
+
+    The frozen models are asked by each process as its trees need them, and the policy generates with gathered
+    weights: in step with others neither would ever end.
+    """
+    from transformers.integrations import deepspeed
+
+    reference = deepspeed._hf_deepspeed_config_weak_ref
+    config = reference() if reference is not None else None
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        if config is not None:
+            deepspeed.set_hf_deepspeed_config(config)
+
+
+def importance_ratio(
+    old: torch.Tensor, sampled: torch.Tensor, mask: torch.Tensor, mode: str, low: float | None, high: float | None
+) -> torch.Tensor:
+    """How much likelier what was sampled is under the trained model than under vLLM's, as TRL corrects for it.
+
+    Args:
+        old, sampled: Log-probabilities under the model and under the sampler, float [R, C]; ``sampled`` may hold NaN.
+        mask: [R, C], 1 for tokens of completions.
+        mode: ``token_*`` or ``sequence_*``, and ``*_truncate`` (clamp to the limits) or ``*_mask`` (0 outside).
+        low, high: The limits; ``None``: none.
+
+    Returns:
+        Float [R, C], or [R, 1] for a ratio of whole sequences.
+    """
+    difference = torch.nan_to_num((old - sampled) * mask, nan=0.0)  # [R, C]
+    if mode.startswith("sequence"):
+        difference = difference.sum(-1, keepdim=True)  # [R, 1]
+    ratio = difference.exp()
+    least, most = -float("inf") if low is None else low, float("inf") if high is None else high
+    if mode.endswith("truncate"):
+        return ratio.clamp(least, most)
+    return ratio.masked_fill((ratio < least) | (ratio > most), 0.0)

@@ -1,0 +1,305 @@
+"""The trainer of T-GRPO: TRL's GRPOTrainer with trees for completions."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType, gather_object
+from datasets import Dataset
+from torch.utils.data import Sampler
+from trl import GRPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import RepeatSampler, use_adapter
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, TrainingError
+from lmms_videominer.stages import Stages
+from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
+from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
+from lmms_videominer.training.groups import Group, Row, grouped, record, rows
+from lmms_videominer.training.metrics import rollout_metrics, save_trees
+from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout, roll_out
+from lmms_videominer.training.sampling import PolicyInTraining, PolicyInVLLM, each_process_alone, importance_ratio
+from lmms_videominer.types import Question, Span
+
+logger = logging.getLogger(__name__)
+
+
+class TGRPOTrainer(GRPOTrainer):
+    """Trains the policy of trees with T-GRPO (arXiv 2510.06040, section 3.2).
+
+    A row of the dataset is a question: ``id``, ``video``, ``question``, ``options``, ``answer``. TRL's sampler
+    repeats it ``num_generations`` times, and **a row of a batch is one tree**: ``per_device_train_batch_size`` and
+    ``generation_batch_size`` count trees. All that is not named here is ``GRPOTrainer``'s. What differs:
+
+    - ``_generate_and_score_completions``: instead of one completion a prompt, every process grows, answers and
+      rewards the trees of its rows with the pipeline of inference. The decisions of all processes are gathered,
+      their advantages are taken over all decisions of a question's trees, and they are dealt out evenly, whatever
+      tree they are from. A process is filled up with rows that are masked out so that all run equally many forward
+      passes (fewer than processes x ``steps_per_generation`` rows a rollout); nothing is dropped.
+    - ``_compute_loss``: runs in forward and backward passes of ``forward_batch_size`` decisions, and weighs each
+      so that every decision of a rollout counts the same: the mean is over the rollout's decisions, not over those
+      that happen to share a pass or a process. Stops on all processes where a loss is not finite. TRL's own metrics
+      (kl, entropy, clip ratios) are means over passes.
+    - ``_get_train_sampler``: the order of an epoch follows from the seed and the epoch alone, so that a resumed run
+      goes on with the order it would have had.
+    - ``training_step``: the seconds of the update are logged.
+
+    Trees are sampled from the training seed, the question's id, the tree's number and the step alone: not from how
+    many processes there are, nor from what else is in the batch (vLLM draws by itself).
+
+    Args:
+        model: The policy: a causal LM, by name or loaded.
+        args: Settings.
+        stages: The frozen video LLM and embedder, the segmenter, the clusterer and the cache; its policy is not used.
+        train_dataset: Questions with unique ids.
+        miner_config: Settings of mining; temperature, policy_tokens and seed are those of ``args``.
+        **rest: As for ``GRPOTrainer``.
+
+    Raises:
+        ConfigError: The dataset cannot fill a rollout, or its ids are not unique.
+    """
+
+    _tag_names = ["trl", "grpo", "t-grpo", "videominer"]  # noqa: RUF012 (as TRL declares it)
+    _name = "T-GRPO"
+
+    def __init__(
+        self,
+        model: Any,
+        args: TGRPOConfig,
+        stages: Stages,
+        train_dataset: Dataset,
+        miner_config: MinerConfig | None = None,
+        **rest: Any,
+    ):
+        if not isinstance(train_dataset, Dataset):
+            raise ConfigError(f"train_dataset is a {type(train_dataset).__name__}: questions must be countable, "
+                              "use a datasets.Dataset")
+        args.check_questions(train_dataset["id"])
+        super().__init__(model, _rewarded_in_rollout, args, train_dataset, **rest)
+        if self.aux_loss_enabled and args.loss_type not in MEAN_OVER_ROWS:
+            raise ConfigError(f"loss_type={args.loss_type!r} cannot weigh the auxiliary loss of a mixture of experts: "
+                              f"use one of {', '.join(MEAN_OVER_ROWS)}, or set router_aux_loss_coef to 0")
+        self._policy = (PolicyInVLLM if args.use_vllm else PolicyInTraining)(self)
+        self._stages = dataclasses.replace(stages, policy=self._policy)
+        self._mining, self._rewards = args.mining(miner_config), args.rewards()
+        self._rows: dict[str, list[Row]] = {}  # of the last rollout in training and in evaluation
+        self._rollout_s = 0.0
+
+    # --- rollout --------------------------------------------------------------------------------------------
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:
+        started = time.perf_counter()
+        groups = self._roll_out(inputs)
+        self._rows[self._mode] = rows(groups)
+        self._rollout_s = time.perf_counter() - started
+        self._log_rollout(groups)
+        return self._batch(self._rows[self._mode])
+
+    @property
+    def _mode(self) -> str:
+        return "train" if self.model.training else "eval"
+
+    @property
+    def _steps(self) -> int:
+        """Parts that a rollout is split into."""
+        return self.args.steps_per_generation if self.model.training else 1
+
+    def _roll_out(self, inputs: Sequence[dict[str, Any]]) -> list[Group]:
+        """The groups of all processes, grown by each from its rows."""
+        jobs = self._jobs(inputs)
+        self._policy.seconds = 0.0
+        self._policy.logprobs.clear()
+        with each_process_alone():
+            rollouts = roll_out(jobs, self._stages, self._mining, self._rewards)
+        self._save_trees(rollouts)
+        records = [record(job, tree, self._policy.logprobs) for job, tree in zip(jobs, rollouts, strict=True)]
+        return grouped(gather_object(records))
+
+    def _jobs(self, inputs: Sequence[dict[str, Any]]) -> list[RolloutJob]:
+        first = self.accelerator.process_index * len(inputs)  # processes hold consecutive rows
+        number = self.num_generations if self.model.training else self.num_generations_eval
+        return [self._job(row, (first + i) % number) for i, row in enumerate(inputs)]
+
+    def _job(self, row: dict[str, Any], tree: int) -> RolloutJob:
+        evidence = tuple(Span(*span) for span in row.get("evidence") or ())
+        question = Question(row["video"], row["question"], tuple(row.get("options") or ()), evidence)
+        # a question is in one rollout a step at most; evaluation compares the same draws over training
+        step = self.state.global_step if self.model.training else "eval"
+        parts = f"{self.args.seed}\0{step}\0{row['id']}\0{tree}"
+        seed = int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), "big") >> 1
+        return RolloutJob(question, row["answer"], row["id"], tree, seed)
+
+    def _batch(self, found: list[Row]) -> Batch:
+        """This process's share of the decisions, as ``GRPOTrainer`` passes it on to ``_compute_loss``."""
+        dealt = deal(len(found), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
+        masked = [self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids
+                  for row in found]
+        device = self.accelerator.device
+        batch = batch_of(found, dealt, self._tokenizer.pad_token_id, device, masked)
+        tokens = sum(len(row.completion_ids) for row, left_out in zip(found, masked) if not left_out)
+        batch["num_items_in_batch"] = torch.tensor(tokens, device=device)
+        batch["num_decisions"] = torch.tensor(len(found), device=device)
+        return batch | self._known_logprobs(batch, [found[i] if i != PADDING else None for i in dealt])
+
+    def _known_logprobs(self, batch: Batch, dealt: Sequence[Row | None]) -> Batch:
+        """Log-probabilities of the policy that generated and of the reference, where the loss needs them."""
+        known: Batch = {}
+        corrected = self.use_vllm and self.vllm_importance_sampling_correction
+        aligned = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) == 0
+        with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+            if corrected or not aligned:
+                known["old_per_token_logps"] = self._logprobs(self.model, batch)
+            if corrected:
+                sampled = sampler_logprobs(dealt, batch["completion_mask"])
+                known["sampling_per_token_logps"] = sampled
+                known["importance_sampling_ratio"] = importance_ratio(
+                    known["old_per_token_logps"], sampled, batch["completion_mask"],
+                    self.vllm_importance_sampling_mode, self.vllm_importance_sampling_clip_min,
+                    self.vllm_importance_sampling_clip_max)
+            if self.beta:
+                known["ref_per_token_logps"] = self._reference_logprobs(batch)
+        return known
+
+    def _reference_logprobs(self, batch: Batch) -> torch.Tensor:
+        if self.ref_model is not None:
+            return self._logprobs(self.ref_model, batch)
+        model = self.accelerator.unwrap_model(self.model)  # with an adapter, the reference is the model without it
+        with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
+            return self._logprobs(self.model, batch)
+
+    def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
+        """Of the completions' tokens, [R, C]."""
+        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)  # [R, P + C]
+        mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+        length = batch["completion_ids"].shape[1]
+        return self._get_per_token_logps_and_entropies(model, ids, mask, length, self.args.forward_batch_size)[0]
+
+    # --- loss -----------------------------------------------------------------------------------------------
+
+    def _compute_loss(self, model: Any, inputs: Batch) -> torch.Tensor:
+        *before, last = forward_passes(inputs, self.args.forward_batch_size)
+        earlier = torch.zeros((), device=self.accelerator.device)
+        for part in before:
+            with self._without_step(model):
+                loss = self._loss_of(model, part)
+                if loss.requires_grad:
+                    self.accelerator.backward(loss, **self._backward_arguments)
+            earlier += loss.detach()
+        return self._loss_of(model, last) + earlier  # the caller's backward adds the last pass's gradients
+
+    @contextmanager
+    def _without_step(self, model: Any) -> Iterator[None]:
+        """Gradients add up: neither reduced over processes nor stepped with."""
+        state = self.accelerator.gradient_state
+        synchronised = state.sync_gradients
+        state._set_sync_gradients(False)
+        try:
+            with self.accelerator.no_sync(model):
+                yield
+        finally:
+            state._set_sync_gradients(synchronised)
+
+    @property
+    def _backward_arguments(self) -> dict[str, Any]:
+        deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        return {"scale_wrt_gas": False} if deepspeed else {}  # as Trainer.training_step
+
+    def _loss_of(self, model: Any, part: Batch) -> torch.Tensor:
+        loss = super()._compute_loss(model, part)
+        if self.loss_type in MEAN_OVER_ROWS:
+            # a mean over this pass's rows -> this pass's share of the mean over all decisions; the gradients of
+            # processes are averaged, those of the steps of a rollout are averaged by TRL
+            share = part["row"].shape[0] / part["num_decisions"].clamp(min=1)
+            loss = loss * (share * self.accelerator.num_processes * self._steps)
+        self._check_finite(model, loss, part)
+        return loss
+
+    def _check_finite(self, model: Any, loss: torch.Tensor, part: Batch) -> None:
+        """Raise ``TrainingError`` on every process when one has a loss that is not finite."""
+        wrong = (~torch.isfinite(loss.detach())).float().reshape(1)
+        if not self.accelerator.reduce(wrong, "sum").item():
+            return
+        with torch.no_grad():
+            sums = (self._logprobs(model, part) * part["completion_mask"]).sum(1) + part["advantages"]  # [R]
+        bad = part["row"][~torch.isfinite(sums)] if wrong.item() else part["row"][:0]
+        named = bad if len(bad) or not wrong.item() else part["row"]
+        sources = gather_object([str(self._rows[self._mode][i]) for i in named.tolist() if i != PADDING])
+        raise TrainingError(
+            f"the loss is not finite at step {self.state.global_step}; from: {'; '.join(sources[:3])}"
+            f"{f' and {len(sources) - 3} more' if len(sources) > 3 else ''}. "
+            "The last checkpoint is sound; a lower learning_rate or max_grad_norm, or bf16 instead of fp16, may help")
+
+    # --- order, log -----------------------------------------------------------------------------------------
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
+        sampler = super()._get_train_sampler(dataset)
+        return _EpochSampler(sampler, lambda: int(self.state.epoch or 0))
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        started, self._rollout_s = time.perf_counter(), 0.0
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._metrics["train"]["seconds/update"].append(time.perf_counter() - started - self._rollout_s)
+        return loss
+
+    def _log_rollout(self, groups: Sequence[Group]) -> None:
+        metrics = rollout_metrics(groups)
+        metrics["seconds/rollout"] = self._rollout_s
+        metrics["seconds/generation"] = self._policy.seconds
+        if self.model.training:
+            self.state.num_input_tokens_seen += sum(
+                len(row.prompt_ids) + len(row.completion_ids) for row in self._rows["train"])
+            metrics["num_tokens"] = float(self.state.num_input_tokens_seen)
+        for name, value in metrics.items():
+            self._metrics[self._mode][name].append(value)
+        if self.log_completions:
+            self._log_completions([sample for group in groups for tree in group.trees for sample in tree.decisions])
+        if self.accelerator.is_main_process:
+            for group in groups:
+                if group.failure:
+                    logger.warning("Question %s is left out of step %d: %s", group.question_id,
+                                   self.state.global_step, group.failure)
+
+    def _log_completions(self, samples: Sequence[DecisionSample]) -> None:
+        self._logs["prompt"].extend(self._tokenizer.batch_decode([list(sample.prompt_ids) for sample in samples]))
+        self._logs["completion"].extend(
+            self._tokenizer.batch_decode([list(sample.completion_ids) for sample in samples]))
+        for part in ("format", "length", "action", "tree", "total"):
+            self._logs["rewards"][part].extend(getattr(sample.rewards, part) for sample in samples)
+        self._logs["advantages"].extend(row.advantage for row in self._rows[self._mode])
+
+    def _save_trees(self, rollouts: Sequence[Any]) -> None:
+        every, step = self.args.tree_log_steps, self.state.global_step
+        if not every or step % every or not self.model.training:
+            return
+        trees = [tree for tree in rollouts if isinstance(tree, TreeRollout)]
+        first = [tree for tree in trees if tree.question_id == trees[0].question_id]
+        save_trees(first, Path(self.args.output_dir) / "trees" / f"step-{step:06d}")
+
+
+class _EpochSampler(Sampler):
+    """TRL's order of rows, drawn anew each epoch from its seed and the number of the epoch."""
+
+    def __init__(self, sampler: RepeatSampler, epoch: Any):
+        self._sampler, self._epoch = sampler, epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self._sampler.shuffle:
+            self._sampler.generator.manual_seed(self._sampler.seed + self._epoch())
+        yield from self._sampler
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+
+def _rewarded_in_rollout(*args: Any, **kwargs: Any) -> list[float]:
+    """In the place of GRPOTrainer's reward functions; decisions come out of the rollout with their rewards."""
+    raise NotImplementedError("the rewards of decisions are those of their rollout")
