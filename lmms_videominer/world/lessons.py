@@ -172,9 +172,13 @@ def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, A
     """A change of one word that turns a state of the asked scene into one of another."""
     actor = question.scenes[0].actor
     other = [c for c in COLOURS if c not in (actor.body, actor.hat)][int(rng.integers(len(COLOURS) - 2))]
-    return [{"place": [p for p in PLACES if p != question.scenes[0].place][int(rng.integers(len(PLACES) - 1))]},
-            {"actor": Actor(other, actor.hat)}, {"actor": Actor(actor.body, other)},
-            {"actor": Actor(actor.hat, actor.body)}][int(rng.integers(4))]
+    changes: list[dict[str, Any]] = [
+        {"place": [p for p in PLACES if p != question.scenes[0].place][int(rng.integers(len(PLACES) - 1))]},
+        {"actor": Actor(other, actor.hat)},
+        {"actor": Actor(actor.body, other)},
+        {"actor": Actor(actor.hat, actor.body)},
+    ]
+    return changes[int(rng.integers(4))]
 
 
 def _event_states(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> list[FrameState]:

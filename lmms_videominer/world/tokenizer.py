@@ -34,7 +34,7 @@ CHAT_TEMPLATE = (
 def train_tokenizer(seed: int = 0, vocab_size: int = 1024) -> PreTrainedTokenizerFast:
     """Train on the texts of ``train`` worlds; ``vocab_size`` holds the bytes, the special tokens and the merges."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import Qwen2TokenizerFast
+    from transformers import Qwen2Tokenizer
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -44,8 +44,8 @@ def train_tokenizer(seed: int = 0, vocab_size: int = 1024) -> PreTrainedTokenize
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     bpe.train_from_iterator(_texts(seed), trainer)
-    return Qwen2TokenizerFast(
-        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token=None, bos_token=None,
+    return Qwen2Tokenizer(
+        tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>", bos_token=None,
         chat_template=CHAT_TEMPLATE, model_max_length=4096, padding_side="left",  # for batched generation
     )
 
@@ -56,7 +56,7 @@ def _texts(seed: int):
         for question in write_questions(script, 10):
             states = [script.state_at(t) for t in np.linspace(0, script.duration_s - 0.1, 4)]
             caption = language.caption(states)
-            action, reasoning = language.decide(question, states, 1)
+            action, reasoning = language.decide(question, [language.told_states(states)], 1, 3)
             yield language.question_prompt(question)
             yield language.question_prompt(question, ANSWER_SUFFIX)
             yield language.answer_text(question, [m.board for s in question.scenes for m in s.moments])

@@ -64,7 +64,7 @@ def build(folder: Path, seed: int):
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     torch.manual_seed(seed)
     texts = pairs(seed, TRAIN_SEED, 2000)
@@ -73,7 +73,7 @@ def build(folder: Path, seed: int):
     base = folder / "base"
     base.mkdir(parents=True, exist_ok=True)
     pieces.save_model(str(base))
-    tokenizer = BertTokenizerFast(str(base / "vocab.txt"))
+    tokenizer = BertTokenizer(str(base / "vocab.txt"))
     config = BertConfig(vocab_size=len(tokenizer), hidden_size=96, num_hidden_layers=2, num_attention_heads=4,
                         intermediate_size=192, max_position_embeddings=256)
     BertModel(config).save_pretrained(base)

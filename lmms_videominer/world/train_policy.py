@@ -29,7 +29,7 @@ def build(vlm: Path) -> tuple[Any, Any]:
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2VLForConditionalGeneration
 
     source = Qwen2VLForConditionalGeneration.from_pretrained(vlm)
-    text = source.config.text_config
+    text: Any = source.config.text_config
     shared = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
               "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "eos_token_id", "pad_token_id")
     config = Qwen2Config(
@@ -66,7 +66,8 @@ def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float) -> list
 def evaluate(model: Any, tokenizer: Any, batches: int = 12) -> dict[str, float]:
     """Share of completions right to the last token, on ``dev`` worlds, by the right action (teacher forced)."""
     model.eval()
-    rng, right = np.random.default_rng(5), {}
+    rng = np.random.default_rng(5)
+    right: dict[str, list[bool]] = {}
     for _ in range(batches):
         lessons = _draw(rng, 32, DEV_SEED, 0.02)
         inputs = collate(lessons, tokenizer)

@@ -43,7 +43,7 @@ def build(folder: Path, seed: int) -> tuple[Any, Any]:
 
     torch.manual_seed(seed)
     tokenizer = train_tokenizer()
-    ids = {token: tokenizer.convert_tokens_to_ids(f"<|{token}|>")
+    ids: dict[str, Any] = {token: tokenizer.convert_tokens_to_ids(f"<|{token}|>")
            for token in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")}
     width = 192
     config = Qwen2VLConfig(
@@ -61,7 +61,8 @@ def build(folder: Path, seed: int) -> tuple[Any, Any]:
     model = Qwen2VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = ids["im_end"]
     model.generation_config.pad_token_id = ids["endoftext"]
-    pixels = {"temporal_patch_size": 1, "size": {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}}
+    size = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}
+    pixels: dict[str, Any] = {"temporal_patch_size": 1, "size": size}
     processor = Qwen2VLProcessor(
         image_processor=Qwen2VLImageProcessor(**pixels), video_processor=Qwen2VLVideoProcessor(**pixels),
         tokenizer=tokenizer, chat_template=tokenizer.chat_template,
