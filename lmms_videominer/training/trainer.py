@@ -261,7 +261,8 @@ class TGRPOTrainer(GRPOTrainer):
         for name, value in metrics.items():
             self._metrics[self._mode][name].append(value)
         if self.log_completions:
-            self._log_completions([sample for group in groups for tree in group.trees for sample in tree.decisions])
+            self._log_completions([sample for group in groups if not group.failure for tree in group.trees
+                                   for sample in tree.decisions])
         if self.accelerator.is_main_process:
             for group in groups:
                 if group.failure:

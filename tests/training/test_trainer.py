@@ -1,0 +1,274 @@
+"""The invariants of the trainer, each on real runs of a few steps."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("trl")
+
+from tiny_training import ONE_DECISION, QUICK, films, policy_folder, trainer  # noqa: E402
+from transformers import TrainerCallback  # noqa: E402
+from trl import GRPOConfig, GRPOTrainer  # noqa: E402
+
+from lmms_videominer.errors import ConfigError, TrainingError  # noqa: E402
+from lmms_videominer.serialization import load  # noqa: E402
+from lmms_videominer.training.config import TGRPOConfig  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory) -> str:
+    return policy_folder(tmp_path_factory.mktemp("policy"))
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory):
+    return films(tmp_path_factory.mktemp("films"))
+
+
+def weights(run) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in run.model.parameters()])
+
+
+def losses(run) -> list[float]:
+    return [entry["loss"] for entry in run.state.log_history if "loss" in entry]
+
+
+# what a log holds that a resumed run may differ in: times, and captions that the cache knew
+PASSING = ("second", "time", "vlm_calls")
+
+
+class Recorder(TrainerCallback):
+    """Keeps the rows of each rollout, and the rewards that they earned, in the order of the dataset's rows."""
+
+    def __init__(self):
+        self.rollouts, self.run = [], None
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        grouped, run = self.run._roll_out, self.run
+
+        def recorded(inputs):
+            groups = grouped(inputs)
+            self.rollouts.append([sample for group in groups for tree in group.trees for sample in tree.decisions])
+            run._roll_out = grouped
+            return groups
+
+        run._roll_out = recorded
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
+def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path, loss_type):
+    recorder = Recorder()
+    ours = trainer(policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], loss_type=loss_type,
+                   forward_batch_size=8)
+    recorder.run = ours
+    ours.train()
+    assert [len(samples) for samples in recorder.rollouts] == [8, 8]  # 8 trees of one decision
+
+    pending = []
+
+    def rollout(prompts, trainer):
+        pending[:] = recorder.rollouts[trainer.state.global_step]
+        ids = [list(sample.completion_ids) for sample in pending]
+        return {"prompt_ids": [list(sample.prompt_ids) for sample in pending], "completion_ids": ids, "logprobs": None}
+
+    def reward(completions, **columns):
+        return [sample.rewards.total for sample in pending]
+
+    args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, "loss_type": loss_type})
+    theirs = GRPOTrainer(policy, reward, args, questions.add_column("prompt", questions["question"]),
+                         rollout_func=rollout)
+    start = weights(theirs)
+    theirs.train()
+    assert losses(ours) == pytest.approx(losses(theirs), abs=1e-6)
+    assert (weights(theirs) - start).abs().max() > 1e-3  # there was something to learn
+    torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=2e-6)
+
+
+def test_batch_one_times_eight_equals_eight_times_one(policy, questions, tmp_path):
+    whole = trainer(policy, questions, tmp_path / "8x1", per_device_train_batch_size=8)
+    parts = trainer(policy, questions, tmp_path / "1x8", per_device_train_batch_size=1, gradient_accumulation_steps=8,
+                    forward_batch_size=3)
+    whole.train(), parts.train()
+    assert losses(parts) == pytest.approx(losses(whole), abs=1e-5)
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=0, atol=1e-5)
+
+
+def test_every_decision_weighs_the_same_whatever_its_tree(policy, questions, tmp_path):
+    run = trainer(policy, questions, tmp_path, max_steps=1)
+    run.train()
+    rows = run._rows["train"]
+    trees = {(row.question_id, row.tree) for row in rows}
+    sizes = [sum((row.question_id, row.tree) == tree for row in rows) for tree in trees]
+    assert len(trees) == 8 and len(set(sizes)) > 1  # trees of different sizes
+    # policy, reference and sampler are the same model in the first step: the loss is the mean of -advantage
+    assert losses(run)[0] == pytest.approx(-sum(row.advantage for row in rows) / len(rows), abs=1e-6)
+    assert run.state.log_history[0]["decisions"] == len(rows) == sum(sizes)
+
+
+def test_the_order_of_trees_in_a_group_changes_nothing(policy, questions, tmp_path, monkeypatch):
+    results = []
+    for reverse in (False, True):
+        run = trainer(policy, questions, tmp_path / str(reverse), max_steps=1)
+        if reverse:
+            jobs = run._jobs
+            monkeypatch.setattr(run, "_jobs", lambda inputs, jobs=jobs: list(reversed(jobs(inputs))))
+        run.train()
+        results.append((losses(run), weights(run)))
+    assert results[0][0] == pytest.approx(results[1][0], abs=1e-6)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [
+    {"per_device_train_batch_size": 4, "steps_per_generation": 2},  # two optimizer steps a rollout
+    {"num_iterations": 2},  # each rollout twice
+])
+def test_old_log_probabilities_are_those_of_the_policy_that_generated(policy, questions, tmp_path, settings):
+    run = trainer(policy, questions, tmp_path, max_steps=2, beta=0.0, **settings)
+    seen = []
+    compute = run._compute_loss
+
+    def watched(model, inputs):
+        with torch.no_grad():
+            now = run._logprobs(run.model, inputs)
+        mask = inputs["completion_mask"].bool()
+        seen.append((inputs["old_per_token_logps"] - now)[mask].abs().max().item())
+        return compute(model, inputs)
+
+    run._compute_loss = watched
+    run.train()
+    assert seen[0] < 1e-4 < 1e-2 < seen[1]  # the same policy in the first step, a trained one in the second
+
+
+def test_resuming_goes_on_identically(policy, questions, tmp_path):
+    # 4 questions, 2 a step: the checkpoint at step 3 lies in the middle of the second of three epochs
+    whole = trainer(policy, questions, tmp_path / "whole", max_steps=6, learning_rate=0.05,
+                    save_strategy="steps", save_steps=3)
+    whole.train()
+    shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "part" / "checkpoint-3")
+    part = trainer(policy, questions, tmp_path / "part", max_steps=6, learning_rate=0.05,
+                   save_strategy="steps", save_steps=3)
+    part.train(resume_from_checkpoint=True)
+    logs = [[{name: value for name, value in entry.items() if not any(word in name for word in PASSING)}
+             for entry in run.state.log_history if entry["step"] > 3 and "loss" in entry] for run in (whole, part)]
+    assert len(logs[0]) == 3 and logs[0] == logs[1]
+    assert all(entry["grad_norm"] > 0.1 for entry in logs[0])
+    assert torch.equal(weights(whole), weights(part))
+
+
+def test_a_video_that_fails_drops_its_group_and_is_named(policy, questions, tmp_path, caplog):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(Path(questions[0]["video"]).read_bytes()[:300])
+    rows = questions.map(lambda row: {"video": str(broken) if row["id"] == "film-1" else row["video"]})
+    run = trainer(policy, rows, tmp_path / "run", per_device_train_batch_size=16, max_steps=1)
+    run.train()
+    entry = run.state.log_history[0]
+    assert entry["groups/failed"] == 1 and math.isfinite(entry["loss"])
+    assert {row.question_id for row in run._rows["train"]} == {"film-0", "film-2", "film-3"}
+    assert "film-1" in caplog.text and "broken.mp4" in caplog.text
+
+
+def test_without_a_single_tree_a_step_changes_nothing(policy, questions, tmp_path):
+    rows = questions.map(lambda row: {"video": str(tmp_path / "missing.mp4")})
+    run = trainer(policy, rows, tmp_path, max_steps=1)
+    start = weights(run)
+    run.train()
+    assert run.state.log_history[0]["groups/failed"] == 2 and losses(run) == [0.0]
+    assert torch.equal(weights(run), start)
+
+
+def test_a_reward_that_is_no_number_names_its_decision(policy, questions, tmp_path, monkeypatch):
+    monkeypatch.setattr("lmms_videominer.training.rollout.length_reward", lambda tokens, config: math.nan)
+    with pytest.raises(TrainingError, match=r"question film-\d, tree 0, node 0\.0: the reward is nan"):
+        trainer(policy, questions, tmp_path, max_steps=1).train()
+
+
+def test_a_loss_that_is_no_number_names_its_decisions(policy, questions, tmp_path):
+    run = trainer(policy, questions, tmp_path, max_steps=1)
+    logprobs = run._get_per_token_logps_and_entropies
+
+    def broken(model, ids, *rest, **named):
+        values = logprobs(model, ids, *rest, **named)
+        poisoned = torch.where((ids == 0).all(1, keepdim=True) | (torch.arange(len(ids)) == 1)[:, None], torch.nan, 1.0)
+        return (values[0] * poisoned, *values[1:])
+
+    run._get_per_token_logps_and_entropies = broken
+    with pytest.raises(TrainingError, match=r"not finite at step 0; from: question film-\d, tree \d, node 0\.\d"):
+        run.train()
+
+
+def test_logs_and_trees_tell_what_happened(policy, questions, tmp_path):
+    run = trainer(policy, questions, tmp_path, max_steps=2, tree_log_steps=2, log_completions=True)
+    run.train()
+    entry = run.state.log_history[0]
+    assert entry["action/accept"] + entry["action/continue"] + entry["action/delete"] == pytest.approx(1.0)
+    assert entry["reading/strict"] + entry["reading/lenient"] + entry["reading/default"] == pytest.approx(1.0)
+    assert 0 <= entry["tree/reward"] <= 1 and 1 <= entry["tree/depth"] <= 2 and entry["tree/nodes"] >= 4
+    assert entry["completions/max_length"] <= 3 and 0 <= entry["groups/no_signal"] <= 1
+    assert entry["seconds/rollout"] >= entry["seconds/generation"] > 0 and entry["seconds/update"] > 0
+    for part in ("reward", "reward/format", "reward/length", "reward/action", "kl", "num_tokens"):
+        assert part in entry
+    saved = sorted((tmp_path / "trees").rglob("*.json"))
+    assert [path.parent.name for path in saved] == ["step-000000"] * 4  # steps 0, 2, ...: one question's trees
+    assert load(saved[0]).nodes[1].decision.completion_ids
+
+
+def test_what_is_saved_is_an_ordinary_folder(policy, questions, tmp_path):
+    from lmms_videominer.policy.causal_lm import CausalLMPolicy
+
+    run = trainer(policy, questions, tmp_path, max_steps=1)
+    run.train()
+    run.save_model(str(tmp_path / "final"))
+    loaded = CausalLMPolicy.from_pretrained(str(tmp_path / "final"), device="cpu", max_new_tokens=3)
+    assert torch.equal(torch.cat([p.flatten() for p in loaded.model.parameters()]), weights(run))
+    assert len(loaded.decide(["a prompt"])[0].completion_ids) > 0
+
+
+def test_lora_and_checkpointing_and_bf16_train(policy, questions, tmp_path):
+    from peft import LoraConfig
+
+    run = trainer(policy, questions, tmp_path, max_steps=2, bf16=True, gradient_checkpointing=True,
+                  rest={"peft_config": LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")})
+    before = {name: p.clone() for name, p in run.model.named_parameters()}
+    run.train()
+    changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed and all("lora" in name for name in changed)
+    assert all(math.isfinite(loss) for loss in losses(run)) and "kl" in run.state.log_history[0]
+
+
+def test_evaluation_grows_trees_too(policy, questions, tmp_path):
+    run = trainer(policy, questions, tmp_path, max_steps=1, eval_strategy="steps", eval_steps=1, num_generations_eval=2,
+                  per_device_eval_batch_size=4, rest={"eval_dataset": questions})
+    run.train()
+    entry = next(entry for entry in run.state.log_history if "eval_loss" in entry)
+    assert math.isfinite(entry["eval_loss"]) and 0 <= entry["eval_tree/reward"] <= 1
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"num_generations": 1}, "num_generations=1"),
+    ({"num_generations": 3}, r"generation_batch_size \(8\) must be divisible by num_generations \(3\)"),
+    ({"length_sigma": 0.0}, "length_sigma=0.0"),
+    ({"lambda_auxin": -1.0}, "lambda_auxin=-1.0"),
+    ({"loss_type": "bnpo"}, "loss_type='bnpo'"),
+    ({"temperature": 0.0}, "temperature=0.0"),
+    ({"top_p": 0.9}, "top_p=0.9"),
+    ({"forward_batch_size": 0}, "forward_batch_size=0"),
+    ({"scale_rewards": "batch"}, "scale_rewards='batch'"),
+    ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
+    ({"steps_per_generation": 2, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 4},
+     "save_steps=3 x gradient_accumulation_steps=1 is no multiple of steps_per_generation=2"),
+])
+def test_settings_that_cannot_work_are_refused_with_their_values(settings, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        TGRPOConfig(output_dir=str(tmp_path), **{**QUICK, **settings})
+
+
+def test_data_that_cannot_work_is_refused_before_the_model_loads(questions, tmp_path):
+    with pytest.raises(ConfigError, match=r"1 questions cannot fill one rollout of 2"):
+        trainer("no/such-model", questions.select([0]), tmp_path)
+    with pytest.raises(ConfigError, match="'film-1' occurs twice"):
+        trainer("no/such-model", questions.select([0, 1, 1, 2]), tmp_path)
