@@ -1,0 +1,128 @@
+"""Rows of a file or a dataset, each with the place it stands at, so that a bad one can be found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lmms_videominer.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PlacedRow:
+    """One row, unchecked.
+
+    Attributes:
+        place: ``"file:line"``, or ``"dataset[split] row n"``, counted from 0.
+        value: What stands there; a dict where the row is as it should be.
+    """
+
+    place: str
+    value: Any
+
+
+def is_file_name(source: str) -> bool:
+    """Whether ``source`` names a file or a folder, and not a dataset of the hub."""
+    return Path(source).suffix in (".json", ".jsonl", ".parquet") or Path(source).expanduser().exists()
+
+
+def read_rows(source: str | os.PathLike[str], split: str = "train") -> Iterator[PlacedRow]:
+    """The rows of ``source``, in order.
+
+    Args:
+        source: ``.jsonl``, ``.json`` (an array), ``.parquet``; a folder with a ``qa.jsonl``, or one that
+            ``Dataset.save_to_disk`` wrote; else a dataset of the hub, ``"owner/name"`` or ``"owner/name:config"``.
+        split: Split of a dataset; a file has none.
+
+    Raises:
+        ConfigError: The source cannot be read; the message names it, the line where there is one, and the way out.
+    """
+    name = os.fspath(source)
+    path = Path(name).expanduser()
+    if path.is_dir() and (path / "qa.jsonl").is_file():
+        path = path / "qa.jsonl"
+    if path.suffix == ".jsonl":
+        return _lines(path)
+    if path.suffix == ".json":
+        return _array(path)
+    return _dataset(name, path, split)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name a .jsonl, .json or .parquet file, "
+                          "a folder with qa.jsonl, or a dataset of the hub") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}). "
+                          "Store it as UTF-8 JSON") from error
+
+
+def _lines(path: Path) -> Iterator[PlacedRow]:
+    for number, line in enumerate(_text(path).split("\n"), 1):
+        if line.strip():
+            try:
+                yield PlacedRow(f"{path}:{number}", json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ConfigError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}). A .jsonl file "
+                                  "holds one JSON object a line; an array of objects is named .json") from error
+
+
+def _array(path: Path) -> Iterator[PlacedRow]:
+    """Decoded one element at a time, to know the line that each begins at."""
+    text, decoder = _text(path), json.JSONDecoder()
+    at = _skip_space(text, 0)
+    if not text.startswith("[", at):
+        raise ConfigError(f"{path}: not an array of rows. A .json file holds [row, row, ...]; "
+                          "one object a line is named .jsonl")
+    at, counted, line = _skip_space(text, at + 1), 0, 1
+    while not text.startswith("]", at):
+        line, counted = line + text.count("\n", counted, at), at
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            raise _not_json(path, error.lineno, error.msg) from error
+        yield PlacedRow(f"{path}:{line}", value)
+        at = _skip_space(text, at)
+        if text.startswith(",", at):
+            at = _skip_space(text, at + 1)
+        elif not text.startswith("]", at):
+            raise _not_json(path, line + text.count("\n", counted, at), "a comma or the array's end is missing")
+
+
+def _not_json(path: Path, line: int, reason: str) -> ConfigError:
+    return ConfigError(f"{path}:{line}: not JSON ({reason}). Is the file cut off? Write or download it again")
+
+
+def _skip_space(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _dataset(name: str, path: Path, split: str) -> Iterator[PlacedRow]:
+    for number, row in enumerate(_load(name, path, split)):
+        yield PlacedRow(f"{name}[{split}] row {number}", row)
+
+
+def _load(name: str, path: Path, split: str) -> Any:
+    import datasets
+
+    try:
+        if (path / "state.json").is_file():
+            return datasets.load_from_disk(str(path))
+        if (path / "dataset_dict.json").is_file():
+            return datasets.load_from_disk(str(path))[split]
+        if path.suffix == ".parquet":
+            return datasets.load_dataset("parquet", data_files=str(path), split="train")
+        hub_name, _, config = name.partition(":")
+        return datasets.load_dataset(hub_name, config or None, split=split)
+    except Exception as error:  # whatever the hub, the network or the dataset's files raise: named, and passed on
+        reason = (str(error).splitlines() or [""])[0][:300] or type(error).__name__
+        raise ConfigError(f"{name}: the dataset cannot be loaded, split {split!r} ({reason}). Name an existing file or "
+                          "folder, or a dataset of the hub as owner/name or owner/name:config") from error
