@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 from trl import GRPOConfig
@@ -26,6 +27,7 @@ FIXED = {
     "ds3_gather_for_generation": (True, "trees call the policy a different number of times on every process"),
     "use_transformers_continuous_batching": (False, "use vllm"),
 }
+DEEPSPEED = ("zero2", "zero3", "zero3_offload")  # names of the files that are shipped in deepspeed_configs
 PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}
 # Settings of MinerConfig that training sets itself, or that mean nothing to it.
 SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens", "embedder")
@@ -50,7 +52,8 @@ class TGRPOConfig(GRPOConfig):
 
     ``per_device_train_batch_size`` and ``generation_batch_size`` count trees, ``num_generations`` the trees of one
     question, ``max_completion_length`` the tokens of one decision; ``forward_batch_size`` bounds the memory of a
-    forward and backward pass, whatever the trees' sizes.
+    forward and backward pass, whatever the trees' sizes. ``deepspeed`` may be the name of a shipped file: ``zero2``,
+    ``zero3``, ``zero3_offload``.
 
     Raises:
         ConfigError: The settings cannot work together; the message quotes the values.
@@ -76,6 +79,8 @@ class TGRPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check_trees()
+        if isinstance(self.deepspeed, str) and self.deepspeed in DEEPSPEED:
+            self.deepspeed = str(files("lmms_videominer.deepspeed_configs") / f"{self.deepspeed}.json")
         try:
             super().__post_init__()
         except ValueError as error:

@@ -15,12 +15,14 @@ import torch
 from accelerate.utils import DistributedType, gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import RepeatSampler, use_adapter
+from trl.trainer.utils import RepeatSampler, get_config_model_id, use_adapter
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, TrainingError
+from lmms_videominer.model_loading import loading
 from lmms_videominer.stages import Stages
 from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
@@ -84,6 +86,7 @@ class TGRPOTrainer(GRPOTrainer):
             raise ConfigError(f"train_dataset is a {type(train_dataset).__name__}: questions must be countable, "
                               "use a datasets.Dataset")
         args.check_questions(train_dataset["id"])
+        rest["processing_class"] = rest.get("processing_class") or _tokenizer(model, args)
         super().__init__(model, _rewarded_in_rollout, args, train_dataset, **rest)
         if self.aux_loss_enabled and args.loss_type not in MEAN_OVER_ROWS:
             raise ConfigError(f"loss_type={args.loss_type!r} cannot weigh the auxiliary loss of a mixture of experts: "
@@ -299,6 +302,15 @@ class _EpochSampler(Sampler):
 
     def __len__(self) -> int:
         return len(self._sampler)
+
+
+def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:
+    """The policy's; ``GRPOTrainer`` would look for a processor, and a policy cut from a video LLM may name one."""
+    name = model if isinstance(model, str) else get_config_model_id(model.config)
+    revision = (args.model_init_kwargs or {}).get("revision")
+    with loading("policy", name):
+        return AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left", truncation_side="left",
+                                             trust_remote_code=args.trust_remote_code)
 
 
 def _rewarded_in_rollout(*args: Any, **kwargs: Any) -> list[float]:

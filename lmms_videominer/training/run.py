@@ -1,0 +1,191 @@
+"""One run of T-GRPO from a YAML file: settings, questions, models, training, the trained policy's folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmms_videominer.config import MinerConfig, nearest
+from lmms_videominer.errors import ConfigError, VideoMinerError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import ModelConfig
+
+    from lmms_videominer.stages import Stages
+    from lmms_videominer.training.config import TGRPOConfig
+
+logger = logging.getLogger("lmms_videominer.training")
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class RunArguments:
+    """What is trained on, and beside which frozen models. The policy is ``model_name_or_path``."""
+
+    questions: str = _option("", "Questions: a JSONL file, a folder of a world, or a dataset of the hub.")
+    questions_split: str = _option("train", "Split of a dataset.")
+    eval_questions: str = _option("", "Questions to evaluate on; empty: none.")
+    layout: str = _option("auto", "Layout of the rows: plain, world, llava-video-178k, video-r1; auto: told by keys.")
+    media_root: str = _option("", "Folder that relative paths of videos start from; empty: that of the questions.")
+    open_questions: bool = _option(False, "Keep questions without options of foreign layouts.")
+    bad_rows: str = _option("stop", "stop at the first row that cannot be used, or skip such rows.")
+    video_llm: str = _option("videominer-world", "Frozen video LLM, or a bundle that brings policy and embedder.")
+    embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run's settings, checked as far as they can be without models and data."""
+
+    args: TGRPOConfig
+    model: ModelConfig
+    arguments: RunArguments
+    mining: MinerConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; the exit code, 0 or 1. Errors are printed by the process that meets them."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    try:
+        train(parse(sys.argv[1:] if argv is None else argv))
+    except VideoMinerError as error:
+        print(f"videominer train: {error}", file=sys.stderr)
+        return 1
+    leave()
+    return 0
+
+
+def parse(argv: Sequence[str]) -> Run:
+    """The settings of a YAML file, overridden by ``--SETTING VALUE`` that follow it.
+
+    Raises:
+        ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together.
+    """
+    from trl import ModelConfig, TrlParser
+
+    from lmms_videominer.training.config import MiningArguments, TGRPOConfig
+
+    types = (TGRPOConfig, ModelConfig, RunArguments, MiningArguments)
+    args, model, arguments, mining = TrlParser(types).parse_args_and_config(_checked(argv, types))
+    return Run(args, model, arguments, MinerConfig(**vars(mining)))
+
+
+def _checked(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
+    """``argv`` as ``TrlParser`` takes it, once the names in its file are known to be settings."""
+    import yaml
+
+    argv = [text for text in argv if not text.startswith("--local_rank")]  # added by the deepspeed launcher
+    if not argv or argv[0].startswith("-"):
+        return argv
+    try:
+        values = yaml.safe_load(Path(argv[0]).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{argv[0]}: cannot be read as YAML ({error}). Name a file of settings, such as "
+                          "examples/train_world.yaml") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{argv[0]}: holds no settings; write one 'name: value' a line")
+    known = {"env", *(name for kind in types for name in kind.__dataclass_fields__)}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{argv[0]}: there is no setting {name!r}{nearest(name, known)}")
+    return ["--config", *argv]
+
+
+def train(run: Run) -> None:
+    """Load what the run names, train, and save the policy to ``output_dir``.
+
+    Raises:
+        VideoMinerError: Data or models cannot be used, or a reward or loss is not a number.
+    """
+    questions, held_out = _questions(run)
+    policy = _policy_name(run)
+    stages = _stages(run)
+
+    from trl import get_peft_config
+
+    from lmms_videominer.training.trainer import TGRPOTrainer
+
+    run.args.model_init_kwargs = {**_model_settings(run.model), **(run.args.model_init_kwargs or {})}
+    trainer = TGRPOTrainer(policy, run.args, stages, questions, run.mining, eval_dataset=held_out,
+                           peft_config=get_peft_config(run.model))
+    trainer.train(resume_from_checkpoint=_checkpoint(run.args))
+    trainer.save_model(run.args.output_dir)
+    trainer.save_state()
+    if run.args.push_to_hub:
+        trainer.push_to_hub()
+    logger.info("The policy is in %s: give it as policy=%s", run.args.output_dir, run.args.output_dir)
+
+
+def _questions(run: Run) -> tuple[Dataset, Dataset | None]:
+    from lmms_videominer.training.data import load_questions
+
+    given = run.arguments
+    if not given.questions:
+        raise ConfigError("questions is empty: name a JSONL file, a folder of a world or a dataset")
+    options: dict[str, Any] = {"layout": given.layout, "media_root": given.media_root,
+                               "open_questions": given.open_questions, "bad_rows": given.bad_rows}
+    questions = load_questions(given.questions, given.questions_split, **options)
+    run.args.check_questions(questions["id"])
+    return questions, load_questions(given.eval_questions, **options) if given.eval_questions else None
+
+
+def _policy_name(run: Run) -> str:
+    from lmms_videominer.world.bundle import resolve
+
+    bundle = resolve(run.arguments.video_llm)
+    if not run.model.model_name_or_path and bundle is None:
+        raise ConfigError(f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is no bundle that "
+                          "brings a policy: name the causal LM to train")
+    return run.model.model_name_or_path or bundle.policy
+
+
+def _model_settings(model: ModelConfig) -> dict[str, Any]:
+    """What the policy is loaded with; float32 where nothing is said, as ``GRPOTrainer`` does."""
+    settings = {"revision": model.model_revision, "attn_implementation": model.attn_implementation,
+                "dtype": model.dtype or "float32"}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _stages(run: Run) -> Stages:
+    """The frozen models, whole in every process and on its device."""
+    from lmms_videominer.stages import Stages
+    from lmms_videominer.training.sampling import each_process_alone
+    from lmms_videominer.vlm.transformers_vlm import TransformersVLM
+    from lmms_videominer.world.bundle import resolve
+
+    name, device = run.arguments.video_llm, str(run.args.device)
+    bundle = resolve(name)
+    with each_process_alone():
+        vlm = TransformersVLM.from_pretrained(bundle.vlm if bundle else name, device=device)
+        embedder = run.arguments.embedder or (bundle.embedder if bundle else "")
+        return Stages.build(run.args.mining(run.mining), vlm, embedder=embedder, device=device)
+
+
+def _checkpoint(args: TGRPOConfig) -> str | None:
+    """The checkpoint to go on from: a folder, or with ``auto`` the last one of ``output_dir``, if any."""
+    from transformers.trainer_utils import get_last_checkpoint
+
+    if args.resume_from_checkpoint != "auto":
+        return args.resume_from_checkpoint
+    last = get_last_checkpoint(args.output_dir) if Path(args.output_dir).is_dir() else None
+    logger.info("Going on from %s", last or "the start: there is no checkpoint yet")
+    return last
+
+
+def leave() -> None:
+    """End the process group: gloo under ZeRO-2 aborts at exit where it is left standing."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
