@@ -1,0 +1,221 @@
+"""Which questions teach: not those that uniform frames solve already, nor those that no sampled tree solves.
+
+A group whose trees all fare alike has no signal. This step finds such questions beforehand; it is apart from
+training, keeps every verdict as it comes, and goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lmms_videominer.answers import answer_selections
+from lmms_videominer.cache import Cache
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.selectors.uniform import UniformSelector
+from lmms_videominer.stages import Stages, needed
+from lmms_videominer.training.layouts import TrainingQuestion
+from lmms_videominer.training.metrics import save_trees
+from lmms_videominer.training.rewards import RewardConfig, tree_reward
+from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
+from lmms_videominer.training.verdicts import Verdict, VerdictFile
+from lmms_videominer.types import Selection
+
+UNIFORM_AT_ONCE = 16  # questions whose frames are in memory together
+# settings of mining that change no verdict, or that the models' identities stand for
+_NO_PART_OF_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir")
+
+
+@dataclass(frozen=True)
+class DifficultyConfig:
+    """Settings of the filter.
+
+    Raises:
+        ConfigError: A value is out of its range; the message quotes it.
+    """
+
+    trees: int = 8
+    uniform_frames: int = 4
+    temperature: float = 1.0
+    questions_at_once: int = 4  # their trees grow together; a killed run loses as many
+
+    def __post_init__(self) -> None:
+        for name in ("trees", "uniform_frames", "questions_at_once"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
+        if self.trees > 1 and not self.temperature > 0:
+            raise ConfigError(f"temperature={self.temperature}: a greedy policy grows the same tree {self.trees} "
+                              "times; set it above 0, or trees=1")
+
+
+@dataclass
+class Report:
+    """The questions by verdict, each in the order given.
+
+    Attributes:
+        kept: Some tree solves it, uniform frames do not.
+        easy: Uniform frames solve it.
+        hard: None of the trees solves it.
+        failed: Its video cannot be used; why, by the question's id, in ``failures``.
+        undecided: Left to the other parts.
+    """
+
+    config: DifficultyConfig
+    kept: list[TrainingQuestion] = field(default_factory=list)
+    easy: list[TrainingQuestion] = field(default_factory=list)
+    hard: list[TrainingQuestion] = field(default_factory=list)
+    failed: list[TrainingQuestion] = field(default_factory=list)
+    undecided: list[TrainingQuestion] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        total = sum(len(getattr(self, name)) for name in ("kept", "easy", "hard", "failed", "undecided"))
+        text = (f"kept {len(self.kept)} of {total} questions: {len(self.easy)} are solved by "
+                f"{self.config.uniform_frames} uniform frames, {len(self.hard)} by none of {self.config.trees} trees, "
+                f"{len(self.failed)} cannot be mined")
+        return text + (f"; {len(self.undecided)} are left to other parts" if self.undecided else "")
+
+
+class DifficultyFilter:
+    """Judges questions, once each for the models and settings at hand.
+
+    Args:
+        stages: The models and the cache; the policy is the one that is to be trained.
+        mining: Settings of mining; the temperature is that of ``config``.
+        verdicts: Where verdicts are kept, shared by any number of processes.
+        config: Settings of the filter.
+        trees_dir: Where every tree is saved as JSON, for a cold start; ``None``: nowhere.
+
+    Raises:
+        ConfigError: The policy is not one that can be trained.
+    """
+
+    def __init__(self, stages: Stages, mining: MinerConfig, verdicts: VerdictFile,
+                 config: DifficultyConfig | None = None, trees_dir: Path | None = None):
+        from lmms_videominer.policy.vlm_policy import VLMPolicy
+
+        if isinstance(needed(stages.policy, "policy"), VLMPolicy):
+            raise ConfigError("the video LLM is its own policy: name the causal language model that is to be trained "
+                              "with --policy")
+        self.stages, self.verdicts, self.trees_dir = stages, verdicts, trees_dir
+        self.config = config or DifficultyConfig()
+        self.mining = dataclasses.replace(mining, selector="videominer", temperature=self.config.temperature)
+        self._vlm = needed(stages.vlm, "video LLM")
+        self._models = {
+            "vlm": self._vlm.identity,
+            "policy": needed(stages.policy, "policy").identity,
+            "embedder": stages.embedder.identity if stages.embedder else "",
+        }
+
+    def run(self, questions: Sequence[TrainingQuestion], part: tuple[int, int] = (1, 1),
+            progress: bool = False) -> Report:
+        """Judge what has no verdict yet, and report on all questions.
+
+        Args:
+            questions: With unique ids.
+            part: ``(i, n)``: judge only every n-th question from the i-th on, as one of n processes.
+            progress: Show progress bars on stderr.
+
+        Raises:
+            ConfigError: The verdicts cannot be kept.
+        """
+        mine = list(questions)[part[0] - 1 :: part[1]]
+        uniform = self._judge("uniform", mine, UNIFORM_AT_ONCE, self._uniform, progress)
+        unsolved = [question for question, verdict in zip(mine, uniform, strict=True)
+                    if not verdict.failure and not verdict.solved]
+        self._judge("trees", unsolved, self.config.questions_at_once, self._trees, progress)
+        return self._report(questions)
+
+    def _judge(self, step: str, questions: Sequence[TrainingQuestion], at_once: int, judge: Any,
+               progress: bool) -> list[Verdict]:
+        """The verdict of each question; those that lack one, or failed, are judged in batches and kept."""
+        from tqdm import tqdm
+
+        keys = [self.key(step, question) for question in questions]
+        before = {key: verdict for key in keys if (verdict := self.verdicts.get(key)) and not verdict.failure}
+        pending = [(key, question) for key, question in zip(keys, questions) if key not in before]
+        with tqdm(total=len(questions), initial=len(before), desc=step, unit="question",
+                  disable=not progress) as bar:  # fmt: skip
+            for start in range(0, len(pending), at_once):
+                batch = pending[start : start + at_once]
+                self.verdicts.refresh()  # another process may have been faster
+                todo = [(key, question) for key, question in batch if self._open(key)]
+                made = judge([question for _, question in todo]) if todo else []
+                self.verdicts.add(Verdict(key, question.id, step, *outcome)
+                                  for (key, question), outcome in zip(todo, made, strict=True))
+                bar.update(len(batch))
+        found = [self.verdicts.get(key) for key in keys]
+        return [verdict for verdict in found if verdict is not None]
+
+    def _open(self, key: str) -> bool:
+        verdict = self.verdicts.get(key)
+        return verdict is None or bool(verdict.failure)
+
+    def key(self, step: str, question: TrainingQuestion) -> str:
+        """What a verdict is kept under: the question, the models of the step and what can change its outcome."""
+        asked = {"id": question.id, "video": Path(question.video).name, "text": question.text,
+                 "options": question.options, "answer": question.answer}
+        if step == "uniform":
+            return Cache.key(step=step, question=asked, vlm=self._models["vlm"], frames=self.config.uniform_frames)
+        settings = {name: value for name, value in dataclasses.asdict(self.mining).items()
+                    if name not in _NO_PART_OF_KEYS}
+        return Cache.key(step=step, question=asked, models=self._models, settings=settings, trees=self.config.trees)
+
+    def _uniform(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
+        """Solved, of and failure of each question, answered once from uniform frames."""
+        settings = dataclasses.replace(self.mining, selector="uniform", frames=self.config.uniform_frames)
+        results: list[Selection | VideoMinerError] = list(
+            UniformSelector(self.stages, settings).select([question.question for question in questions]))
+        chosen = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
+        answered = answer_selections(list(chosen.values()), self._vlm, self.stages.cache, settings.reader)
+        for i, result in zip(chosen, answered, strict=True):
+            results[i] = result
+        return [_outcome([(result, question)]) for result, question in zip(results, questions, strict=True)]
+
+    def _trees(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
+        """Solved, of and failure of each question, answered from the key frames of each of its trees."""
+        n = self.config.trees
+        jobs = [RolloutJob(question.question, question.answer, question.id, tree, self._seed(question, tree))
+                for question in questions for tree in range(n)]
+        rollouts = roll_out(jobs, self.stages, self.mining, RewardConfig())
+        if self.trees_dir is not None:
+            save_trees([rollout for rollout in rollouts if isinstance(rollout, TreeRollout)], self.trees_dir)
+        results = [rollout.selection if isinstance(rollout, TreeRollout) else rollout for rollout in rollouts]
+        return [_outcome([(result, question) for result in results[i * n : (i + 1) * n]])
+                for i, question in enumerate(questions)]
+
+    def _seed(self, question: TrainingQuestion, tree: int) -> int:
+        parts = f"{self.mining.seed}\0difficulty\0{question.id}\0{tree}"
+        return int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), "big") >> 1
+
+    def _report(self, questions: Sequence[TrainingQuestion]) -> Report:
+        self.verdicts.refresh()
+        report = Report(self.config)
+        for question in questions:
+            uniform, trees = (self.verdicts.get(self.key(step, question)) for step in ("uniform", "trees"))
+            failure = next((verdict.failure for verdict in (uniform, trees) if verdict and verdict.failure), "")
+            if failure:
+                report.failed.append(question)
+                report.failures[question.id] = failure
+            elif uniform and uniform.solved:
+                report.easy.append(question)
+            elif trees is None:
+                report.undecided.append(question)
+            else:
+                (report.kept if trees.solved else report.hard).append(question)
+        return report
+
+
+def _outcome(results: Sequence[tuple[Selection | VideoMinerError, TrainingQuestion]]) -> tuple[int, int, str]:
+    """How many of the results answer right, of how many, and why there are none."""
+    failure = next((str(result) for result, _ in results if isinstance(result, VideoMinerError)), "")
+    if failure:
+        return 0, 0, failure
+    right = [tree_reward(result.answer, question.options, question.answer)
+             for result, question in results if isinstance(result, Selection)]
+    return int(sum(right)), len(right), ""

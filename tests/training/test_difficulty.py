@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from scripted import ColourVLM, SamplingPolicy, always, colour_video, finder
+
+from lmms_videominer.cli import main
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.policy.vlm_policy import VLMPolicy
+from lmms_videominer.serialization import load
+from lmms_videominer.stages import Stages
+from lmms_videominer.training.data import read_questions
+from lmms_videominer.training.difficulty import DifficultyConfig, DifficultyFilter
+from lmms_videominer.training.layouts import TrainingQuestion
+from lmms_videominer.training.verdicts import Verdict, VerdictFile
+from lmms_videominer.types import Action
+
+MINING = MinerConfig(frames=2, events=4, scan_frames=64, caption_frames=2, max_depth=2, clustering="none",
+                     cache_dir="off")  # fmt: skip
+CONFIG = DifficultyConfig(trees=3, uniform_frames=2, questions_at_once=2)
+SCENES = [("red", 8.0), ("green", 8.0), ("blue", 8.0), ("yellow", 3.0), ("white", 8.0)]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> str:
+    return colour_video(tmp_path_factory.mktemp("films") / "film.mp4", SCENES)
+
+
+def asked(film: str, id: str, right: str) -> TrainingQuestion:
+    """With an answer that the colours' video LLM can give, and one that it cannot."""
+    return TrainingQuestion(id, film, "What is there?", (f"a scene in {right}", "a scene in pink"), "A")
+
+
+@pytest.fixture(scope="module")
+def questions(film) -> list[TrainingQuestion]:
+    """Two uniform frames of 35 s are at 8.75 s and 26.25 s: green and yellow."""
+    broken = dataclasses.replace(asked(film, "broken", "yellow"), video=str(Path(film).with_name("none.mp4")))
+    return [asked(film, "easy", "green and yellow"), asked(film, "kept", "yellow"), asked(film, "hard", "pink and red"),
+            broken]  # fmt: skip
+
+
+def make(path: Path, policy=None, config: DifficultyConfig = CONFIG, trees_dir: Path | None = None, **settings):
+    mining = dataclasses.replace(MINING, **settings)
+    stages = Stages.build(mining, ColourVLM(), policy or finder("yellow"))
+    return DifficultyFilter(stages, mining, VerdictFile(path), config, trees_dir)
+
+
+def ids(questions: list[TrainingQuestion]) -> list[str]:
+    return [question.id for question in questions]
+
+
+def test_questions_are_told_apart_by_what_solves_them(questions, tmp_path):
+    report = make(tmp_path / "v.jsonl").run(questions)
+    assert (ids(report.easy), ids(report.kept), ids(report.hard), ids(report.failed)) == (
+        ["easy"], ["kept"], ["hard"], ["broken"])  # fmt: skip
+    assert "none.mp4" in report.failures["broken"]
+    assert str(report) == ("kept 1 of 4 questions: 1 are solved by 2 uniform frames, 1 by none of 3 trees, "
+                           "1 cannot be mined")  # fmt: skip
+
+
+def test_one_right_tree_among_many_is_enough(film, tmp_path):
+    question = asked(film, "q", "blue and yellow")
+    filter_ = make(tmp_path / "v.jsonl", SamplingPolicy(), DifficultyConfig(trees=16, uniform_frames=2))
+    report = filter_.run([question])
+    verdict = filter_.verdicts.get(filter_.key("trees", question))
+    assert verdict.of == 16 and 0 < verdict.solved < 16 and ids(report.kept) == ["q"]
+
+
+def test_a_second_run_asks_no_model_again(questions, tmp_path):
+    first = make(tmp_path / "v.jsonl").run(questions)
+    policy = always(Action.DELETE)
+    policy.identity = finder("yellow").identity
+    again = make(tmp_path / "v.jsonl", policy)
+    assert again.run(questions[:3]) == dataclasses.replace(first, failed=[], failures={})
+    assert not policy.calls and not again.stages.vlm.calls
+
+
+def test_another_policy_is_judged_anew_uniform_frames_are_not(questions, tmp_path):
+    make(tmp_path / "v.jsonl").run(questions[:2])
+    policy = always(Action.DELETE)
+    policy.identity = "another"
+    other = make(tmp_path / "v.jsonl", policy)
+    other.run(questions[:2])
+    steps = [json.loads(line)["step"] for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    assert steps.count("uniform") == 2 and steps.count("trees") == 2 and policy.calls
+
+
+@pytest.mark.parametrize("change", [{"max_depth": 1}, {"frames": 3}, {"seed": 1}])
+def test_other_settings_give_other_keys(questions, tmp_path, change):
+    one, other = make(tmp_path / "v.jsonl"), make(tmp_path / "v.jsonl", **change)
+    assert one.key("trees", questions[0]) != other.key("trees", questions[0])
+    assert one.key("uniform", questions[0]) == other.key("uniform", questions[0])
+
+
+def test_a_run_that_is_killed_keeps_the_batches_that_were_done(questions, film, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    policy = finder("yellow")
+    rule, policy.rule = policy.rule, None
+
+    def dies_later(caption, depth):
+        if sum(len(call) for call in policy.calls) > 60:
+            raise Killed
+        return rule(caption, depth)
+
+    policy.rule = dies_later
+    many = [asked(film, f"q{i}", "yellow") for i in range(8)]
+    with pytest.raises(Killed):
+        make(tmp_path / "v.jsonl", policy).run(many)
+    done = [json.loads(line)["id"] for line in (tmp_path / "v.jsonl").read_text().splitlines() if '"trees"' in line]
+    assert done and len(done) < 8
+    policy.rule = rule
+    policy.calls.clear()
+    report = make(tmp_path / "v.jsonl", policy).run(many)
+    assert len(report.kept) == 8
+    lines = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    assert sorted(line["id"] for line in lines if line["step"] == "trees") == sorted(ids(many))
+
+
+def test_parts_share_the_questions_and_the_file(questions, tmp_path):
+    one = make(tmp_path / "v.jsonl").run(questions, part=(1, 2))
+    assert ids(one.undecided) == ["kept", "broken"] and "2 are left to other parts" in str(one)
+    two = make(tmp_path / "v.jsonl").run(questions, part=(2, 2))
+    assert (ids(two.easy), ids(two.kept), ids(two.hard), ids(two.failed)) == (
+        ["easy"], ["kept"], ["hard"], ["broken"])  # fmt: skip
+
+
+def test_a_video_that_failed_is_tried_again(questions, film, tmp_path):
+    path = tmp_path / "late.mp4"
+    late = dataclasses.replace(questions[1], video=str(path))
+    assert ids(make(tmp_path / "v.jsonl").run([late]).failed) == ["kept"]
+    path.write_bytes(Path(film).read_bytes())
+    assert ids(make(tmp_path / "v.jsonl").run([late]).kept) == ["kept"]
+
+
+def test_trees_are_saved_with_their_verdict(questions, tmp_path):
+    make(tmp_path / "v.jsonl", trees_dir=tmp_path / "trees").run(questions[:3])
+    names = sorted(path.name for path in (tmp_path / "trees").iterdir())
+    assert names == [f"{id}.tree-{tree}.{verdict}.json" for id, verdict in (("hard", "wrong"), ("kept", "right"))
+                     for tree in range(3)]  # fmt: skip
+    assert load(tmp_path / "trees" / names[-1]).answer == "a scene in yellow"
+
+
+# the file of verdicts
+
+
+def test_processes_that_write_at_once_lose_no_line(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    path = tmp_path / "v.jsonl"
+    files = [VerdictFile(path) for _ in range(4)]
+
+    def write(number: int) -> None:
+        for i in range(20):
+            files[number].add([Verdict(f"{number}-{i}-{k}", "q" * 200, "trees", i, 8) for k in range(3)])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    read = VerdictFile(path)
+    assert all(read.get(f"{n}-{i}-{k}").solved == i for n in range(4) for i in range(20) for k in range(3))
+    assert len(path.read_text().splitlines()) == 240
+
+
+def test_a_line_that_a_killed_process_left_unfinished_is_skipped(tmp_path, caplog):
+    path = tmp_path / "v.jsonl"
+    VerdictFile(path).add([Verdict("a", "a", "trees", 1, 8)])
+    path.write_text(path.read_text() + path.read_text()[:25])
+    file = VerdictFile(path)
+    file.add([Verdict("b", "b", "trees", 2, 8)])
+    assert (file.get("a").solved, file.get("b").solved, VerdictFile(path).get("b").solved) == (1, 2, 2)
+    assert "1 lines are no verdicts" in caplog.text
+
+
+# bad input, command line
+
+
+def test_the_video_llm_itself_is_no_policy_to_train(tmp_path):
+    stages = Stages.build(MINING, ColourVLM(), VLMPolicy(ColourVLM()))
+    with pytest.raises(ConfigError, match="--policy"):
+        DifficultyFilter(stages, MINING, VerdictFile(tmp_path / "v.jsonl"))
+
+
+@pytest.mark.parametrize(("setting", "told"), [({"trees": 0}, "trees=0"), ({"uniform_frames": 0}, "uniform_frames=0"),
+                                               ({"temperature": 0.0}, "grows the same tree 8 times")])  # fmt: skip
+def test_settings_that_cannot_work_are_refused(setting, told):
+    with pytest.raises(ConfigError, match=told):
+        DifficultyConfig(**setting)
+
+
+def test_the_command_writes_what_is_kept_and_says_how_many_of_each(questions, film, tmp_path, capsys, tiny_miner):
+    rows = tmp_path / "train.jsonl"
+    rows.write_text("".join(json.dumps(question.row()) + "\n" for question in questions[:3]))
+    command = ["difficulty", str(rows), "--out", str(tmp_path / "kept.jsonl"), "--trees", "2", "--uniform-frames", "2",
+               "--save-trees", str(tmp_path / "trees"), "--quiet", *tiny_miner]  # fmt: skip
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "of 3 questions" in printed and str(tmp_path / "kept.jsonl") in printed
+    assert (tmp_path / "kept.verdicts.jsonl").is_file() and (tmp_path / "kept.jsonl").is_file()
+    before = (tmp_path / "kept.verdicts.jsonl").read_text()
+    assert main(command) == 0 and (tmp_path / "kept.verdicts.jsonl").read_text() == before
+    if (tmp_path / "kept.jsonl").read_text():
+        assert read_questions(tmp_path / "kept.jsonl").questions
+
+
+def test_the_command_stops_at_a_bad_row_before_it_loads_a_model(tmp_path, capsys):
+    rows = tmp_path / "train.jsonl"
+    rows.write_text('{"video": "none.mp4", "question": "What?", "answer": "x"}\n')
+    assert main(["difficulty", str(rows), "--out", str(tmp_path / "kept.jsonl"), "--model", "no/such-model"]) == 1
+    assert f"{rows}:1: video none.mp4 is not at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "half"])
+def test_a_part_that_cannot_be_is_a_wrong_command_line(tmp_path, part, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["difficulty", "train.jsonl", "--out", str(tmp_path / "kept.jsonl"), "--part", part])
+    assert stopped.value.code == 2 and "1/2" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def tiny_miner(tmp_path_factory) -> list[str]:
+    """Flags that name tiny models."""
+    from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
+
+    folder = tmp_path_factory.mktemp("tiny")
+    settings = ["events=4", "scan_frames=32", "max_depth=1", "clustering=none", "cache_dir=off", "policy_tokens=8",
+                "caption_tokens=4", "caption_frames=1"]  # fmt: skip
+    return ["--model", tiny_qwen2_vl(folder / "vl"), "--policy", tiny_qwen2_lm(folder / "lm"), "--frames", "2",
+            *(part for setting in settings for part in ("--set", setting))]  # fmt: skip
