@@ -113,7 +113,7 @@ def blind_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson
 def _some_scenes(rng: np.random.Generator, script: Script) -> list[Scene]:
     """One to four scenes that hold moments; the others often share the first one's place or actor."""
     held = [s for s in script.scenes if s.moments]
-    many = [s for s in held if len(s.signs) > 1] if rng.random() < 0.3 else []
+    many = [s for s in held if len(s.signs) > 1] if rng.random() < 0.5 else []
     first = (many or held)[int(rng.integers(len(many or held)))]
     scenes = [first]
     for _ in range(int(rng.choice([0, 0, 1, 1, 1, 2, 3]))):
