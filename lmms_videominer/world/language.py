@@ -90,7 +90,7 @@ def decide(
         scene = next(s for s in question.scenes if clause == where(s))
         steps += [f"Sought: {clause}.", *(_compare(scene, line) for line in lines)]
     action, verdict = _verdict(question, lines, depth, max_depth)
-    return action, " ".join([*steps, f"Depth {depth} of {max_depth}.", verdict])
+    return action, " ".join([*steps, verdict])
 
 
 def _compare(scene: Scene, line: FrameState) -> str:
