@@ -329,6 +329,29 @@ def run_difficulty(args: argparse.Namespace) -> int:
     return 0
 
 
+# --- cold start ---------------------------------------------------------------------------------------------
+
+
+def add_cold_start(subcommands: Subcommands) -> None:
+    parser = _command(
+        subcommands, "cold-start", "Teach a causal LM the format and a first policy, from saved trees.", run_cold_start,
+        ["videominer cold-start examples/cold_start.yaml",
+         "videominer cold-start examples/cold_start.yaml --lessons trees more/lessons.jsonl --output_dir policy-cold"],
+        notes="python -m lmms_videominer.training.cold_start --help shows every setting.",
+    )
+    parser.add_argument("config", metavar="CONFIG.yaml", help="settings, one 'name: value' a line")
+    parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="--SETTING VALUE",
+                        help="settings that replace those of the file")
+
+
+def run_cold_start(args: argparse.Namespace) -> int:
+    try:
+        from lmms_videominer.training.cold_start import main as cold_start
+    except ImportError as error:
+        raise ConfigError(f"training needs {error.name}: pip install 'lmms-videominer[train]'") from error
+    return cold_start([args.config, *args.settings])
+
+
 # --- doctor -------------------------------------------------------------------------------------------------
 
 
@@ -346,7 +369,7 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 # a new subcommand is one more function here
-COMMANDS = (add_mine, add_demo, add_world, add_show, add_difficulty, add_train, add_doctor)
+COMMANDS = (add_mine, add_demo, add_world, add_show, add_difficulty, add_cold_start, add_train, add_doctor)
 
 
 # --- shared -------------------------------------------------------------------------------------------------

@@ -1,0 +1,197 @@
+"""Cold start: supervised fine-tuning of the format and of a first policy, with TRL's SFTTrainer, from trees.
+
+``python -m lmms_videominer.training.cold_start CONFIG.yaml [--SETTING VALUE ...]``, the same under ``torchrun``,
+``accelerate launch`` and ``deepspeed``. What is trained on are the very tokens that the policy sees and makes when a
+tree is grown: its chat template, its cut of prompts that are too long, the token that ends a completion.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from trl import ModelConfig, SFTConfig, TrlParser
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.training.lessons import Lesson, LessonSet, read_lessons
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl import SFTTrainer
+
+    from lmms_videominer.policy.causal_lm import CausalLMPolicy
+
+logger = logging.getLogger("lmms_videominer.training")
+
+
+@dataclass
+class ColdStartArguments:
+    """What is learnt; the policy that learns is ``model_name_or_path``."""
+
+    lessons: list[str] = field(default_factory=list, metadata={
+        "help": "Trees, folders of trees, samples logged by lmms-eval, .jsonl files of prompt and completion."})
+    keep: str = field(default="right", metadata={"help": "right: trees whose answer was right; all: every tree."})
+    questions: str = field(default="", metadata={
+        "help": "Questions with their answers, for trees that do not tell whether theirs was right."})
+    media_root: str = field(default="", metadata={"help": "Folder that relative paths of their videos start from."})
+    policy_tokens: int = field(default=MinerConfig.policy_tokens, metadata={
+        "help": "Tokens of context left to a completion: longer prompts lose their middle, as they do in a tree."})
+
+
+@dataclass
+class ColdStartConfig(SFTConfig):
+    """``SFTConfig`` without a limit of length: a cut at 1024 tokens would take completions away, not prompts."""
+
+    max_length: int | None = field(default=None, metadata={"help": "Longer lessons are left out; none: no limit."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, refused in (("packing", True), ("assistant_only_loss", True), ("completion_only_loss", False)):
+            if getattr(self, name) is refused:
+                raise ConfigError(f"{name}={refused}: a lesson is one prompt, and its completion alone is learnt; "
+                                  f"leave {name} out")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; the exit code, 0 or 1. Errors are printed by the process that meets them."""
+    from lmms_videominer.training.run import leave
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
+    try:
+        cold_start(*parse(sys.argv[1:] if argv is None else argv))
+    except VideoMinerError as error:
+        print(f"videominer cold-start: {error}", file=sys.stderr)
+        return 1
+    leave()
+    return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[ColdStartConfig, ModelConfig, ColdStartArguments]:
+    """The settings of a YAML file, overridden by ``--SETTING VALUE`` that follow it.
+
+    Raises:
+        ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together.
+    """
+    from lmms_videominer.training.run import _checked
+
+    types: Any = (ColdStartConfig, ModelConfig, ColdStartArguments)
+    parsed: Any = TrlParser(types).parse_args_and_config(_checked(argv, types))
+    return parsed
+
+
+def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartArguments) -> LessonSet:
+    """Read the lessons, train, and save the policy to ``output_dir``: an ordinary folder, adapters merged in.
+
+    Returns:
+        What was learnt from.
+
+    Raises:
+        VideoMinerError: The lessons or the model cannot be used.
+    """
+    if not model.model_name_or_path:
+        raise ConfigError("model_name_or_path is empty: name the causal LM that learns")
+    found = read_lessons(arguments.lessons, arguments.keep, _questions(arguments))
+    logger.info("%s", found)
+    policy = _policy(model, arguments)
+    rows = tokenized(found.lessons, policy, args.max_length)
+
+    from trl import SFTTrainer, get_peft_config
+
+    from lmms_videominer.training.run import _checkpoint
+
+    trainer = SFTTrainer(policy.model, args, train_dataset=rows, processing_class=policy.tokenizer,
+                         peft_config=get_peft_config(model))
+    trainer.train(resume_from_checkpoint=_checkpoint(cast(Any, args)))
+    _save(trainer, policy.tokenizer, Path(str(args.output_dir)))
+    if args.push_to_hub and trainer.is_world_process_zero():
+        _push(trainer)
+    logger.info("The policy is in %s: give it as policy=%s", args.output_dir, args.output_dir)
+    return found
+
+
+def _questions(arguments: ColdStartArguments) -> list[Any]:
+    from lmms_videominer.training.data import read_questions
+
+    if not arguments.questions:
+        return []
+    return read_questions(arguments.questions, media_root=arguments.media_root, bad_rows="skip").questions
+
+
+def _policy(model: ModelConfig, arguments: ColdStartArguments) -> CausalLMPolicy:
+    """The model that learns, as a policy: float32 where nothing is said, as in T-GRPO."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from lmms_videominer.model_loading import loading
+    from lmms_videominer.policy.causal_lm import CausalLMPolicy
+    from lmms_videominer.training.run import _model_settings
+
+    name = str(model.model_name_or_path)
+    with loading("policy", name):
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=model.model_revision)
+        loaded = AutoModelForCausalLM.from_pretrained(name, **_model_settings(model))
+    return CausalLMPolicy(loaded, tokenizer, name, arguments.policy_tokens)
+
+
+def tokenized(lessons: Sequence[Lesson], policy: CausalLMPolicy, max_length: int | None = None) -> Dataset:
+    """Rows as ``SFTTrainer`` takes them: ``input_ids``, and ``completion_mask`` with 1 for what is learnt.
+
+    Args:
+        lessons: Prompts and completions.
+        policy: Whose tokens they become; a completion ends with its tokenizer's end-of-sequence token.
+        max_length: Longer lessons are left out, with a warning that counts them; ``None``: no limit.
+
+    Raises:
+        ConfigError: The tokenizer has no end-of-sequence token, or no lesson is short enough.
+    """
+    from datasets import Dataset
+
+    end = policy.tokenizer.eos_token_id
+    if end is None:
+        raise ConfigError(f"{policy.identity}: its tokenizer has no end-of-sequence token, and a completion could not "
+                          "learn to end. Set eos_token in its tokenizer_config.json")
+    rows = []
+    for lesson in lessons:
+        prompt = policy._prompt_ids(lesson.prompt)
+        completion = [*policy.tokenizer(lesson.completion, add_special_tokens=False)["input_ids"], end]
+        rows.append({"input_ids": prompt + completion, "completion_mask": [0] * len(prompt) + [1] * len(completion)})
+    fitting = [row for row in rows if max_length is None or len(row["input_ids"]) <= max_length]
+    if len(fitting) < len(rows):
+        logger.warning("%d of %d lessons are longer than max_length=%d tokens and are left out",
+                       len(rows) - len(fitting), len(rows), max_length)
+    if not fitting:
+        raise ConfigError(f"max_length={max_length}: every lesson is longer, the shortest "
+                          f"{min(len(row['input_ids']) for row in rows)} tokens; raise it or leave it out")
+    return Dataset.from_list(fitting)
+
+
+def _save(trainer: SFTTrainer, tokenizer: Any, folder: Path) -> None:
+    """The model and its tokenizer; with an adapter, that in ``adapter`` and the merged model as the folder itself."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if not hasattr(model, "merge_and_unload") or trainer.is_deepspeed_enabled:
+        trainer.save_model(str(folder))  # under DeepSpeed an adapter stays one: its base model lies in pieces
+    else:
+        trainer.save_model(str(folder / "adapter"))
+        if trainer.is_world_process_zero():
+            model.merge_and_unload().save_pretrained(str(folder))
+            tokenizer.save_pretrained(str(folder))
+    trainer.save_state()
+
+
+def _push(trainer: SFTTrainer) -> None:
+    """The folder as it is: the trainer's own way would put the adapter beside the model that it is merged into."""
+    from huggingface_hub import HfApi
+
+    HfApi(token=trainer.args.hub_token).upload_folder(
+        repo_id=str(trainer.hub_model_id), folder_path=str(trainer.args.output_dir),
+        ignore_patterns=["checkpoint-*", "adapter/*"], commit_message="Cold start")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
