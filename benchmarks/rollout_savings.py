@@ -117,12 +117,12 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
             for id, question, right in asked]
     timed(jobs[0][:1], stages, config, Cost())  # the first run pays for much that later ones do not
     together, apart, same = Cost(), Cost(), 0
-    for group in jobs:
+    for number, group in enumerate(jobs, start=1):
         grown = timed(group, stages, config, together)
         alone = [timed([job], stages, config, apart)[0] for job in group]
         same += sum(map(same_tree, grown, alone))
-    print(report(together, apart))
-    print(f"\n{same} of {len(jobs) * arguments.trees} trees are the same token by token both ways")
+        print(f"After {number} of {len(jobs)} questions, {arguments.trees} trees each; {same} trees are the same token "
+              f"by token both ways.\n\n{report(together, apart)}\n", flush=True)
     if arguments.out:
         numbers = {"together": dataclasses.asdict(together), "apart": dataclasses.asdict(apart), "same_trees": same,
                    "arguments": {name: str(value) for name, value in vars(arguments).items()}}
