@@ -73,8 +73,21 @@ class NoClusterer:
         return [[i] for i in range(len(captions))]
 
 
+@dataclass(frozen=True)
+class FrameClusterer(EventClusterer):
+    """The same over captions of single frames: the paper's ablation with clusters of frames instead of events.
+
+    ``level`` gives it one caption a frame: each event falls into equal parts, one for each frame that the captioner
+    would be shown of it, and a node is a cluster of such parts. So the captioner sees the same frames as with
+    ``event``, in as many calls.
+    """
+
+    name: str = "frame"
+
+
 CLUSTERERS: dict[str, Callable[[MinerConfig], Clusterer]] = {
     "event": lambda config: EventClusterer(config.cluster_eps, config.cluster_min_samples),
+    "frame": lambda config: FrameClusterer(config.cluster_eps, config.cluster_min_samples),
     "none": lambda config: NoClusterer(),
 }
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from lmms_videominer.errors import ConfigError
 
+NO_POLICY = "none"  # as ``policy``: accept by embedding similarity
+ASKING = ("videotree", "videoagent", "llovi")  # selectors that ask a language model
+
 
 def _option(default: Any, help: str, **extra: Any) -> Any:
     return field(default=default, metadata={"help": help, **extra})
@@ -23,7 +26,8 @@ class MinerConfig:
         ConfigError: A value is out of its range; the message quotes it.
     """
 
-    selector: str = _option("videominer", "How key frames are chosen: videominer, uniform, oracle, none.")
+    selector: str = _option("videominer", "How key frames are chosen: videominer, uniform, oracle, none, videotree, "
+                                         "videoagent, llovi.")
     frames: int = _option(8, "Budget N: the most key frames handed to the video LLM.")
     max_depth: int = _option(3, "Levels of the tree below the root.")
     events: int = _option(16, "K: events that one segmentation yields.")
@@ -33,22 +37,39 @@ class MinerConfig:
     max_nodes: int = _option(200, "Most nodes of one tree; later ones are left undecided.")
     max_vlm_calls: int = _option(200, "Most captioning calls of one tree; at the limit nothing is split further.")
     segmenter: str = _option("histogram", "How a span is cut into events.")
-    clustering: str = _option("event", "event: DBSCAN over event captions; none: every event is a node.")
+    clustering: str = _option("event", "event: DBSCAN over event captions; frame: over captions of single frames; "
+                                       "none: every event is a node.")
     cluster_eps: float = _option(0.1, "DBSCAN eps, as cosine distance between caption embeddings.")
     cluster_min_samples: int = _option(2, "DBSCAN min_samples.")
-    policy: str = _option("", "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone.")
+    policy: str = _option("", "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone; "
+                               "none: accept by embedding similarity.")
     embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
     default_action: str = _option("continue", "Action taken where no reading recovers one from the policy's text.")
     temperature: float = _option(0.0, "Sampling temperature of the policy; 0 is greedy.")
     caption_tokens: int = _option(96, "Most tokens of a caption.")
     policy_tokens: int = _option(256, "Most tokens of a policy completion.")
+    llm_tokens: int = _option(1024, "Most tokens of a reply of the language model in videotree, videoagent and llovi.")
+    judge: str = _option("reply", "How those ask it. reply: one call over all captions, as published; policy: one "
+                                  "decision a caption, in the policy's format.")
+    captioning: str = _option("plain", "How those caption. plain: as published, the same for every question; "
+                                       "question: with the question.")
+    videotree_first: int = _option(8, "videotree: clusters of the first round; doubled from round to round.")
+    videotree_most: int = _option(32, "videotree: most clusters.")
+    videotree_enough: int = _option(4, "videotree: highly relevant clusters that end the rounds.")
+    videotree_branches: int = _option(4, "videotree: parts into which a relevant cluster is split.")
+    videoagent_frames: int = _option(5, "videoagent: frames of the first look.")
+    videoagent_rounds: int = _option(3, "videoagent: most looks.")
+    llovi_clip_s: float = _option(1.0, "llovi: length of a clip, in seconds; longer where max_vlm_calls needs it.")
+    llovi_summary_words: int = _option(0, "llovi: words of a summary written first; 0: none, the captions themselves.")
     reader: str = _option("auto", "Video backend: auto, decord or pyav.")
     cache_dir: str = _option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
     seed: int = _option(0, "Seed of everything that is random.")
 
     def __post_init__(self) -> None:
         for name in ("frames", "max_depth", "caption_frames", "max_nodes", "max_vlm_calls",
-                     "cluster_min_samples", "caption_tokens", "policy_tokens"):
+                     "cluster_min_samples", "caption_tokens", "policy_tokens", "llm_tokens", "videotree_first",
+                     "videotree_most", "videotree_enough", "videotree_branches", "videoagent_frames",
+                     "videoagent_rounds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
         if self.events < 2:
@@ -63,6 +84,22 @@ class MinerConfig:
                               "neither can be negative")
         if self.default_action not in ("accept", "continue", "delete"):
             raise ConfigError(f"default_action={self.default_action!r}: one of accept, continue, delete")
+
+        self._check_rivals()
+
+    def _check_rivals(self) -> None:
+        """The settings of the selectors that ask a language model."""
+        check_names([self.judge], ("reply", "policy"), "judge")
+        check_names([self.captioning], ("plain", "question"), "captioning")
+        if self.videotree_first > self.videotree_most:
+            raise ConfigError(f"videotree_first={self.videotree_first} is more than "
+                              f"videotree_most={self.videotree_most}: the first round has the fewest clusters")
+        if not self.llovi_clip_s > 0 or self.llovi_summary_words < 0:
+            raise ConfigError(f"llovi_clip_s={self.llovi_clip_s}, llovi_summary_words={self.llovi_summary_words}: "
+                              "a clip has some length, and a summary no less than 0 words")
+        if self.policy == NO_POLICY and self.selector in ASKING and self.judge == "reply":
+            raise ConfigError(f"policy={NO_POLICY} writes no replies, and selector={self.selector} asks for some: set "
+                              "judge=policy, or name a language model")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,7 @@ from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.prompt import policy_prompt
 from lmms_videominer.stages import OpenVideo, Stages, needed
 from lmms_videominer.types import Action, Decision, Event, Node, Question, Span, Usage
+from lmms_videominer.video import frames_beginning_in
 
 
 @dataclass
@@ -81,7 +83,7 @@ def segment(growth: Growth, stages: Stages, config: MinerConfig) -> list[Expansi
     try:
         for position in frontier:
             node = growth.nodes[position]
-            spans = () if growth.decided >= config.max_nodes else _events_of(node, growth.video, stages, config)
+            spans = () if growth.decided >= config.max_nodes else _units_of(node, growth, stages, config)
             if obstacle := _obstacle(growth, node, spans, config):
                 growth.annotate(position, obstacle)
             else:
@@ -100,6 +102,23 @@ def _obstacle(growth: Growth, node: Node, spans: tuple[Span, ...], config: Miner
     if node.depth and spans in (node.spans, tuple(event.span for event in node.events)):
         return "atomic"
     return "max_vlm_calls" if growth.calls + len(spans) > config.max_vlm_calls else ""
+
+
+def _units_of(node: Node, growth: Growth, stages: Stages, config: MinerConfig) -> tuple[Span, ...]:
+    """What is captioned and clustered: the events of ``node``; with ``clustering=frame``, the frames shown of them."""
+    events = _events_of(node, growth.video, stages, config)
+    if config.clustering != "frame":
+        return events
+    return tuple(part for event in events for part in _frame_parts(event, growth.timestamps_s, config))
+
+
+def _frame_parts(event: Span, timestamps_s: np.ndarray, config: MinerConfig) -> list[Span]:
+    """``event`` in equal parts, ``caption_frames`` where it is long enough: none below ``min_event_s`` or a frame."""
+    first, stop = frames_beginning_in(timestamps_s, event)
+    shortest = event.duration_s / config.min_event_s if config.min_event_s else stop - first
+    count = max(1, min(config.caption_frames, stop - first, int(shortest + 1e-6)))
+    edges = np.linspace(event.start_s, event.end_s, count + 1).tolist()
+    return [Span(start_s, end_s) for start_s, end_s in itertools.pairwise(edges)]
 
 
 def _events_of(node: Node, video: OpenVideo, stages: Stages, config: MinerConfig) -> tuple[Span, ...]:
@@ -127,7 +146,8 @@ def caption(expansions: Sequence[Expansion], stages: Stages, config: MinerConfig
     if not jobs:
         return []
     vlm = needed(stages.vlm, "video LLM")
-    results = caption_events(jobs, vlm, stages.cache, config.caption_frames, config.caption_tokens)
+    frames = 1 if config.clustering == "frame" else config.caption_frames
+    results = caption_events(jobs, vlm, stages.cache, frames, config.caption_tokens)
     for expansion, captioned in zip(expansions, results, strict=True):
         if isinstance(captioned, VideoError):
             expansion.growth.fail(captioned)

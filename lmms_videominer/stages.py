@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import ASKING, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.types import VideoInfo
 
@@ -30,8 +30,8 @@ class Stages:
 
     Attributes:
         vlm: Captions events and answers; ``None`` where the selector asks no model.
-        policy: Decides on nodes; ``None`` where the selector grows no tree.
-        embedder: Embeds captions; ``None`` where nothing is clustered.
+        policy: Decides on nodes, or replies; ``None`` where the selector asks no language model.
+        embedder: Embeds captions; ``None`` where nothing is compared by them.
         segmenter, clusterer, cache: As their protocols say.
     """
 
@@ -55,8 +55,8 @@ class Stages:
 
         Args:
             vlm: The video LLM.
-            policy: A policy, or a causal LM's name or folder. Absent: ``config.policy``; where that is
-                empty too, ``vlm`` itself, text only.
+            policy: A policy, a causal LM's name or folder, or ``"none"``. Absent: ``config.policy``; where
+                that is empty too, ``vlm`` itself, text only.
             embedder: An embedder, or a sentence-transformers model's name or folder. Absent:
                 ``config.embedder``, else all-MiniLM-L6-v2.
             device: Where models that are loaded here go; ``None``: CUDA where there is one.
@@ -70,32 +70,52 @@ class Stages:
         from lmms_videominer.clustering import get_clusterer
         from lmms_videominer.segmenters import get_segmenter
 
-        grows = config.selector == "videominer"
+        name = policy or config.policy
+        asks = config.selector == "videominer" or config.selector in ASKING
+        embeds = asks and (needs_vectors(config) or name == NO_POLICY)
+        loaded = load_embedder(embedder or config.embedder, device) if embeds else None
         return cls(
             vlm=vlm,
             segmenter=get_segmenter(config.segmenter),
             clusterer=get_clusterer(config),
             cache=open_cache(config.cache_dir),
-            policy=load_policy(policy or config.policy, vlm, config, device) if grows else None,
-            embedder=load_embedder(embedder or config.embedder, device)
-            if grows and config.clustering != "none"
-            else None,
+            policy=load_policy(name, vlm, config, device, loaded) if asks else None,
+            embedder=loaded,
         )
 
 
+def needs_vectors(config: MinerConfig) -> bool:
+    """Whether the selector itself compares captions by their vectors."""
+    if config.selector == "videominer":
+        return config.clustering != "none"
+    return config.selector in ("videotree", "videoagent")
+
+
 def load_policy(
-    policy: Policy | str | os.PathLike[str], vlm: VLM | None, config: MinerConfig, device: str | None
+    policy: Policy | str | os.PathLike[str],
+    vlm: VLM | None,
+    config: MinerConfig,
+    device: str | None,
+    embedder: Embedder | None = None,
 ) -> Policy:
-    """``policy`` itself, the causal LM of that name, or ``vlm`` as its own policy where the name is empty."""
+    """``policy`` itself, or the causal LM of that name.
+
+    Where the name is empty, ``vlm`` is its own policy; where it is ``"none"``, similarity by ``embedder`` decides.
+    """
     if not isinstance(policy, (str, os.PathLike)):
         return policy
+    if policy == NO_POLICY:
+        from lmms_videominer.policy.similarity import SimilarityPolicy
+
+        return SimilarityPolicy(needed(embedder, "embedder"))
+    tokens = config.llm_tokens if config.selector in ASKING and config.judge == "reply" else config.policy_tokens
     if not policy:
         from lmms_videominer.policy.vlm_policy import VLMPolicy
 
-        return VLMPolicy(needed(vlm, "video LLM"), max_new_tokens=config.policy_tokens)
+        return VLMPolicy(needed(vlm, "video LLM"), max_new_tokens=tokens)
     from lmms_videominer.policy.causal_lm import CausalLMPolicy
 
-    return CausalLMPolicy.from_pretrained(os.fspath(policy), device=device, max_new_tokens=config.policy_tokens)
+    return CausalLMPolicy.from_pretrained(os.fspath(policy), device=device, max_new_tokens=tokens)
 
 
 def load_embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -> Embedder:

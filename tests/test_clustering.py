@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 
@@ -73,14 +73,21 @@ def test_the_settings_reach_dbscan():
     assert clusterer == EventClusterer(eps=1.5, min_samples=3)
 
 
+def test_frames_are_clustered_as_events_are():
+    clusterer = get_clusterer(MinerConfig(clustering="frame", cluster_eps=0.01))
+    assert clusterer.name == "frame"
+    assert clusterer.cluster(["west", "north", "north too"], embed_angles) == [[0], [1, 2]]
+
+
 def test_an_unknown_clustering_names_the_valid_ones():
-    with pytest.raises(ConfigError, match=r"'frame'.*event, none"):
-        get_clusterer(MinerConfig(clustering="frame"))
+    with pytest.raises(ConfigError, match=r"'frames'; did you mean 'frame'.*event, frame, none"):
+        get_clusterer(MinerConfig(clustering="frames"))
 
 
 vectors = st.lists(st.lists(st.integers(-3, 3), min_size=3, max_size=3).filter(any), max_size=12)
 
 
+@settings(deadline=None)
 @given(vectors, st.sampled_from([0.05, 0.3, 1.0]), st.integers(1, 4))
 def test_clusters_partition_the_events_in_order_and_equal_sklearns(vectors, eps, min_samples):
     captions = [str(i) for i in range(len(vectors))]

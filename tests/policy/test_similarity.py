@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.policy.parser import parse_completion
+from lmms_videominer.policy.prompt import Asked, policy_prompt, read_policy_prompt
+from lmms_videominer.policy.similarity import SimilarityPolicy
+from lmms_videominer.types import Action, Reading
+
+QUESTION = "where is north?"
+
+
+class Compass:
+    """Texts as unit vectors by the angle that they name; the question lies at 90 degrees."""
+
+    identity = "compass"
+
+    def embed(self, texts):
+        angles = np.deg2rad([90.0 if text == QUESTION else float(text) for text in texts])
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def action_of(caption: str) -> Action:
+    [completion] = SimilarityPolicy(Compass()).decide([policy_prompt(QUESTION, caption, 1, 3)])
+    action, reading = parse_completion(completion.text, Action.CONTINUE)
+    assert reading is Reading.STRICT
+    return action
+
+
+@pytest.mark.parametrize(
+    ("degrees_off", "action"),
+    [(0, "accept"), (59, "accept"), (61, "continue"), (75, "continue"), (76, "delete"), (180, "delete")],
+)
+def test_cosine_from_a_half_on_accepts_and_below_a_quarter_deletes(degrees_off, action):
+    assert action_of(str(90 + degrees_off)) is Action(action)  # cos 60 = 0.5, cos 75.5 = 0.25
+
+
+def test_a_node_of_several_captions_is_as_near_as_the_nearest():
+    assert action_of("270\n90\n0") is Action.ACCEPT
+
+
+def test_no_prompt_is_no_decision_and_a_batch_keeps_its_order():
+    policy = SimilarityPolicy(Compass())
+    assert policy.decide([]) == []
+    prompts = [policy_prompt(QUESTION, caption, 1, 3) for caption in ("90", "270", "90")]
+    actions = [parse_completion(c.text, Action.CONTINUE)[0].value for c in policy.decide(prompts)]
+    assert actions == ["accept", "delete", "accept"]
+
+
+def test_the_identity_follows_embedder_and_thresholds():
+    assert SimilarityPolicy(Compass()).identity != SimilarityPolicy(Compass(), accept_from=0.6).identity
+
+
+def test_another_prompt_is_refused_with_the_way_out():
+    with pytest.raises(ConfigError, match="set judge=policy"):
+        SimilarityPolicy(Compass()).decide(["Which of these clips?"])
+
+
+lines = st.text(st.characters(exclude_characters="\r"), min_size=1).filter(lambda t: "\nCaption of" not in t)
+
+
+@settings(deadline=None)
+@given(lines, lines, st.integers(1, 9), st.integers(1, 9))
+def test_a_prompt_is_read_back_as_what_it_was_made_of(question, caption, depth, max_depth):
+    assert read_policy_prompt(policy_prompt(question, caption, depth, max_depth)) == Asked(
+        question, caption, depth, max_depth
+    )
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_any_other_text_is_no_policy_prompt(text):
+    assert read_policy_prompt(text) is None
