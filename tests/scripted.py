@@ -109,3 +109,32 @@ def finder(colour: str) -> RulePolicy:
         return Action.CONTINUE if colour in caption else Action.DELETE
 
     return RulePolicy(rule)
+
+
+@dataclass
+class ColourEmbedder:
+    """Texts by the colours that they name; a text that names none lies between all."""
+
+    identity: str = "colours"
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = np.array([[name in text for name in COLOURS] for text in texts], np.float32).reshape(len(texts), -1)
+        vectors += 1e-3
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@dataclass
+class ReplyingLM:
+    """A language model that replies by a rule over the prompt; ``calls`` holds the prompts of every call."""
+
+    rule: Callable[[str], str]
+    identity: str = "replying"
+    calls: list[list[str]] = field(default_factory=list)
+
+    @property
+    def prompts(self) -> list[str]:
+        return [prompt for call in self.calls for prompt in call]
+
+    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+        self.calls.append(list(prompts))
+        return [PolicyCompletion(self.rule(prompt), (1,) * len(prompt.split()), (2,)) for prompt in prompts]

@@ -16,6 +16,9 @@ SELECTORS = {
     "uniform": "lmms_videominer.selectors.uniform:UniformSelector",
     "oracle": "lmms_videominer.selectors.oracle:OracleSelector",
     "none": "lmms_videominer.selectors.none:NoneSelector",
+    "videotree": "lmms_videominer.selectors.videotree:VideoTreeSelector",
+    "videoagent": "lmms_videominer.selectors.videoagent:VideoAgentSelector",
+    "llovi": "lmms_videominer.selectors.llovi:LLoViSelector",
 }
 
 

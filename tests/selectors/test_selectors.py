@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from scripted import ColourVLM, RulePolicy, always, colour_video, finder
+from scripted import ColourEmbedder, ColourVLM, RulePolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
@@ -13,7 +13,8 @@ from lmms_videominer.serialization import from_json, to_json
 from lmms_videominer.stages import Stages
 from lmms_videominer.types import Action, Question, Selection, Span
 
-CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", cache_dir="off")
+CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", judge="policy",
+                     cache_dir="off")
 EVIDENCE = (Span(12.0, 14.0), Span(13.0, 15.0))
 
 
@@ -34,7 +35,7 @@ def tiny(folder) -> str:
 
 def select(name: str, *questions: Question, policy=None, **settings) -> list:
     config = dataclasses.replace(CONFIG, selector=name, **settings)
-    stages = Stages.build(config, ColourVLM(), policy or finder("yellow"))
+    stages = Stages.build(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder())
     return get_selector(name, stages, config).select(questions)
 
 

@@ -1,0 +1,99 @@
+"""The frames that a search may choose from, and how what it ranks becomes exactly the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmms_videominer.types import KeyFrame, Span
+from lmms_videominer.video import frames_shown_at
+
+CANDIDATE_FPS = 1.0  # of the published methods
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Distinct frames, ascending, each standing for an equal share of the video.
+
+    Attributes:
+        spans: The shares, disjoint, in temporal order, seconds. A frame is the one shown in the middle of its share.
+        indices: int64 [n]: the frames.
+    """
+
+    spans: tuple[Span, ...]
+    indices: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+
+def candidates(whole: Span, timestamps_s: np.ndarray, most: int, every_s: float = 1 / CANDIDATE_FPS) -> Candidates:
+    """One candidate every ``every_s`` seconds, thinned evenly to ``most``; at least one.
+
+    Where two shares show one frame, the later share gives none.
+
+    Args:
+        whole: The video.
+        timestamps_s: float64 [frame_count].
+    """
+    count = min(max(1, round(whole.duration_s / every_s)), most)
+    edges = np.linspace(whole.start_s, whole.end_s, count + 1)
+    shown = frames_shown_at(timestamps_s, (edges[:-1] + edges[1:]) / 2)
+    indices, first = np.unique(shown, return_index=True)
+    return Candidates(tuple(Span(float(edges[i]), float(edges[i + 1])) for i in first), indices)
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """``min(count, wanted)`` distinct positions in ``range(count)``, at the midpoints of equal shares, ascending."""
+    wanted = min(count, wanted)
+    return [int((2 * i + 1) * count / (2 * wanted)) for i in range(wanted)]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A frame that a search would hand over: which, for which node, with what score."""
+
+    frame_index: int
+    node_id: str | None = None
+    score: float | None = None
+
+
+def within_budget(groups: Iterable[Sequence[Pick]], timestamps_s: np.ndarray, budget: int) -> tuple[KeyFrame, ...]:
+    """Exactly ``budget`` key frames, or all frames of the video where it has fewer.
+
+    Groups are taken whole, the most wanted first; the one that does not fit is thinned evenly in temporal order. A
+    frame counts once, in its first group. Where all groups together are fewer than the budget, the middles of the
+    longest stretches without a key frame fill up: those key frames name no node and have no score.
+
+    Args:
+        groups: From the most wanted to the least.
+        timestamps_s: float64 [frame_count].
+        budget: N.
+    """
+    taken: dict[int, Pick] = {}
+    for group in groups:
+        new = sorted({pick.frame_index: pick for pick in reversed(group)}.values(), key=lambda pick: pick.frame_index)
+        new = [pick for pick in new if pick.frame_index not in taken]
+        taken.update((new[i].frame_index, new[i]) for i in evenly(len(new), budget - len(taken)))
+    for index in fillers(taken, len(timestamps_s), budget - len(taken)):
+        taken[index] = Pick(index)
+    return tuple(KeyFrame(float(timestamps_s[i]), i, taken[i].node_id, taken[i].score) for i in sorted(taken))
+
+
+def fillers(chosen: Iterable[int], frame_count: int, wanted: int) -> list[int]:
+    """``wanted`` further frames, or all that are left: each the middle of the longest stretch without a frame so far.
+
+    Without a chosen frame, those at the midpoints of equal shares. Of equal stretches, the earlier.
+    """
+    held = sorted(set(chosen))
+    if not held:
+        return evenly(frame_count, wanted)
+    added = []
+    for _ in range(min(wanted, frame_count - len(held))):
+        edges = np.array([-1, *held, frame_count])
+        gap = int(np.argmax(np.diff(edges)))
+        added.append(int(edges[gap] + edges[gap + 1]) // 2)
+        held.insert(gap, added[-1])
+    return added

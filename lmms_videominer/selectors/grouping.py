@@ -1,0 +1,71 @@
+"""Groups of like vectors: k-means by cosine, and Ward linkage below a group."""
+
+from __future__ import annotations
+
+import numpy as np
+
+ITERATIONS = 100  # most of k-means
+
+
+def spherical_kmeans(vectors: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """K-means by cosine similarity, from distinct vectors drawn at random.
+
+    Each vector goes to the centroid of the highest cosine (of equal ones, the first); a centroid is the normalised
+    mean of its vectors. It ends when no vector moves, or after ``ITERATIONS`` rounds.
+
+    Args:
+        vectors: float32 [n, d], rows L2-normalised, finite.
+        count: Groups wanted; there are no more than distinct vectors, and none is empty.
+        seed: Of the draw.
+
+    Returns:
+        Positions of each group's members, ascending; groups by their first member.
+    """
+    distinct = np.unique(vectors, axis=0, return_index=True)[1]
+    drawn = np.random.default_rng(seed).choice(np.sort(distinct), min(count, len(distinct)), replace=False)
+    centroids = vectors[drawn]  # [k, d]
+    labels = np.full(len(vectors), -1)
+    for _ in range(ITERATIONS):
+        new = np.argmax(vectors @ centroids.T, axis=1)  # [n]
+        if np.array_equal(new, labels):
+            break
+        labels = new
+        centroids = np.stack([_direction(vectors[labels == k], centroids[k]) for k in range(len(centroids))])
+    return _by_first(labels)
+
+
+def ward(vectors: np.ndarray, members: np.ndarray, count: int) -> list[np.ndarray]:
+    """``members`` in at most ``count`` groups by Ward linkage of their vectors; equal vectors stay together.
+
+    Args:
+        vectors: float32 [n, d].
+        members: int64 [m], positions in ``vectors``, ascending.
+
+    Returns:
+        Positions in ``vectors``, ascending; groups by their first member.
+    """
+    if len(members) < 2:
+        return [members]
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    labels = fcluster(linkage(vectors[members].astype(np.float64), method="ward"), count, criterion="maxclust")
+    return [members[group] for group in _by_first(labels)]
+
+
+def nearest_to_mean(vectors: np.ndarray, members: np.ndarray) -> int:
+    """The one of ``members`` whose vector has the highest cosine with their mean; of equal ones, the first."""
+    mean = _direction(vectors[members], vectors[members[0]])
+    return int(members[np.argmax(vectors[members] @ mean)])
+
+
+def _direction(vectors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """The normalised mean, [d]; ``otherwise`` where it has no direction."""
+    mean = vectors.mean(axis=0) if len(vectors) else np.zeros_like(otherwise)
+    norm = float(np.linalg.norm(mean))
+    return mean / norm if norm > 1e-6 else otherwise
+
+
+def _by_first(labels: np.ndarray) -> list[np.ndarray]:
+    """Positions of each label, groups by their first position."""
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return sorted(groups, key=lambda group: int(group[0]))

@@ -1,0 +1,182 @@
+"""Reads what a language model replies: strictly, else leniently, else by a counted default. No text raises."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lmms_videominer.types import Action, Reading
+
+NOT_SURE, SURE = 1, 3  # confidence and relevance are rated 1, 2 or 3
+RATINGS = {Action.DELETE: 1, Action.CONTINUE: 2, Action.ACCEPT: 3}
+ACTIONS = {rating: action for action, rating in RATINGS.items()}
+
+_VALUES_TRIED = 64  # opening braces, or brackets, of a text that are tried
+_LONGEST_VALUE = 10_000  # letters of a value in Python's notation
+_NO_VALUE = (ValueError, SyntaxError, RecursionError, MemoryError, TypeError)
+_MARKS = r"[\s*_`\"':=>]*"  # white space, markdown, quotes and signs between a label and its value
+# a label that lists the choices, "confidence: 1, 2 or 3", repeats the prompt and chooses nothing
+_CONFIDENCE = re.compile(rf"confidence(?:\s+level)?(?:\s+is)?{_MARKS}([1-3])\b(?!\s*(?:,|/|-|or\b))", re.IGNORECASE)
+_LONE_RATING = re.compile(r"[\s*_`\"'.]*([1-3])[\s*_`\"'.]*")
+_CLIPS = re.compile(rf"\bclips?{_MARKS}\[?((?:[\s,;&]|and\b|to\b|\d{{1,6}}|-|–)+)", re.IGNORECASE)
+_NUMBERS = re.compile(r"(\d{1,6})(?:\s*(?:-|–|to)\s*(\d{1,6}))?")
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """The relevance of each of several parts, 1 to 3, and how it was read."""
+
+    scores: tuple[int, ...]
+    reading: Reading
+
+
+def read_relevance(text: str, count: int) -> Ratings:
+    """The ``count`` ratings of a reply ``{"answer": ..., "confidence": ..., "relevance": [1, 3, ...]}``.
+
+    Strict: the whole text is that object, with exactly ``count`` ratings. Lenient: a list with a rating in it stands
+    under that name somewhere in the text; entries too many are left out, those that lack or are no rating are 1.
+    Anything else: all are 1.
+    """
+    whole = _whole_object(text)
+    found = whole.get("relevance") if whole else None
+    if _are_ratings(found) and len(found) == count:
+        return Ratings(tuple(found), Reading.STRICT)
+    for value in (*(part.get("relevance") for part in _objects(text)), *_labelled_lists(text, "relevance")):
+        told = [_as_int(entry) for entry in value] if isinstance(value, list) else []
+        if any(_are_ratings([rating]) for rating in told):
+            scores = [rating if _are_ratings([rating]) else NOT_SURE for rating in told] + [NOT_SURE] * count
+            return Ratings(tuple(scores[:count]), Reading.LENIENT)
+    return Ratings((NOT_SURE,) * count, Reading.DEFAULT)
+
+
+def read_confidence(text: str) -> tuple[int, Reading]:
+    """The rating of a reply ``{"confidence": 1}``, 1 to 3.
+
+    Lenient: a rating follows the word ``confidence``, and no other does elsewhere in the text; or the text is one
+    rating and nothing more. Anything else: 1.
+    """
+    whole = _whole_object(text)
+    if whole and _are_ratings([whole.get("confidence")]):
+        return whole["confidence"], Reading.STRICT
+    told = set(_CONFIDENCE.findall(text))
+    if not told and (alone := _LONE_RATING.fullmatch(text)):
+        told = {alone[1]}
+    return (int(told.pop()), Reading.LENIENT) if len(told) == 1 else (NOT_SURE, Reading.DEFAULT)
+
+
+def read_wishes(text: str, count: int) -> tuple[tuple[tuple[int, str], ...], Reading]:
+    """What a reply ``{"frames": [{"segment": 2, "description": "..."}]}`` wants to see, as (position, description).
+
+    Segments are numbered from 1 to ``count`` in the text, from 0 in the result. Strict: the whole text is that object
+    and every entry is in order. Lenient: the entries in order of a list of such objects, or of a part of the text
+    that is one. Anything else: nothing is wanted.
+    """
+    whole = _whole_object(text)
+    if whole and isinstance(whole.get("frames"), list):
+        entries = whole["frames"]
+        wishes = [_wish(entry, count) for entry in entries]
+        if wishes and all(type(entry.get("segment")) is int for entry in entries if isinstance(entry, dict)):
+            kept = [wish for wish in wishes if wish]
+            if len(kept) == len(wishes):
+                return tuple(kept), Reading.STRICT
+    for entries in (*(part.get("frames") for part in _objects(text)), *_lists(text), list(_objects(text))):
+        kept = [wish for entry in entries if (wish := _wish(entry, count))] if isinstance(entries, list) else []
+        if kept:
+            return tuple(dict.fromkeys(kept)), Reading.LENIENT
+    return (), Reading.DEFAULT
+
+
+def read_clips(text: str, count: int) -> tuple[tuple[int, ...], Reading]:
+    """The clips of a reply ``{"answer": ..., "clips": [3, 4]}``, numbered from 1 in the text, from 0 in the result.
+
+    Strict: the whole text is that object and every number is a clip's. Lenient: numbers or ranges (``3-5``) stand
+    under that name; those that are no clip's are left out. Anything else: none.
+    """
+    whole = _whole_object(text)
+    found = whole.get("clips") if whole else None
+    if isinstance(found, list) and found and all(type(n) is int and 1 <= n <= count for n in found):
+        return tuple(sorted({n - 1 for n in found})), Reading.STRICT
+    told = (*(json.dumps(part.get("clips"), default=str) for part in _objects(text)), *_CLIPS.findall(text))
+    for value in told:
+        if clips := {n - 1 for n in _numbers(value) if 1 <= n <= count}:
+            return tuple(sorted(clips)), Reading.LENIENT
+    return (), Reading.DEFAULT
+
+
+def _wish(entry: Any, count: int) -> tuple[int, str] | None:
+    if not isinstance(entry, dict):
+        return None
+    segment = _as_int(entry.get("segment", entry.get("segment_id")))
+    description = entry.get("description")
+    if segment is None or not 1 <= segment <= count or not isinstance(description, str) or not description.strip():
+        return None
+    return segment - 1, description.strip()
+
+
+def _whole_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """Objects that stand in the text, JSON or as Python prints them."""
+    return (value for value in _values(text, "{", "}") if isinstance(value, dict))
+
+
+def _lists(text: str) -> Iterator[list[Any]]:
+    return (value for value in _values(text, "[", "]") if isinstance(value, list))
+
+
+def _values(text: str, opening: str, closing: str) -> Iterator[Any]:
+    """What reads as a value from one of the first ``_VALUES_TRIED`` ``opening`` marks on."""
+    decoder, start = json.JSONDecoder(), -1
+    for _ in range(_VALUES_TRIED):
+        start = text.find(opening, start + 1)
+        if start < 0:
+            return
+        try:
+            yield decoder.raw_decode(text, start)[0]
+            continue
+        except (ValueError, RecursionError):
+            pass
+        stop = text.find(closing, start) + 1
+        with warnings.catch_warnings(), contextlib.suppress(*_NO_VALUE):
+            warnings.simplefilter("ignore", SyntaxWarning)  # of escapes that Python does not know
+            yield ast.literal_eval(text[start : min(stop, start + _LONGEST_VALUE)])
+
+
+def _labelled_lists(text: str, label: str) -> list[list[str]]:
+    """Numbers in brackets after ``label``, as ``relevance: [1, 2]``."""
+    found = re.findall(rf"{label}{_MARKS}\[([\d\s,]*)", text, re.IGNORECASE)
+    return [numbers.replace(",", " ").split() for numbers in found]
+
+
+def _numbers(text: str) -> Iterator[int]:
+    for first, last in _NUMBERS.findall(text):
+        yield from range(int(first), min(int(last or first), int(first) + 1000) + 1)
+
+
+def _as_int(value: Any) -> int | None:
+    """``3``, ``"3"`` and ``" 3 "`` are 3; all else is ``None``."""
+    if type(value) is int:
+        return value
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d{1,6}\s*", value) else None
+
+
+def _are_ratings(values: Any) -> bool:
+    return isinstance(values, (list, tuple)) and all(type(v) is int and NOT_SURE <= v <= SURE for v in values)
+
+
+def worst(readings: Sequence[Reading]) -> Reading:
+    """The weakest of several readings."""
+    order = list(Reading)
+    return max(readings, key=order.index, default=Reading.STRICT)

@@ -1,0 +1,212 @@
+"""VideoAgent (Wang et al., arXiv 2403.10517): a few frames, and then those that the language model asks to see.
+
+As published: 5 uniform frames of one a second, from the first to the last, are captioned; the model answers the
+question from the captions, and then grades the information that it had, 1 to 3. Below 3 it describes, for gaps between
+the frames seen, what it wants to see there, and the frame of the gap that is most like the description is captioned
+too. At most 3 rounds of looking. A reply that cannot be read counts as confidence 1, or as no wish.
+
+What differs:
+
+- Likeness is the cosine between the embeddings of the description and of each frame's caption by the video LLM, not
+  between CLIP's of the description and the frame. So the candidates are thinned evenly to ``max_vlm_calls``, the
+  allowance that a tree of VideoMiner has; only the gaps that a wish names are captioned whole.
+- The frames go to the video LLM. Nothing hangs on the language model's answer after the last look: it is not asked, so
+  that the method takes 2 to 6 calls, not 2 to 7.
+- Published, there is no budget: here the frames asked for come first, those most like their descriptions where they do
+  not all fit; then those of the first look; then the longest stretches without a frame fill up.
+- No readable wish ends the search: the public code asks the same again, and a greedy model gives the same reply.
+- The public code draws a confidence that is out of range at random; here it is 1.
+- One captioner and one language model instead of LaViLa or CogAgent and GPT-4; prompts of their own words.
+- ``judge=policy``: the policy decides about each caption in its own format instead. An accepted one is confidence 3,
+  else a continued one 2, else 1; what is wanted is the question itself, in every gap beside a continued frame, or in
+  every gap where there is none. For policy models that know no other format, the bundled one among them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lmms_videominer.selectors.asking import AskingSelector, asked, by_level, judgements
+from lmms_videominer.selectors.candidates import Candidates, Pick, candidates, within_budget
+from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Found, Look, Search
+from lmms_videominer.selectors.replies import NOT_SURE, RATINGS, SURE, read_confidence, read_wishes, worst
+from lmms_videominer.types import Action, Decision, Event, Node, Reading
+
+TOLD = """\
+A video of {duration:.0f} seconds is told by captions of some of its frames, in temporal order:
+{captions}
+Question: {question}
+"""
+ANSWER_PROMPT = TOLD + "Think step by step, then answer the question from the captions."
+CONFIDENCE_PROMPT = """\
+Assess how far the information in a question carries its answer.
+The question was:
+{asked}
+The answer was:
+{answer}
+1 = the information is too little for a conclusion, 2 = it partly supports a guess, 3 = it fully supports the answer.
+Reply as {{"confidence": 1}}"""
+WISH_PROMPT = TOLD + """\
+The captions do not settle the question. The video between these frames falls into segments:
+{segments}
+Say for each segment that may hold what the question needs which frame you want to see, in one sentence about what is \
+visible. A segment may be named more than once or not at all.
+Reply as {{"frames": [{{"segment": 1, "description": "..."}}]}}"""
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame looked at.
+
+    Attributes:
+        position: Among the candidates.
+        similarity: With the description that asked for it; ``None``: of the first look.
+        wish: The description, as a decision; ``None``: of the first look.
+    """
+
+    position: int
+    similarity: float | None = None
+    wish: Decision | None = None
+
+
+@dataclass
+class Looks:
+    """What was looked at, round by round, and what the model thought of it after each."""
+
+    pool: Candidates
+    rounds: list[list[View]]
+    events: dict[int, Event] = field(default_factory=dict)  # by position
+    verdicts: list[Decision] = field(default_factory=list)
+    fallbacks: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> list[int]:
+        """Positions, ascending."""
+        return sorted({view.position for views in self.rounds for view in views})
+
+    @property
+    def gaps(self) -> list[np.ndarray]:
+        """The positions between neighbours among the seen, one array a gap; empty where there are none."""
+        return [np.arange(a + 1, b) for a, b in itertools.pairwise(self.seen)]
+
+
+Wanted = list[tuple[int, Decision]]  # the gap, and the description as a decision
+
+
+class VideoAgentSelector(AskingSelector):
+    """Uniform frames, then frames like what the language model says it wants to see."""
+
+    name = "videoagent"
+
+    def search(self, case: Case) -> Search:
+        pool = candidates(case.whole, case.timestamps_s, case.config.max_vlm_calls)
+        first = np.unique(np.linspace(0, len(pool) - 1, case.config.videoagent_frames).astype(int))
+        looks = Looks(pool, [[View(int(position)) for position in first]])
+        for left in reversed(range(case.config.videoagent_rounds)):
+            yield from _caption(looks, looks.seen)
+            if not left:
+                break
+            confidence, wishes = yield from (_judged if case.config.judge == "policy" else _replied)(case, looks)
+            if confidence == SURE or not wishes:
+                break
+            if not (found := (yield from _retrieve(looks, wishes))):
+                break
+            looks.rounds.append(found)
+        return _found(case, looks)
+
+
+def _caption(looks: Looks, positions: list[int]) -> Generator[Any, Any, None]:
+    events = yield Look(tuple(looks.pool.spans[position] for position in positions), 1)
+    looks.events.update(zip(positions, events, strict=True))
+
+
+def _replied(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]]:
+    """Answer, self-assessment, and what the model wants to see where it is not sure."""
+    told = {
+        "duration": case.whole.duration_s,
+        "captions": "\n".join(_line(looks.events[position]) for position in looks.seen),
+        "question": asked(case.question),
+    }
+    answer_prompt = ANSWER_PROMPT.format(**told)
+    [answer] = yield Ask((answer_prompt,))
+    confidence_prompt = CONFIDENCE_PROMPT.format(asked=answer_prompt, answer=answer)
+    [graded] = yield Ask((confidence_prompt,))
+    confidence, reading = read_confidence(graded)
+    action = Action.ACCEPT if confidence == SURE else Action.CONTINUE
+    looks.verdicts.append(Decision(action, graded, reading, confidence_prompt))
+    if reading is Reading.DEFAULT:
+        looks.fallbacks["unread_confidence"] = None
+    if confidence == SURE or not any(len(gap) for gap in looks.gaps):
+        return confidence, []
+    prompt = WISH_PROMPT.format(**told, segments="\n".join(_segments(looks)))
+    [text] = yield Ask((prompt,))
+    wishes, reading = read_wishes(text, len(looks.gaps))
+    if reading is Reading.DEFAULT:
+        looks.fallbacks["unread_wishes"] = None
+    return confidence, [(gap, Decision(Action.ACCEPT, description, reading, prompt)) for gap, description in wishes]
+
+
+def _judged(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]]:
+    """The same from one decision of the policy about each frame."""
+    decisions = yield from judgements(case, [looks.events[position].caption or "" for position in looks.seen])
+    ratings = [RATINGS[decision.action] for decision in decisions]
+    reading = worst([decision.reading for decision in decisions])
+    action = Action.ACCEPT if max(ratings) == SURE else Action.CONTINUE
+    looks.verdicts.append(Decision(action, decisions[int(np.argmax(ratings))].text, reading))
+    if reading is Reading.DEFAULT:
+        looks.fallbacks["unread_confidence"] = None
+    beside = [gap for gap, pair in enumerate(itertools.pairwise(ratings)) if max(pair) > NOT_SURE]
+    wish = Decision(Action.ACCEPT, case.question.text, Reading.STRICT)
+    return max(ratings), [(gap, wish) for gap in beside or range(len(ratings) - 1)]
+
+
+def _line(event: Event) -> str:
+    return f"at {event.frame_times_s[0]:.0f} s: {event.caption}"
+
+
+def _segments(looks: Looks) -> list[str]:
+    times_s = [looks.events[position].frame_times_s[0] for position in looks.seen]
+    return [f"{i}. {a:.0f} s to {b:.0f} s" for i, (a, b) in enumerate(itertools.pairwise(times_s), 1)]
+
+
+def _retrieve(looks: Looks, wishes: Wanted) -> Generator[Any, Any, list[View]]:
+    """The frame of each wish's gap whose caption is most like its description; a frame once."""
+    open_wishes = [(looks.gaps[gap], wish) for gap, wish in wishes if len(looks.gaps[gap])]
+    positions = sorted({int(position) for gap, _ in open_wishes for position in gap})
+    if not positions:
+        return []
+    yield from _caption(looks, positions)
+    captions = yield Embed(tuple(looks.events[position].caption or "(none)" for position in positions))  # [m, d]
+    wanted = yield Embed(tuple(wish.text for _, wish in open_wishes))  # [w, d]
+    found: dict[int, View] = {}
+    for (gap, wish), vector in zip(open_wishes, wanted, strict=True):
+        rows = np.searchsorted(positions, gap)
+        similarity = captions[rows] @ vector  # [len(gap)]
+        best = int(np.argmax(similarity))
+        found.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
+    return [found[position] for position in sorted(found)]
+
+
+def _found(case: Case, looks: Looks) -> Found:
+    nodes = [Node("0", 0, (Event(case.whole),))]
+    picks: list[list[Pick]] = []
+    for number, views in enumerate(looks.rounds):
+        id = f"0.{number}"
+        decision = looks.verdicts[number] if number < len(looks.verdicts) else None
+        seen = tuple(looks.events[view.position] for view in views)
+        nodes.append(Node(id, 1, seen, decision, "" if decision else "last_look"))
+        for i, view in enumerate(views):
+            if view.wish:
+                nodes.append(Node(f"{id}.{i}", 2, (looks.events[view.position],), view.wish))
+        picks.append([Pick(int(looks.pool.indices[view.position]), f"{id}.{i}" if view.wish else id, view.similarity)
+                      for i, view in enumerate(views)])  # fmt: skip
+    asked_for = sorted((pick for group in picks[1:] for pick in group), key=lambda pick: -(pick.score or 0.0))
+    groups = [asked_for[: case.config.frames], picks[0]]
+    frames = within_budget(groups, case.timestamps_s, case.config.frames)
+    filled = ["filled"] * any(frame.node_id is None for frame in frames)
+    return Found(frames, by_level(nodes), (*looks.fallbacks, *filled))

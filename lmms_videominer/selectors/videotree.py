@@ -1,0 +1,160 @@
+"""VideoTree (Wang et al., arXiv 2405.19209): clusters of frames, finer where the language model finds them relevant.
+
+As published: frames at one a second; their vectors in k-means by cosine, k = 8, 16, 32; the frame nearest to each
+centroid is captioned; one call a round gives an answer, its confidence and the relevance of each cluster, 1 to 3; the
+rounds end with 4 or more clusters of relevance 3, or with k = 32. Then a cluster of relevance 1 keeps its
+representative, one of 2 is split by Ward linkage into 4, and one of 3 into 4 and each of those into 4.
+
+What differs:
+
+- Vectors are those of captions, not of an image encoder: every candidate frame is captioned, by the video LLM, and
+  the caption embedded. So the candidates are thinned evenly to ``max_vlm_calls``, the allowance that a tree of
+  VideoMiner has; a longer video has fewer than one a second.
+- The frames go to the video LLM; the language model's answer from captions is left in the reply. Published, there is no
+  budget: here relevance comes first, then the level (representatives, then their splits); what does not fit is
+  thinned evenly in time, what lacks is filled from the longest stretches without a frame.
+- The clusters' ratings are matched to them in the order of their representatives, as the prompt shows them; the public
+  code matches them by the number that k-means gave.
+- Ratings that a reply lacks are 1 (3 in the public code): a reply cut short makes nothing relevant.
+- One captioner and one language model instead of LaViLa, BLIP-2 or CogAgent and GPT-4; a prompt of its own words.
+- In the result's tree a round is a node with its call, and a cluster is one below the last round: relevance 3 reads
+  accept, 2 continue, 1 delete. A key frame's score is the relevance of its cluster.
+- ``judge=policy``: the policy decides about each representative in its own format instead, one call each: accept
+  stands for 3, continue for 2, delete for 1. For policy models that know no other format, the bundled one among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lmms_videominer.selectors.asking import AskingSelector, asked, by_level, judgements
+from lmms_videominer.selectors.candidates import Candidates, Pick, candidates, within_budget
+from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Found, Look, Search
+from lmms_videominer.selectors.grouping import nearest_to_mean, spherical_kmeans, ward
+from lmms_videominer.selectors.replies import ACTIONS, NOT_SURE, RATINGS, SURE, read_relevance
+from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
+
+PROMPT = """\
+A video of {duration:.0f} seconds is told by captions of {count} of its frames, in temporal order:
+{captions}
+Question: {question}
+Answer the question from the captions. Rate your confidence: 1 = the captions say too little, 2 = they allow a guess, \
+3 = they settle it. Rate how relevant each frame is to the question: 1 = not, 2 = somewhat, 3 = highly.
+Reply as {{"answer": "...", "confidence": 1, "relevance": [one rating for each of the {count} frames]}}"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of the search.
+
+    Attributes:
+        clusters: Positions of each cluster's frames among the candidates; clusters in the order of ``heads``.
+        heads: Position of each cluster's representative, ascending.
+        decisions: About each cluster.
+        reply: The call that gave them; ``None`` where each was decided by itself.
+    """
+
+    clusters: list[np.ndarray]
+    heads: list[int]
+    decisions: list[Decision]
+    reply: Decision | None
+
+    @property
+    def scores(self) -> list[int]:
+        return [RATINGS[decision.action] for decision in self.decisions]
+
+
+class VideoTreeSelector(AskingSelector):
+    """Frames of a tree of clusters, wide and deep where the language model finds relevance."""
+
+    name = "videotree"
+
+    def search(self, case: Case) -> Search:
+        config, pool = case.config, candidates(case.whole, case.timestamps_s, case.config.max_vlm_calls)
+        events = yield Look(pool.spans, 1)
+        vectors = yield Embed(tuple(event.caption or "(none)" for event in events))
+        rounds: list[Round] = []
+        width = config.videotree_first
+        while True:
+            rounds.append((yield from _round(case, events, vectors, width)))
+            enough = rounds[-1].scores.count(SURE) >= config.videotree_enough
+            if enough or width >= config.videotree_most or len(rounds[-1].heads) < width:
+                break
+            width = min(2 * width, config.videotree_most)
+        return _found(case, rounds, pool, events, vectors)
+
+
+def _round(case: Case, events: Sequence[Event], vectors: np.ndarray, width: int) -> Generator[Any, Any, Round]:
+    """Cluster, and have the clusters rated by their representatives."""
+    groups = spherical_kmeans(vectors, width, case.config.seed)
+    heads = [nearest_to_mean(vectors, group) for group in groups]
+    order = sorted(range(len(groups)), key=heads.__getitem__)
+    groups, heads = [groups[i] for i in order], [heads[i] for i in order]
+    captions = [events[head].caption or "" for head in heads]
+    if case.config.judge == "policy":
+        return Round(groups, heads, (yield from judgements(case, captions)), None)
+    prompt = _prompt(case, [events[head] for head in heads])
+    [text] = yield Ask((prompt,))
+    ratings = read_relevance(text, len(heads))
+    decisions = [Decision(ACTIONS[score], f"relevance {score}", ratings.reading) for score in ratings.scores]
+    return Round(groups, heads, decisions, Decision(Action.CONTINUE, text, ratings.reading, prompt))
+
+
+def _prompt(case: Case, events: Sequence[Event]) -> str:
+    lines = [f"{i}. at {event.frame_times_s[0]:.0f} s: {event.caption}" for i, event in enumerate(events, 1)]
+    return PROMPT.format(duration=case.whole.duration_s, count=len(events), captions="\n".join(lines),
+                         question=asked(case.question))  # fmt: skip
+
+
+def _found(
+    case: Case, rounds: Sequence[Round], pool: Candidates, events: Sequence[Event], vectors: np.ndarray
+) -> Found:
+    nodes = [Node("0", 0, (Event(case.whole),))]
+    groups: dict[tuple[int, int], list[Pick]] = {}
+    for number, made in enumerate(rounds):
+        heads = tuple(events[head] for head in made.heads)
+        nodes.append(Node(f"0.{number}", 1, heads, made.reply, "" if made.reply else "each part judged by itself"))
+    last, parent = rounds[-1], nodes[-1].id
+    for i, (members, head, decision) in enumerate(zip(last.clusters, last.heads, last.decisions, strict=True)):
+        score = RATINGS[decision.action]
+        id = f"{parent}.{i}"
+        nodes.append(_node(id, members, head, decision, pool, events))
+        groups.setdefault((-score, 0), []).append(_pick(pool, head, id, score))
+        for branch, part in _branches(id, members, vectors, score - NOT_SURE, case.config.videotree_branches):
+            part_head = nearest_to_mean(vectors, part)
+            nodes.append(_node(branch, part, part_head, None, pool, events))
+            level = branch.count(".") - id.count(".")
+            groups.setdefault((-score, level), []).append(_pick(pool, part_head, branch, score))
+    frames = within_budget([groups[key] for key in sorted(groups)], case.timestamps_s, case.config.frames)
+    unread = any(decision.reading is Reading.DEFAULT for decision in last.decisions)
+    fallbacks = ["unread_relevance"] * unread + ["filled"] * any(frame.node_id is None for frame in frames)
+    return Found(frames, by_level(nodes), tuple(fallbacks))
+
+
+def _branches(
+    id: str, members: np.ndarray, vectors: np.ndarray, levels: int, count: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The parts below a cluster, each with its id: split ``levels`` times into ``count``."""
+    parts = ward(vectors, members, count) if levels else []
+    for i, part in enumerate(parts if len(parts) > 1 else []):
+        yield f"{id}.{i}", part
+        yield from _branches(f"{id}.{i}", part, vectors, levels - 1, count)
+
+
+def _pick(pool: Candidates, position: int, id: str, score: int) -> Pick:
+    return Pick(int(pool.indices[position]), id, float(score))
+
+
+def _node(
+    id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, events: Sequence[Event]
+) -> Node:
+    """A cluster: its representative with its caption, and what else it holds in stretches."""
+    stretches = np.split(members, np.flatnonzero(np.diff(members) > 1) + 1)
+    told = [Event(Span(pool.spans[part[0]].start_s, pool.spans[part[-1]].end_s),
+                  *((events[head].caption, events[head].frame_times_s) if head in part else (None, ())))
+            for part in stretches]  # fmt: skip
+    return Node(id, id.count("."), tuple(told), decision)
