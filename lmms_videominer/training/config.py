@@ -79,6 +79,9 @@ class TGRPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check_trees()
+        if self.deepspeed and self.use_cpu:
+            raise ConfigError(f"use_cpu=True with deepspeed={self.deepspeed!r}: accelerate leaves DeepSpeed out there. "
+                              "Hide the GPUs instead: CUDA_VISIBLE_DEVICES= DS_ACCELERATOR=cpu")
         if isinstance(self.deepspeed, str) and self.deepspeed in DEEPSPEED:
             self.deepspeed = str(files("lmms_videominer.deepspeed_configs") / f"{self.deepspeed}.json")
         try:

@@ -72,7 +72,7 @@ class PolicyInVLLM(PolicyInTraining):
         completions, logprobs = self._trainer._generate_single_turn(ids + [filler] * (count - len(ids)), None, {}, 1)
         made = [(tuple(prompt), tuple(completion)) for prompt, completion in zip(ids, completions)]
         self.logprobs.update(zip(made, logprobs))
-        texts = policy.tokenizer.batch_decode([list(completion) for _, completion in made], skip_special_tokens=True)
+        texts = [policy.tokenizer.decode(list(completion), skip_special_tokens=True) for _, completion in made]
         self.seconds += time.perf_counter() - started
         return [PolicyCompletion(text.strip(), *ids) for text, ids in zip(texts, made, strict=True)]
 

@@ -258,6 +258,7 @@ def test_evaluation_grows_trees_too(policy, questions, tmp_path):
     ({"top_p": 0.9}, "top_p=0.9"),
     ({"forward_batch_size": 0}, "forward_batch_size=0"),
     ({"scale_rewards": "batch"}, "scale_rewards='batch'"),
+    ({"deepspeed": "zero3"}, "use_cpu=True with deepspeed='zero3'"),
     ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
     ({"steps_per_generation": 2, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 4},
      "save_steps=3 x gradient_accumulation_steps=1 is no multiple of steps_per_generation=2"),

@@ -1,0 +1,114 @@
+"""Dealing, padding and cutting lose no decision and add none; vLLM's correction by hand."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("trl")
+
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from lmms_videominer.training.batches import PADDING, batch_of, deal, forward_passes, sampler_logprobs  # noqa: E402
+from lmms_videominer.training.groups import Row  # noqa: E402
+from lmms_videominer.training.sampling import PolicyInVLLM, importance_ratio  # noqa: E402
+
+TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
+ROWS = st.lists(st.builds(Row, st.just("q"), st.integers(0, 3), st.just("0.1"), TOKENS, TOKENS, st.floats(-2, 2)),
+                min_size=1, max_size=12)  # fmt: skip
+
+
+@given(st.integers(0, 200), st.integers(1, 9), st.integers(1, 9))
+def test_every_decision_is_dealt_to_one_process(count, processes, steps):
+    shares = [deal(count, process, processes, steps) for process in range(processes)]
+    assert {len(share) for share in shares} == {len(shares[0])} and len(shares[0]) % steps == 0 < len(shares[0])
+    assert sorted(i for share in shares for i in share if i != PADDING) == list(range(count))
+    assert count == 0 or sum(share.count(PADDING) for share in shares) < processes * steps
+
+
+@settings(deadline=None)
+@given(ROWS, st.integers(1, 5), st.integers(0, 3))
+def test_forward_passes_hold_every_token_once(rows, size, fill):
+    dealt = list(range(len(rows))) + [PADDING] * fill
+    passes = forward_passes(batch_of(rows, dealt, 0, "cpu") | {"num_decisions": torch.tensor(len(rows))}, size)
+    assert len(passes) == math.ceil(len(dealt) / size)
+    found = {}
+    for part in passes:
+        assert part["num_decisions"] == len(rows)
+        for k, i in enumerate(part["row"].tolist()):
+            prompt = part["prompt_ids"][k][part["prompt_mask"][k].bool()].tolist()
+            completion = part["completion_ids"][k][part["completion_mask"][k].bool()].tolist()
+            assert part["prompt_mask"][k, -1] == 1  # padded on the left
+            if i == PADDING:
+                assert completion == [] and part["advantages"][k] == 0
+            else:
+                found[i] = (tuple(prompt), tuple(completion), part["advantages"][k].item())
+    assert found == {i: (row.prompt_ids, row.completion_ids, pytest.approx(row.advantage)) for i, row in
+                     enumerate(rows)}
+
+
+def test_a_forward_pass_is_no_wider_than_its_longest_rows():
+    rows = [Row("q", 0, "0.0", (1,) * 7, (2,), 0.0), Row("q", 0, "0.1", (1,), (2,) * 3, 0.0)]
+    batch = batch_of(rows, [0, 1], 0, "cpu")
+    batch["ref_per_token_logps"] = torch.arange(6.0).reshape(2, 3)
+    long, short = forward_passes(batch, 1)
+    assert (long["prompt_ids"].shape, long["completion_ids"].shape) == ((1, 7), (1, 1))
+    assert (short["prompt_ids"].shape, short["completion_ids"].shape) == ((1, 1), (1, 3))
+    assert long["ref_per_token_logps"].tolist() == [[0.0]] and short["ref_per_token_logps"].tolist() == [[3, 4, 5]]
+
+
+def test_truncated_completions_can_be_left_out():
+    rows = [Row("q", 0, "0.0", (1,), (2, 3), 1.0), Row("q", 0, "0.1", (1,), (2,), 1.0)]
+    assert batch_of(rows, [0, 1], 0, "cpu", [True, False])["completion_mask"].tolist() == [[0, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(("mode", "expected"), [
+    ("token_truncate", [[2.0, 0.5]]),  # e^ln4 = 4 is clamped to 2
+    ("token_mask", [[0.0, 0.5]]),
+    ("sequence_truncate", [[2.0]]),  # e^(ln4 - ln2) = 2
+    ("sequence_mask", [[2.0]]),
+])
+def test_importance_ratio_by_hand(mode, expected):
+    old, sampled = torch.tensor([[math.log(4), 0.0, 9.0]]), torch.tensor([[0.0, math.log(2), 0.0]])
+    ratio = importance_ratio(old, sampled, torch.tensor([[1, 1, 0]]), mode, None, 2.0)
+    torch.testing.assert_close(ratio[:, : len(expected[0])], torch.tensor(expected))
+
+
+def test_a_token_that_the_sampler_could_not_score_is_not_corrected():
+    ratio = importance_ratio(torch.tensor([[0.3]]), torch.tensor([[math.nan]]), torch.tensor([[1]]), "token_mask",
+                             None, 2.0)
+    assert ratio.tolist() == [[1.0]]
+
+
+def test_sampler_logprobs_are_padded_as_the_completions():
+    row = Row("q", 0, "0.0", (1,), (2, 3), 0.0, (-0.5, -1.0))
+    assert sampler_logprobs([row, None], torch.zeros(2, 3)).tolist() == [[-0.5, -1.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_path):
+    """vLLM itself needs a GPU: what ``GRPOTrainer`` returns from it is given here."""
+    from tiny_training import REPLIES, policy_folder
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = policy_folder(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    reply = tokenizer.convert_tokens_to_ids(REPLIES[0])
+    asked = []
+
+    def generate(ids, images, fields, number):
+        asked.append(ids)
+        return [[reply, tokenizer.eos_token_id] for _ in ids], [[-0.25, -0.5] for _ in ids]
+
+    trainer = SimpleNamespace(
+        model=AutoModelForCausalLM.from_pretrained(folder), processing_class=tokenizer,
+        args=SimpleNamespace(max_completion_length=3, rollout_batch_size=8),
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model), _generate_single_turn=generate)  # fmt: skip
+    policy = PolicyInVLLM(trainer)
+    made = policy.decide(["red scene", "blue"], 1.0, [0, 1])
+    assert [completion.text for completion in made] == [REPLIES[0]] * 2
+    assert policy.logprobs[made[1].prompt_ids, made[1].completion_ids] == [-0.25, -0.5]
+    assert policy.decide([], 1.0, []) == [] and len(asked[1]) == 1  # nothing to decide: in step with a filler

@@ -1,0 +1,130 @@
+"""Two CPU processes under every launcher and every shipped DeepSpeed configuration, against one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl")
+pytest.importorskip("deepspeed")
+
+from tiny_training import films, policy_folder
+
+pytestmark = pytest.mark.slow
+BIN = Path(sys.executable).parent
+MODULE = "lmms_videominer.training"
+SETTINGS = """
+video_llm: videominer-world
+frames: 2
+max_depth: 2
+events: 3
+scan_frames: 16
+caption_frames: 1
+caption_tokens: 8
+clustering: none
+target_length: 2
+length_sigma: 1.0
+num_generations: 4
+max_completion_length: 3
+forward_batch_size: 8
+max_steps: 3
+learning_rate: 0.1
+optim: sgd
+lr_scheduler_type: constant
+max_grad_norm: 0.0
+seed: 3
+bf16: false
+gradient_checkpointing: false
+dataloader_pin_memory: false
+save_strategy: "no"
+report_to: none
+disable_tqdm: true
+logging_steps: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    """A settings file: four questions, the video of one of them damaged."""
+    folder = tmp_path_factory.mktemp("run")
+    rows = [dict(row) for row in films(folder)]
+    damaged = Path(rows[2]["video"])
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    names = {"questions": folder / "questions.jsonl", "model_name_or_path": policy_folder(folder / "policy"),
+             "cache_dir": folder / "cache"}
+    path = folder / "settings.yaml"
+    path.write_text(SETTINGS + "".join(f"{name}: {value}\n" for name, value in names.items()))
+    return path
+
+
+def free_port() -> str:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return str(held.getsockname()[1])
+
+
+def launched(command: list[str], config: Path, output: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    """The finished run of ``command CONFIG --output_dir OUTPUT SETTINGS``; a run that hangs fails by its timeout."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1",
+                                "HF_HUB_OFFLINE": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run([*command, str(config), "--output_dir", str(output), *settings], env=environment,
+                          capture_output=True, text=True, timeout=900, check=False)
+
+
+def torchrun() -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port(),
+            "-m", MODULE]
+
+
+def accelerate() -> list[str]:
+    return [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+            "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port(), "-m", MODULE]
+
+
+def deepspeed() -> list[str]:
+    return [str(BIN / "deepspeed"), "--num_gpus", "2", "--master_port", free_port(), "--module", MODULE]
+
+
+def log(output: Path) -> list[dict]:
+    entries = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    return [entry for entry in entries if "loss" in entry]
+
+
+@pytest.fixture(scope="module")
+def alone(config) -> list[dict]:
+    """What one process logs for the same trees."""
+    output = config.parent / "alone"
+    run = launched([sys.executable, "-m", MODULE], config, output, "--per_device_train_batch_size", "16",
+                   "--use_cpu", "True")
+    assert run.returncode == 0, run.stderr[-3000:]
+    return log(output)
+
+
+@pytest.mark.parametrize(("launcher", "settings"), [
+    (accelerate, "--use_cpu True"),
+    (deepspeed, "--deepspeed zero2"),
+    (torchrun, "--deepspeed zero3"),
+    (torchrun, "--deepspeed zero3_offload"),
+], ids=["accelerate-ddp", "deepspeed-zero2", "torchrun-zero3", "torchrun-zero3_offload"])
+def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path):
+    run = launched(launcher(), config, tmp_path, "--per_device_train_batch_size", "8", *settings.split())
+    assert run.returncode == 0, run.stderr[-3000:]
+    together = log(tmp_path)
+    assert [entry["decisions"] for entry in together] == [entry["decisions"] for entry in alone]
+    assert [entry["loss"] for entry in together] == pytest.approx([entry["loss"] for entry in alone], abs=1e-5)
+    assert [entry["groups/failed"] for entry in together] == [1.0] * 3  # the damaged video's, and nothing hung for it
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_a_loss_that_is_no_number_ends_every_process(config, tmp_path):
+    run = launched(torchrun(), config, tmp_path, "--per_device_train_batch_size", "8", "--use_cpu", "True",
+                   "--learning_rate", "1e30")
+    assert run.returncode != 0
+    assert "the loss is not finite at step 1; from: question film-" in run.stderr
