@@ -16,12 +16,13 @@ BUNDLED = "videominer-world"
 
 @dataclass(frozen=True)
 class Bundle:
-    """Folders of the three models, and the arguments that a lmms-eval backbone needs for the video LLM."""
+    """Folders of the models, and the arguments that a lmms-eval backbone needs for the video LLM."""
 
     vlm: str
     policy: str
     embedder: str
     vlm_args: dict[str, Any] = field(default_factory=dict)
+    scorer: str = ""  # empty: the bundle has none
 
 
 def resolve(name: str | os.PathLike) -> Bundle | None:
@@ -46,7 +47,8 @@ def resolve(name: str | os.PathLike) -> Bundle | None:
 def _load(folder: Path) -> Bundle:
     try:
         entries = json.loads((folder / "bundle.json").read_text())
-        paths = {part: str(folder / entries[part]) for part in ("vlm", "policy", "embedder")}
+        parts = ("vlm", "policy", "embedder", *(("scorer",) if "scorer" in entries else ()))
+        paths = {part: str(folder / entries[part]) for part in parts}
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{folder}/bundle.json cannot be read ({error!r}): reinstall lmms-videominer, or write "
                          'it as {"vlm": folder, "policy": folder, "embedder": folder}') from error

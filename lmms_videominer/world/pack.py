@@ -23,7 +23,7 @@ library_name: {library}
 {what}
 
 - Data: worlds drawn by `lmms_videominer.world` from the `train` range of seeds (world seed {world}); nothing else.
-- Trained by `{command}`.
+- {how}
 - Size: {size:.1f} MB.
 
 Measured during training on worlds of the `dev` range: the share of replies that are right to the last token, teacher
@@ -44,24 +44,30 @@ _MODELS = {
 }  # fmt: skip
 
 
-def pack(sources: dict[str, Path], out: Path, commands: dict[str, str]) -> None:
-    """Copy each model's files into ``out`` without what only training needs, and write cards and ``bundle.json``."""
+def pack(sources: dict[str, Path], out: Path, flags: dict[str, str], how: dict[str, str]) -> None:
+    """Copy each model's files into ``out`` without what only training needs, and write cards and ``bundle.json``.
+
+    Args:
+        sources: The folder of each part, as its training script has left it.
+        flags: What each training script was given.
+        how: Said on the card in place of the command, where a model came of more than one.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for part, source in sources.items():
         target = out / part
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        (target / "README.md").write_text(_card(part, source, target, commands.get(part, "")))
+        (target / "README.md").write_text(_card(part, source, target, flags.get(part, ""), how.get(part, "")))
     entries = {part: part for part in sources} | {"vlm_args": VLM_ARGS}
     (out / "bundle.json").write_text(json.dumps(entries, indent=2) + "\n")
 
 
-def _card(part: str, source: Path, target: Path, flags: str) -> str:
+def _card(part: str, source: Path, target: Path, flags: str, how: str) -> str:
     library, title, world, script, what = _MODELS[part]
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
     command = f"python -m lmms_videominer.world.{script} FOLDER {flags}".strip()
-    return _CARD.format(library=library, title=title, world=world, what=what, command=command, size=size,
-                        log=_log_table(source / "log.jsonl"))
+    return _CARD.format(library=library, title=title, world=world, what=what, how=how or f"Trained by `{command}`.",
+                        size=size, log=_log_table(source / "log.jsonl"))
 
 
 def _log_table(path: Path) -> str:
@@ -84,10 +90,11 @@ def main() -> None:
     for part in _MODELS:
         parser.add_argument(f"--{part}", type=Path, required=True, help="folder written by its training script")
         parser.add_argument(f"--{part}-flags", default="", help="flags it was trained with, for its card")
+        parser.add_argument(f"--{part}-how", default="", help="said on its card in place of the one command")
     parser.add_argument("--out", type=Path, default=CHECKPOINTS)
     arguments = vars(parser.parse_args())
     pack({part: arguments[part] for part in _MODELS}, arguments["out"],
-         {part: arguments[f"{part}_flags"] for part in _MODELS})
+         {part: arguments[f"{part}_flags"] for part in _MODELS}, {part: arguments[f"{part}_how"] for part in _MODELS})
 
 
 if __name__ == "__main__":
