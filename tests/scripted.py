@@ -118,8 +118,8 @@ class ColourEmbedder:
     identity: str = "colours"
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        vectors = np.array([[name in text for name in COLOURS] for text in texts], np.float32).reshape(len(texts), -1)
-        vectors += 1e-3
+        rows = [[name in text for name in COLOURS] for text in texts]
+        vectors = np.array(rows, np.float32).reshape(len(texts), len(COLOURS)) + 1e-3
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

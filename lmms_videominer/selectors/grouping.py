@@ -35,7 +35,7 @@ def spherical_kmeans(vectors: np.ndarray, count: int, seed: int) -> list[np.ndar
 
 
 def ward(vectors: np.ndarray, members: np.ndarray, count: int) -> list[np.ndarray]:
-    """``members`` in at most ``count`` groups by Ward linkage of their vectors; equal vectors stay together.
+    """``members`` in at most ``count`` groups by Ward linkage of their vectors.
 
     Args:
         vectors: float32 [n, d].

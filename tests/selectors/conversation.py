@@ -1,0 +1,54 @@
+"""A search talked to by hand: captions, vectors and replies come from functions, the video is a list of times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.selectors.asking import AskingSelector
+from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Found, Look
+from lmms_videominer.stages import OpenVideo
+from lmms_videominer.types import Event, Question, VideoInfo
+
+
+def case_of(seconds: int, config: MinerConfig, question: str = "What is it?", options: tuple[str, ...] = ()) -> Case:
+    """A video of one frame a second: candidate, frame index and the second in which it is shown are one number."""
+    info = VideoInfo("film.mp4", float(seconds), seconds, 1.0, 32, 32, "none")
+    video = OpenVideo(SimpleNamespace(info=info), "film")
+    return Case(Question("film.mp4", question, options), video, np.arange(seconds, dtype=np.float64), config)
+
+
+def converse(
+    selector: type[AskingSelector],
+    case: Case,
+    reply: Callable[[str], str],
+    vector: Callable[[str], list[float]] = lambda text: [1.0],
+) -> tuple[Found, list[str]]:
+    """What the search finds, and the prompts that it asked; the caption of second 7 is ``second 7``.
+
+    Args:
+        reply: The language model.
+        vector: The embedder; what it gives is normalised.
+    """
+    search, answer, prompts = selector(None, case.config).search(case), None, []
+    while True:
+        try:
+            wish = search.send(answer)
+        except StopIteration as end:
+            return end.value, prompts
+        if isinstance(wish, Look):
+            answer = tuple(Event(span, f"second {int(span.start_s)}", (span.start_s + 0.5,)) for span in wish.spans)
+        elif isinstance(wish, Embed):
+            rows = np.array([vector(text) for text in wish.texts], np.float32)
+            answer = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        else:
+            assert isinstance(wish, Ask)
+            prompts += wish.prompts
+            answer = tuple(reply(prompt) for prompt in wish.prompts)
+
+
+def frames_of(found: Found) -> list[int]:
+    return [frame.frame_index for frame in found.key_frames]
