@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Subcommands = argparse._SubParsersAction
 BUNDLE = "videominer-world"
-FLAGS = ("policy", "embedder", "selector", "frames")  # settings with a flag of their own in every command
+FLAGS = ("policy", "embedder", "scorer", "selector", "frames")  # settings with a flag of their own in every command
 MINING_FLAGS = ("policy", "embedder", "frames", "seed")  # of commands whose selector is the method itself
 FREE_SEED = 3_000_000  # from here on no split of the world tasks draws its worlds
 
@@ -267,10 +267,8 @@ def add_train(subcommands: Subcommands) -> None:
 
 
 def run_train(args: argparse.Namespace) -> int:
-    try:
-        from lmms_videominer.training.run import main as train
-    except ImportError as error:
-        raise ConfigError(f"training needs {error.name}: pip install 'lmms-videominer[train]'") from error
+    from lmms_videominer.training.run import main as train
+
     return train([args.config, *args.settings])
 
 

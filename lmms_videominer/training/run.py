@@ -69,11 +69,15 @@ def parse(argv: Sequence[str]) -> Run:
     """The settings of a YAML file, overridden by ``--SETTING VALUE`` that follow it.
 
     Raises:
-        ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together.
+        ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together; or what
+            training needs is not installed.
     """
-    from trl import ModelConfig, TrlParser
+    try:
+        from trl import ModelConfig, TrlParser
 
-    from lmms_videominer.training.config import MiningArguments, TGRPOConfig
+        from lmms_videominer.training.config import MiningArguments, TGRPOConfig
+    except ImportError as error:
+        raise ConfigError(f"training needs {error.name or error}: pip install 'lmms-videominer[train]'") from error
 
     types = (TGRPOConfig, ModelConfig, RunArguments, MiningArguments)
     args, model, arguments, mining = TrlParser(types).parse_args_and_config(_checked(argv, types))
