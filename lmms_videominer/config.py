@@ -12,6 +12,7 @@ from lmms_videominer.errors import ConfigError
 
 NO_POLICY = "none"  # as ``policy``: accept by embedding similarity
 ASKING = ("videotree", "videoagent", "llovi")  # selectors that ask a language model
+SCORING = ("topk", "aks", "bolt", "focus", "qframe")  # selectors that compare frames with the question
 
 
 def _option(default: Any, help: str, **extra: Any) -> Any:
@@ -26,8 +27,8 @@ class MinerConfig:
         ConfigError: A value is out of its range; the message quotes it.
     """
 
-    selector: str = _option("videominer", "How key frames are chosen: videominer, uniform, oracle, none, videotree, "
-                                         "videoagent, llovi.")
+    selector: str = _option("videominer", "How key frames are chosen: videominer, uniform, oracle, none, topk, aks, "
+                                         "bolt, focus, qframe, videotree, videoagent, llovi.")
     frames: int = _option(8, "Budget N: the most key frames handed to the video LLM.")
     max_depth: int = _option(3, "Levels of the tree below the root.")
     events: int = _option(16, "K: events that one segmentation yields.")
@@ -61,6 +62,19 @@ class MinerConfig:
     videoagent_rounds: int = _option(3, "videoagent: most looks.")
     llovi_clip_s: float = _option(1.0, "llovi: length of a clip, in seconds; longer where max_vlm_calls needs it.")
     llovi_summary_words: int = _option(0, "llovi: words of a summary written first; 0: none, the captions themselves.")
+    scorer: str = _option("", "CLIP, SigLIP or BLIP-ITM model of topk, aks, bolt, focus and qframe, a name or a "
+                              "folder; empty: the bundle's, or CLIP ViT-L/14.")
+    candidate_fps: float = _option(1.0, "Frames a second that topk, aks, bolt and qframe choose from.")
+    aks_threshold: float = _option(0.8, "aks: what the best scores must exceed the mean by, of scores from 0 to 1.")
+    aks_spread: float = _option(-100.0, "aks: what their standard deviation must exceed.")
+    aks_depth: int = _option(5, "aks: how often a stretch may be halved.")
+    bolt_power: float = _option(3.0, "bolt: power of the scores; 2.5 for LongVideoBench.")
+    focus_clip_s: float = _option(16.0, "focus: length of a clip, an arm of the bandit, in seconds.")
+    focus_share: float = _option(0.25, "focus: alpha, the share of the clips that are looked at closely.")
+    focus_top: float = _option(0.2, "focus: share of the budget for the best scores, wherever they are.")
+    focus_temperature: float = _option(0.06, "focus: temperature at which the frames of a clip are drawn.")
+    qframe_candidates: int = _option(128, "qframe: most frames to choose from.")
+    qframe_tau: float = _option(0.8, "qframe: temperature of the softmax over them.")
     reader: str = _option("auto", "Video backend: auto, decord or pyav.")
     cache_dir: str = _option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
     seed: int = _option(0, "Seed of everything that is random.")
@@ -69,7 +83,7 @@ class MinerConfig:
         for name in ("frames", "max_depth", "caption_frames", "max_nodes", "max_vlm_calls",
                      "cluster_min_samples", "caption_tokens", "policy_tokens", "llm_tokens", "videotree_first",
                      "videotree_most", "videotree_enough", "videotree_branches", "videoagent_frames",
-                     "videoagent_rounds"):
+                     "videoagent_rounds", "qframe_candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
         if self.events < 2:
@@ -85,9 +99,21 @@ class MinerConfig:
         if self.default_action not in ("accept", "continue", "delete"):
             raise ConfigError(f"default_action={self.default_action!r}: one of accept, continue, delete")
 
-        self._check_rivals()
+        self._check_asking()
+        self._check_scoring()
 
-    def _check_rivals(self) -> None:
+    def _check_scoring(self) -> None:
+        """The settings of the selectors that compare frames with the question."""
+        for name in ("candidate_fps", "focus_clip_s", "focus_temperature", "qframe_tau"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name}={getattr(self, name)}: needs to be above 0")
+        for name in ("focus_share", "focus_top"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: a share lies in [0, 1]")
+        if self.aks_depth < 0 or not self.bolt_power >= 0:
+            raise ConfigError(f"aks_depth={self.aks_depth}, bolt_power={self.bolt_power}: neither can be negative")
+
+    def _check_asking(self) -> None:
         """The settings of the selectors that ask a language model."""
         check_names([self.judge], ("reply", "policy"), "judge")
         check_names([self.captioning], ("plain", "question"), "captioning")

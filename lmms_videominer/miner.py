@@ -18,6 +18,7 @@ from lmms_videominer.vlm.vlm import VLM
 if TYPE_CHECKING:
     from lmms_videominer.embeddings import Embedder
     from lmms_videominer.policy.policy import Policy
+    from lmms_videominer.scoring.scorer import Scorer
 
 __all__ = ["VideoMiner", "read_key_frames"]
 
@@ -48,6 +49,7 @@ class VideoMiner:
         vlm: VLM | None = None,
         policy: Policy | str | os.PathLike[str] | None = None,
         embedder: Embedder | str | os.PathLike[str] | None = None,
+        scorer: Scorer | str | os.PathLike[str] | None = None,
         config: MinerConfig | None = None,
         device: str | None = None,
         **settings: Any,
@@ -62,6 +64,8 @@ class VideoMiner:
                 the video LLM itself, text only.
             embedder: An embedder, or a sentence-transformers model by name or folder. Absent:
                 ``config.embedder``, the bundle's, or all-MiniLM-L6-v2.
+            scorer: A scorer, or an image-text model by name or folder, for the selectors that go by scores. Absent:
+                ``config.scorer``, the bundle's, or CLIP ViT-L/14.
             config: Settings; absent: the defaults.
             device: ``"cpu"``, ``"cuda:0"``, ...; absent: CUDA where there is one.
             **settings: Fields of ``MinerConfig`` that replace those of ``config``.
@@ -80,8 +84,9 @@ class VideoMiner:
             if bundle is not None:
                 policy = policy or config.policy or bundle.policy
                 embedder = embedder or config.embedder or bundle.embedder
+                scorer = scorer or config.scorer or bundle.scorer
             vlm = TransformersVLM.from_pretrained(os.fspath(bundle.vlm if bundle else model), device=device)
-        return cls(Stages.build(config, vlm, policy, embedder, device), config)
+        return cls(Stages.build(config, vlm, policy, embedder, device, scorer), config)
 
     def mine(
         self,

@@ -33,7 +33,7 @@ def to_json(selection: Selection, indent: int | None = None) -> str:
 
 
 def from_json(text: str) -> Selection:
-    """The selection that ``to_json`` wrote.
+    """The selection that ``to_json`` wrote, in this version or in one before it.
 
     Raises:
         SchemaError: The text is not JSON, has another schema version, or lacks a field, has one too many or
@@ -46,9 +46,18 @@ def from_json(text: str) -> Selection:
     if not isinstance(document, dict):
         raise SchemaError(f"expected an object, got {type(document).__name__}: {_REMEDY}")
     version = document.pop("schema_version", None)
-    if type(version) is not int or version != SCHEMA_VERSION:
-        raise SchemaError(f"schema_version is {version!r}, this version reads {SCHEMA_VERSION}: {_REMEDY}")
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        raise SchemaError(f"schema_version is {version!r}, this version reads 1 to {SCHEMA_VERSION}: {_REMEDY}")
+    if version == 1:
+        _from_version_1(document)
     return _read(Selection, document, "selection")
+
+
+def _from_version_1(document: dict[str, Any]) -> None:
+    """Add what came with version 2: scores, which no selector had."""
+    document.setdefault("scores", None)
+    if isinstance(document.get("usage"), dict):
+        document["usage"] = {"scores": 0, "scores_cached": 0, **document["usage"]}
 
 
 def save(selection: Selection, path: str | os.PathLike[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from lmms_videominer.config import ASKING, NO_POLICY, MinerConfig
+from lmms_videominer.config import ASKING, NO_POLICY, SCORING, MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.types import VideoInfo
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lmms_videominer.clustering import Clusterer
     from lmms_videominer.embeddings import Embedder
     from lmms_videominer.policy.policy import Policy
+    from lmms_videominer.scoring.scorer import Scorer
     from lmms_videominer.segmenters.segmenter import Segmenter
     from lmms_videominer.video.reader import VideoReader
     from lmms_videominer.vlm.vlm import VLM
@@ -32,6 +33,7 @@ class Stages:
         vlm: Captions events and answers; ``None`` where the selector asks no model.
         policy: Decides on nodes, or replies; ``None`` where the selector asks no language model.
         embedder: Embeds captions; ``None`` where nothing is compared by them.
+        scorer: Compares frames with the question; ``None`` where the selector goes by no scores.
         segmenter, clusterer, cache: As their protocols say.
     """
 
@@ -41,6 +43,7 @@ class Stages:
     cache: Cache
     policy: Policy | None = None
     embedder: Embedder | None = None
+    scorer: Scorer | None = None
 
     @classmethod
     def build(
@@ -50,6 +53,7 @@ class Stages:
         policy: Policy | str | os.PathLike[str] | None = None,
         embedder: Embedder | str | os.PathLike[str] | None = None,
         device: str | None = None,
+        scorer: Scorer | str | os.PathLike[str] | None = None,
     ) -> Stages:
         """Load what ``config.selector`` needs and nothing else.
 
@@ -60,6 +64,7 @@ class Stages:
             embedder: An embedder, or a sentence-transformers model's name or folder. Absent:
                 ``config.embedder``, else all-MiniLM-L6-v2.
             device: Where models that are loaded here go; ``None``: CUDA where there is one.
+            scorer: A scorer, or an image-text model's name or folder. Absent: ``config.scorer``, else CLIP ViT-L/14.
 
         Raises:
             ConfigError: A stage's name is unknown.
@@ -81,6 +86,7 @@ class Stages:
             cache=open_cache(config.cache_dir),
             policy=load_policy(name, vlm, config, device, loaded) if asks else None,
             embedder=loaded,
+            scorer=load_scorer(scorer or config.scorer, device) if config.selector in SCORING else None,
         )
 
 
@@ -125,6 +131,15 @@ def load_embedder(embedder: Embedder | str | os.PathLike[str], device: str | Non
     from lmms_videominer.embeddings import DEFAULT_EMBEDDER, SentenceTransformerEmbedder
 
     return SentenceTransformerEmbedder.from_pretrained(os.fspath(embedder) or DEFAULT_EMBEDDER, device=device)
+
+
+def load_scorer(scorer: Scorer | str | os.PathLike[str], device: str | None) -> Scorer:
+    """``scorer`` itself, or the image-text model of that name; empty: the default one."""
+    if not isinstance(scorer, (str, os.PathLike)):
+        return scorer
+    from lmms_videominer import scoring
+
+    return scoring.load_scorer(os.fspath(scorer), device)
 
 
 def needed(model: T | None, name: str) -> T:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Action(str, enum.Enum):
@@ -161,6 +161,26 @@ class KeyFrame:
     score: float | None = None
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What a selector went by that compares frames with the question: columns of equal length, frames ascending.
+
+    Attributes:
+        scorer: Identity of the model that gave the scores.
+        text: What the frames were compared with.
+        frame_indices, times_s: Which frames; those that were not scored are not here.
+        values: The score of each: a cosine, or the probability of a match.
+        weights: What the selector's rule made of each, as its docstring says; empty where it goes by ``values``.
+    """
+
+    scorer: str
+    text: str
+    frame_indices: tuple[int, ...]
+    times_s: tuple[float, ...]
+    values: tuple[float, ...]
+    weights: tuple[float, ...] = ()
+
+
 @dataclass
 class Usage:
     """What a result cost. Cached calls are counted apart: they cost nothing."""
@@ -172,6 +192,8 @@ class Usage:
     prompt_tokens: int = 0  # of the policy
     completion_tokens: int = 0  # of the policy
     embeddings: int = 0
+    scores: int = 0  # frames compared with a text
+    scores_cached: int = 0  # of which the cache knew the score
     frames_decoded: int = 0
     seconds: dict[str, float] = field(default_factory=dict)  # by stage; shared evenly over a batch
 
@@ -202,12 +224,14 @@ class Selection:
         video: Metadata of the video.
         key_frames: In temporal order, unique, at most the budget.
         selector: Name of the selector.
-        nodes: The tree, root first, then by level and order; empty for selectors that grow none.
+        nodes: The tree, the parts of the video that were judged, root first, then by level and order; empty for
+            selectors that judge none.
         usage: What it cost.
         fallbacks: Names of what did not go as planned (``"all_deleted"``, ``"uniform"``), in order.
         config: The settings that made it.
         seed: The seed it was made with.
         answer: The video LLM's answer from the key frames; ``None`` before answering.
+        scores: The scores that led to the key frames; ``None`` for selectors that go by none.
     """
 
     question: Question
@@ -220,3 +244,4 @@ class Selection:
     config: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     answer: str | None = None
+    scores: Scores | None = None

@@ -138,3 +138,21 @@ class ReplyingLM:
     def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
         self.calls.append(list(prompts))
         return [PolicyCompletion(self.rule(prompt), (1,) * len(prompt.split()), (2,)) for prompt in prompts]
+
+
+@dataclass
+class ColourScorer:
+    """By the colour that a frame shows: 1 where the text names it, else 0.1 to 0.5; ``frames`` counts those seen."""
+
+    identity: str = "colours"
+    frames: int = 0
+
+    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        self.frames += len(frames)
+        shown = [colours_of(frame[None])[0] for frame in frames]
+        other = {name: 0.1 * (1 + i % 5) for i, name in enumerate(COLOURS)}
+        rows = [[1.0 if name in text else other[name] for text in texts] for name in shown]
+        return np.array(rows, np.float32).reshape(len(frames), len(texts))
+
+    def logits(self, scores: np.ndarray) -> np.ndarray:
+        return 20.0 * np.asarray(scores, np.float64)

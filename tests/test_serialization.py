@@ -52,6 +52,8 @@ selections = st.builds(
     config=st.dictionaries(texts, json_values, max_size=3),
     seed=st.integers(),
     answer=st.none() | texts,
+    scores=st.none() | st.builds(types.Scores, texts, texts, tuples(counts), tuples(seconds), tuples(finite),
+                                 tuples(finite)),
 )
 
 
@@ -94,12 +96,27 @@ def test_a_saved_file_obeys_the_umask_and_not_the_temporary_files_mode(tmp_path)
 
 
 def test_the_schema_version_is_written():
-    assert json.loads(to_json(mined_selection()))["schema_version"] == 1
+    assert json.loads(to_json(mined_selection()))["schema_version"] == 2
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.0])
+def test_a_file_of_schema_version_1_is_read_as_one_without_scores():
+    old = changed(schema_version=1)
+    document = json.loads(old)
+    del document["scores"], document["usage"]["scores"], document["usage"]["scores_cached"]
+    assert from_json(json.dumps(document)) == mined_selection()
+
+
+def test_scores_survive_and_a_damaged_column_is_named_by_its_place():
+    scores = types.Scores("sha256:0", "Which sign?", (0, 25), (0.0, 1.0), (0.125, 0.5), (0.25, 0.75))
+    selection = dataclasses.replace(mined_selection(), scores=scores)
+    assert from_json(to_json(selection)) == selection
+    with pytest.raises(SchemaError, match=r"selection\.scores\.values\[1\]: expected int or float"):
+        from_json(to_json(selection).replace("[0.125, 0.5]", '[0.125, "0.5"]'))
+
+
+@pytest.mark.parametrize("version", [0, 3, "1", None, True, 1.0])
 def test_another_schema_version_is_refused_by_its_value(version):
-    with pytest.raises(SchemaError, match=f"schema_version is {version!r}, this version reads 1"):
+    with pytest.raises(SchemaError, match=f"schema_version is {version!r}, this version reads 1 to 2"):
         from_json(changed(schema_version=version))
 
 

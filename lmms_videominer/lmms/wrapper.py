@@ -138,7 +138,7 @@ class VideoMinerModel(lmms):
         """Write the summary of the run, and free the models."""
         self._report()
         self.stages.cache.close()
-        self.stages.policy = self.stages.embedder = None
+        self.stages.policy = self.stages.embedder = self.stages.scorer = None
         self.backbone.clean()
 
     def _prepare(self, requests: Sequence[Any]) -> None:
@@ -232,7 +232,8 @@ def _with_bundle(arguments: Arguments) -> Arguments:
         return arguments
     config = arguments.config
     config = dataclasses.replace(config, policy=config.policy or str(bundle.policy),
-                                 embedder=config.embedder or str(bundle.embedder))  # fmt: skip
+                                 embedder=config.embedder or str(bundle.embedder),
+                                 scorer=config.scorer or bundle.scorer)  # fmt: skip
     passed = {**getattr(bundle, "vlm_args", {}), **arguments.passed, "pretrained": str(bundle.vlm)}
     return dataclasses.replace(arguments, config=config, passed=passed)
 
@@ -252,7 +253,7 @@ def _fingerprint(config: Any, vlm_identity: str, stages: Any) -> str:
     from lmms_videominer import __version__
 
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "cache_dir"}
-    models = [getattr(model, "identity", "") for model in (stages.policy, stages.embedder)]
+    models = [getattr(model, "identity", "") for model in (stages.policy, stages.embedder, stages.scorer)]
     text = json.dumps([__version__, settings, vlm_identity, models], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -4,10 +4,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from scripted import ColourEmbedder, ColourVLM, RulePolicy, always, colour_video, finder
+from scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always, colour_video, finder
 
-from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.config import SCORING, MinerConfig
+from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.selectors import SELECTORS, get_selector
 from lmms_videominer.serialization import from_json, to_json
 from lmms_videominer.stages import Stages
@@ -15,6 +15,7 @@ from lmms_videominer.types import Action, Question, Selection, Span
 
 CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", judge="policy",
                      cache_dir="off")
+ABSENT = {"policy": "no/such", "embedder": "no/such", "scorer": "no/such"}
 EVIDENCE = (Span(12.0, 14.0), Span(13.0, 15.0))
 
 
@@ -35,7 +36,7 @@ def tiny(folder) -> str:
 
 def select(name: str, *questions: Question, policy=None, **settings) -> list:
     config = dataclasses.replace(CONFIG, selector=name, **settings)
-    stages = Stages.build(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder())
+    stages = Stages.build(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder(), scorer=ColourScorer())
     return get_selector(name, stages, config).select(questions)
 
 
@@ -77,6 +78,33 @@ def test_broken_videos_and_empty_questions_give_their_errors_and_the_rest_goes_o
 
 
 @pytest.mark.parametrize("name", SELECTORS)
+def test_a_video_shorter_than_the_budget_gives_all_its_frames_and_no_model_is_asked(name, tiny):
+    [selection] = select(name, ask(tiny, evidence=(Span(0.0, 0.3),)))
+    assert times(selection) == ([] if name == "none" else pytest.approx([0.0, 0.1, 0.2]))
+    usage = selection.usage
+    assert usage.vlm_calls == usage.policy_calls == usage.scores == 0 and selection.fallbacks == ()
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_same_inputs_give_the_same_json_but_for_the_seconds(name, film):
+    def timeless() -> str:
+        [selection] = select(name, ask(film))
+        return to_json(dataclasses.replace(selection, usage=dataclasses.replace(selection.usage, seconds={})))
+
+    assert timeless() == timeless()
+
+
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_warm_cache_gives_the_same_frames_for_the_same_reasons_and_calls_no_captioner_and_no_scorer(
+    name, film, tmp_path
+):
+    cold, warm = (select(name, ask(film), cache_dir=str(tmp_path / "cache"))[0] for _ in range(2))
+    assert (warm.nodes, warm.key_frames, warm.scores) == (cold.nodes, cold.key_frames, cold.scores)
+    assert warm.usage.vlm_calls == warm.usage.scores == 0
+    assert warm.usage.scores_cached == cold.usage.scores and warm.usage.vlm_calls_cached >= cold.usage.vlm_calls
+
+
+@pytest.mark.parametrize("name", SELECTORS)
 def test_a_question_of_ten_thousand_characters_is_taken(name, film):
     [selection] = select(name, ask(film, "why " * 2500))
     assert isinstance(selection, Selection)
@@ -93,9 +121,24 @@ def test_an_unknown_selector_is_refused_with_the_nearest_name():
 
 
 @pytest.mark.parametrize("name", ["uniform", "oracle", "none"])
-def test_selectors_without_a_tree_load_no_policy_and_no_embedder(name):
-    stages = Stages.build(dataclasses.replace(CONFIG, selector=name, policy="no/such", embedder="no/such"), None)
-    assert stages.policy is None and stages.embedder is None
+def test_selectors_that_ask_no_model_load_none(name):
+    stages = Stages.build(dataclasses.replace(CONFIG, selector=name, **ABSENT), None)
+    assert stages.policy is None and stages.embedder is None and stages.scorer is None
+
+
+@pytest.mark.parametrize("name", SCORING)
+def test_selectors_by_scores_load_a_scorer_alone(name):
+    config = dataclasses.replace(CONFIG, selector=name, **ABSENT)
+    scorer = ColourScorer()
+    stages = Stages.build(config, None, scorer=scorer)
+    assert stages.policy is None and stages.embedder is None and stages.scorer is scorer
+    with pytest.raises(ModelError, match="scorer 'no/such'"):
+        Stages.build(config, None)
+
+
+def test_selectors_without_scores_load_no_scorer():
+    config = dataclasses.replace(CONFIG, scorer="no/such")
+    assert Stages.build(config, None, finder("yellow"), ColourEmbedder()).scorer is None
 
 
 # each of them
@@ -176,17 +219,3 @@ def test_more_questions_than_are_mined_at_once_come_back_in_order(film, tiny):
     questions = [ask(tiny if i % 2 else film, f"What is yellow, {i}?") for i in range(20)]
     selections = select("videominer", *questions)
     assert [s.question for s in selections] == questions
-
-
-def test_a_second_run_on_a_warm_cache_gives_the_same_tree_and_makes_no_caption(film, tmp_path):
-    cold, warm = (select("videominer", ask(film), cache_dir=str(tmp_path / "cache"))[0] for _ in range(2))
-    assert cold.usage.vlm_calls > 0 and warm.usage.vlm_calls == 0
-    assert (warm.nodes, warm.key_frames, warm.fallbacks) == (cold.nodes, cold.key_frames, cold.fallbacks)
-
-
-def test_same_inputs_give_the_same_json_but_for_the_seconds(film):
-    def timeless() -> str:
-        [selection] = select("videominer", ask(film))
-        return to_json(dataclasses.replace(selection, usage=dataclasses.replace(selection.usage, seconds={})))
-
-    assert timeless() == timeless()

@@ -1,0 +1,9 @@
+"""How well a frame fits a text: image-text models of transformers, and scores kept in the cache."""
+
+from __future__ import annotations
+
+from lmms_videominer.scoring.frames import ScoredFrames, ScoreJob, score_frames
+from lmms_videominer.scoring.loading import DEFAULT_SCORER, load_scorer
+from lmms_videominer.scoring.scorer import Scorer
+
+__all__ = ["DEFAULT_SCORER", "ScoreJob", "ScoredFrames", "Scorer", "load_scorer", "score_frames"]

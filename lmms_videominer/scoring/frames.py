@@ -1,0 +1,149 @@
+"""Scores of frames for questions: read in parts, scored for all questions on a video at once, kept in the cache."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lmms_videominer.cache import Cache
+from lmms_videominer.errors import ModelError, VideoError
+from lmms_videominer.scoring.scorer import Scorer
+from lmms_videominer.stages import OpenVideo
+
+KIND = "score"  # of the cache
+MAX_BATCH_BYTES = 2**29  # decoded frames held at once
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreJob:
+    """Frames of one video to compare with one text.
+
+    Attributes:
+        video: The open video.
+        text: What they are compared with.
+        frame_indices: int64 [n], ascending.
+    """
+
+    video: OpenVideo
+    text: str
+    frame_indices: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScoredFrames:
+    """The scores of one job, and what they cost.
+
+    Attributes:
+        values: float32 [n], in the order of its frames.
+        made: Scores made for this job.
+        cached: Scores found in the cache, or made for an equal job of the same call.
+        frames_decoded: Frames decoded for it; jobs that share their frames share the count, the first has the rest.
+    """
+
+    values: np.ndarray
+    made: int
+    cached: int
+    frames_decoded: int
+
+
+def score_frames(
+    jobs: Sequence[ScoreJob], scorer: Scorer, cache: Cache, max_batch_bytes: int = MAX_BATCH_BYTES
+) -> list[ScoredFrames | VideoError]:
+    """Score every frame of every job.
+
+    Jobs on the same frames of a video are scored together: each frame is decoded and encoded once.
+
+    Args:
+        jobs: What to score.
+        scorer: Compares.
+        cache: Kept by video, scorer, text and frames.
+        max_batch_bytes: Decoded frames held at once.
+
+    Returns:
+        One entry a job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
+
+    Raises:
+        ModelError: A score is no number.
+    """
+    keys = [_key(job, scorer, cache) for job in jobs]
+    first = {key: job for key, job in zip(reversed(keys), reversed(jobs))}  # the first of equal ones
+    made: dict[str, np.ndarray | VideoError] = {}
+    values: dict[str, np.ndarray | VideoError] = dict(_cached(first, cache))
+    paid: dict[str, int] = {}
+    for group in _groups({key: first[key] for key in keys if key not in values}):
+        made.update(_score(group, scorer, max_batch_bytes))
+        cache.put_many(KIND, {key: _encode(row) for key in group if isinstance(row := made[key], np.ndarray)})
+        paid.update(_shares(group))
+    values.update(made)
+    return [_result(job, values[key], paid.get(key, 0) if key in made and first[key] is job else None)
+            for key, job in zip(keys, jobs, strict=True)]
+
+
+def _key(job: ScoreJob, scorer: Scorer, cache: Cache) -> str:
+    return cache.key(video=job.video.identity, scorer=scorer.identity, text=job.text, frames=job.frame_indices)
+
+
+def _cached(first: dict[str, ScoreJob], cache: Cache) -> Iterator[tuple[str, np.ndarray]]:
+    """What the cache holds, by key; a value of another length is none."""
+    for (key, job), text in zip(first.items(), cache.get_many(KIND, list(first))):
+        if isinstance(text, str) and len(row := _decode(text)) == len(job.frame_indices):
+            yield key, row
+
+
+def _groups(missing: dict[str, ScoreJob]) -> list[dict[str, ScoreJob]]:
+    """Jobs by key, those on the same frames of a video together."""
+    groups: dict[tuple[str, bytes], dict[str, ScoreJob]] = {}
+    for key, job in missing.items():
+        groups.setdefault((job.video.identity, job.frame_indices.tobytes()), {})[key] = job
+    return list(groups.values())
+
+
+def _score(group: dict[str, ScoreJob], scorer: Scorer, max_bytes: int) -> dict[str, np.ndarray | VideoError]:
+    """Scores by key of jobs that share their frames."""
+    job = next(iter(group.values()))
+    texts = [member.text for member in group.values()]
+    try:
+        parts = [scorer.score(frames, texts) for frames in _frames(job, max_bytes)]
+    except VideoError as error:
+        return dict.fromkeys(group, error)
+    scores = np.concatenate(parts) if parts else np.zeros((0, len(texts)), np.float32)  # [n, m]
+    if not np.isfinite(scores).all():
+        raise ModelError(f"scorer {scorer.identity!r} gives scores that hold NaN or infinity; "
+                         "take another one with scorer=")
+    return {key: np.ascontiguousarray(scores[:, i], np.float32) for i, key in enumerate(group)}
+
+
+def _frames(job: ScoreJob, max_bytes: int) -> Iterator[np.ndarray]:
+    """uint8 [<= n, H, W, 3]: the job's frames in order, in parts that fit."""
+    info = job.video.info
+    step = max(1, max_bytes // (info.width * info.height * 3))
+    for start in range(0, len(job.frame_indices), step):
+        yield job.video.reader.frames(job.frame_indices[start : start + step].tolist())
+
+
+def _shares(group: dict[str, ScoreJob]) -> dict[str, int]:
+    """Frames decoded for each of the jobs, by key, adding up to those that were."""
+    count = len(next(iter(group.values())).frame_indices)
+    share, rest = divmod(count, len(group))
+    return {key: share + (rest if i == 0 else 0) for i, key in enumerate(group)}
+
+
+def _result(job: ScoreJob, values: np.ndarray | VideoError, decoded: int | None) -> ScoredFrames | VideoError:
+    """``decoded``: frames decoded for the job; ``None`` where it cost nothing."""
+    if isinstance(values, VideoError):
+        return values
+    count = len(job.frame_indices)
+    return ScoredFrames(values, 0, count, 0) if decoded is None else ScoredFrames(values, count, 0, decoded)
+
+
+def _encode(row: np.ndarray) -> str:
+    """float32 [n] as base64 of its little-endian bytes: exact, and a third of its JSON."""
+    return base64.b64encode(row.astype("<f4").tobytes()).decode()
+
+
+def _decode(text: Any) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)

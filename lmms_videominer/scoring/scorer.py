@@ -1,0 +1,31 @@
+"""The scorer protocol. Implementations: ``dual_encoder`` (CLIP, SigLIP, ...) and ``matching`` (BLIP-ITM)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class Scorer(Protocol):
+    """Says how well frames fit texts."""
+
+    @property
+    def identity(self) -> str:
+        """Hash or name that changes whenever the weights change: part of cache keys."""
+        ...
+
+    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, len(texts)]: a cosine, or the probability that frame and text match; higher fits better.
+
+        All texts of one call are compared with frames that are encoded once.
+
+        Args:
+            frames: uint8 [n, H, W, 3], RGB.
+        """
+        ...
+
+    def logits(self, scores: np.ndarray) -> np.ndarray:
+        """float64, as ``scores``: what the model's own softmax over frames takes in their place."""
+        ...

@@ -1,0 +1,60 @@
+"""BOLT (Liu et al., arXiv 2503.21483): inverse transform sampling from sharpened scores.
+
+As published: CLIP scores of frames at one a second, brought to [0, 1] by their least and greatest, are raised to a
+power (3; 2.5 on LongVideoBench) and divided by their sum: a density over the frames. Its cumulative sum is inverted at
+N levels, evenly from 1/N to 1 - 1/N: where the density is high, levels lie close and frames are taken closely.
+
+What differs:
+
+- Levels that meet in one frame would show it more than once. It is taken once, and the densest frames that are not yet
+  taken make up the number.
+- One level, of N = 1, is 1/2 (the public code's is 1: the last frame that has a weight).
+- Where all scores are equal, the density is flat (the public code divides by zero).
+- Rounding may leave the cumulative sum a little short of a level; the last frame is then meant.
+
+In the result's scores, ``weights`` is the density.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmms_videominer.selectors.scored import Case, Choice, ScoredSelector, Search
+from lmms_videominer.selectors.topk import top
+
+
+def density(scores: np.ndarray, power: float) -> np.ndarray:
+    """float64 [n], summing to 1: ``((s - min s) / (max s - min s)) ** power``, normalised; flat where all are equal.
+
+    Args:
+        scores: [n], n >= 1.
+    """
+    values = np.asarray(scores, np.float64) - np.min(scores)
+    if not values.max() > 0:
+        return np.full(len(values), 1 / len(values))
+    values = (values / values.max()) ** power
+    return values / values.sum()
+
+
+def inverse_transform(weights: np.ndarray, budget: int) -> np.ndarray:
+    """int64 [min(budget, n)], ascending, distinct: where the cumulative ``weights``, [n], reach even levels."""
+    levels = np.linspace(1 / budget, 1 - 1 / budget, budget) if budget > 1 else np.array([0.5])
+    reached = np.searchsorted(np.cumsum(weights), levels - 1e-9)
+    taken = np.unique(np.minimum(reached, len(weights) - 1))
+    left = np.array(weights, np.float64)
+    left[taken] = -1.0
+    lacking = min(budget, len(weights)) - len(taken)
+    return np.sort(np.concatenate([taken, top(left, lacking)]))
+
+
+class BOLTSelector(ScoredSelector):
+    """Frames where the cumulative density reaches evenly spaced levels."""
+
+    name = "bolt"
+
+    def search(self, case: Case) -> Search:
+        pool = case.pool()
+        scores = yield pool.indices
+        weights = density(scores, case.config.bolt_power)
+        chosen = pool.indices[inverse_transform(weights, case.config.frames)]
+        return Choice(case.picks(chosen), dict(zip(pool.indices.tolist(), weights.tolist())))

@@ -1,0 +1,179 @@
+"""FOCUS (Zhu et al., arXiv 2510.27280): clips as the arms of a bandit; look closely where the bound is high.
+
+As published: the video is cut into clips of 16 s, at least 8. Coarse: the middle frame of each clip and 2 others at
+random are scored. A clip's upper bound is its mean score plus Bernstein's confidence radius,
+``mean + sqrt(2 ln(n) var / n_i) + 3 ln(n) / n_i``, n_i being its scores and n those of all clips. Fine: the quarter of
+the clips with the highest bounds (alpha = 0.25, at least 4) is looked at closely, one frame a second, half of them
+evenly and half at random. A fifth of the budget goes to the best scores anywhere, the rest in equal parts to the clips
+of the highest bounds (a quarter of all, 4 to 32): there every frame has the score of the nearest one that was scored,
+and frames are drawn by a softmax over them (from 0 to 1, temperature 0.06).
+
+What differs:
+
+- The nearest scored frame may be of the close look. In the public code only the coarse scores of a clip are kept with
+  it, so that its close look decides on the fifth alone. Bounds come from the coarse scores in both: after the close
+  look the radius of a clip with few scores would outweigh every mean.
+- Exactly N frames: what a clip has too few frames for goes to the longest stretches without one.
+- Scores other than BLIP's probabilities serve too; the radius is made for scores in [0, 1], as cosines mostly are.
+- Clips are equal parts of the video in time, and every frame of it may be chosen; one that was not scored itself shows
+  the score of the nearest.
+- What is random hangs on the seed and the video, so that all questions on a video share the coarse frames; the draws
+  hang on the question too.
+
+The nodes are the clips, with their figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmms_videominer.selectors.candidates import Pick
+from lmms_videominer.selectors.scored import ROUNDED, Case, Choice, ScoredSelector, Search
+from lmms_videominer.selectors.topk import top
+from lmms_videominer.types import Event, Node, Span
+from lmms_videominer.video import frames_beginning_in
+
+LEAST_CLIPS = 8
+EXTRA = 2  # random frames of a clip beside the middle one
+LEAST_VARIANCE = 1e-6
+FINE_FPS = 1.0
+LEAST_ARMS, MOST_ARMS = 4, 32  # clips that give the rest of the budget
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A clip with the frames ``[first, stop)``, at least one."""
+
+    span: Span
+    first: int
+    stop: int
+
+    @property
+    def frames(self) -> np.ndarray:
+        return np.arange(self.first, self.stop)
+
+
+def cut(whole: Span, timestamps_s: np.ndarray, clip_s: float) -> list[Arm]:
+    """Equal clips of about ``clip_s`` seconds, at least ``LEAST_CLIPS``; one in which no frame begins is none."""
+    count = max(LEAST_CLIPS, math.ceil(whole.duration_s / clip_s))
+    edges = np.linspace(whole.start_s, whole.end_s, count + 1).tolist()
+    spans = [Span(a, b) for a, b in itertools.pairwise(edges)]
+    ranges = [frames_beginning_in(timestamps_s, span) for span in spans]
+    return [Arm(span, *frames) for span, frames in zip(spans, ranges) if frames[0] < frames[1]]
+
+
+def coarse(arms: Sequence[Arm], rng: np.random.Generator) -> list[np.ndarray]:
+    """The middle frame of each arm and ``EXTRA`` others at random, ascending."""
+    chosen = []
+    for arm in arms:
+        middle = (arm.first + arm.stop - 1) // 2
+        others = np.setdiff1d(arm.frames, [middle])
+        extra = rng.choice(others, min(EXTRA, len(others)), replace=False)
+        chosen.append(np.sort(np.append(extra, middle)).astype(np.int64))
+    return chosen
+
+
+def upper_bounds(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """float64 [A]: ``mean_i + sqrt(2 ln(n) var_i / n_i) + 3 ln(n) / n_i`` of each arm's scores, at least one each."""
+    counts = np.array([len(part) for part in scores], np.float64)  # [A]
+    means = np.array([np.mean(part) for part in scores], np.float64)
+    variances = np.maximum([np.var(part) for part in scores], LEAST_VARIANCE)
+    log_n = math.log(counts.sum())
+    return means + np.sqrt(2 * log_n * variances / counts) + 3 * log_n / counts
+
+
+def best_arms(bounds: np.ndarray, share: float, least: int, most: int) -> np.ndarray:
+    """int64: the arms of the highest bounds, the highest first: ``share`` of all, rounded up, within the limits."""
+    wanted = min(max(least, math.ceil(len(bounds) * share)), most)
+    return np.argsort(-bounds, kind="stable")[:wanted]
+
+
+def close_look(arm: Arm, count: int, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """About ``count`` frames of an arm, ascending, none of ``known``: half evenly, half at random."""
+    even = round(count / 2)
+    size = arm.stop - arm.first
+    middles = arm.first + (np.arange(even) * size / max(even, 1) + size / max(2 * even, 1)).astype(np.int64)
+    middles = np.setdiff1d(middles, known)
+    others = np.setdiff1d(arm.frames, np.concatenate([known, middles]))
+    drawn = rng.choice(others, min(count - even, len(others)), replace=False)
+    return np.sort(np.concatenate([middles, drawn])).astype(np.int64)
+
+
+def nearest_scores(frames: np.ndarray, scored: Mapping[int, float]) -> np.ndarray:
+    """float64, as ``frames``: the score of the nearest scored frame; of two as near, the earlier."""
+    known = np.array(sorted(scored))
+    nearest = known[np.abs(frames[:, None] - known[None]).argmin(axis=1)]
+    return np.array([scored[int(i)] for i in nearest], np.float64)
+
+
+def draw(scores: np.ndarray, count: int, temperature: float, rng: np.random.Generator) -> np.ndarray:
+    """int64 [min(count, n)], ascending: positions drawn without replacement by ``softmax(scores / temperature)``.
+
+    ``scores``, [n], are brought to [0, 1] by their least and greatest first. Drawn by Gumbel-max.
+    """
+    values = np.asarray(scores, np.float64) - np.min(scores)
+    values = values / values.max() if values.max() > 0 else values
+    return top(values / temperature + rng.gumbel(size=len(values)), count)
+
+
+class FOCUSSelector(ScoredSelector):
+    """The best frames scored, and draws from the clips of the highest bounds."""
+
+    name = "focus"
+
+    def search(self, case: Case) -> Search:
+        config, arms = case.config, cut(case.whole, case.timestamps_s, case.config.focus_clip_s)
+        first = coarse(arms, case.rng(self.name))
+        yield np.concatenate(first)
+        bounds = upper_bounds([np.array([case.scores[i] for i in part.tolist()]) for part in first])
+        rng = case.rng(self.name, case.question.text)
+        promising = best_arms(bounds, config.focus_share, LEAST_ARMS, len(arms))
+        fine = [close_look(arms[i], _fine_count(arms[i]), first[i], rng) for i in sorted(promising)]
+        if sum(map(len, fine)):
+            yield np.concatenate(fine)
+        nodes = (Node("0", 0, (Event(case.whole),)), *_nodes(arms, bounds, set(promising.tolist()), case.scores))
+        return Choice(_chosen(case, arms, bounds, rng), nodes=nodes)
+
+
+def _fine_count(arm: Arm) -> int:
+    return max(1, round(arm.span.duration_s * FINE_FPS))
+
+
+def _chosen(case: Case, arms: Sequence[Arm], bounds: np.ndarray, rng: np.random.Generator) -> tuple[Pick, ...]:
+    """The share of the best scores, and the rest in equal parts from the arms of the highest bounds."""
+    config, scored = case.config, np.array(sorted(case.scores))
+    values = np.array([case.scores[i] for i in scored.tolist()])
+    best = scored[top(values, round(config.focus_top * min(config.frames, len(scored))))]
+    starts = np.array([arm.first for arm in arms])
+    owners = np.searchsorted(starts, best, side="right") - 1
+    picks = [pick for frame, arm in zip(best, owners) for pick in case.picks(np.array([frame]), _id(int(arm)))]
+    givers = best_arms(bounds, config.focus_share, LEAST_ARMS, MOST_ARMS)
+    share, rest = divmod(config.frames - len(best), len(givers))
+    for rank, i in enumerate(givers.tolist()):
+        free = np.setdiff1d(arms[i].frames, best)
+        count = share + (rank < rest)
+        if not count or not len(free):
+            continue
+        known = {frame: score for frame, score in case.scores.items() if arms[i].first <= frame < arms[i].stop}
+        estimates = nearest_scores(free, known)
+        for position in draw(estimates, count, config.focus_temperature, rng):
+            picks.append(Pick(int(free[position]), _id(i), round(float(estimates[position]), ROUNDED)))
+    return tuple(picks)
+
+
+def _nodes(arms: Sequence[Arm], bounds: np.ndarray, promising: set[int], scored: Mapping[int, float]) -> list[Node]:
+    nodes = []
+    for i, arm in enumerate(arms):
+        values = [score for frame, score in scored.items() if arm.first <= frame < arm.stop]
+        note = f"mean {np.mean(values):.3f} of {len(values)} scores, coarse bound {bounds[i]:.3f}"
+        nodes.append(Node(_id(i), 1, (Event(arm.span),), note=note + (", looked at closely" if i in promising else "")))
+    return nodes
+
+
+def _id(arm: int) -> str:
+    return f"0.{arm}"

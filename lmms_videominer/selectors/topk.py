@@ -1,0 +1,27 @@
+"""Top-k: the frames that fit the question best, and nothing else. The plainest use of scores.
+
+No paper of its own; AKS (arXiv 2502.21271) and BOLT (arXiv 2503.21483) both compare themselves with it. Candidates are
+frames at one a second; a video of fewer seconds than the budget has as many as the budget.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmms_videominer.selectors.scored import Case, Choice, ScoredSelector, Search
+
+
+def top(scores: np.ndarray, budget: int) -> np.ndarray:
+    """int64 [min(budget, n)], ascending: positions of the highest of ``scores``, [n]; of equal ones the earlier."""
+    return np.sort(np.argsort(-np.asarray(scores, np.float64), kind="stable")[:budget])
+
+
+class TopKSelector(ScoredSelector):
+    """The N candidates of the highest score."""
+
+    name = "topk"
+
+    def search(self, case: Case) -> Search:
+        pool = case.pool()
+        scores = yield pool.indices
+        return Choice(case.picks(pool.indices[top(scores, case.config.frames)]))

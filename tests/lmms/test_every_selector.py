@@ -1,0 +1,34 @@
+"""Every selector under lmms-eval's command line, on a task and a backbone like any other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from evaluation import SETTINGS, evaluate, note_of
+from tiny_scorers import tiny_clip
+
+from lmms_videominer.selectors import SELECTORS
+from lmms_videominer.serialization import load
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory) -> str:
+    return tiny_clip(tmp_path_factory.mktemp("clip"))
+
+
+@pytest.mark.parametrize("name", [name for name in SELECTORS if name not in ("uniform", "none")])
+def test_a_selector_runs_through_the_plugin_and_says_which_frames_and_why(name, clip, tiny, task, tmp_path):
+    arguments = f"pretrained={tiny('qwen2_vl')},{SETTINGS},selector={name},scorer={clip},judge=policy,clustering=none"
+    samples = evaluate(tmp_path, "videominer_qwen2vl", arguments, "tiny_video", task)
+
+    assert [note_of(sample)["how"] for sample in samples] == ["mined"] * 3
+    for sample in samples:
+        note = note_of(sample)
+        selection = load(note["tree"])
+        assert (selection.selector, [f.frame_index for f in selection.key_frames]) == (name, note["frames"])
+        assert len(note["frames"]) == 4 and (name == "oracle" or selection.nodes or selection.scores)
+    summary = json.loads(next(tmp_path.glob("videominer/*/videominer_summary.json")).read_text())["tasks"]["all"]
+    assert (summary["scores_per_sample"] > 0) == (selection.scores is not None)

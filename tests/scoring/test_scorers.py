@@ -1,0 +1,102 @@
+"""Any CLIP, SigLIP or BLIP-ITM gives the scores that transformers' own forward pass gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import tiny_qwen2_lm
+from tiny_scorers import SCORERS
+from transformers import AutoModel, AutoProcessor, BlipForImageTextRetrieval
+
+from lmms_videominer.errors import ModelError
+from lmms_videominer.scoring import load_scorer
+
+TEXTS = ["where is the red disc?", "describe what these frames show", "one"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, str]:
+    return {name: make(tmp_path_factory.mktemp(name)) for name, make in SCORERS.items()}
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    blocks = np.random.default_rng(0).integers(0, 256, (5, 2, 2, 3), dtype=np.uint8)
+    return np.kron(blocks, np.ones((1, 20, 28, 1), np.uint8))
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_scores_have_a_row_a_frame_and_tell_frames_and_texts_apart(name, folders, frames):
+    scores = load_scorer(folders[name], "cpu").score(frames, TEXTS)
+    assert scores.shape == (5, 3) and scores.dtype == np.float32
+    low, high = (0, 1) if name == "blip" else (-1, 1)
+    assert (scores >= low).all() and (scores <= high).all()
+    assert len(np.unique(scores.round(6))) > 10
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_logits_of_a_dual_encoder_are_the_models_own_less_its_bias(name, folders, frames):
+    scorer, model = load_scorer(folders[name], "cpu"), AutoModel.from_pretrained(folders[name])
+    padding = {"padding": "max_length", "max_length": 16} if name == "siglip" else {"padding": True}
+    processor = AutoProcessor.from_pretrained(folders[name])
+    with torch.no_grad():
+        given = processor(images=list(frames), text=TEXTS, truncation=True, return_tensors="pt", **padding)
+        own = model(**given).logits_per_image.numpy()
+    bias = model.logit_bias.item() if name == "siglip" else 0.0
+    np.testing.assert_allclose(scorer.logits(scorer.score(frames, TEXTS)), own - bias, rtol=1e-4, atol=1e-3)
+
+
+def test_the_score_of_a_blip_is_its_matching_heads_probability(folders, frames):
+    scorer, model = load_scorer(folders["blip"], "cpu"), BlipForImageTextRetrieval.from_pretrained(folders["blip"])
+    own = []
+    for text in TEXTS:
+        processor = AutoProcessor.from_pretrained(folders["blip"])
+        given = processor(images=list(frames), text=[text] * len(frames), return_tensors="pt")
+        given.pop("token_type_ids", None)
+        with torch.no_grad():
+            own.append(model(**given).itm_score)  # [5, 2]
+    chance = np.stack([logits.softmax(-1)[:, 1].numpy() for logits in own], axis=1)
+    scores = scorer.score(frames, TEXTS)
+    np.testing.assert_allclose(scores, chance, atol=1e-5)
+    inside = (scores > 1e-3) & (scores < 1 - 1e-3)
+    odds = np.stack([(logits[:, 1] - logits[:, 0]).numpy() for logits in own], axis=1)
+    np.testing.assert_allclose(scorer.logits(scores)[inside], odds[inside], rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_a_frames_score_does_not_hang_on_what_is_scored_beside_it(name, folders, frames):
+    scorer = load_scorer(folders[name], "cpu")
+    together = scorer.score(frames, TEXTS)
+    object.__setattr__(scorer, "batch_size", 2)
+    np.testing.assert_allclose(scorer.score(frames, TEXTS), together, atol=1e-5)
+    np.testing.assert_allclose(scorer.score(frames[2:3], TEXTS[1:2]), together[2:3, 1:2], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_a_text_longer_than_the_model_reads_is_cut(name, folders, frames):
+    scorer = load_scorer(folders[name], "cpu")
+    assert np.isfinite(scorer.score(frames[:1], ["why " * 2500])).all()
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_no_frames_or_no_texts_give_no_scores(name, folders, frames):
+    scorer = load_scorer(folders[name], "cpu")
+    assert scorer.score(frames[:0], TEXTS).shape == (0, 3)
+    assert scorer.score(frames, []).shape == (5, 0)
+
+
+def test_identity_follows_the_weights(folders, tmp_path):
+    first, again, other = (load_scorer(f, "cpu").identity for f in (
+        folders["clip"], folders["clip"], SCORERS["clip"](tmp_path, seed=1)))  # fmt: skip
+    assert first == again != other
+
+
+def test_a_model_that_compares_no_images_is_refused_by_its_class(tmp_path):
+    with pytest.raises(ModelError, match=r"scorer .*Qwen2Model, which compares no images with texts"):
+        load_scorer(tiny_qwen2_lm(tmp_path), "cpu")
+
+
+def test_an_absent_model_is_named_with_the_way_out(tmp_path):
+    with pytest.raises(ModelError, match=r"scorer '.*/absent' cannot be loaded"):
+        load_scorer(str(tmp_path / "absent"), "cpu")
