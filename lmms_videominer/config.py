@@ -54,6 +54,8 @@ class MinerConfig:
                                   "decision a caption, in the policy's format.")
     captioning: str = _option("plain", "How those caption. plain: as published, the same for every question; "
                                        "question: with the question.")
+    features: str = _option("captions", "What videotree and videoagent compare frames by. captions: embeddings of "
+                                        "captions of all candidates; scorer: an image-text model, as published.")
     videotree_first: int = _option(8, "videotree: clusters of the first round; doubled from round to round.")
     videotree_most: int = _option(32, "videotree: most clusters.")
     videotree_enough: int = _option(4, "videotree: highly relevant clusters that end the rounds.")
@@ -117,6 +119,7 @@ class MinerConfig:
         """The settings of the selectors that ask a language model."""
         check_names([self.judge], ("reply", "policy"), "judge")
         check_names([self.captioning], ("plain", "question"), "captioning")
+        check_names([self.features], ("captions", "scorer"), "features")
         if self.videotree_first > self.videotree_most:
             raise ConfigError(f"videotree_first={self.videotree_first} is more than "
                               f"videotree_most={self.videotree_most}: the first round has the fewest clusters")

@@ -86,7 +86,7 @@ class Stages:
             cache=open_cache(config.cache_dir),
             policy=load_policy(name, vlm, config, device, loaded) if asks else None,
             embedder=loaded,
-            scorer=load_scorer(scorer or config.scorer, device) if config.selector in SCORING else None,
+            scorer=load_scorer(scorer or config.scorer, device) if needs_scores(config) else None,
         )
 
 
@@ -94,7 +94,14 @@ def needs_vectors(config: MinerConfig) -> bool:
     """Whether the selector itself compares captions by their vectors."""
     if config.selector == "videominer":
         return config.clustering != "none"
-    return config.selector in ("videotree", "videoagent")
+    return config.selector in ("videotree", "videoagent") and config.features == "captions"
+
+
+def needs_scores(config: MinerConfig) -> bool:
+    """Whether the selector compares frames by an image-text model."""
+    if config.selector in ("videotree", "videoagent"):
+        return config.features == "scorer"
+    return config.selector in SCORING
 
 
 def load_policy(

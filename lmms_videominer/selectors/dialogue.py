@@ -1,7 +1,8 @@
 """Searches that ask models in turn, run side by side: what many of them wait for goes to each model in one call.
 
-A search is a generator. It yields what it wants to know (``Look``, ``Embed``, ``Ask``), is sent the reply, and returns
-what it ``Found``. So each method reads from top to bottom as its paper tells it, and the batches are made here.
+A search is a generator. It yields what it wants to know (``Look``, ``Embed``, ``Encode``, ``Compare``, ``Ask``), is
+sent the reply, and returns what it ``Found``. So each method reads from top to bottom as its paper tells it, and the
+batches are made here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from lmms_videominer.captions import CaptionJob, caption_events
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.embeddings import CachedEmbedder
 from lmms_videominer.errors import ModelError, VideoError, VideoMinerError
+from lmms_videominer.scoring.features import FrameJob, encode_frames
+from lmms_videominer.scoring.frames import ScoreJob, score_frames
+from lmms_videominer.selectors.candidates import Candidates, candidates
 from lmms_videominer.stages import OpenVideo, Stages, needed
 from lmms_videominer.types import Event, KeyFrame, Node, Question, Span, Usage
 
+MOST_COMPARED = 4096  # candidates; linkage keeps the distance of every two
 PLAIN_TOPIC = "What happens?"  # what a captioner is told that is not to know the question
 
 
@@ -41,6 +46,23 @@ class Embed:
 
 
 @dataclass(frozen=True)
+class Encode:
+    """Image features of frames wanted (``features=scorer``). The reply: float32 [len(indices), d], L2-normalised."""
+
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Scores of frames for texts wanted (``features=scorer``): pairs of ascending indices and a text.
+
+    The reply: float32 [len(indices)] for each pair.
+    """
+
+    pairs: tuple[tuple[tuple[int, ...], str], ...]
+
+
+@dataclass(frozen=True)
 class Ask:
     """Replies of the language model wanted. The reply: ``tuple[str, ...]``, one a prompt."""
 
@@ -56,7 +78,7 @@ class Found:
     fallbacks: tuple[str, ...] = ()
 
 
-Wish: TypeAlias = "Look | Embed | Ask"
+Wish: TypeAlias = "Look | Embed | Encode | Compare | Ask"
 Search: TypeAlias = Generator[Wish, Any, Found]
 
 
@@ -82,6 +104,11 @@ class Case:
     @property
     def whole(self) -> Span:
         return Span(0.0, self.video.info.duration_s)
+
+    def pool(self) -> Candidates:
+        """One candidate a second, thinned evenly to what may be captioned, or compared."""
+        most = MOST_COMPARED if self.config.features == "scorer" else self.config.max_vlm_calls
+        return candidates(self.whole, self.timestamps_s, most)
 
     @property
     def topic(self) -> str:
@@ -116,7 +143,7 @@ class Talk:
 def run(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> None:
     """Serve what all of ``talks`` wish for, kind by kind, until each has its result."""
     while waiting := [talk for talk in talks if talk.wish is not None]:
-        for kind, serve in ((Look, _look), (Embed, _embed), (Ask, _ask)):
+        for kind, serve in SERVERS.items():
             part = [talk for talk in waiting if isinstance(talk.wish, kind)]
             if part:
                 answers = serve(part, stages, config)
@@ -186,6 +213,39 @@ def _ask(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any
         talk.case.usage.completion_tokens += sum(len(completion.completion_ids) for completion in told)
         answers.append(tuple(completion.text for completion in told))
     return answers
+
+
+def _encode(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
+    """Image features of each talk's frames; errors in their places."""
+    jobs = [FrameJob(talk.case.video, np.array(_wish(talk, Encode).indices)) for talk in talks]
+    with _timed("score", talks):
+        encoded = encode_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
+    for talk, done in zip(talks, encoded, strict=True):
+        if not isinstance(done, VideoError):
+            talk.case.usage.frames_decoded += done.frames_decoded
+    return [done if isinstance(done, VideoError) else done.vectors for done in encoded]
+
+
+def _compare(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
+    """The scores of each talk's pairs; errors in their places."""
+    jobs = [ScoreJob(talk.case.video, text, np.array(indices))
+            for talk in talks for indices, text in _wish(talk, Compare).pairs]  # fmt: skip
+    with _timed("score", talks):
+        scored = iter(score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache))
+    answers: list[Any] = []
+    for talk in talks:
+        told = [next(scored) for _ in _wish(talk, Compare).pairs]
+        broken = next((done for done in told if isinstance(done, VideoError)), None)
+        for done in told:
+            if not isinstance(done, VideoError):
+                talk.case.usage.scores += done.made
+                talk.case.usage.scores_cached += done.cached
+                talk.case.usage.frames_decoded += done.frames_decoded
+        answers.append(broken or [done.values for done in told if not isinstance(done, VideoError)])
+    return answers
+
+
+SERVERS = {Look: _look, Embed: _embed, Encode: _encode, Compare: _compare, Ask: _ask}
 
 
 def _wish(talk: Talk, kind: type) -> Any:

@@ -7,9 +7,11 @@ too. At most 3 rounds of looking. A reply that cannot be read counts as confiden
 
 What differs:
 
-- Likeness is the cosine between the embeddings of the description and of each frame's caption by the video LLM, not
-  between CLIP's of the description and the frame. So the candidates are thinned evenly to ``max_vlm_calls``, the
-  allowance that a tree of VideoMiner has; only the gaps that a wish names are captioned whole.
+- ``features=captions``: likeness is the cosine between the embeddings of the description and of each frame's caption by
+  the video LLM, not between EVA-CLIP's of the description and the frame. So the candidates are thinned evenly to
+  ``max_vlm_calls``, the allowance that a tree of VideoMiner has; only the gaps that a wish names are captioned whole.
+  ``features=scorer``: likeness is the scorer's of description and frame, as published; candidates are thinned above
+  4096.
 - The frames go to the video LLM. Nothing hangs on the language model's answer after the last look: it is not asked, so
   that the method takes 2 to 6 calls, not 2 to 7.
 - Published, there is no budget: here the frames asked for come first, those most like their descriptions where they do
@@ -32,8 +34,8 @@ from typing import Any
 import numpy as np
 
 from lmms_videominer.selectors.asking import AskingSelector, asked, by_level, judgements
-from lmms_videominer.selectors.candidates import Candidates, Pick, candidates, within_budget
-from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Found, Look, Search
+from lmms_videominer.selectors.candidates import Candidates, Pick, within_budget
+from lmms_videominer.selectors.dialogue import Ask, Case, Compare, Embed, Found, Look, Search
 from lmms_videominer.selectors.replies import NOT_SURE, RATINGS, SURE, read_confidence, read_wishes, worst
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
@@ -104,7 +106,7 @@ class VideoAgentSelector(AskingSelector):
     name = "videoagent"
 
     def search(self, case: Case) -> Search:
-        pool = candidates(case.whole, case.timestamps_s, case.config.max_vlm_calls)
+        pool = case.pool()
         first = np.unique(np.linspace(0, len(pool) - 1, case.config.videoagent_frames).astype(int))
         looks = Looks(pool, [[View(int(position)) for position in first]])
         for left in reversed(range(case.config.videoagent_rounds)):
@@ -114,7 +116,7 @@ class VideoAgentSelector(AskingSelector):
             confidence, wishes = yield from (_judged if case.config.judge == "policy" else _replied)(case, looks)
             if confidence == SURE or not wishes:
                 break
-            if not (found := (yield from _retrieve(looks, wishes))):
+            if not (found := (yield from _retrieve(case, looks, wishes))):
                 break
             looks.rounds.append(found)
         return _found(case, looks)
@@ -174,22 +176,36 @@ def _segments(looks: Looks) -> list[str]:
     return [f"{i}. {a:.0f} s to {b:.0f} s" for i, (a, b) in enumerate(itertools.pairwise(times_s), 1)]
 
 
-def _retrieve(looks: Looks, wishes: Wanted) -> Generator[Any, Any, list[View]]:
-    """The frame of each wish's gap whose caption is most like its description; a frame once."""
+def _retrieve(case: Case, looks: Looks, wishes: Wanted) -> Generator[Any, Any, list[View]]:
+    """The frame of each wish's gap that is most like its description; a frame once."""
     open_wishes = [(looks.gaps[gap], wish) for gap, wish in wishes if len(looks.gaps[gap])]
-    positions = sorted({int(position) for gap, _ in open_wishes for position in gap})
-    if not positions:
+    if not open_wishes:
         return []
-    yield from _caption(looks, positions)
-    captions = yield Embed(tuple(looks.events[position].caption or "(none)" for position in positions))  # [m, d]
-    wanted = yield Embed(tuple(wish.text for _, wish in open_wishes))  # [w, d]
+    likeness = _scored if case.config.features == "scorer" else _compared
+    similarities = yield from likeness(looks, open_wishes)
     found: dict[int, View] = {}
-    for (gap, wish), vector in zip(open_wishes, wanted, strict=True):
-        rows = np.searchsorted(positions, gap)
-        similarity = captions[rows] @ vector  # [len(gap)]
+    for (gap, wish), similarity in zip(open_wishes, similarities, strict=True):
         best = int(np.argmax(similarity))
         found.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
     return [found[position] for position in sorted(found)]
+
+
+Sought = list[tuple[np.ndarray, Decision]]  # positions to choose from, and the description as a decision
+
+
+def _compared(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarray]]:
+    """The cosine of each wish with the captions of its positions, [len(positions)] each."""
+    positions = sorted({int(position) for gap, _ in wishes for position in gap})
+    yield from _caption(looks, positions)
+    captions = yield Embed(tuple(looks.events[position].caption or "(none)" for position in positions))  # [m, d]
+    wanted = yield Embed(tuple(wish.text for _, wish in wishes))  # [w, d]
+    return [captions[np.searchsorted(positions, gap)] @ vector
+            for (gap, _), vector in zip(wishes, wanted, strict=True)]  # fmt: skip
+
+
+def _scored(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarray]]:
+    """The score of each wish with the frames of its positions."""
+    return (yield Compare(tuple((tuple(looks.pool.indices[gap].tolist()), wish.text) for gap, wish in wishes)))
 
 
 def _found(case: Case, looks: Looks) -> Found:

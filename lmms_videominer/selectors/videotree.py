@@ -7,9 +7,10 @@ representative, one of 2 is split by Ward linkage into 4, and one of 3 into 4 an
 
 What differs:
 
-- Vectors are those of captions, not of an image encoder: every candidate frame is captioned, by the video LLM, and
-  the caption embedded. So the candidates are thinned evenly to ``max_vlm_calls``, the allowance that a tree of
-  VideoMiner has; a longer video has fewer than one a second.
+- ``features=captions``: vectors are those of captions, not of an image encoder: every candidate frame is captioned, by
+  the video LLM, and the caption embedded. So the candidates are thinned evenly to ``max_vlm_calls``, the allowance that
+  a tree of VideoMiner has; a longer video has fewer than one a second. ``features=scorer``: vectors are the image
+  features of the scorer, as published those of EVA-CLIP; candidates are thinned above 4096.
 - The frames go to the video LLM; the language model's answer from captions is left in the reply. Published, there is no
   budget: here relevance comes first, then the level (representatives, then their splits); what does not fit is
   thinned evenly in time, what lacks is filled from the longest stretches without a frame.
@@ -32,8 +33,8 @@ from typing import Any
 import numpy as np
 
 from lmms_videominer.selectors.asking import AskingSelector, asked, by_level, judgements
-from lmms_videominer.selectors.candidates import Candidates, Pick, candidates, within_budget
-from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Found, Look, Search
+from lmms_videominer.selectors.candidates import Candidates, Pick, within_budget
+from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Encode, Found, Look, Search
 from lmms_videominer.selectors.grouping import nearest_to_mean, spherical_kmeans, ward
 from lmms_videominer.selectors.replies import ACTIONS, NOT_SURE, RATINGS, SURE, read_relevance
 from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
@@ -54,12 +55,14 @@ class Round:
     Attributes:
         clusters: Positions of each cluster's frames among the candidates; clusters in the order of ``heads``.
         heads: Position of each cluster's representative, ascending.
+        events: The representatives with their captions.
         decisions: About each cluster.
         reply: The call that gave them; ``None`` where each was decided by itself.
     """
 
     clusters: list[np.ndarray]
     heads: list[int]
+    events: tuple[Event, ...]
     decisions: list[Decision]
     reply: Decision | None
 
@@ -74,34 +77,42 @@ class VideoTreeSelector(AskingSelector):
     name = "videotree"
 
     def search(self, case: Case) -> Search:
-        config, pool = case.config, candidates(case.whole, case.timestamps_s, case.config.max_vlm_calls)
-        events = yield Look(pool.spans, 1)
-        vectors = yield Embed(tuple(event.caption or "(none)" for event in events))
+        config, pool = case.config, case.pool()
+        vectors = yield from _vectors(case, pool)
         rounds: list[Round] = []
         width = config.videotree_first
         while True:
-            rounds.append((yield from _round(case, events, vectors, width)))
+            rounds.append((yield from _round(case, pool, vectors, width)))
             enough = rounds[-1].scores.count(SURE) >= config.videotree_enough
             if enough or width >= config.videotree_most or len(rounds[-1].heads) < width:
                 break
             width = min(2 * width, config.videotree_most)
-        return _found(case, rounds, pool, events, vectors)
+        return _found(case, rounds, pool, vectors)
 
 
-def _round(case: Case, events: Sequence[Event], vectors: np.ndarray, width: int) -> Generator[Any, Any, Round]:
+def _vectors(case: Case, pool: Candidates) -> Generator[Any, Any, np.ndarray]:
+    """float32 [len(pool), d], L2-normalised: what each candidate looks like, or is told to look like."""
+    if case.config.features == "scorer":
+        return (yield Encode(tuple(pool.indices.tolist())))
+    events = yield Look(pool.spans, 1)
+    return (yield Embed(tuple(event.caption or "(none)" for event in events)))
+
+
+def _round(case: Case, pool: Candidates, vectors: np.ndarray, width: int) -> Generator[Any, Any, Round]:
     """Cluster, and have the clusters rated by their representatives."""
     groups = spherical_kmeans(vectors, width, case.config.seed)
     heads = [nearest_to_mean(vectors, group) for group in groups]
     order = sorted(range(len(groups)), key=heads.__getitem__)
     groups, heads = [groups[i] for i in order], [heads[i] for i in order]
-    captions = [events[head].caption or "" for head in heads]
+    events = yield Look(tuple(pool.spans[head] for head in heads), 1)
     if case.config.judge == "policy":
-        return Round(groups, heads, (yield from judgements(case, captions)), None)
-    prompt = _prompt(case, [events[head] for head in heads])
+        decisions = yield from judgements(case, [event.caption or "" for event in events])
+        return Round(groups, heads, events, decisions, None)
+    prompt = _prompt(case, events)
     [text] = yield Ask((prompt,))
     ratings = read_relevance(text, len(heads))
     decisions = [Decision(ACTIONS[score], f"relevance {score}", ratings.reading) for score in ratings.scores]
-    return Round(groups, heads, decisions, Decision(Action.CONTINUE, text, ratings.reading, prompt))
+    return Round(groups, heads, events, decisions, Decision(Action.CONTINUE, text, ratings.reading, prompt))
 
 
 def _prompt(case: Case, events: Sequence[Event]) -> str:
@@ -110,23 +121,21 @@ def _prompt(case: Case, events: Sequence[Event]) -> str:
                          question=asked(case.question))  # fmt: skip
 
 
-def _found(
-    case: Case, rounds: Sequence[Round], pool: Candidates, events: Sequence[Event], vectors: np.ndarray
-) -> Found:
+def _found(case: Case, rounds: Sequence[Round], pool: Candidates, vectors: np.ndarray) -> Found:
     nodes = [Node("0", 0, (Event(case.whole),))]
     groups: dict[tuple[int, int], list[Pick]] = {}
     for number, made in enumerate(rounds):
-        heads = tuple(events[head] for head in made.heads)
-        nodes.append(Node(f"0.{number}", 1, heads, made.reply, "" if made.reply else "each part judged by itself"))
+        note = "" if made.reply else "each part judged by itself"
+        nodes.append(Node(f"0.{number}", 1, made.events, made.reply, note))
     last, parent = rounds[-1], nodes[-1].id
     for i, (members, head, decision) in enumerate(zip(last.clusters, last.heads, last.decisions, strict=True)):
         score = RATINGS[decision.action]
         id = f"{parent}.{i}"
-        nodes.append(_node(id, members, head, decision, pool, events))
+        nodes.append(_node(id, members, head, decision, pool, case))
         groups.setdefault((-score, 0), []).append(_pick(pool, head, id, score))
         for branch, part in _branches(id, members, vectors, score - NOT_SURE, case.config.videotree_branches):
             part_head = nearest_to_mean(vectors, part)
-            nodes.append(_node(branch, part, part_head, None, pool, events))
+            nodes.append(_node(branch, part, part_head, None, pool, case))
             level = branch.count(".") - id.count(".")
             groups.setdefault((-score, level), []).append(_pick(pool, part_head, branch, score))
     frames = within_budget([groups[key] for key in sorted(groups)], case.timestamps_s, case.config.frames)
@@ -150,11 +159,12 @@ def _pick(pool: Candidates, position: int, id: str, score: int) -> Pick:
 
 
 def _node(
-    id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, events: Sequence[Event]
+    id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, case: Case
 ) -> Node:
-    """A cluster: its representative with its caption, and what else it holds in stretches."""
+    """A cluster, in stretches; the one that holds the representative has its caption, where it was captioned."""
+    seen = case.seen.get((pool.spans[head], 1))
     stretches = np.split(members, np.flatnonzero(np.diff(members) > 1) + 1)
     told = [Event(Span(pool.spans[part[0]].start_s, pool.spans[part[-1]].end_s),
-                  *((events[head].caption, events[head].frame_times_s) if head in part else (None, ())))
+                  *((seen.caption, seen.frame_times_s) if seen and head in part else (None, ())))
             for part in stretches]  # fmt: skip
     return Node(id, id.count("."), tuple(told), decision)

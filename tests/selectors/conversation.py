@@ -41,6 +41,7 @@ def converse(
             return end.value, prompts
         if isinstance(wish, Look):
             answer = tuple(Event(span, f"second {int(span.start_s)}", (span.start_s + 0.5,)) for span in wish.spans)
+            case.seen.update({(event.span, wish.frames): event for event in answer})
         elif isinstance(wish, Embed):
             rows = np.array([vector(text) for text in wish.texts], np.float32)
             answer = rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -11,7 +11,7 @@ import pytest
 from conversation import case_of, converse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import COLOURS, ColourEmbedder, ColourVLM, ReplyingLM, colour_video, finder
+from scripted import COLOURS, ColourEmbedder, ColourScorer, ColourVLM, ReplyingLM, colour_video, colours_of, finder
 
 from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
@@ -131,6 +131,7 @@ def test_vectors_that_are_no_numbers_are_refused_by_name(film):
     ("given", "message"),
     [
         ({"judge": "vote"}, "unknown judge 'vote'"),
+        ({"features": "clip"}, "unknown features 'clip'"),
         ({"captioning": "plane"}, "did you mean 'plain'"),
         ({"videotree_first": 64}, "videotree_first=64 is more than videotree_most=32"),
         ({"llovi_clip_s": 0.0}, "llovi_clip_s=0.0"),
@@ -172,6 +173,43 @@ def test_frames_of_short_events_are_not_cut_below_the_shortest_event(film):
                                max_depth=3, caption_frames=8, min_event_s=1.0)  # fmt: skip
     [selection] = select(stages, config, ask(film))
     assert min(event.span.duration_s for node in selection.nodes for event in node.events) >= 1.0 - 1e-6
+
+
+class ColourEncoder(ColourScorer):
+    """With image features: one axis a colour."""
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        self.frames += len(frames)
+        shown = [colours_of(frame[None])[0] for frame in frames]
+        return np.eye(len(COLOURS), dtype=np.float32)[[list(COLOURS).index(name) for name in shown]]
+
+
+def by_scorer(name: str, scorer, **settings) -> tuple[Stages, MinerConfig]:
+    config = dataclasses.replace(CONFIG, selector=name, features="scorer", **settings)
+    return Stages.build(config, ColourVLM(), ReplyingLM(yellow_seeker), scorer=scorer), config
+
+
+@pytest.mark.parametrize(("name", "captions"), [("videotree", 4), ("videoagent", 6)])
+def test_with_image_features_only_the_frames_that_are_told_are_captioned(film, name, captions, tmp_path):
+    """videotree: a representative of each of 4 colours; videoagent: the first 5 frames, and the one asked for."""
+    scorer = ColourEncoder()
+    stages, config = by_scorer(name, scorer, cache_dir=str(tmp_path / "cache"))
+    cold, warm = (select(stages, config, ask(film))[0] for _ in range(2))
+    assert stages.embedder is None
+    assert cold.usage.vlm_calls == captions and warm.usage.vlm_calls == 0
+    assert any(12 <= frame.time_s < 15 for frame in cold.key_frames)
+    assert warm.key_frames == cold.key_frames
+    assert scorer.frames == {"videotree": 20, "videoagent": 4}[name]  # candidates; those inside the gap. Once each
+
+
+def test_the_frame_asked_for_has_the_score_of_its_description(film):
+    [selection] = select(*by_scorer("videoagent", ColourEncoder()), ask(film))
+    assert [frame.score for frame in selection.key_frames if frame.score is not None] == [1.0]
+
+
+def test_a_scorer_without_image_features_cannot_cluster_and_says_so(film):
+    with pytest.raises(ConfigError, match=r"no image features.*features=captions"):
+        select(*by_scorer("videotree", ColourScorer()), ask(film))
 
 
 rating = st.sampled_from(["1", "2", "3"])

@@ -1,0 +1,87 @@
+"""Image features of frames, for selectors that cluster them: read in parts, kept in the cache frame by frame."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lmms_videominer.cache import Cache
+from lmms_videominer.errors import ConfigError, ModelError, VideoError
+from lmms_videominer.scoring.scorer import Scorer
+from lmms_videominer.stages import OpenVideo
+
+KIND = "image_features"  # of the cache
+MAX_BATCH_BYTES = 2**29  # decoded frames held at once
+
+
+@dataclass(frozen=True, eq=False)
+class FrameJob:
+    """Frames of one video to encode: int64 [n], ascending."""
+
+    video: OpenVideo
+    frame_indices: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedFrames:
+    """float32 [n, d], rows L2-normalised, in the order of the job's frames; and how many were decoded for it."""
+
+    vectors: np.ndarray
+    frames_decoded: int
+
+
+def encode_frames(
+    jobs: Sequence[FrameJob], scorer: Scorer, cache: Cache, max_batch_bytes: int = MAX_BATCH_BYTES
+) -> list[EncodedFrames | VideoError]:
+    """Encode every frame of every job; what the cache holds, an earlier job's among it, is not encoded again.
+
+    Returns:
+        One entry a job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
+
+    Raises:
+        ConfigError: The scorer has no image features by themselves: it reads image and text together.
+        ModelError: A feature is no number: nothing could be clustered by it.
+    """
+    if not hasattr(scorer, "encode"):
+        raise ConfigError(f"scorer {scorer.identity!r} has no image features to cluster by: take a CLIP or a SigLIP "
+                          "with scorer=, or set features=captions")
+    return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
+
+
+def _encode(job: FrameJob, scorer: Scorer, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
+    keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
+    held = {key: _unpack(text) for key, text in zip(keys, cache.get_many(KIND, keys)) if isinstance(text, str)}
+    missing = [i for i, key in enumerate(keys) if key not in held]
+    try:
+        for part, frames in _parts(job, missing, max_bytes):
+            vectors = scorer.encode(frames)  # type: ignore[attr-defined]  # checked by the caller
+            if not np.isfinite(vectors).all():
+                raise ModelError(f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
+                                 "take another one with scorer=")
+            made = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
+            cache.put_many(KIND, {key: _pack(vector) for key, vector in made.items()})
+            held.update(made)
+    except VideoError as error:
+        return error
+    return EncodedFrames(np.stack([held[key] for key in keys]), len(missing))
+
+
+def _parts(job: FrameJob, missing: Sequence[int], max_bytes: int) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+    """Positions among the job's frames with the pixels, uint8 [<= n, H, W, 3], in parts that fit."""
+    info = job.video.info
+    step = max(1, max_bytes // (info.width * info.height * 3))
+    for start in range(0, len(missing), step):
+        part = missing[start : start + step]
+        yield part, job.video.reader.frames(job.frame_indices[part].tolist())
+
+
+def _pack(vector: np.ndarray) -> str:
+    """float32 [d] as base64 of its little-endian bytes: exact, and a third of its JSON."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def _unpack(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)

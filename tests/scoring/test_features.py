@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_scorers import tiny_blip, tiny_clip
+
+from lmms_videominer.cache import MemoryCache
+from lmms_videominer.errors import ConfigError, ModelError, VideoError
+from lmms_videominer.scoring import load_scorer
+from lmms_videominer.scoring.features import FrameJob, encode_frames
+from lmms_videominer.stages import OpenVideo
+from lmms_videominer.video import open_video
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return load_scorer(tiny_clip(tmp_path_factory.mktemp("clip")), "cpu")
+
+
+@pytest.fixture
+def video(cuts_video):
+    with open_video(str(cuts_video)) as reader:
+        yield OpenVideo(reader, "cuts")
+
+
+def job(video, *indices: int) -> FrameJob:
+    return FrameJob(video, np.array(indices))
+
+
+def test_features_are_of_length_1_and_their_products_with_the_text_are_the_scores(clip, video):
+    frames = video.reader.frames([0, 60, 120])
+    features = clip.encode(frames)
+    assert features.dtype == np.float32 and np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
+    told = clip._texts(["a disc"]).numpy(force=True)
+    np.testing.assert_allclose(features @ told.T, clip.score(frames, ["a disc"]), atol=1e-5)
+
+
+def test_each_frame_is_encoded_once_whatever_asks_for_it(clip, video):
+    cache = MemoryCache()
+    first, second = encode_frames([job(video, 0, 60), job(video, 0, 60, 120)], clip, cache)
+    assert (first.frames_decoded, second.frames_decoded) == (2, 1)
+    np.testing.assert_array_equal(second.vectors[:2], first.vectors)
+    [again] = encode_frames([job(video, 60, 120)], clip, cache)
+    assert again.frames_decoded == 0
+    np.testing.assert_array_equal(again.vectors, second.vectors[1:])
+
+
+def test_parts_that_fit_give_what_the_whole_gives(clip, video):
+    whole, parts = (encode_frames([job(video, 0, 50, 90)], clip, MemoryCache(), most)[0] for most in (2**29, 1))
+    np.testing.assert_allclose(parts.vectors, whole.vectors, atol=1e-5)
+
+
+def test_a_video_that_cannot_be_decoded_is_an_error_in_its_place(clip, video):
+    class Broken:
+        info = video.info
+
+        def frames(self, indices):
+            raise VideoError("film.mp4", "it is damaged", "take another")
+
+    broken, whole = encode_frames([job(OpenVideo(Broken(), "broken"), 1), job(video, 1)], clip, MemoryCache())
+    assert isinstance(broken, VideoError) and whole.vectors.shape[0] == 1
+
+
+def test_a_scorer_that_reads_image_and_text_together_has_no_features(video, tmp_path):
+    blip = load_scorer(tiny_blip(tmp_path), "cpu")
+    with pytest.raises(ConfigError, match="features=captions"):
+        encode_frames([job(video, 1)], blip, MemoryCache())
+
+
+def test_features_that_are_no_numbers_are_refused(video):
+    class Broken:
+        identity = "broken"
+
+        def encode(self, frames):
+            return np.full((len(frames), 2), np.nan, np.float32)
+
+    with pytest.raises(ModelError, match=r"'broken'.*NaN"):
+        encode_frames([job(video, 1)], Broken(), MemoryCache())
