@@ -30,6 +30,17 @@ class Lesson:
     completion: str
 
 
+@dataclass(frozen=True)
+class LoggedAnswer:
+    """What lmms-eval logged of a sample: the right answer, and the one that was given."""
+
+    target: str
+    reply: str
+
+
+Told = bool | LoggedAnswer | None  # what is known of a tree's answer before the tree is read
+
+
 @dataclass
 class LessonSet:
     """Lessons without repeats, in the order found.
@@ -71,11 +82,11 @@ def read_lessons(
     if not sources:
         raise ConfigError("lessons is empty: name trees, folders of trees, or files of prompts and completions")
     right_answers = {_asked(q.video, q.text, q.options): q.answer for q in questions}
-    found, verdicts = LessonSet(), dict[Path, bool | None]()
+    found, verdicts = LessonSet(), dict[Path, Told]()
     given = [lesson for source in sources for lesson in _collect(Path(source).expanduser(), verdicts)]
     taken = dict.fromkeys(given)
-    for path, verdict in verdicts.items():
-        taken.update(dict.fromkeys(_of_tree(path, verdict, keep, right_answers, found)))
+    for path, told in verdicts.items():
+        taken.update(dict.fromkeys(_of_tree(path, told, keep, right_answers, found)))
     found.lessons = list(taken)
     if not found.lessons:
         raise ConfigError(f"{', '.join(map(str, sources))}: no lesson to learn ({found}). Name other trees"
@@ -84,7 +95,7 @@ def read_lessons(
     return found
 
 
-def _collect(source: Path, verdicts: dict[Path, bool | None]) -> Iterator[Lesson]:
+def _collect(source: Path, verdicts: dict[Path, Told]) -> Iterator[Lesson]:
     """Lessons that stand as such; the trees go into ``verdicts``, with what is known of their answers."""
     if source.is_dir():
         for path in sorted(source.rglob("*.json")):
@@ -109,12 +120,12 @@ def _named_verdict(path: Path) -> bool | None:
     return match[1] == "right" if match else None
 
 
-def _lines(path: Path, verdicts: dict[Path, bool | None]) -> Iterator[Lesson]:
+def _lines(path: Path, verdicts: dict[Path, Told]) -> Iterator[Lesson]:
     for row in read_rows(path):
         if isinstance(row.value, dict) and "token_counts" in row.value and "doc_id" in row.value:
             tree = _tree_of_sample(row, path)
             if tree is not None:
-                verdicts[tree.resolve()] = _sample_verdict(row.value, tree)
+                verdicts[tree.resolve()] = _logged_answer(row.value)
         else:
             yield _lesson(row)
 
@@ -143,15 +154,10 @@ def _tree_of_sample(row: PlacedRow, log: Path) -> Path | None:
     return path
 
 
-def _sample_verdict(sample: Mapping[str, Any], tree: Path) -> bool | None:
-    """Whether the logged answer is the target; ``None`` where the log does not tell."""
+def _logged_answer(sample: Mapping[str, Any]) -> LoggedAnswer | None:
     target, replies = sample.get("target"), sample.get("filtered_resps")
     reply = replies[0] if isinstance(replies, list) and replies else replies
-    if not isinstance(target, str) or not isinstance(reply, str):
-        return None
-    options = load(tree).question.options
-    right: int | str | None = chosen_option(target, options) if options else target
-    return None if right is None else bool(tree_reward(reply, options, right))
+    return LoggedAnswer(target, reply) if isinstance(target, str) and isinstance(reply, str) else None
 
 
 def _asked(video: str, text: str, options: Sequence[str]) -> tuple[str, str, tuple[str, ...]]:
@@ -159,18 +165,14 @@ def _asked(video: str, text: str, options: Sequence[str]) -> tuple[str, str, tup
 
 
 def _of_tree(
-    path: Path, verdict: bool | None, keep: str, right_answers: Mapping[Any, str], found: LessonSet
+    path: Path, told: Told, keep: str, right_answers: Mapping[Any, str], found: LessonSet
 ) -> Iterator[Lesson]:
     """The lessons of one tree; what is not taken is counted in ``found``."""
     selection = _load(path)
-    if keep == "right":
-        question = selection.question
-        known = right_answers.get(_asked(question.video, question.text, question.options))
-        if verdict is None and known is not None:
-            verdict = bool(tree_reward(selection.answer, question.options, known))
-        if not verdict:
-            found.left_out["trees without a verdict" if verdict is None else "trees with a wrong answer"] += 1
-            return
+    verdict = _verdict(selection, told, right_answers)
+    if keep == "right" and not verdict:
+        found.left_out["trees without a verdict" if verdict is None else "trees with a wrong answer"] += 1
+        return
     found.trees += 1
     for node in selection.nodes:
         decision = node.decision
@@ -180,6 +182,17 @@ def _of_tree(
             found.left_out["decisions that do not follow the format"] += 1
             continue
         yield Lesson(decision.prompt, decision.text)
+
+
+def _verdict(selection: Selection, told: Told, right_answers: Mapping[Any, str]) -> bool | None:
+    """Whether the tree's answer is right; ``None`` where nothing tells."""
+    if isinstance(told, bool):
+        return told
+    question, answer = selection.question, selection.answer
+    right: int | str | None = right_answers.get(_asked(question.video, question.text, question.options))
+    if isinstance(told, LoggedAnswer):
+        right, answer = (chosen_option(told.target, question.options) if question.options else told.target), told.reply
+    return None if right is None else bool(tree_reward(answer, question.options, right))
 
 
 def _load(path: Path) -> Selection:

@@ -203,6 +203,8 @@ def test_an_adapter_is_merged_into_the_folder_and_kept_beside_it(tmp_path, polic
     before, after = (CausalLMPolicy.from_pretrained(folder, max_new_tokens=8) for folder in (policy_folder, str(out)))
     assert [name for name, _ in after.model.named_parameters()] == [name for name, _ in before.model.named_parameters()]
     assert before.identity != after.identity
+    beside = CausalLMPolicy.from_pretrained(str(out / "adapter"), max_new_tokens=8)  # as T-GRPO leaves one
+    assert beside.decide([LESSONS[0].prompt]) == after.decide([LESSONS[0].prompt])
     changed = {name for name, value in after.model.named_parameters()
                if not value.equal(before.model.get_parameter(name))}  # fmt: skip
     assert changed and all("_proj" in name for name in changed)
