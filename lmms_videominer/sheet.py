@@ -163,5 +163,6 @@ class _Grid:
         line = top + self.height + CAPTION / 2 + 2
         canvas.text(left, line, clock(key_frame.time_s, 1), 20, INK, "lm", bold=True)
         place = f"node {key_frame.node_id}" if key_frame.node_id else "no node" if selection.nodes else ""
-        place = " · ".join(filter(None, ["evidence" * hit, place]))
+        score = "" if key_frame.score is None else f"score {key_frame.score:.3f}"
+        place = " · ".join(filter(None, ["evidence" * hit, place, score]))
         canvas.text(left + self.width, line, place, 18, EVIDENCE if hit else SOFT, "rm")

@@ -63,14 +63,19 @@ def shortened(text: str, letters: int) -> str:
 
 
 def frame_table(selection: Selection) -> RenderableType:
-    """Key frames in temporal order: number, time, frame index, node, and evidence where it is known."""
+    """Key frames in temporal order: number, time, frame index, node, and score and evidence where they are known."""
     if not selection.key_frames:
         return Text("none", "dim")
     table = Table("#", "time", "frame", "node", box=None, pad_edge=False, header_style="dim")
+    scored = any(frame.score is not None for frame in selection.key_frames)
+    if scored:
+        table.add_column("score")
     if selection.question.evidence:
         table.add_column("evidence")
     for number, frame in enumerate(selection.key_frames, 1):
         row = [str(number), clock(frame.time_s, FRAME_TIME_DIGITS), str(frame.frame_index), frame.node_id or "-"]
+        if scored:
+            row.append("-" if frame.score is None else f"{frame.score:.3f}")
         if selection.question.evidence:
             row.append("yes" if in_evidence(frame, selection.question.evidence) else "")
         table.add_row(*row)
@@ -94,6 +99,8 @@ def cost_text(usage: Usage) -> Text:
     calls = (f"{usage.vlm_calls} captions made, {usage.vlm_calls_cached} from the cache · {usage.policy_calls} policy "
              f"calls ({usage.prompt_tokens} + {usage.completion_tokens} tokens) · {usage.answer_calls} answer calls")
     work = f"{usage.embeddings} embeddings · {usage.frames_decoded} frames decoded"
+    if usage.scores or usage.scores_cached:
+        work = f"{usage.scores} frames scored, {usage.scores_cached} from the cache · {work}"
     seconds = " · ".join(f"{stage} {value:.1f} s" for stage, value in usage.seconds.items())
     return Text("\n".join(filter(None, (calls, work, seconds))))
 

@@ -83,6 +83,15 @@ def test_costs_and_fallbacks_are_told():
     assert text.rstrip().endswith("filled")
 
 
+def test_scores_are_told_where_a_selector_goes_by_them():
+    assert "score" not in printed(mined_selection())
+    frames = mined_selection().key_frames
+    frames = (dataclasses.replace(frames[0], score=0.28125), *frames[1:])
+    usage = dataclasses.replace(mined_selection().usage, scores=64, scores_cached=36)
+    text = printed(dataclasses.replace(mined_selection(), key_frames=frames, usage=usage))
+    assert "0.281" in text and "64 frames scored, 36 from the cache" in text
+
+
 def test_a_selection_without_tree_frames_or_answer():
     bare = dataclasses.replace(mined_selection(), nodes=(), key_frames=(), answer=None, fallbacks=())
     text = printed(bare)
