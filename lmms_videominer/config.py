@@ -44,6 +44,8 @@ class MinerConfig:
     cluster_min_samples: int = _option(2, "DBSCAN min_samples.")
     policy: str = _option("", "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone; "
                                "none: accept by embedding similarity.")
+    similarity_accept: float = _option(0.5, "policy=none: accept from this cosine of caption and question on.")
+    similarity_delete: float = _option(0.25, "policy=none: delete below this cosine.")
     embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
     default_action: str = _option("continue", "Action taken where no reading recovers one from the policy's text.")
     temperature: float = _option(0.0, "Sampling temperature of the policy; 0 is greedy.")
@@ -101,6 +103,9 @@ class MinerConfig:
         if self.default_action not in ("accept", "continue", "delete"):
             raise ConfigError(f"default_action={self.default_action!r}: one of accept, continue, delete")
 
+        if not -1 <= self.similarity_delete <= self.similarity_accept <= 1:
+            raise ConfigError(f"similarity_delete={self.similarity_delete}, "
+                              f"similarity_accept={self.similarity_accept}: cosines, the first no more than the second")
         self._check_asking()
         self._check_scoring()
 

@@ -120,7 +120,7 @@ def load_policy(
     if policy == NO_POLICY:
         from lmms_videominer.policy.similarity import SimilarityPolicy
 
-        return SimilarityPolicy(needed(embedder, "embedder"))
+        return SimilarityPolicy(needed(embedder, "embedder"), config.similarity_accept, config.similarity_delete)
     tokens = config.llm_tokens if config.selector in ASKING and config.judge == "reply" else config.policy_tokens
     if not policy:
         from lmms_videominer.policy.vlm_policy import VLMPolicy

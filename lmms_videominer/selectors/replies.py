@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from lmms_videominer.types import Action, Reading
 
@@ -52,8 +52,8 @@ def read_relevance(text: str, count: int) -> Ratings:
         return Ratings(tuple(found), Reading.STRICT)
     for value in (*(part.get("relevance") for part in _objects(text)), *_labelled_lists(text, "relevance")):
         told = [_as_int(entry) for entry in value] if isinstance(value, list) else []
-        if any(_are_ratings([rating]) for rating in told):
-            scores = [rating if _are_ratings([rating]) else NOT_SURE for rating in told] + [NOT_SURE] * count
+        if any(_is_rating(rating) for rating in told):
+            scores = [rating if _is_rating(rating) else NOT_SURE for rating in told] + [NOT_SURE] * count
             return Ratings(tuple(scores[:count]), Reading.LENIENT)
     return Ratings((NOT_SURE,) * count, Reading.DEFAULT)
 
@@ -65,7 +65,7 @@ def read_confidence(text: str) -> tuple[int, Reading]:
     rating and nothing more. Anything else: 1.
     """
     whole = _whole_object(text)
-    if whole and _are_ratings([whole.get("confidence")]):
+    if whole and _is_rating(whole.get("confidence")):
         return whole["confidence"], Reading.STRICT
     told = set(_CONFIDENCE.findall(text))
     if not told and (alone := _LONE_RATING.fullmatch(text)):
@@ -175,8 +175,12 @@ def _as_int(value: Any) -> int | None:
     return int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d{1,6}\s*", value) else None
 
 
-def _are_ratings(values: Any) -> bool:
-    return isinstance(values, (list, tuple)) and all(type(v) is int and NOT_SURE <= v <= SURE for v in values)
+def _are_ratings(values: Any) -> TypeGuard[list[int]]:
+    return isinstance(values, list) and all(_is_rating(value) for value in values)
+
+
+def _is_rating(value: Any) -> TypeGuard[int]:
+    return type(value) is int and NOT_SURE <= value <= SURE
 
 
 def worst(readings: Sequence[Reading]) -> Reading:

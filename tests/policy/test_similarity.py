@@ -39,6 +39,11 @@ def test_cosine_from_a_half_on_accepts_and_below_a_quarter_deletes(degrees_off, 
     assert action_of(str(90 + degrees_off)) is Action(action)  # cos 60 = 0.5, cos 75.5 = 0.25
 
 
+def test_the_thresholds_can_be_set_for_an_embedder():
+    [completion] = SimilarityPolicy(Compass(), 0.2, 0.1).decide([policy_prompt(QUESTION, "14", 1, 3)])  # cos 76 = 0.24
+    assert parse_completion(completion.text, Action.DELETE)[0] is Action.ACCEPT
+
+
 def test_a_node_of_several_captions_is_as_near_as_the_nearest():
     assert action_of("270\n90\n0") is Action.ACCEPT
 
