@@ -35,6 +35,7 @@ SIDE = 84  # pixels of the model's input
 TEXT_TOKENS = 64
 TRAIN_SEED, DEV_SEED = 14, 1_000_014  # worlds of the train and of the dev range
 SCENE_FIT = 0.2  # how well a frame of the scene that shows no board fits a question, where one that does fits by 1
+MOST_SCALE = 100.0  # of the cosines, as in CLIP
 VIDEO_SHARE = 8  # pairs of one video in a batch
 
 
@@ -108,7 +109,7 @@ def _sentence(rng: np.random.Generator, scene: Scene, others: list[Scene], state
 
 
 def build(seed: int) -> tuple[CLIPModel, CLIPProcessor]:
-    """A random CLIP of about 2.6 M parameters with its processor."""
+    """A random CLIP of 2.5 M parameters with its processor."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
     torch.manual_seed(seed)
@@ -164,14 +165,21 @@ def collate(rows: list[tuple[np.ndarray, FrameState, Sentence]], processor: CLIP
 
 
 class Contrast(torch.nn.Module):
-    """CLIP's contrastive loss with graded targets: cross-entropy to ``fits``, normalised, both ways."""
+    """CLIP's contrastive loss with graded targets: cross-entropy to ``fits``, normalised, both ways.
+
+    Cosines are taken in single precision: times the learned scale, the error of bfloat16 would be that of a rank.
+    """
 
     def __init__(self, clip: CLIPModel):
         super().__init__()
         self.clip = clip
 
     def forward(self, fits: torch.Tensor, **inputs: torch.Tensor) -> SimpleNamespace:
-        logits = self.clip(**inputs).logits_per_image.float()  # [frames, sentences]
+        output = self.clip(**inputs)
+        with torch.autocast("cpu", enabled=False):
+            images, texts = (torch.nn.functional.normalize(features.float(), dim=-1)
+                             for features in (output.image_embeds, output.text_embeds))  # fmt: skip
+            logits = self.clip.logit_scale.exp().clamp(max=MOST_SCALE) * images @ texts.T  # [frames, sentences]
         by_frame = -(fits / fits.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
         by_sentence = -(fits / fits.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()
         return SimpleNamespace(loss=(by_frame + by_sentence) / 2)

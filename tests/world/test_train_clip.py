@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,18 +40,24 @@ def test_every_frame_is_drawn_with_a_sentence_that_fits_it():
 
 
 def test_the_loss_is_cross_entropy_to_the_fits_over_frames_and_sentences():
-    logits = torch.tensor([[2.0, 0.0], [1.0, 3.0]])
+    texts = torch.tensor([[0.6, 0.8], [0.8, -0.6]])
 
     class Given(torch.nn.Module):
-        def forward(self):
-            return type("Output", (), {"logits_per_image": logits})
+        logit_scale = torch.tensor(5.0).log()
 
+        def forward(self):
+            return SimpleNamespace(image_embeds=2 * torch.eye(2), text_embeds=texts)
+
+    logits = torch.tensor([[3.0, 4.0], [4.0, -3.0]])  # 5 times the cosines
     plain = Contrast(Given())(torch.eye(2)).loss
     half = (torch.nn.functional.cross_entropy(logits, torch.arange(2))
             + torch.nn.functional.cross_entropy(logits.T, torch.arange(2))) / 2  # fmt: skip
     assert plain.item() == pytest.approx(half.item())
-    graded = Contrast(Given())(torch.tensor([[1.0, 1.0], [0.0, 1.0]])).loss
-    assert graded.item() != pytest.approx(half.item())
+    # frame 0 fits both sentences alike, frame 1 the second alone: ln of the softmax, averaged
+    graded = Contrast(Given())(torch.tensor([[1.0, 1.0], [0.0, 1.0]])).loss.item()
+    by_frame = (0.5 * (1.313262 + 0.313262) + 7.000911) / 2
+    by_sentence = (1.313262 + 0.5 * (0.000911 + 7.000911)) / 2
+    assert graded == pytest.approx((by_frame + by_sentence) / 2, abs=1e-5)
 
 
 def test_two_steps_leave_a_scorer_of_at_most_8_mb(tmp_path):
