@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.resources import files
 from typing import Any
 
+import torch
+from accelerate import PartialState
 from trl import GRPOConfig
 
 from lmms_videominer.config import MinerConfig
@@ -84,12 +88,24 @@ class TGRPOConfig(GRPOConfig):
                               "Hide the GPUs instead: CUDA_VISIBLE_DEVICES= DS_ACCELERATOR=cpu")
         if isinstance(self.deepspeed, str) and self.deepspeed in DEEPSPEED:
             self.deepspeed = str(files("lmms_videominer.deepspeed_configs") / f"{self.deepspeed}.json")
+        self._meet_on_cpu()
         try:
             super().__post_init__()
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self._check_fixed()
         self._check_checkpoints()
+
+    def _meet_on_cpu(self) -> None:
+        """DeepSpeed without an accelerator: transformers names no backend there, and every process would be alone."""
+        if not self.deepspeed or "LOCAL_RANK" not in os.environ or torch.accelerator.is_available():
+            return
+        os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"  # read by PartialState, as TrainingArguments does it
+        try:
+            PartialState(backend="gloo", timeout=timedelta(seconds=self.ddp_timeout))
+        finally:
+            del os.environ["ACCELERATE_USE_DEEPSPEED"]
+        self.accelerator_config = {**(self.accelerator_config or {}), "use_configured_state": True}
 
     def _check_trees(self) -> None:
         self.rewards()
