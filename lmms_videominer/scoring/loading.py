@@ -47,7 +47,8 @@ def _model(name: str, device: str, blip: bool) -> Any:
     from transformers import AutoModel, BlipForImageTextRetrieval
 
     dtype = torch.float32 if device.startswith("cpu") else torch.float16
-    return (BlipForImageTextRetrieval if blip else AutoModel).from_pretrained(name, dtype=dtype).to(device).eval()
+    kind: Any = BlipForImageTextRetrieval if blip else AutoModel
+    return kind.from_pretrained(name, dtype=dtype).to(device).eval()
 
 
 def _check(model: Any, processor: Any, name: str, blip: bool) -> None:
