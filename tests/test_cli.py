@@ -202,7 +202,7 @@ def test_doctor_exits_with_what_it_finds(monkeypatch, capsys):
     assert "pip install av" in told
 
 
-@pytest.mark.parametrize("name", [add.__name__.removeprefix("add_") for add in COMMANDS])
+@pytest.mark.parametrize("name", [add.__name__.removeprefix("add_").replace("_", "-") for add in COMMANDS])
 def test_every_command_has_examples_that_parse(name, capsys):
     assert usage_error(name, "--help") == 0
     told = capsys.readouterr().out
