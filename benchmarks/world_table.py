@@ -27,7 +27,7 @@ def run_cell(out: Path, minutes: int, selector: str, arguments: argparse.Namespa
     model_args = [f"pretrained={arguments.pretrained}", f"selector={selector}", f"frames={arguments.frames}",
                   *arguments.model_args]
     command = [sys.executable, "-m", "lmms_eval", "--model", arguments.model, "--model_args", ",".join(model_args),
-               "--tasks", f"videominer_world_{minutes}min", "--batch_size", str(arguments.batch_size),
+               "--tasks", f"videominer_world_{minutes}min", "--batch_size", str(_batch_size(selector, arguments)),
                "--log_samples", "--output_path", str(folder)]
     if arguments.limit:
         command += ["--limit", str(arguments.limit)]
@@ -38,6 +38,11 @@ def run_cell(out: Path, minutes: int, selector: str, arguments: argparse.Namespa
         raise SystemExit(f"{' '.join(command)} left no results in {folder}; see its output above")
     (folder / "seconds.json").write_text(json.dumps({"seconds": round(time.time() - started, 1)}))
     return folder
+
+
+def _batch_size(selector: str, arguments: argparse.Namespace) -> int:
+    """1 for uniform frames, where the backbone chooses: lmms-eval's qwen2_vl limits the first video of a batch only."""
+    return 1 if selector == "uniform" else arguments.batch_size
 
 
 def read_cell(folder: Path, minutes: int) -> dict[str, Any]:
