@@ -44,7 +44,7 @@ class PolicyInTraining:
             trainer.accelerator,
             gather_deepspeed3_params=args.ds3_gather_for_generation,
             gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
-        ) as model, trainer.accelerator.autocast():
+        ) as model, _unobserved(trainer.model_wrapped), trainer.accelerator.autocast():
             completions = self._policy(model).decide(prompts, temperature, seeds)
         self.seconds += time.perf_counter() - started
         return completions
@@ -75,6 +75,24 @@ class PolicyInVLLM(PolicyInTraining):
         texts = [policy.tokenizer.decode(list(completion), skip_special_tokens=True) for _, completion in made]
         self.seconds += time.perf_counter() - started
         return [PolicyCompletion(text.strip(), *ids) for text, ids in zip(texts, made, strict=True)]
+
+
+@contextmanager
+def _unobserved(engine: Any) -> Iterator[None]:
+    """Forward passes that ZeRO-3 does not start by comparing what the processes have computed.
+
+    It does so in a hook that TRL leaves on the model while weights are gathered; where processes make different
+    numbers of passes, some would wait there for ever.
+    """
+    offload = getattr(getattr(engine, "optimizer", None), "parameter_offload", None)
+    handle = getattr(offload, "fwd_pre_hook", None)
+    hooks = offload.module._forward_pre_hooks if handle is not None else {}
+    start_of_forward = hooks.pop(handle.id, None) if handle is not None else None
+    try:
+        yield
+    finally:
+        if start_of_forward is not None:
+            hooks[handle.id] = start_of_forward
 
 
 @contextmanager

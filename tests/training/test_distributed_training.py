@@ -84,8 +84,10 @@ def torchrun() -> list[str]:
 
 
 def accelerate() -> list[str]:
-    return [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-            "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port(), "-m", MODULE]
+    # --multi_gpu starts one process a device, whatever the devices; with --cpu it would need MPI for a second one
+    return [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+            "--main_process_port", free_port(), "-m", MODULE]
 
 
 def deepspeed() -> list[str]:
