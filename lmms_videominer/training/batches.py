@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -45,7 +46,7 @@ def batch_of(
     kept = [i != PADDING and not (masked and masked[i]) for i in dealt]
     width, length = max(map(len, prompts)), max(map(len, completions))
 
-    def tensor(values: list[list[int]]) -> torch.Tensor:
+    def tensor(values: list[Any]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
 
     return {

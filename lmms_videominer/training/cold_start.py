@@ -79,10 +79,10 @@ def parse(argv: Sequence[str]) -> tuple[ColdStartConfig, ModelConfig, ColdStartA
     Raises:
         ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together.
     """
-    from lmms_videominer.training.run import _checked
+    from lmms_videominer.training.run import checked_settings
 
     types: Any = (ColdStartConfig, ModelConfig, ColdStartArguments)
-    parsed: Any = TrlParser(types).parse_args_and_config(_checked(argv, types))
+    parsed: Any = TrlParser(types).parse_args_and_config(checked_settings(argv, types))
     return parsed
 
 
@@ -104,11 +104,11 @@ def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartAr
 
     from trl import SFTTrainer, get_peft_config
 
-    from lmms_videominer.training.run import _checkpoint
+    from lmms_videominer.training.run import last_checkpoint
 
     trainer = SFTTrainer(policy.model, args, train_dataset=rows, processing_class=policy.tokenizer,
                          peft_config=get_peft_config(model))
-    trainer.train(resume_from_checkpoint=_checkpoint(cast(Any, args)))
+    trainer.train(resume_from_checkpoint=last_checkpoint(cast(Any, args)))
     _save(trainer, policy.tokenizer, Path(str(args.output_dir)))
     if args.push_to_hub and trainer.is_world_process_zero():
         _push(trainer)
@@ -130,12 +130,12 @@ def _policy(model: ModelConfig, arguments: ColdStartArguments) -> CausalLMPolicy
 
     from lmms_videominer.model_loading import loading
     from lmms_videominer.policy.causal_lm import CausalLMPolicy
-    from lmms_videominer.training.run import _model_settings
+    from lmms_videominer.training.run import model_settings
 
     name = str(model.model_name_or_path)
     with loading("policy", name):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=model.model_revision)
-        loaded = AutoModelForCausalLM.from_pretrained(name, **_model_settings(model))
+        loaded = AutoModelForCausalLM.from_pretrained(name, **model_settings(model))
     return CausalLMPolicy(loaded, tokenizer, name, arguments.policy_tokens)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -105,7 +108,10 @@ class TGRPOConfig(GRPOConfig):
             PartialState(backend="gloo", timeout=timedelta(seconds=self.ddp_timeout))
         finally:
             del os.environ["ACCELERATE_USE_DEEPSPEED"]
-        self.accelerator_config = {**(self.accelerator_config or {}), "use_configured_state": True}
+        given = self.accelerator_config or {}
+        if isinstance(given, str):  # JSON, or the name of a file of JSON
+            given = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text())
+        self.accelerator_config = {**given, "use_configured_state": True}
 
     def _check_trees(self) -> None:
         self.rewards()
@@ -135,12 +141,13 @@ class TGRPOConfig(GRPOConfig):
 
     def _check_checkpoints(self) -> None:
         """A run that resumes inside a rollout would grow its trees anew, with other weights than they had."""
-        steps = self.steps_per_generation * self.num_iterations
+        per_generation: Any = self.steps_per_generation  # filled in by GRPOConfig
+        steps = per_generation * self.num_iterations
         saves = self.save_steps * self.gradient_accumulation_steps
         if self.save_strategy == "steps" and self.save_steps >= 1 and saves % steps:
             raise ConfigError(
                 f"save_steps={self.save_steps} x gradient_accumulation_steps={self.gradient_accumulation_steps} is no "
-                f"multiple of steps_per_generation={self.steps_per_generation} x num_iterations={self.num_iterations}: "
+                f"multiple of steps_per_generation={per_generation} x num_iterations={self.num_iterations}: "
                 "a checkpoint inside a rollout could not be continued identically")
 
     def rewards(self) -> RewardConfig:
@@ -149,8 +156,9 @@ class TGRPOConfig(GRPOConfig):
 
     def mining(self, config: MinerConfig | None = None) -> MinerConfig:
         """``config`` as rollouts use it: a sampling policy under the videominer selector."""
+        tokens: Any = self.max_completion_length  # checked on construction
         return dataclasses.replace(config or MinerConfig(), selector="videominer", temperature=self.temperature,
-                                   policy_tokens=self.max_completion_length, seed=self.seed)
+                                   policy_tokens=tokens, seed=self.seed)
 
     def check_questions(self, ids: Sequence[str]) -> None:
         """Refuse data that cannot fill one rollout, or whose groups could not be told apart.
@@ -158,13 +166,13 @@ class TGRPOConfig(GRPOConfig):
         Raises:
             ConfigError: Too few questions, or an id that occurs twice.
         """
-        groups = self.generation_batch_size // self.num_generations
+        trees: Any = self.generation_batch_size  # filled in by GRPOConfig
+        groups = trees // (self.num_generations or 1)
         if len(ids) < groups:
             raise ConfigError(
                 f"{len(ids)} questions cannot fill one rollout of {groups} (generation_batch_size="
                 f"{self.generation_batch_size} / num_generations={self.num_generations}): "
                 "lower the batch size, or give more questions")
         if len(set(ids)) < len(ids):
-            seen: set[str] = set()
-            twice = next(name for name in ids if name in seen or seen.add(name))
+            twice = next(name for name, count in Counter(ids).items() if count > 1)
             raise ConfigError(f"question id {twice!r} occurs twice: its trees would be compared with another's")

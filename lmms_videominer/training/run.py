@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.config import MinerConfig, nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.training.data import DataArguments
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -28,16 +30,10 @@ def _option(default: Any, help: str) -> Any:
 
 
 @dataclass
-class RunArguments:
+class RunArguments(DataArguments):
     """What is trained on, and beside which frozen models. The policy is ``model_name_or_path``."""
 
-    questions: str = _option("", "Questions: a JSONL file, a folder of a world, or a dataset of the hub.")
-    questions_split: str = _option("train", "Split of a dataset.")
-    eval_questions: str = _option("", "Questions to evaluate on; empty: none.")
-    layout: str = _option("auto", "Layout of the rows: plain, world, llava-video-178k, video-r1; auto: told by keys.")
-    media_root: str = _option("", "Folder that relative paths of videos start from; empty: that of the questions.")
-    open_questions: bool = _option(False, "Keep questions without options of foreign layouts.")
-    bad_rows: str = _option("stop", "stop at the first row that cannot be used, or skip such rows.")
+    eval_questions: str = _option("", "Questions to evaluate on, of the same layout; empty: none.")
     video_llm: str = _option("videominer-world", "Frozen video LLM, or a bundle that brings policy and embedder.")
     embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
 
@@ -79,12 +75,12 @@ def parse(argv: Sequence[str]) -> Run:
     except ImportError as error:
         raise ConfigError(f"training needs {error.name or error}: pip install 'lmms-videominer[train]'") from error
 
-    types = (TGRPOConfig, ModelConfig, RunArguments, MiningArguments)
-    args, model, arguments, mining = TrlParser(types).parse_args_and_config(_checked(argv, types))
+    types: Any = (TGRPOConfig, ModelConfig, RunArguments, MiningArguments)
+    args, model, arguments, mining = TrlParser(types).parse_args_and_config(checked_settings(argv, types))
     return Run(args, model, arguments, MinerConfig(**vars(mining)))
 
 
-def _checked(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
+def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
     """``argv`` as ``TrlParser`` takes it, once the names in its file are known to be settings."""
     import yaml
 
@@ -119,10 +115,11 @@ def train(run: Run) -> None:
 
     from lmms_videominer.training.trainer import TGRPOTrainer
 
-    run.args.model_init_kwargs = {**_model_settings(run.model), **(run.args.model_init_kwargs or {})}
+    given: Any = run.args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
+    run.args.model_init_kwargs = {**model_settings(run.model), **given}
     trainer = TGRPOTrainer(policy, run.args, stages, questions, run.mining, eval_dataset=held_out,
                            peft_config=get_peft_config(run.model))
-    trainer.train(resume_from_checkpoint=_checkpoint(run.args))
+    trainer.train(resume_from_checkpoint=last_checkpoint(run.args))
     trainer.save_model(run.args.output_dir)
     trainer.save_state()
     if run.args.push_to_hub:
@@ -131,29 +128,27 @@ def train(run: Run) -> None:
 
 
 def _questions(run: Run) -> tuple[Dataset, Dataset | None]:
-    from lmms_videominer.training.data import load_questions
-
     given = run.arguments
     if not given.questions:
         raise ConfigError("questions is empty: name a JSONL file, a folder of a world or a dataset")
-    options: dict[str, Any] = {"layout": given.layout, "media_root": given.media_root,
-                               "open_questions": given.open_questions, "bad_rows": given.bad_rows}
-    questions = load_questions(given.questions, given.questions_split, **options)
+    questions = given.load()
     run.args.check_questions(questions["id"])
-    return questions, load_questions(given.eval_questions, **options) if given.eval_questions else None
+    held_out = dataclasses.replace(given, questions=given.eval_questions).load() if given.eval_questions else None
+    return questions, held_out
 
 
 def _policy_name(run: Run) -> str:
     from lmms_videominer.world.bundle import resolve
 
     bundle = resolve(run.arguments.video_llm)
-    if not run.model.model_name_or_path and bundle is None:
+    name = run.model.model_name_or_path or (bundle.policy if bundle else None)
+    if not name:
         raise ConfigError(f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is no bundle that "
                           "brings a policy: name the causal LM to train")
-    return run.model.model_name_or_path or bundle.policy
+    return str(name)
 
 
-def _model_settings(model: ModelConfig) -> dict[str, Any]:
+def model_settings(model: ModelConfig) -> dict[str, Any]:
     """What the policy is loaded with; float32 where nothing is said, as ``GRPOTrainer`` does."""
     settings = {"revision": model.model_revision, "attn_implementation": model.attn_implementation,
                 "dtype": model.dtype or "float32"}
@@ -175,13 +170,14 @@ def _stages(run: Run) -> Stages:
         return Stages.build(run.args.mining(run.mining), vlm, embedder=embedder, device=device)
 
 
-def _checkpoint(args: TGRPOConfig) -> str | None:
+def last_checkpoint(args: TGRPOConfig) -> str | None:
     """The checkpoint to go on from: a folder, or with ``auto`` the last one of ``output_dir``, if any."""
     from transformers.trainer_utils import get_last_checkpoint
 
     if args.resume_from_checkpoint != "auto":
         return args.resume_from_checkpoint
-    last = get_last_checkpoint(args.output_dir) if Path(args.output_dir).is_dir() else None
+    folder = args.output_dir or ""
+    last = get_last_checkpoint(folder) if Path(folder).is_dir() else None
     logger.info("Going on from %s", last or "the start: there is no checkpoint yet")
     return last
 

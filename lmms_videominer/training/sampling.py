@@ -32,7 +32,7 @@ class PolicyInTraining:
     identity = "in training"
 
     def __init__(self, trainer: GRPOTrainer):
-        self._trainer = trainer
+        self._trainer: Any = trainer  # TRL types its settings as those of any Trainer
         self.seconds = 0.0
         self.logprobs: dict[tuple[tuple[int, ...], tuple[int, ...]], list[float]] = {}
 
@@ -72,7 +72,8 @@ class PolicyInVLLM(PolicyInTraining):
         completions, logprobs = self._trainer._generate_single_turn(ids + [filler] * (count - len(ids)), None, {}, 1)
         made = [(tuple(prompt), tuple(completion)) for prompt, completion in zip(ids, completions)]
         self.logprobs.update(zip(made, logprobs))
-        texts = [policy.tokenizer.decode(list(completion), skip_special_tokens=True) for _, completion in made]
+        tokens = [list(completion) for _, completion in made]
+        texts = policy.tokenizer.batch_decode(tokens, skip_special_tokens=True) if tokens else []
         self.seconds += time.perf_counter() - started
         return [PolicyCompletion(text.strip(), *ids) for text, ids in zip(texts, made, strict=True)]
 
@@ -84,8 +85,8 @@ def _unobserved(engine: Any) -> Iterator[None]:
     It does so in a hook that TRL leaves on the model while weights are gathered; where processes make different
     numbers of passes, some would wait there for ever.
     """
-    offload = getattr(getattr(engine, "optimizer", None), "parameter_offload", None)
-    handle = getattr(offload, "fwd_pre_hook", None)
+    offload: Any = getattr(getattr(engine, "optimizer", None), "parameter_offload", None)
+    handle: Any = getattr(offload, "fwd_pre_hook", None)
     hooks = offload.module._forward_pre_hooks if handle is not None else {}
     start_of_forward = hooks.pop(handle.id, None) if handle is not None else None
     try:

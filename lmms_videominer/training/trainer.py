@@ -72,6 +72,9 @@ class TGRPOTrainer(GRPOTrainer):
 
     _tag_names = ["trl", "grpo", "t-grpo", "videominer"]  # noqa: RUF012 (as TRL declares it)
     _name = "T-GRPO"
+    args: Any  # a TGRPOConfig, its values filled in
+    model: Any
+    _logs: Any
 
     def __init__(
         self,
@@ -87,7 +90,8 @@ class TGRPOTrainer(GRPOTrainer):
                               "use a datasets.Dataset")
         args.check_questions(train_dataset["id"])
         rest["processing_class"] = rest.get("processing_class") or _tokenizer(model, args)
-        super().__init__(model, _rewarded_in_rollout, args, train_dataset, **rest)
+        rewards: Any = _rewarded_in_rollout
+        super().__init__(model, rewards, args, train_dataset, **rest)
         if self.aux_loss_enabled and args.loss_type not in MEAN_OVER_ROWS:
             raise ConfigError(f"loss_type={args.loss_type!r} cannot weigh the auxiliary loss of a mixture of experts: "
                               f"use one of {', '.join(MEAN_OVER_ROWS)}, or set router_aux_loss_coef to 0")
@@ -244,7 +248,7 @@ class TGRPOTrainer(GRPOTrainer):
     # --- order, log -----------------------------------------------------------------------------------------
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
-        sampler = super()._get_train_sampler(dataset)
+        sampler: Any = super()._get_train_sampler(dataset)
         return _EpochSampler(sampler, lambda: int(self.state.epoch or 0))
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
@@ -286,7 +290,7 @@ class TGRPOTrainer(GRPOTrainer):
             return
         trees = [tree for tree in rollouts if isinstance(tree, TreeRollout)]
         first = [tree for tree in trees if tree.question_id == trees[0].question_id]
-        save_trees(first, Path(self.args.output_dir) / "trees" / f"step-{step:06d}")
+        save_trees(first, Path(self.args.output_dir or ".") / "trees" / f"step-{step:06d}")
 
 
 class _EpochSampler(Sampler):
@@ -307,7 +311,8 @@ class _EpochSampler(Sampler):
 def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:
     """The policy's; ``GRPOTrainer`` would look for a processor, and a policy cut from a video LLM may name one."""
     name = model if isinstance(model, str) else get_config_model_id(model.config)
-    revision = (args.model_init_kwargs or {}).get("revision")
+    loading_settings: Any = args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
+    revision = loading_settings.get("revision")
     with loading("policy", name):
         return AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left", truncation_side="left",
                                              trust_remote_code=args.trust_remote_code)
