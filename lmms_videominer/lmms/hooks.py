@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import os
 from collections.abc import Callable
 from typing import Any
 
 from lmms_videominer.lmms.manifest import GENERIC_IDS
 from lmms_videominer.lmms.profiles import backbone_of
+from lmms_videominer.shipped import shipped_folder
 
 _state = {"backbone": "", "fingerprint": ""}  # of the plugin's model that was made last
 
@@ -37,21 +36,6 @@ def made_model(backbone: str, fingerprint: str) -> None:
     _wrap(ResponseCache, "create", _with_fingerprint)
 
 
-def tasks_folder() -> str:
-    """Where the YAML files of the plugin's tasks are: in the package, or beside it.
-
-    They are beside it where Python runs in a clone's folder, whose source then hides the installed package.
-    """
-    import lmms_videominer
-
-    package = os.path.dirname(os.path.abspath(lmms_videominer.__file__))
-    if importlib.util.find_spec("lmms_videominer.tasks") is None:
-        return os.path.join(os.path.dirname(package), "tasks")
-    import lmms_videominer.tasks
-
-    return os.path.dirname(os.path.abspath(lmms_videominer.tasks.__file__))
-
-
 def _wrap(owner: type, name: str, make: Callable[[Callable], Callable]) -> None:
     original = vars(owner)[name]
     is_classmethod = isinstance(original, classmethod)
@@ -66,7 +50,7 @@ def _wrap(owner: type, name: str, make: Callable[[Callable], Callable]) -> None:
 def _with_own_tasks(original: Callable) -> Callable:
     def initialize_tasks(self: Any, *args: Any, **kwargs: Any) -> dict:
         index = original(self, *args, **kwargs)
-        return {**self._get_task_and_group(tasks_folder()), **index}
+        return {**self._get_task_and_group(str(shipped_folder("tasks"))), **index}
 
     return initialize_tasks
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from trl import GRPOConfig
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.shipped import shipped_folder
 from lmms_videominer.training.rewards import RewardConfig
 
 MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")  # losses that are a mean over the rows of a forward pass
@@ -90,7 +90,7 @@ class TGRPOConfig(GRPOConfig):
             raise ConfigError(f"use_cpu=True with deepspeed={self.deepspeed!r}: accelerate leaves DeepSpeed out there. "
                               "Hide the GPUs instead: CUDA_VISIBLE_DEVICES= DS_ACCELERATOR=cpu")
         if isinstance(self.deepspeed, str) and self.deepspeed in DEEPSPEED:
-            self.deepspeed = str(files("lmms_videominer.deepspeed_configs") / f"{self.deepspeed}.json")
+            self.deepspeed = str(shipped_folder("deepspeed_configs") / f"{self.deepspeed}.json")
         self._meet_on_cpu()
         try:
             super().__post_init__()

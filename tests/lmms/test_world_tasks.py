@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from evaluation import evaluate, note_of
 
-from lmms_videominer.lmms.hooks import tasks_folder
+from lmms_videominer.shipped import shipped_folder
 
-FOLDER = Path(tasks_folder()) / "videominer_world"
+FOLDER = shipped_folder("tasks") / "videominer_world"
 NAMES = [f"videominer_world_{minutes}min" for minutes in (1, 5, 15, 60)]
 
 
@@ -51,12 +51,13 @@ def test_lmms_eval_indexes_the_tasks_and_their_group_without_rendering(tmp_path)
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_clone_that_hides_the_installed_package_still_has_its_tasks():
+@pytest.mark.parametrize("name", ["tasks", "deepspeed_configs"])
+def test_a_clone_that_hides_the_installed_package_still_has_its_folders(name):
     root = Path(__file__).parents[2]
-    code = "from lmms_videominer.lmms.hooks import tasks_folder; print(tasks_folder())"
+    code = f"from lmms_videominer.shipped import shipped_folder; print(shipped_folder('{name}'))"
     said = subprocess.run([sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, check=True)
 
-    assert Path(said.stdout.strip()) == root / "tasks"
+    assert Path(said.stdout.strip()) == root / name
 
 
 def test_an_answer_counts_for_its_kind_too(world_task):

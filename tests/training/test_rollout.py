@@ -197,7 +197,7 @@ def world(tmp_path_factory) -> list[RolloutJob]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> VideoMiner:
-    config = MinerConfig(frames=4, events=4, scan_frames=32, caption_frames=1, max_depth=2, temperature=1.0,
+    config = MinerConfig(frames=4, events=4, scan_frames=32, caption_frames=1, max_depth=2, temperature=2.0,
                          caption_tokens=24, policy_tokens=48, cache_dir=str(tmp_path_factory.mktemp("cache")))
     return VideoMiner.from_pretrained("videominer-world", config=config, device="cpu")
 
@@ -208,7 +208,7 @@ def test_the_shipped_models_roll_out_share_and_repeat(world, bundle):
     first = roll_out(world, stages, bundle.config, REWARDS)
     usages = [rollout.selection.usage for rollout in first]
     assert vlm.asked == sum(u.vlm_calls + u.answer_calls for u in usages)
-    assert usages[0].vlm_calls > 0 and usages[0].vlm_calls_cached == 0
+    assert usages[0].vlm_calls >= 4  # the first level at least
     assert all(u.vlm_calls_cached >= 4 for u in (*usages[1:3], *usages[4:]))  # the first level at least
     for rollout in first:
         for sample in rollout.decisions:
