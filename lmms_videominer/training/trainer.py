@@ -18,7 +18,7 @@ from torch.utils.data import Sampler
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import RepeatSampler, get_config_model_id, use_adapter
+from trl.trainer.utils import get_config_model_id, use_adapter
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, TrainingError
@@ -28,6 +28,7 @@ from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, for
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows
 from lmms_videominer.training.metrics import rollout_metrics, save_trees
+from lmms_videominer.training.order import EpochSampler
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout, roll_out
 from lmms_videominer.training.sampling import PolicyInTraining, PolicyInVLLM, each_process_alone, importance_ratio
 from lmms_videominer.types import Question, Span
@@ -249,7 +250,7 @@ class TGRPOTrainer(GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler:
         sampler: Any = super()._get_train_sampler(dataset)
-        return _EpochSampler(sampler, lambda: int(self.state.epoch or 0))
+        return EpochSampler(sampler, lambda: int(self.state.epoch or 0))
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         started, self._rollout_s = time.perf_counter(), 0.0
@@ -291,21 +292,6 @@ class TGRPOTrainer(GRPOTrainer):
         trees = [tree for tree in rollouts if isinstance(tree, TreeRollout)]
         first = [tree for tree in trees if tree.question_id == trees[0].question_id]
         save_trees(first, Path(self.args.output_dir or ".") / "trees" / f"step-{step:06d}")
-
-
-class _EpochSampler(Sampler):
-    """TRL's order of rows, drawn anew each epoch from its seed and the number of the epoch."""
-
-    def __init__(self, sampler: RepeatSampler, epoch: Any):
-        self._sampler, self._epoch = sampler, epoch
-
-    def __iter__(self) -> Iterator[int]:
-        if self._sampler.shuffle:
-            self._sampler.generator.manual_seed(self._sampler.seed + self._epoch())
-        yield from self._sampler
-
-    def __len__(self) -> int:
-        return len(self._sampler)
 
 
 def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:

@@ -1,0 +1,23 @@
+"""The order of questions: an epoch's follows from the seed and the number of the epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch.utils.data import Sampler
+from trl.trainer.utils import RepeatSampler
+
+
+class EpochSampler(Sampler):
+    """TRL's order of rows, drawn anew each epoch from its seed and the number of the epoch."""
+
+    def __init__(self, sampler: RepeatSampler, epoch: Callable[[], int]):
+        self._sampler, self._epoch = sampler, epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self._sampler.shuffle:
+            self._sampler.generator.manual_seed(self._sampler.seed + self._epoch())
+        yield from self._sampler
+
+    def __len__(self) -> int:
+        return len(self._sampler)
