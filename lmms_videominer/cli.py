@@ -261,6 +261,10 @@ def add_train(subcommands: Subcommands) -> None:
          "torchrun --nproc_per_node 2 -m lmms_videominer.training examples/train_world.yaml --deepspeed zero3"],
         notes="python -m lmms_videominer.training --help shows every setting.",
     )
+    _add_settings(parser)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG.yaml", help="settings, one 'name: value' a line")
     parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="--SETTING VALUE",
                         help="settings that replace those of the file")
@@ -337,9 +341,7 @@ def add_cold_start(subcommands: Subcommands) -> None:
          "videominer cold-start examples/cold_start.yaml --lessons trees more/lessons.jsonl --output_dir policy-cold"],
         notes="python -m lmms_videominer.training.cold_start --help shows every setting.",
     )
-    parser.add_argument("config", metavar="CONFIG.yaml", help="settings, one 'name: value' a line")
-    parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="--SETTING VALUE",
-                        help="settings that replace those of the file")
+    _add_settings(parser)
 
 
 def run_cold_start(args: argparse.Namespace) -> int:

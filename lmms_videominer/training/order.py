@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from torch.utils.data import Sampler
 from trl.trainer.utils import RepeatSampler
@@ -12,7 +13,8 @@ class EpochSampler(Sampler):
     """TRL's order of rows, drawn anew each epoch from its seed and the number of the epoch."""
 
     def __init__(self, sampler: RepeatSampler, epoch: Callable[[], int]):
-        self._sampler, self._epoch = sampler, epoch
+        self._sampler: Any = sampler  # a seed of its own, which TrainingArguments always gives
+        self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
         if self._sampler.shuffle:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,37 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict({**state["schedule"], "base_lrs": [self.lr]})
         return state["step"]
+
+
+    def run(
+        self,
+        batches: Iterable[dict[str, torch.Tensor]],
+        folder: Path,
+        first: int,
+        steps: int,
+        log_every: int,
+        eval_every: int,
+        evaluate: Callable[[], dict[str, float]],
+        save: Callable[[], Any],
+    ) -> None:
+        """Learn from ``batches`` after step ``first`` up to ``steps``, with ``log.jsonl`` in ``folder``.
+
+        Every ``eval_every`` steps and at the last, ``evaluate`` is logged, ``save`` writes the model, and
+        ``training.pt`` holds what ``resume`` needs.
+        """
+        self.model.train()
+        started, losses = time.time(), []
+        for step, inputs in enumerate(batches, first + 1):
+            losses.append(self.step(inputs))
+            if step % log_every == 0 or step == steps:
+                log(folder, {"step": step, "loss": round(sum(losses[-log_every:]) / len(losses[-log_every:]), 4),
+                             "seconds": round(time.time() - started)})
+            if step % eval_every == 0 or step == steps:
+                log(folder, {"step": step, **evaluate()})
+                save()
+                self.save(folder / "training.pt", step)
+            if step >= steps:
+                return
 
 
 def log(folder: Path, record: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from lmms_videominer.world import language
-from lmms_videominer.world.learning import Learner, log
+from lmms_videominer.world.learning import Learner
 from lmms_videominer.world.lessons import draw_script
 from lmms_videominer.world.questions import WRITERS, WorldQuestion, where, write_questions
 from lmms_videominer.world.render import render_frame, render_times
@@ -223,19 +222,8 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, workers: i
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(Pairs(processor, batch, seed + first), batch_size=None, num_workers=workers,
                       prefetch_factor=4 if workers else None)
-    model.train()
-    started, losses = time.time(), []
-    for step, inputs in enumerate(data, first + 1):
-        losses.append(learner.step(inputs))
-        if step % log_every == 0 or step == steps:
-            log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
-                         "seconds": round(time.time() - started)})
-        if step % eval_every == 0 or step == steps:
-            log(folder, {"step": step, **evaluate(model, processor, videos)})
-            save(model, processor, folder)
-            learner.save(folder / "training.pt", step)
-        if step >= steps:
-            return
+    learner.run(data, folder, first, steps, log_every, eval_every, lambda: evaluate(model, processor, videos),
+                lambda: save(model, processor, folder))
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ It learns to caption frames, to answer questions from frames, and, as text only,
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import MethodType
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from lmms_videominer.world.learning import Learner, log
+from lmms_videominer.world.learning import Learner
 from lmms_videominer.world.lessons import (
     Lesson,
     blind_lesson,
@@ -198,19 +197,8 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, warmup: in
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(Lessons(processor, batch, seed + first, warmup - first), batch_size=None, num_workers=workers,
                       prefetch_factor=4 if workers else None)
-    model.train()
-    started, losses = time.time(), []
-    for step, inputs in enumerate(data, first + 1):
-        losses.append(learner.step(inputs))
-        if step % log_every == 0 or step == steps:
-            log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
-                         "seconds": round(time.time() - started)})
-        if step % eval_every == 0 or step == steps:
-            log(folder, {"step": step, **evaluate(model, processor)})
-            model.save_pretrained(folder)
-            learner.save(folder / "training.pt", step)
-        if step >= steps:
-            return
+    learner.run(data, folder, first, steps, log_every, eval_every, lambda: evaluate(model, processor),
+                lambda: model.save_pretrained(folder))
 
 
 def main() -> None:
