@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from lmms_videominer.errors import VideoError
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.prompt import policy_prompt
+from lmms_videominer.seeds import seed_of
 from lmms_videominer.stages import OpenVideo, Stages, needed
 from lmms_videominer.types import Action, Decision, Event, Node, Question, Span, Usage
 from lmms_videominer.video import frames_beginning_in
@@ -214,7 +214,7 @@ def decide(pending: Sequence[tuple[Growth, int]], depth: int, stages: Stages, co
     nodes = [growth.nodes[position] for growth, position in pending]
     prompts = [policy_prompt(growth.question.text, node.caption, depth, config.max_depth)
                for (growth, _), node in zip(pending, nodes, strict=True)]
-    seeds = [_seed(growth.seed, node.id, prompt)
+    seeds = [seed_of(growth.seed, node.id, prompt)
              for (growth, _), node, prompt in zip(pending, nodes, prompts, strict=True)]
     completions = needed(stages.policy, "policy").decide(prompts, config.temperature, seeds)
     default = Action(config.default_action)
@@ -226,12 +226,6 @@ def decide(pending: Sequence[tuple[Growth, int]], depth: int, stages: Stages, co
         growth.usage.completion_tokens += len(completion.completion_ids)
         if decision.action is Action.CONTINUE and depth < config.max_depth:
             growth.frontier.append(position)
-
-
-def _seed(tree_seed: int, node_id: str, prompt: str) -> int:
-    """The seed of one decision, in [0, 2**63), made of its tree's, its place there and what is asked."""
-    digest = hashlib.blake2b(f"{tree_seed}\0{node_id}\0{prompt}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def _decision(prompt: str, completion: PolicyCompletion, default: Action) -> Decision:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from trl.trainer.utils import get_config_model_id, use_adapter
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, TrainingError
 from lmms_videominer.model_loading import loading
+from lmms_videominer.seeds import seed_of
 from lmms_videominer.stages import Stages
 from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
@@ -142,8 +142,7 @@ class TGRPOTrainer(GRPOTrainer):
         question = Question(row["video"], row["question"], tuple(row.get("options") or ()), evidence)
         # a question is in one rollout a step at most; evaluation compares the same draws over training
         step = self.state.global_step if self.model.training else "eval"
-        parts = f"{self.args.seed}\0{step}\0{row['id']}\0{tree}"
-        seed = int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), "big") >> 1
+        seed = seed_of(self.args.seed, step, row["id"], tree)
         return RolloutJob(question, row["answer"], row["id"], tree, seed)
 
     def _batch(self, found: list[Row]) -> Batch:
