@@ -1,0 +1,1 @@
+"""``videominer bench``: frame selectors compared through lmms-eval, each cell once, with intervals and plots."""

@@ -1,0 +1,164 @@
+"""``videominer bench``: plan, estimate, run, report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmms_videominer.bench.documents import read_table, table_path
+from lmms_videominer.bench.estimate import estimate, print_estimate
+from lmms_videominer.bench.figures import FigureCell, figure_variants
+from lmms_videominer.bench.files import read_json, write_json
+from lmms_videominer.bench.plan import Cell, Settings, plan_cells, settings_of
+from lmms_videominer.bench.report import FIGURES, read_all, require_report_packages, write_report
+from lmms_videominer.bench.running import Execute, Outcome, ask_tasks, execute, is_finished, run_cells
+from lmms_videominer.bench.variants import Variant, parse_variants
+from lmms_videominer.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What to compare.
+
+    Attributes:
+        out: Gets everything.
+        settings: What all cells share.
+        tasks: Tasks and groups of lmms-eval.
+        variants: The columns.
+        frames: Numbers of frames.
+        figure: The paper's figure that it is for, or empty.
+        sheet: The document that the sheets show.
+        seed: Of the bootstrap, too.
+    """
+
+    out: Path
+    settings: Settings
+    tasks: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    frames: tuple[int, ...]
+    figure: str = ""
+    sheet: int | None = None
+    seed: int = 0
+
+
+def run(args: argparse.Namespace) -> int:
+    """What the command line asks; see ``run_comparison`` and ``rebuild_report``."""
+    if args.report_only:
+        return rebuild_report(args.out, sheet=args.sheet, seed=args.seed)
+    return run_comparison(comparison_of(args), args.dry_run, not args.quiet)
+
+
+def comparison_of(args: argparse.Namespace) -> Comparison:
+    """The comparison that the command line describes.
+
+    Raises:
+        ConfigError: A variant, a policy or a model argument cannot be.
+    """
+    labelled = args.policy if args.figure in ("training", "auxin") else []
+    plain = [] if labelled else args.policy
+    if len(plain) > 1:
+        raise ConfigError(f"--policy {' '.join(plain)}: one for all variants; in --selectors each may have its own, as "
+                          "in weak=videominer:policy=FOLDER")  # fmt: skip
+    variants = figure_variants(args.figure, labelled) if args.figure else parse_variants(args.selectors)
+    settings = settings_of(args.model, args.pretrained, args.model_args, "".join(plain), args.seed, limit=args.limit,
+                           batch_size=args.batch_size, cold=args.cold or bool(args.figure),
+                           include_path=args.include_path)  # fmt: skip
+    return Comparison(args.out, settings, tuple(args.tasks), variants, tuple(args.frames), args.figure, args.sheet,
+                      args.seed)  # fmt: skip
+
+
+def run_comparison(
+    comparison: Comparison, dry_run: bool = False, progress: bool = True, execute: Execute = execute
+) -> int:
+    """Run what is not finished of ``comparison``, and write the report of all that is.
+
+    Args:
+        dry_run: Print the estimate and stop. No task is loaded for it.
+        progress: Show a progress bar over the cells.
+        execute: Runs a command line.
+
+    Returns:
+        0, or 1 where a cell failed or variants could not be compared.
+
+    Raises:
+        ConfigError: A task, a model argument or a setting is refused. Nothing has run then.
+    """
+    require_report_packages()
+    out, settings = comparison.out, comparison.settings
+    plan_cells(settings, ["-"], comparison.variants, comparison.frames)  # settings are refused before anything runs
+    tasks = ask_tasks(out, settings, comparison.tasks, not dry_run, execute)
+    cells = plan_cells(settings, tasks, comparison.variants, comparison.frames)
+    _show_estimate(cells, out)
+    if dry_run:
+        return 0
+    _keep_figure(comparison, cells)
+    failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
+    return max(
+        bool(failed), rebuild_report(out, [v.label for v in comparison.variants], comparison.sheet, comparison.seed)
+    )
+
+
+def rebuild_report(out: Path, order: Sequence[str] = (), sheet: int | None = None, seed: int = 0) -> int:
+    """Write the report of what is in ``out``; 0, or 1 where something could not be compared or read.
+
+    Raises:
+        ConfigError: No cell has finished there.
+    """
+    require_report_packages()
+    table, refused = read_all(out)
+    for line in refused if table is None else ():
+        print(f"videominer: {line}", file=sys.stderr)
+    if table is None:
+        raise ConfigError(f"{out}: no finished cell is there to report on; run videominer bench --out {out} first")
+    report = write_report(out, table, refused, order, sheet, seed)
+    for line in report.refused:
+        print(f"videominer: {line}", file=sys.stderr)
+    for path in report.files:
+        print(f"wrote {path}")
+    return int(bool(report.refused))
+
+
+def _show_estimate(cells: Sequence[Cell], out: Path) -> None:
+    rows: pd.DataFrame | None = read_all(out)[0]
+    finished = {cell.key for cell in cells if is_finished(out, cell)}
+    print_estimate(estimate(cells, _durations(cells, out), finished, rows))
+
+
+def _durations(cells: Sequence[Cell], out: Path) -> Mapping[str, list[float | None]]:
+    """Lengths of the videos of each task that was loaded before, a document each."""
+    found = {}
+    for cell in cells:
+        path = table_path(out, cell.task, cell.settings.source)
+        if cell.task not in found and path.is_file():
+            found[cell.task] = [document.duration_s for document in read_table(path)]
+    return found
+
+
+def _keep_figure(comparison: Comparison, cells: Sequence[Cell]) -> None:
+    """Note which cells the figure shows, so that a later report draws it too."""
+    if not comparison.figure:
+        return
+    path = comparison.out / FIGURES
+    prefix = f"{comparison.figure} "
+    shown = [FigureCell(cell.variant.label.removeprefix(prefix), cell.task, cell.key) for cell in cells
+             if cell.frames == min(comparison.frames)]  # fmt: skip
+    kept = read_json(path) if path.is_file() else {}
+    write_json(path, {**kept, comparison.figure: [vars(cell) for cell in shown]})
+
+
+def _told(outcome: Outcome) -> bool:
+    """Whether a cell has no result, after saying so."""
+    cell = outcome.cell
+    name = f"{cell.task}, {cell.variant.label}, {cell.frames} frames"
+    if outcome.status == "failed":
+        print(f"videominer: {name} failed: {outcome.reason}. Its log: {outcome.log}", file=sys.stderr)
+    if outcome.status == "busy":
+        print(f"videominer: {name} is run by another process just now; run this again when it is done", file=sys.stderr)
+    return outcome.status in ("failed", "busy")

@@ -1,0 +1,169 @@
+"""What a comparison will cost: the calls that a selector can make at most, and what was measured so far."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lmms_videominer.bench.calls import Calls, calls_at_most
+from lmms_videominer.bench.comparison import mean
+from lmms_videominer.bench.plan import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PRINTED_WIDTH = 140  # characters, where there is no terminal
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds measured in finished cells of the same model: of one caption, one decision, one score, one answer."""
+
+    vlm: float | None = None
+    llm: float | None = None
+    scored: float | None = None
+    answer: float | None = None
+
+    def seconds(self, calls: Calls) -> float | None:
+        """Seconds of one question at these rates; ``None`` where a call's was not measured, or calls have no bound."""
+        total = 0.0
+        for count, rate in (
+            (calls.vlm, self.vlm),
+            (calls.llm, self.llm),
+            (calls.scored, self.scored),
+            (1, self.answer),
+        ):
+            if count and rate is None:
+                return None
+            total += count * (rate or 0.0)
+        return total if math.isfinite(total) else None
+
+
+@dataclass(frozen=True)
+class Line:
+    """The estimate of one variant on one task with one number of frames.
+
+    Attributes:
+        cell: Which.
+        questions: How many; ``None``: the task is not loaded yet.
+        most: Calls a question at most, a mean over the videos; infinite: not known without their lengths.
+        measured: Calls a question in finished cells of this variant; ``None``: there is none.
+        seconds_most, seconds_measured: Seconds of the whole cell by either; ``None``: not known.
+        finished: It is not run again.
+    """
+
+    cell: Cell
+    questions: int | None
+    most: Calls
+    measured: Calls | None
+    seconds_most: float | None
+    seconds_measured: float | None
+    finished: bool
+
+
+def rates_of(rows: pd.DataFrame, model: str) -> Rates:
+    """What calls took in ``rows`` of ``model``, whichever selector made them; those that a cache answered left out."""
+    rows = rows[rows["model"] == model]
+
+    def rate(seconds: str, calls: str) -> float | None:
+        known = rows[rows[seconds].notna() & (rows[calls] > 0)]
+        return float(known[seconds].sum() / known[calls].sum()) if len(known) else None
+
+    spent = rows[rows["cell_s"].notna()]
+    answer = float((spent["cell_s"] - spent["selection_s"].fillna(0.0)).mean()) if len(spent) else None
+    return Rates(rate("caption_s", "vlm_calls_made"), rate("llm_s", "llm_calls"), rate("score_s", "scored_frames_made"),
+                 None if answer is None else max(0.0, answer))  # fmt: skip
+
+
+def estimate(
+    cells: Sequence[Cell],
+    durations: Mapping[str, Sequence[float | None]],
+    finished: set[str],
+    rows: pd.DataFrame | None,
+) -> list[Line]:
+    """A line a cell.
+
+    Args:
+        durations: Of each task's documents, in seconds; tasks that are not loaded are absent.
+        finished: Keys of the cells that are not run again.
+        rows: Rows of finished cells; ``None``: there are none.
+    """
+    return [_line(cell, durations.get(cell.task), cell.key in finished, rows) for cell in cells]
+
+
+def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, rows: pd.DataFrame | None) -> Line:
+    questions = cell.settings.limit if durations is None else len(durations)
+    most = _mean([calls_at_most(cell.config, duration_s or math.inf) for duration_s in durations or [None]])
+    measured, measured_s, seconds = None, None, None
+    if rows is not None:
+        rates = rates_of(rows, cell.settings.model)
+        seconds = rates.seconds(most)
+        same = rows[(rows["model"] == cell.settings.model) & (rows["variant"] == cell.variant.label)]
+        if len(same):
+            measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))
+            measured_s = mean(same["cell_s"])
+    return Line(cell, questions, most, measured, _times(seconds, questions), _times(measured_s, questions), finished)
+
+
+def _mean(calls: Sequence[Calls]) -> Calls:
+    return Calls(*(sum(getattr(one, name) for one in calls) / len(calls) for name in ("vlm", "llm", "scored")))
+
+
+def _times(seconds: float | None, questions: int | None) -> float | None:
+    return None if seconds is None or questions is None else seconds * questions
+
+
+def print_estimate(lines: Sequence[Line]) -> None:
+    """The estimate as a table on stdout, with a line that says how far it can be trusted."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Before it starts: calls a question beside the answer (at most / measured so far)",
+                  title_justify="left")  # fmt: skip
+    for name in ("task", "frames", "variant", "questions", "VLM calls", "LLM calls", "scored frames", "time", ""):
+        table.add_column(name, justify="left" if name in ("task", "variant", "") else "right")
+    for line in lines:
+        cell = line.cell
+        questions = "?" if line.questions is None else str(line.questions)
+        table.add_row(cell.task, str(cell.frames), cell.variant.label, questions,
+                      *(_both(line, name) for name in ("vlm", "llm", "scored")),
+                      f"{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
+                      "finished" if line.finished else "")  # fmt: skip
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PRINTED_WIDTH)
+    console.print(table)
+    console.print(_told(lines), soft_wrap=True)
+
+
+def _both(line: Line, name: str) -> str:
+    most = f"{getattr(line.most, name):.0f}".replace("inf", "?")
+    return f"{most} / {'-' if line.measured is None else f'{getattr(line.measured, name):.1f}'}"
+
+
+def _told(lines: Sequence[Line]) -> str:
+    """How many cells are to run, and what of the estimate is a bound, a measurement, or not known."""
+    left = [line for line in lines if not line.finished]
+    known = [line.seconds_most for line in left if line.seconds_most is not None]
+    told = f"{len(left)} of {len(lines)} cells are to run."
+    if left and len(known) == len(left):
+        told += (
+            f" At the seconds a call measured in the finished cells: at most {duration(sum(known))}, loading "
+            "not counted."
+        )
+    elif left:
+        told += (" Time is unknown where it says '?': no finished cell of this model has told yet what such a call "
+                 "takes. Run with a small --limit into the same folder first, and it is.")  # fmt: skip
+    if any(math.inf in vars(line.most).values() for line in left):
+        told += " Calls are unknown where they depend on the length of videos that are not loaded yet."
+    return told
+
+
+def duration(seconds: float | None) -> str:
+    """``42 s``, ``12 min`` or ``3.5 h``; ``?`` for ``None``."""
+    if seconds is None:
+        return "?"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

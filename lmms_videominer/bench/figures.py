@@ -1,0 +1,121 @@
+"""The ablations that the paper shows as figures (arXiv 2510.06040): which variants each compares, and its plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmms_videominer.bench.comparison import mean, preferred
+from lmms_videominer.bench.plots import new_figure, save_figure
+from lmms_videominer.bench.statistics import Interval, accuracy_interval
+from lmms_videominer.bench.variants import Variant, check_labels
+from lmms_videominer.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLUSTERINGS = ("none", "frame", "event")
+TITLES = {
+    "clustering": "what is clustered (figure 3a)",
+    "training": "how the policy was trained (figure 3b)",
+    "auxin": "tree growth auxin (figure 5b)",
+}
+
+
+@dataclass(frozen=True)
+class FigureCell:
+    """A bar or a point: what the figure calls it, and the key of the cell that it shows."""
+
+    label: str
+    task: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What one variant of a figure reached.
+
+    Attributes:
+        label: The figure's.
+        questions: How many.
+        accuracy: With its interval.
+        nodes, seconds: Means a question; ``None``: not known.
+    """
+
+    label: str
+    questions: int
+    accuracy: Interval
+    nodes: float | None
+    seconds: float | None
+
+
+def figure_variants(name: str, policies: Sequence[str]) -> tuple[Variant, ...]:
+    """The variants of a figure.
+
+    Args:
+        name: ``"clustering"``, ``"training"`` or ``"auxin"``.
+        policies: ``LABEL=FOLDER`` each; of ``"auxin"`` the labels are the values of lambda_auxin.
+
+    Raises:
+        ConfigError: There are too few policies, or a label is missing or, of auxin, no number.
+    """
+    if name == "clustering":
+        return tuple(Variant(f"clustering {kind}", "videominer", (("clustering", kind),)) for kind in CLUSTERINGS)
+    pairs = [_labelled(text, name) for text in policies]
+    if len(pairs) < 2:
+        example = "none=cold rf=policy-rf t-grpo=policy" if name == "training" else "0.75=slow 1=policy 1.5=fast"
+        raise ConfigError(f"--figure {name} compares policies: give two or more, as in --policy {example}")
+    if name == "auxin":
+        pairs.sort(key=lambda pair: float(pair[0]))
+    return check_labels([Variant(f"{name} {label}", "videominer", (("policy", folder),)) for label, folder in pairs])
+
+
+def _labelled(text: str, name: str) -> tuple[str, str]:
+    label, equals, folder = text.partition("=")
+    if not (equals and label and folder):
+        raise ConfigError(f"--policy {text!r}: --figure {name} needs LABEL=FOLDER")
+    if name == "auxin":
+        try:
+            float(label)
+        except ValueError as error:
+            raise ConfigError(
+                f"--policy {text!r}: for --figure auxin the label is the value of lambda_auxin"
+            ) from error
+    return label, folder
+
+
+def bars(cells: Sequence[FigureCell], table: pd.DataFrame) -> list[Bar]:
+    """What the cells of one task reached, in order; those that have not finished are left out."""
+    found = []
+    for cell in cells:
+        rows = preferred(table[(table["cell"] == cell.key) & (table["task"] == cell.task)])
+        if len(rows):
+            accuracy = accuracy_interval(rows["correct"].to_numpy(float))
+            found.append(Bar(cell.label, len(rows), accuracy, mean(rows["nodes"]), mean(rows["cell_s"])))
+    return found
+
+
+def draw_figure(name: str, task: str, shown: Sequence[Bar], path: Path) -> Path:
+    """Accuracy, nodes and seconds a question: bars, or a line over lambda for ``"auxin"``."""
+    figure, axes = new_figure(3)
+    columns: list[tuple[str, list[float]]] = [
+        ("accuracy, %", [100 * bar.accuracy.value for bar in shown]),
+        ("nodes a question", [float("nan") if bar.nodes is None else bar.nodes for bar in shown]),
+        ("seconds a question", [float("nan") if bar.seconds is None else bar.seconds for bar in shown]),
+    ]
+    errors = [[max(0.0, 100 * (bar.accuracy.value - (bar.accuracy.low or 0.0))) for bar in shown],
+              [max(0.0, 100 * ((bar.accuracy.high or 1.0) - bar.accuracy.value)) for bar in shown]]  # fmt: skip
+    for ax, (told, values) in zip(axes, columns):
+        yerr = errors if ax is axes[0] else None
+        if name == "auxin":
+            ax.errorbar([float(bar.label) for bar in shown], values, yerr=yerr, marker="o", capsize=3)
+            ax.set_xlabel("lambda_auxin")
+        else:
+            drawn = ax.bar([bar.label for bar in shown], values, yerr=yerr, capsize=3, width=0.6)
+            ax.bar_label(drawn, fmt="%.1f", label_type="center", color="white")
+        ax.set(ylabel=told, ylim=(0, 100) if ax is axes[0] else (0, None))
+        ax.grid(axis="y", alpha=0.3, linewidth=0.5)
+    figure.suptitle(f"{TITLES[name]}: {task}, {shown[0].questions} questions", fontsize=10)
+    return save_figure(figure, path)

@@ -1,0 +1,59 @@
+"""Writing files at once: a reader sees the old one or the new one, never a part."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lmms_videominer.errors import ConfigError, SchemaError
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A name to write to, beside ``path`` and with its suffix; it becomes ``path`` when the block ends well.
+
+    Raises:
+        ConfigError: The file or its folder cannot be written.
+    """
+    part = path.with_name(f".{os.getpid()}.part.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror or error}). Choose another --out.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """``text`` as a file. Raises ``ConfigError`` as ``written``."""
+    with written(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``value`` as a JSON file. Raises ``ConfigError`` as ``written``."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        SchemaError: It cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder, and it is made again.") from error
+
+
+def file_part(text: str) -> str:
+    """``text`` as a part of a file's name: letters, digits, dots, dashes and underscores, at most 100."""
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("_")[:100]

@@ -1,0 +1,211 @@
+"""Loading tasks, before any cell runs, in a process of its own: what lmms-eval does not have is refused here.
+
+    python -m lmms_videominer.bench.loading REQUEST.json
+
+checks the tasks and the model's arguments, and keeps the documents of each task.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmms_videominer.bench.documents import Document, table_path, write_table
+from lmms_videominer.bench.files import read_json, write_json
+from lmms_videominer.config import nearest
+from lmms_videominer.errors import ConfigError, VideoMinerError
+
+if TYPE_CHECKING:
+    from lmms_videominer.bench.plan import Settings
+
+KIND_KEYS = ("kind", "task_type", "question_category", "category")  # of documents, the first that is there
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the process is asked.
+
+    Attributes:
+        out: The folder of the comparison.
+        reply: File for the reply: ``{"tasks": [...]}``, groups taken apart, or ``{"error": ...}``.
+        tasks: Tasks and groups of lmms-eval.
+        model, passed: The model and the backbone's arguments, to be checked.
+        source: ``Settings.source``.
+        load: Load the tasks, which may fetch them, and write their tables; else only check the names.
+    """
+
+    out: str
+    reply: str
+    tasks: tuple[str, ...]
+    model: str
+    passed: dict[str, str]
+    source: dict[str, Any]
+    load: bool = True
+
+    @classmethod
+    def of(cls, out: Path, settings: Settings, tasks: Sequence[str], load: bool) -> Request:
+        asked = [tasks, settings.model, settings.passed, settings.source, load]
+        key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+        return cls(str(out), str(out / "tasks" / f"request-{key}.reply.json"), tuple(tasks), settings.model,
+                   dict(settings.passed), settings.source, load)  # fmt: skip
+
+    @property
+    def command(self) -> list[str]:
+        """The command line of the process; ``save`` first."""
+        return [sys.executable, "-m", "lmms_videominer.bench.loading", str(self.file)]
+
+    @property
+    def file(self) -> Path:
+        return Path(self.reply.replace(".reply.json", ".json"))
+
+    def save(self) -> None:
+        write_json(self.file, dataclasses.asdict(self))
+
+    def answered(self) -> tuple[str, ...] | None:
+        """The tasks of an earlier reply that still stands; ``None`` where there is none.
+
+        Raises:
+            ConfigError: The reply was an error.
+        """
+        if not Path(self.reply).is_file():
+            return None
+        reply = read_json(Path(self.reply))
+        if "error" in reply:
+            Path(self.reply).unlink()  # it may be mended
+            raise ConfigError(reply["error"])
+        tasks = tuple(reply["tasks"])
+        whole = all(table_path(Path(self.out), task, self.source).is_file() for task in tasks)
+        return tasks if whole or not self.load else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer the request in the file that ``argv`` names."""
+    path = Path((sys.argv[1:] if argv is None else argv)[0])
+    request = Request(**read_json(path))
+    try:
+        tasks = _answer(request)
+    except VideoMinerError as error:
+        write_json(Path(request.reply), {"error": str(error)})
+        return 1
+    write_json(Path(request.reply), {"tasks": tasks})
+    return 0
+
+
+def _answer(request: Request) -> list[str]:
+    from lmms_eval.tasks import TaskManager
+
+    from lmms_videominer.lmms import hooks
+
+    hooks.install()
+    manager = TaskManager("ERROR", include_path=request.source["include_path"] or None)
+    _check_tasks(request.tasks, manager)
+    tasks = list(dict.fromkeys(leaf for name in request.tasks for leaf in _leaves(name, manager)))
+    _check_arguments(request)
+    for name in tasks if request.load else ():
+        path = table_path(Path(request.out), name, request.source)
+        if not path.is_file():
+            (task,) = manager.load_task_or_group(name).values()
+            write_table(path, list(documents_of(task, request.source["limit"])))
+    return tasks
+
+
+def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
+    """The first ``limit`` documents of a task of lmms-eval, all for ``None``.
+
+    Raises:
+        ConfigError: The task is none of ``generate_until``, the only kind that the plugin chooses frames for.
+    """
+    from tqdm import tqdm
+
+    if task.OUTPUT_TYPE != "generate_until":
+        raise ConfigError(f"task {task.config.task} is of the kind {task.OUTPUT_TYPE}; frames are chosen for tasks of "
+                          "the kind generate_until")  # fmt: skip
+    durations: dict[str, float | None] = {"": None}
+    total = min(limit or len(task.eval_docs), len(task.eval_docs))
+    for doc_id, doc in tqdm(task.doc_iterator(limit=limit), total=total, desc=f"{task.config.task}: documents"):
+        video = _video_of(task, doc)
+        if video not in durations:
+            durations[video] = _header_duration_s(video)
+        yield _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video])
+
+
+def _document(doc_id: int, doc: dict[str, Any], target: str, video: str, duration_s: float | None) -> Document:
+    from lmms_videominer.lmms.documents import question_of
+
+    question = question_of(doc, "", video)
+    kind = next((str(doc[key]) for key in KIND_KEYS if doc.get(key) not in (None, "")), "")
+    return Document(doc_id, question.text, target, kind, video, duration_s, question.evidence)
+
+
+def _video_of(task: Any, doc: dict[str, Any]) -> str:
+    """The one video that a document shows; empty where it shows another thing, or the file is missing."""
+    from lmms_videominer.lmms.documents import shown_video
+
+    is_simple = task.config.doc_to_visual is not None
+    try:
+        shown = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
+    except (Exception, SystemExit):  # tasks end the process where a file is missing; the cells' notes will tell
+        return ""
+    video = shown_video(shown, is_simple)
+    return str(Path(video).absolute()) if video else ""
+
+
+def _header_duration_s(video: str) -> float | None:
+    import av
+
+    try:
+        with av.open(video) as container:
+            length = container.duration
+    except (OSError, av.error.FFmpegError):
+        return None
+    return length / av.time_base if length else None
+
+
+def _check_tasks(tasks: Sequence[str], manager: Any) -> None:
+    """Raise ``ConfigError`` for a task that lmms-eval does not have."""
+    for name in tasks:
+        if name not in manager.all_tasks:
+            hint = nearest(name, manager.all_tasks)
+            raise ConfigError(
+                f"lmms-eval has no task {name!r}{hint} (lmms-eval --tasks list shows them; --include-path names a "
+                "folder of further ones)"
+            )
+
+
+def _leaves(name: str, manager: Any) -> Iterator[str]:
+    """The tasks that a name stands for: itself, or the members of a group or tag."""
+    if name in manager.all_subtasks:
+        yield name
+        return
+    for entry in manager._get_config(name)["task"] if name in manager.all_groups else manager._get_tasklist(name):
+        yield from _leaves(entry if isinstance(entry, str) else entry["task"], manager)
+
+
+def _check_arguments(request: Request) -> None:
+    """Refuse what neither the backbone nor the plugin takes, as the run itself would.
+
+    Raises:
+        ConfigError: A name is nobody's, or the backbone cannot be imported here.
+    """
+    from lmms_videominer.lmms import construct
+    from lmms_videominer.lmms.arguments import OWN_NAMES, check_passed
+    from lmms_videominer.lmms.profiles import backbone_of
+    from lmms_videominer.lmms.wrapper import BUNDLED
+
+    profile = construct.profile_of(backbone_of(request.model) or request.passed.get("backbone", BUNDLED[0]))
+    try:
+        backbone = construct.backbone_class(profile, is_simple=not profile.chat)
+    except ImportError as error:
+        raise ConfigError(f"--model {request.model}: {profile.backbone} of lmms-eval cannot be imported ({error}); "
+                          "install what it needs") from error  # fmt: skip
+    check_passed({k: v for k, v in request.passed.items() if k not in OWN_NAMES}, backbone, profile.backbone)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Plots of a comparison: accuracy against what it costs, and against the video's length; recall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmms_videominer.bench.comparison import Group, Summary, by_variant, scores_by_length, summaries
+from lmms_videominer.bench.files import written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LENGTHS_MIN = (2.0, 10.0, 30.0, 90.0)  # minutes: where a stretch of lengths ends and the next begins
+DPI = 150
+PANEL_IN = (5.2, 4.0)  # inches
+MARKERS = "osD^vP*X<>hp"
+
+
+def draw_plots(groups: Sequence[Group], folder: Path) -> list[Path]:
+    """Write every plot that has something to show, a panel a task; their paths.
+
+    Args:
+        groups: Those whose variants can be compared.
+        folder: Gets ``accuracy_vs_*.png`` and ``recall.png``.
+    """
+    styles = _styles(groups)
+    panels = _panels(groups)
+    told: list[tuple[str, str, Callable[[Summary], float | None]]] = [
+        ("accuracy_vs_vlm_calls", "captions by the video LLM a question", lambda s: s.vlm_calls),
+        ("accuracy_vs_seconds", "seconds a question", lambda s: s.shared_s if s.cold_s is None else s.cold_s),
+    ]
+    paths = []
+    for name, axis, cost in told:
+        paths += _save(
+            folder / f"{name}.png", panels, lambda axes, panel, c=cost, a=axis: _by_cost(axes, panel, c, a, styles)
+        )
+    by_length = [[group] for group in _pooled(groups)]
+    paths += _save(folder / "accuracy_vs_length.png", by_length, lambda axes, panel: _by_length(axes, panel[0], styles))
+    known = [panel for panel in panels if any(s.recall is not None for group in panel for s in summaries(group))]
+    paths += _save(folder / "recall.png", known, lambda axes, panel: _recall(axes, panel, styles))
+    return paths
+
+
+def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure with ``panels`` axes side by side, drawn without a screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(PANEL_IN[0] * panels, PANEL_IN[1]), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write ``figure`` as PNG, at once."""
+    with written(path) as part:
+        figure.savefig(part, dpi=DPI, format="png", metadata={"Software": None})  # same pixels, same bytes
+    return path
+
+
+def _save(path: Path, panels: Sequence[Sequence[Group]], draw: Callable[..., bool]) -> list[Path]:
+    """One figure of ``panels``; nothing where none of them has anything to show."""
+    if not panels:
+        return []
+    figure, axes = new_figure(len(panels))
+    shown = [draw(ax, panel) for ax, panel in zip(axes, panels)]
+    if not any(shown):
+        path.unlink(missing_ok=True)  # of an earlier report
+        return []
+    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    return [save_figure(figure, path)]
+
+
+def _panels(groups: Sequence[Group]) -> list[list[Group]]:
+    """Groups that differ in the number of frames alone, together."""
+    found: dict[tuple, list[Group]] = {}
+    for group in groups:
+        found.setdefault((group.model, group.weights, group.common, group.task, group.limit), []).append(group)
+    return list(found.values())
+
+
+def _pooled(groups: Sequence[Group]) -> list[Group]:
+    """Groups of one model and one number of frames, their tasks together."""
+    import dataclasses
+
+    import pandas as pd
+
+    found: dict[tuple, list[Group]] = {}
+    for group in groups:
+        found.setdefault((group.model, group.weights, group.common, group.limit, group.frames), []).append(group)
+    return [dataclasses.replace(parts[0], task=" + ".join(part.task for part in parts),
+                                table=pd.concat([_preferred_rows(part) for part in parts]))
+            for parts in found.values()]  # fmt: skip
+
+
+def _preferred_rows(group: Group) -> Any:
+    import pandas as pd
+
+    return pd.concat(list(by_variant(group).values()))
+
+
+def _styles(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
+    """A colour and a marker for each label, the same in every plot."""
+    import matplotlib
+
+    colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
+    order = [*range(0, 20, 2), *range(1, 20, 2)]  # the strong tones first
+    labels = list(dict.fromkeys(str(label) for group in groups for label in group.table["variant"]))
+    return {
+        label: {"color": colours[order[i % 20]], "marker": MARKERS[i % len(MARKERS)]} for i, label in enumerate(labels)
+    }
+
+
+def _by_cost(
+    axes: Axes,
+    panel: Sequence[Group],
+    cost: Callable[[Summary], float | None],
+    name: str,
+    styles: dict[str, dict[str, Any]],
+) -> bool:
+    """Accuracy over cost; the points of a variant with several numbers of frames are joined."""
+    points: dict[str, list[tuple[float, Summary]]] = {}
+    for group in panel:
+        for summary in summaries(group):
+            spent = cost(summary)
+            if spent is not None:
+                points.setdefault(summary.variant, []).append((spent, summary))
+    for label, found in points.items():
+        _line(axes, [spent for spent, _ in found], [summary.accuracy for _, summary in found], label, styles)
+    axes.set_xscale("symlog", linthresh=1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(left=-0.2)
+    _finish(axes, name, _title(panel))
+    return bool(points)
+
+
+def _by_length(axes: Axes, group: Group, styles: dict[str, dict[str, Any]]) -> bool:
+    shown = False
+    for label, rows in by_variant(group).items():
+        found = scores_by_length(rows, LENGTHS_MIN)
+        if found:
+            _line(axes, [length for length, _, _ in found], [interval for _, interval, _ in found], label, styles)
+            shown = True
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    _finish(axes, f"length of the video in minutes ({group.frames} frames)", group.task)
+    return shown
+
+
+def _line(axes: Axes, places: list[float], intervals: list[Any], label: str, styles: dict[str, dict[str, Any]]) -> None:
+    """Points with their intervals."""
+    values = [100 * interval.value for interval in intervals]
+    below = [value - 100 * (interval.value if interval.low is None else interval.low)
+             for value, interval in zip(values, intervals)]  # fmt: skip
+    above = [100 * (interval.value if interval.high is None else interval.high) - value
+             for value, interval in zip(values, intervals)]  # fmt: skip
+    errors = [[max(0.0, e) for e in below], [max(0.0, e) for e in above]]
+    axes.errorbar(places, values, yerr=errors, label=label, capsize=2, linewidth=1, elinewidth=0.7, **styles[label])
+
+
+def _recall(axes: Axes, panel: Sequence[Group], styles: dict[str, dict[str, Any]]) -> bool:
+    """Recall over the number of frames."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for group in panel:
+        for summary in summaries(group):
+            if summary.recall is not None and summary.selector != "none":
+                points.setdefault(summary.variant, []).append((group.frames, 100 * summary.recall))
+    for label, found in points.items():
+        axes.plot(*zip(*found), label=label, linewidth=1, **styles[label])
+    axes.set_xticks(sorted({frames for found in points.values() for frames, _ in found}))
+    _finish(axes, "frames", _title(panel), "evidence windows seen, %")
+    return bool(points)
+
+
+def _finish(axes: Axes, name: str, title: str, value: str = "accuracy, %") -> None:
+    axes.set(xlabel=name, ylabel=value, ylim=(-3, 103))
+    axes.set_title(title, fontsize=9)
+    axes.grid(alpha=0.3, linewidth=0.5)
+
+
+def _title(panel: Sequence[Group]) -> str:
+    group = panel[0]
+    return f"{group.task}\n{group.model}, {Path(group.weights).name}"

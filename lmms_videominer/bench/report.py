@@ -1,0 +1,219 @@
+"""The report: tables, plots and sheets of all finished cells of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmms_videominer.bench.comparison import Difference, Group, Summary, differences, groups_of, obstacle, summaries
+from lmms_videominer.bench.documents import read_table, table_path
+from lmms_videominer.bench.figures import FigureCell, bars, draw_figure
+from lmms_videominer.bench.files import file_part, read_json, write_text
+from lmms_videominer.bench.plots import draw_plots
+from lmms_videominer.bench.rows import frame_of, lmms_eval_score, read_cells, read_rows, save_tables
+from lmms_videominer.bench.running import CELL
+from lmms_videominer.bench.sheets import draw_sheet, question_to_show, taken_in
+from lmms_videominer.bench.statistics import RESAMPLES, Interval
+from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIGURES = "figures.json"  # in the folder: the figures asked for so far, with the cells that they show
+NO_VALUE = ""
+COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "VLM calls", "of them made",
+           "LLM calls", "frames scored", "nodes", "s cold", "s shared cache", "fallbacks", "not mined")  # fmt: skip
+NOTES = f"""\
+VLM calls, LLM calls, scored frames, nodes and seconds are means a question, the answering call not counted. Seconds are
+those of all requests of a cell divided by its questions, selection and answer together, loading left out. Intervals:
+Wilson for an accuracy; for a difference the paired percentile bootstrap over questions ({RESAMPLES} resamples), not
+corrected for the number of differences. docs/bench.md of lmms-videominer says what every column means."""
+
+
+@dataclass
+class Report:
+    """What was written, and what could not be.
+
+    Attributes:
+        files: Paths, in order.
+        refused: Why something was not compared or not drawn, a line each.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+
+def read_all(out: Path) -> tuple[pd.DataFrame | None, list[str]]:
+    """The rows of all finished cells below ``out``, and why some could not be read; ``None``: there is none."""
+    rows, refused = [], []
+    for folder in read_cells(out):
+        try:
+            rows += read_rows(out, folder)
+        except VideoMinerError as error:
+            refused.append(str(error))
+    return (frame_of(rows) if rows else None), refused
+
+
+def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), order: Sequence[str] = (),
+                 sheet: int | None = None, seed: int = 0) -> Report:  # fmt: skip
+    """Write ``results.csv``, ``results.parquet``, ``report.md``, ``plots/`` and ``sheets/`` into ``out``.
+
+    Args:
+        table: Of ``read_all``.
+        refused: What could not be read.
+        order: Labels, the first on top; others follow by name.
+        sheet: The document that the sheets show; ``None``: the first on which variants differ.
+        seed: Of the bootstrap.
+    """
+    report = Report(refused=list(refused))
+    table = _ordered(table, order)
+    report.files += save_tables(table, out)
+    groups = list(groups_of(table))
+    whole = []
+    for group in groups:
+        reason = obstacle(group)
+        if reason:
+            report.refused.append(f"{group.title}: {reason}.")
+        else:
+            whole.append(group)
+    report.files += draw_plots(whole, out / "plots")
+    report.files += _draw_figures(out, table)
+    report.files += _draw_sheets(out, whole, sheet, report.refused)
+    scores = {read_json(folder / CELL)["key"]: lmms_eval_score(folder) for folder in read_cells(out)}
+    write_text(out / "report.md", "\n".join(_markdown(out, groups, whole, scores, report, seed)) + "\n")
+    report.files.append(out / "report.md")
+    return report
+
+
+def _ordered(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """Rows by task, the place of their variant, and frames."""
+    places = {label: place for place, label in enumerate(order)}
+    place = table["variant"].map(lambda label: places.get(label, len(places)))
+    named = table.assign(_place=place)
+    keys = ["model", "weights", "common", "task", "limit", "_place", "variant", "frames", "cache", "doc_id"]
+    return named.sort_values(keys, kind="stable").drop(columns="_place").reset_index(drop=True)
+
+
+def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
+    """The paper's figures that were asked for in ``out``, one a task."""
+    for name, cells in (read_json(out / FIGURES) if (out / FIGURES).is_file() else {}).items():
+        found = [FigureCell(**cell) for cell in cells]
+        for task in dict.fromkeys(cell.task for cell in found):
+            shown = bars([cell for cell in found if cell.task == task], table)
+            if shown:
+                yield draw_figure(name, task, shown, out / "plots" / f"figure_{name}-{file_part(task)}.png")
+
+
+def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused: list[str]) -> Iterator[Path]:
+    """A sheet a task, of its smallest number of frames."""
+    done: set[tuple] = set()
+    for group in groups:
+        key = (group.model, group.weights, group.common, group.task)
+        if key in done:
+            continue
+        done.add(key)
+        doc_id = question_to_show(group) if sheet is None else sheet
+        try:
+            documents = {document.doc_id: document for document in read_table(_table(out, group))}
+            taken = taken_in(group, doc_id)
+            yield draw_sheet(documents[doc_id], taken, out / "sheets" / f"{file_part(group.task)}-{doc_id}.jpg")
+        except VideoMinerError as error:
+            refused.append(f"no sheet of {group.task}: {error}")
+
+
+def _table(out: Path, group: Group) -> Path:
+    """The documents of a group's task."""
+    for folder in read_cells(out):
+        cell = read_json(folder / CELL)
+        if cell["key"] == group.table["cell"].iloc[0]:
+            return table_path(out, group.task, {name: cell[name] for name in ("limit", "include_path", "world")})
+    raise SchemaError(f"{out}: the cell {group.table['cell'].iloc[0]} is gone; run the comparison again")
+
+
+def _markdown(
+    out: Path,
+    groups: Sequence[Group],
+    whole: Sequence[Group],
+    scores: dict[str, float | None],
+    report: Report,
+    seed: int,
+) -> Iterator[str]:
+    yield "# Frame selectors compared\n"
+    yield NOTES
+    if report.refused:
+        yield "\n## Not compared, or not drawn\n"
+        yield from (f"- {line}" for line in report.refused)
+    for group in groups:
+        yield f"\n## {group.title}\n"
+        yield from _table_lines(COLUMNS, [_cells(summary, group, scores) for summary in _readable(group, whole)])
+        if group in whole and len(_readable(group, whole)) > 1:
+            yield "\nDifferences in accuracy, in points:\n"
+            rows = [(d.first, d.second, _points(d.interval), _verdict(d)) for d in differences(group, seed)]
+            yield from _table_lines(("variant", "minus", "difference (95 %)", ""), rows)
+    pictures = [path for path in report.files if path.suffix in (".png", ".jpg")]
+    if pictures:
+        yield "\n## Pictures\n"
+        yield from (f"![{path.stem}]({path.relative_to(out).as_posix()})\n" for path in pictures)
+
+
+def _readable(group: Group, whole: Sequence[Group]) -> list[Summary]:
+    """Summaries; also of a group whose variants are not compared."""
+    return summaries(group)
+
+
+def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> tuple[str, ...]:
+    rows = group.table[group.table["variant"] == summary.variant]
+    score = scores.get(rows["cell"].iloc[0])
+    return (
+        summary.variant, str(summary.questions), _percent(summary.accuracy), _number(score, 4),
+        _number(None if summary.recall is None else 100 * summary.recall), _number(summary.vlm_calls),
+        _number(summary.vlm_made), _number(summary.llm_calls), _number(summary.scored), _number(summary.nodes),
+        _number(summary.cold_s, 2), _number(summary.shared_s, 2), str(summary.fallbacks), str(summary.problems),
+    )  # fmt: skip
+
+
+def _table_lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(text.replace("|", r"\|") for text in row) + " |"
+
+
+def _percent(interval: Interval) -> str:
+    bounds = (
+        ""
+        if interval.low is None or interval.high is None
+        else f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    )
+    return f"{100 * interval.value:.1f}{bounds}"
+
+
+def _points(interval: Interval) -> str:
+    bounds = (
+        ""
+        if interval.low is None or interval.high is None
+        else f" ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    )
+    return f"{100 * interval.value:+.1f}{bounds}"
+
+
+def _verdict(difference: Difference) -> str:
+    low, high = difference.interval.low, difference.interval.high
+    if low is None or high is None:
+        return "one question"
+    return "" if low <= 0 <= high else "0 is outside"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return NO_VALUE if value is None else f"{value:.{digits}f}"
+
+
+def require_report_packages() -> None:
+    """Raise ``ConfigError`` where what draws and writes the report is not installed, before hours of runs."""
+    from importlib.util import find_spec
+
+    lacking = [name for name in ("pandas", "pyarrow", "matplotlib", "scipy") if find_spec(name) is None]
+    if lacking:
+        raise ConfigError(f"videominer bench needs {', '.join(lacking)}: pip install 'lmms-videominer[bench]'")

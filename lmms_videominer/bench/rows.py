@@ -1,0 +1,226 @@
+"""One row a cell and sample: what was asked, how it was answered, and what that cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmms_videominer.bench.documents import Document, read_table, table_path
+from lmms_videominer.bench.files import read_json, written
+from lmms_videominer.bench.plan import MODELS
+from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA
+from lmms_videominer.bench.scores import sample_score, scoring_metric
+from lmms_videominer.errors import SchemaError
+from lmms_videominer.types import KeyFrame
+from lmms_videominer.verdict import frames_hitting, windows_hit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample of one cell; docs/bench.md describes the columns. ``None``: not known."""
+
+    model: str
+    weights: str
+    common: str  # settings that hold for all variants
+    task: str
+    limit: int | None
+    frames: int
+    variant: str
+    selector: str
+    cell: str
+    cache: str  # "cold" or "shared"
+    doc_id: int
+    kind: str
+    video: str
+    duration_s: float | None
+    minutes: float | None
+    correct: float
+    answer: str
+    target: str
+    prompt: str
+    how: str
+    frame_indices: str  # separated by spaces
+    times_s: str
+    evidence_recall: float | None
+    evidence_precision: float | None
+    vlm_calls: int | None
+    vlm_calls_made: int | None
+    answer_calls: int
+    llm_calls: int | None
+    decisions: int | None
+    scored_frames: int | None
+    scored_frames_made: int | None
+    nodes: int | None
+    selection_s: float | None
+    caption_s: float | None
+    llm_s: float | None
+    score_s: float | None
+    answer_s: float | None
+    cell_s: float | None
+    fallbacks: str
+    problem: str
+
+
+def read_cells(out: Path) -> list[Path]:
+    """Folders of the finished cells below ``out``, by name."""
+    return sorted(path.parent for path in (out / "cells").glob(f"*/{DONE}"))
+
+
+def read_rows(out: Path, folder: Path) -> list[Row]:
+    """The rows of one finished cell, in the order of its documents.
+
+    Raises:
+        SchemaError: What the cell left cannot be read, or its samples are not the task's documents.
+        ConfigError: The task's metrics say no score of a sample.
+    """
+    cell, done = read_json(folder / CELL), read_json(folder / DONE)
+    if done.get("schema") != SCHEMA:
+        raise SchemaError(f"{folder}: written by another version; delete the folder, and the cell is run again")
+    samples = _samples(folder / done["samples"])
+    results = read_json(folder / done["results"])
+    metrics = [entry["metric"] for entry in results["configs"][cell["task"]]["metric_list"]]
+    metric = scoring_metric(cell["task"], metrics, samples)
+    source = {name: cell[name] for name in ("limit", "include_path", "world")}
+    path = table_path(out, cell["task"], source)
+    documents = {document.doc_id: document for document in read_table(path)}
+    head = _head(cell, done, len(samples))
+    rows = []
+    for sample in samples:
+        document = documents.get(sample["doc_id"])
+        if document is None or document.target != sample["target"]:
+            raise SchemaError(f"{folder}: sample {sample['doc_id']} is not the document of {path}: the task has "
+                              "changed since. Delete both, and they are made again")  # fmt: skip
+        rows.append(_row(head, folder, sample, document, sample_score(sample[metric]) or 0.0))
+    return rows
+
+
+def lmms_eval_score(folder: Path) -> float | None:
+    """lmms-eval's own figure of a finished cell, of the task's first metric, as it prints it; ``None``: no number."""
+    cell, done = read_json(folder / CELL), read_json(folder / DONE)
+    results = read_json(folder / done["results"])
+    first = results["configs"][cell["task"]]["metric_list"][0]["metric"]
+    found = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]
+    return float(found[0]) if found and isinstance(found[0], (int, float)) else None
+
+
+def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+    """``rows`` as a table, the columns in the order of ``Row``; whole numbers stay whole where some lack."""
+    import pandas as pd
+
+    table = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Row)])
+    for field in fields(Row):
+        if str(field.type).startswith("int"):
+            table[field.name] = table[field.name].astype("Int64")
+        elif str(field.type).startswith("float"):
+            table[field.name] = table[field.name].astype("Float64")
+    return table
+
+
+def save_tables(table: pd.DataFrame, out: Path) -> list[Path]:
+    """Write ``results.csv`` and ``results.parquet``; their paths."""
+    paths = [out / "results.csv", out / "results.parquet"]
+    with written(paths[0]) as part:
+        table.to_csv(part, index=False)
+    with written(paths[1]) as part:
+        table.to_parquet(part, index=False)
+    return paths
+
+
+def _samples(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return sorted((json.loads(line) for line in lines), key=lambda sample: sample["doc_id"])
+
+
+def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """What all rows of a cell share."""
+    arguments = cell["arguments"]
+    weights = next((arguments[name] for name in MODELS if name in arguments), "")
+    rest = [f"{name}={value}" for name, value in arguments.items()
+            if name not in (*MODELS, *cell["own"], "selector", "frames")]  # fmt: skip
+    run_s = done["run_s"]
+    return {"model": cell["model"], "weights": weights, "common": " ".join(rest), "task": cell["task"],
+            "limit": cell["limit"], "frames": cell["frames"], "variant": cell["label"],
+            "selector": cell["selector"], "cell": cell["key"], "cache": "cold" if cell["cold"] else "shared",
+            "cell_s": None if run_s is None else run_s / max(1, count)}  # fmt: skip
+
+
+def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document: Document, score: float) -> Row:
+    note = _note(sample)
+    key_frames = [KeyFrame(time_s, index) for time_s, index in zip(note.get("times_s", ()), note.get("frames", ()))]
+    seen = bool(document.evidence) and note["how"] in ("mined", "uniform") and not note.get("problem")
+    known = seen and (bool(key_frames) or head["selector"] == "none")
+    return Row(
+        **head,
+        doc_id=document.doc_id,
+        kind=document.kind,
+        video=document.video,
+        duration_s=document.duration_s,
+        minutes=None if document.duration_s is None else document.duration_s / 60,
+        correct=score,
+        answer=_text(sample.get("filtered_resps")),
+        target=document.target,
+        prompt=_text(sample.get("input")),
+        how=note["how"],
+        frame_indices=" ".join(str(frame.frame_index) for frame in key_frames),
+        times_s=" ".join(f"{frame.time_s:g}" for frame in key_frames),
+        evidence_recall=windows_hit(key_frames, document.evidence) / len(document.evidence) if known else None,
+        evidence_precision=frames_hitting(key_frames, document.evidence) / max(1, len(key_frames)) if known else None,
+        **_costs(folder, note, head["task"], document.doc_id),
+        fallbacks=" ".join(note.get("fallbacks", ())),
+        problem=note.get("problem", ""),
+    )
+
+
+def _note(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plugin said of a sample."""
+    counts = (sample.get("token_counts") or [None])[0] or {}
+    return counts.get("videominer") or NO_NOTE
+
+
+def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
+    """Calls and seconds from the stored selection; where there is none, the backbone did all in one call."""
+    found = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if note["how"] == "mined" else []
+    if not found:
+        plain = 0 if note["how"] == "uniform" else None
+        names = (
+            "vlm_calls",
+            "vlm_calls_made",
+            "llm_calls",
+            "decisions",
+            "scored_frames",
+            "scored_frames_made",
+            "nodes",
+        )
+        seconds = ("selection_s", "caption_s", "llm_s", "score_s", "answer_s")
+        return {**dict.fromkeys(names, plain), **dict.fromkeys(seconds), "answer_calls": 1}
+    selection = read_json(found[-1])
+    usage = selection["usage"]
+    spent: dict[str, float] = dict(usage["seconds"])
+    answer_s = spent.pop("answer", None)
+    return {
+        "vlm_calls": usage["vlm_calls"] + usage["vlm_calls_cached"],
+        "vlm_calls_made": usage["vlm_calls"],
+        "answer_calls": usage["answer_calls"],
+        "llm_calls": 0 if selection["config"]["policy"] == "none" else usage["policy_calls"],
+        "decisions": usage["policy_calls"],
+        "scored_frames": usage["scores"] + usage["scores_cached"],
+        "scored_frames_made": usage["scores"],
+        "nodes": max(0, len(selection["nodes"]) - 1),
+        "selection_s": sum(spent.values()),
+        "caption_s": spent.get("caption"),
+        "llm_s": spent.get("policy"),
+        "score_s": spent.get("score"),
+        "answer_s": answer_s,
+    }
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")

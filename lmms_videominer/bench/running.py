@@ -1,0 +1,214 @@
+"""Running cells: each in a process and a folder of its own, each once, the others going on where one fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lmms_videominer import __version__
+from lmms_videominer.bench.documents import table_path
+from lmms_videominer.bench.files import read_json, write_json
+from lmms_videominer.bench.loading import Request
+from lmms_videominer.bench.plan import Cell, Settings
+from lmms_videominer.errors import ConfigError
+
+CELL, DONE, RUN, LOG = "cell.json", "done.json", "run", "log.txt"  # in the folder of a cell
+SCHEMA = 1
+# on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
+ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
+Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\b")
+_REASON = re.compile(
+    r"Error during evaluation: (.+?)(?:\. Please set `--verbosity|$)|^((?:\w+\.)*\w*(?:Error|Exit)\b: .+)"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended.
+
+    Attributes:
+        cell: Which.
+        status: ``"run"``, ``"kept"`` (finished before), ``"busy"`` (another process runs it) or ``"failed"``.
+        reason: Why it failed.
+        log: Its log.
+    """
+
+    cell: Cell
+    status: str
+    reason: str = ""
+    log: Path = Path()
+
+
+def execute(command: Sequence[str], log: Path) -> int:
+    """Run ``command``, what it says going to ``log``; its exit status."""
+    with log.open("wb") as file:
+        return subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}
+        ).returncode
+
+
+def folder_of(out: Path, cell: Cell) -> Path:
+    """The folder of a cell: the one with its key, whatever its label was when it was made."""
+    return next(iter(sorted((out / "cells").glob(f"*-{cell.key}"))), out / "cells" / cell.name)
+
+
+def is_finished(out: Path, cell: Cell) -> bool:
+    return (folder_of(out, cell) / DONE).is_file()
+
+
+def ask_tasks(
+    out: Path, settings: Settings, tasks: Sequence[str], load: bool = True, execute: Execute = execute
+) -> tuple[str, ...]:
+    """The tasks that ``tasks`` stand for, groups taken apart, with their documents kept below ``out``.
+
+    Args:
+        load: Load the tasks and keep their documents; else only check the names.
+
+    Raises:
+        ConfigError: lmms-eval has no such task, the backbone no such argument, or a task cannot be loaded.
+    """
+    request = Request.of(out, settings, tasks, load)
+    known = request.answered()
+    if known is not None:
+        return known
+    request.save()
+    log = request.file.with_suffix(".log")
+    execute(request.command, log)
+    found = request.answered()
+    if found is None:
+        raise ConfigError(f"the tasks {', '.join(tasks)} cannot be loaded: {reason_in(log)}. All that was said: {log}")
+    return found
+
+
+def run_cells(
+    cells: Sequence[Cell], out: Path, progress: bool = False, execute: Execute = execute
+) -> Iterator[Outcome]:
+    """Run every cell of ``cells`` that is not finished, and yield how each ended, in order."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(cells), desc="cells", unit="cell", disable=not progress) as bar:
+        for cell in cells:
+            bar.set_postfix_str(f"{cell.task} {cell.variant.label} {cell.frames}f")
+            yield _run(cell, out, execute)
+            bar.update()
+
+
+def _run(cell: Cell, out: Path, execute: Execute) -> Outcome:
+    folder = folder_of(out, cell)
+    if (folder / DONE).is_file():
+        _name(folder, cell)
+        return Outcome(cell, "kept")
+    with _held(folder) as free:
+        if not free:
+            return Outcome(cell, "busy", log=folder / LOG)
+        reason = _execute(cell, out, folder, execute)
+    return Outcome(cell, "failed" if reason else "run", reason, folder / LOG)
+
+
+def _execute(cell: Cell, out: Path, folder: Path, execute: Execute) -> str:
+    """Run a cell from the start; why it failed, or empty."""
+    cache = folder / "cache"
+    for left in (folder / RUN, cache):
+        shutil.rmtree(left, ignore_errors=True)  # of a run that was interrupted
+    _name(folder, cell)
+    started = time.perf_counter()
+    status = execute(cell.command((folder / RUN).absolute(), cache.absolute()), folder / LOG)
+    wall_s = time.perf_counter() - started
+    shutil.rmtree(cache, ignore_errors=True)  # cold is cold: nobody reads it again
+    results, samples = find_results(folder / RUN, cell.task)
+    if results is None or samples is None:
+        return reason_in(folder / LOG) or f"lmms-eval ended with status {status} and left no results"
+    lacking = _lacking(samples, table_path(out, cell.task, cell.settings.source))
+    if lacking:
+        return lacking
+    write_json(folder / DONE, {"schema": SCHEMA, "wall_s": round(wall_s, 3), "run_s": seconds_of_requests(folder / LOG),
+                               "results": str(results.relative_to(folder)),
+                               "samples": str(samples.relative_to(folder))})  # fmt: skip
+    return ""
+
+
+def _lacking(samples: Path, table: Path) -> str:
+    """What is wrong with the number of logged samples; empty where each document has one."""
+    if not table.is_file():
+        return ""
+    logged, asked = len(samples.read_text(encoding="utf-8").splitlines()), len(read_json(table))
+    return "" if logged == asked else f"lmms-eval logged {logged} samples of {asked} documents"
+
+
+def _name(folder: Path, cell: Cell) -> None:
+    """Write, or bring up to date, what the cell is: its label may have changed."""
+    told = {"label": cell.variant.label, "selector": cell.variant.selector, "own": dict(cell.variant.settings),
+            "frames": cell.frames, "batch_size": cell.batch_size, "key": cell.key, "version": __version__,
+            **cell.identity}  # fmt: skip
+    path = folder / CELL
+    before = read_json(path) if path.is_file() else {}
+    if (folder / DONE).is_file():  # what it was run with stays
+        told = {**told, **{name: before[name] for name in ("batch_size", "version")}}
+    if before != told:
+        write_json(path, told)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Whether the cell is ours: several processes may share the cells of one folder, each on a GPU of its own."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:
+    """The newest results and logged samples of a task below ``run``; ``None`` for what is not there."""
+    results = sorted(run.rglob("*_results.json"))
+    samples = sorted(run.rglob(f"*_samples_{task}.jsonl"))
+    return (results[-1] if results else None), (samples[-1] if samples else None)
+
+
+def reason_in(log: Path) -> str:
+    """The last error that a log tells; empty where it tells none."""
+    for line in reversed(_lines(log)):
+        found = _REASON.search(line)
+        if found:
+            return found[1] or found[2]
+    return ""
+
+
+def seconds_of_requests(log: Path) -> float | None:
+    """Seconds from lmms-eval's first request to the last answer: selection and answers, no loading, to the second.
+
+    From the times in its log; ``None`` where these lines are not there.
+    """
+    stamps: dict[str, Any] = {}
+    for line in _lines(log):
+        stamp = _STAMP.match(line)
+        if stamp and re.search(r"Running \w+ requests", line):
+            stamps.setdefault("start", datetime.fromisoformat(stamp[1]))
+        elif stamp and "Postprocessed" in line:
+            stamps.setdefault("end", datetime.fromisoformat(stamp[1]))
+    return (stamps["end"] - stamps["start"]).total_seconds() if len(stamps) == 2 else None
+
+
+def _lines(log: Path) -> list[str]:
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    return _COLOUR.sub("", text).splitlines()

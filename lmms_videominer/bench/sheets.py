@@ -1,0 +1,228 @@
+"""The sheet of one question: a row a selector, with the frames it took, their times, and which lie in the evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmms_videominer.bench.comparison import Group, by_variant
+from lmms_videominer.bench.documents import Document
+from lmms_videominer.bench.files import written
+from lmms_videominer.canvas import Canvas, wrap
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.sheet import CARD, GREEN, PAPER, RED
+from lmms_videominer.timecode import clock, clock_spans
+from lmms_videominer.timeline import EVIDENCE, INK, SOFT, TICK, TRACK
+from lmms_videominer.types import KeyFrame
+from lmms_videominer.verdict import frames_hitting, in_evidence, windows_hit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH, MARGIN, GAP = 1600, 40, 8  # pixels
+LABELS = 250  # width of the column of names
+ACROSS = 8  # frames a line
+TIME, TRACK_HEIGHT, ROW_GAP = 22, 12, 26
+TITLE, LINE = 30, 38
+LEAST_HEIGHT = 96  # of a row
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one variant took and said.
+
+    Attributes:
+        label: The variant's.
+        correct: Its score.
+        answer: What the video LLM said.
+        told: What it cost, in a few words.
+        key_frames: In temporal order.
+    """
+
+    label: str
+    correct: float
+    answer: str
+    told: str
+    key_frames: tuple[KeyFrame, ...]
+
+
+def question_to_show(group: Group) -> int:
+    """The first document on which variants differ: in being right, else in their frames; else the first one."""
+    variants = by_variant(group).values()
+    for name in ("correct", "frame_indices"):
+        columns = [dict(zip(rows["doc_id"], rows[name])) for rows in variants]
+        differing = [doc for doc in sorted(columns[0]) if len({column.get(doc) for column in columns}) > 1]
+        if differing:
+            return int(differing[0])
+    return int(min(next(iter(variants))["doc_id"]))
+
+
+def taken_in(group: Group, doc_id: int) -> list[Taken]:
+    """What every variant of ``group`` took for one document.
+
+    Raises:
+        ConfigError: The document was not asked.
+    """
+    found = []
+    for label, rows in by_variant(group).items():
+        row = rows[rows["doc_id"] == doc_id]
+        if not len(row):
+            raise ConfigError(f"--sheet {doc_id}: {group.task} has no such document among those asked "
+                              f"({rows['doc_id'].min()} to {rows['doc_id'].max()})")  # fmt: skip
+        found.append(_taken(label, row.iloc[0]))
+    return found
+
+
+def _taken(label: str, row: pd.Series) -> Taken:
+    frames = zip(str(row["times_s"]).split(), str(row["frame_indices"]).split())
+    counts = [(row["vlm_calls"], "captions"), (row["llm_calls"], "LLM calls"), (row["scored_frames"], "frames scored")]
+    told = [f"{count} {name}" for count, name in counts if isinstance(count, (int, np.integer)) and count]
+    return Taken(label, float(row["correct"]), str(row["answer"]), ", ".join(told),
+                 tuple(KeyFrame(float(time_s), int(index)) for time_s, index in frames))  # fmt: skip
+
+
+def draw_sheet(document: Document, taken: Sequence[Taken], path: Path, reader: str = "auto") -> Path:
+    """Write the sheet of one question.
+
+    Args:
+        document: The question, its video and its evidence.
+        taken: A row each.
+        path: A ``.jpg``.
+        reader: Video backend.
+
+    Raises:
+        VideoError: The video cannot be read any more.
+        ConfigError: The document shows no single video.
+    """
+    pictures = _pictures(document, taken, reader)
+    shape = next(iter(pictures.values())).shape if pictures else (9, 16, 3)
+    title = wrap(document.question, TITLE, WIDTH - 2 * MARGIN, 3)
+    top: float = MARGIN + len(title) * LINE + 44
+    cell = (WIDTH - 2 * MARGIN - LABELS - (ACROSS - 1) * GAP) / ACROSS
+    picture_height = cell * min(shape[0] / shape[1], 1.25)
+    heights = [_row_height(one, picture_height) for one in taken]
+    canvas = Canvas(WIDTH, math.ceil(top + sum(heights) + MARGIN), PAPER)
+    for number, line in enumerate(title):
+        canvas.text(MARGIN, MARGIN + number * LINE, line, TITLE, INK, bold=True, like=document.question)
+    canvas.text(MARGIN, MARGIN + len(title) * LINE + 6, _facts(document), 18, SOFT)
+    for one, height in zip(taken, heights):
+        _draw_row(canvas, document, one, pictures, top, cell, picture_height)
+        top += height
+    with written(path) as part:
+        canvas.finished().save(part, format="JPEG", quality=90)
+    return path
+
+
+def _pictures(document: Document, taken: Sequence[Taken], reader: str) -> dict[int, np.ndarray]:
+    """uint8 [H, W, 3] of every frame that a variant took, by index; each is decoded once."""
+    from lmms_videominer.video import open_video
+
+    if not document.video:
+        raise ConfigError(f"document {document.doc_id} shows no single video, so there is no sheet of it")
+    indices = sorted({frame.frame_index for one in taken for frame in one.key_frames})
+    if not indices:
+        return {}
+    opened = open_video(document.video, reader)
+    try:
+        return dict(zip(indices, opened.frames(indices)))
+    finally:
+        opened.close()
+
+
+def _row_height(taken: Taken, picture_height: float) -> float:
+    return max(_pictures_height(taken, picture_height) + TRACK_HEIGHT, LEAST_HEIGHT) + ROW_GAP
+
+
+def _pictures_height(taken: Taken, picture_height: float) -> float:
+    lines = math.ceil(len(taken.key_frames) / ACROSS)
+    return lines * (picture_height + TIME + GAP) or LEAST_HEIGHT - TRACK_HEIGHT
+
+
+def _facts(document: Document) -> str:
+    parts = [Path(document.video).name, *([clock(document.duration_s)] if document.duration_s else []),
+             f"right: {document.target}"]  # fmt: skip
+    return " · ".join([*parts, *([f"evidence at {clock_spans(document.evidence)}"] if document.evidence else [])])
+
+
+def _draw_row(
+    canvas: Canvas,
+    document: Document,
+    taken: Taken,
+    pictures: dict[int, np.ndarray],
+    top: float,
+    cell: float,
+    picture_height: float,
+) -> None:
+    _draw_label(canvas, document, taken, top)
+    left = MARGIN + LABELS
+    if not taken.key_frames:
+        canvas.text(left, top + 8, "no frames", 18, SOFT)
+    for number, frame in enumerate(taken.key_frames):
+        line, column = divmod(number, ACROSS)
+        place = (left + column * (cell + GAP), top + line * (picture_height + TIME + GAP))
+        _draw_frame(canvas, document, frame, pictures[frame.frame_index], place, cell, picture_height)
+    _draw_track(canvas, document, taken, top + _pictures_height(taken, picture_height))
+
+
+def _draw_label(canvas: Canvas, document: Document, taken: Taken, top: float) -> None:
+    """The variant's name, its answer in green or red, and what it cost."""
+    width = LABELS - 16
+    colour = GREEN if taken.correct >= 0.5 else RED
+    lines = [(line, 20, INK, True) for line in wrap(taken.label, 20, width, 2)]
+    lines += [(line, 18, colour, True) for line in wrap(taken.answer or "(no answer)", 18, width, 2)]
+    lines += [(line, 15, SOFT, False) for line in wrap(taken.told, 15, width, 2)]
+    if document.evidence:
+        hit = windows_hit(taken.key_frames, document.evidence)
+        inside = frames_hitting(taken.key_frames, document.evidence)
+        told = f"{hit} of {len(document.evidence)} windows, {inside} frame{'s' * (inside != 1)} inside"
+        lines += [(line, 15, EVIDENCE, False) for line in wrap(told, 15, width, 2)]
+    for text, size, fill, bold in lines:
+        canvas.text(MARGIN, top, text, size, fill, bold=bold)
+        top += size + 7
+
+
+def _draw_frame(
+    canvas: Canvas,
+    document: Document,
+    frame: KeyFrame,
+    picture: np.ndarray,
+    place: tuple[float, float],
+    cell: float,
+    height: float,
+) -> None:
+    """A picture with its time; framed where it lies in the evidence."""
+    from PIL import Image
+
+    left, top = place
+    width = min(cell, height * picture.shape[1] / picture.shape[0])
+    inset = (cell - width) / 2
+    canvas.rectangle((left, top, left + cell, top + height), CARD)
+    canvas.paste(Image.fromarray(picture), (left + inset, top, left + inset + width, top + height))
+    hit = in_evidence(frame, document.evidence)
+    if hit:
+        canvas.rectangle((left - 3, top - 3, left + cell + 3, top + height + 3), radius=3, outline=EVIDENCE, width=4)
+    canvas.text(
+        left + cell / 2, top + height + 5, clock(frame.time_s, 1), 15, EVIDENCE if hit else SOFT, "ma", bold=hit
+    )
+
+
+def _draw_track(canvas: Canvas, document: Document, taken: Taken, top: float) -> None:
+    """The whole video as a strip: the evidence, and a tick for every frame."""
+    if not document.duration_s:
+        return
+    left, right = MARGIN + LABELS, WIDTH - MARGIN
+
+    def x(time_s: float) -> float:
+        return left + (right - left) * min(1.0, time_s / (document.duration_s or 1.0))
+
+    canvas.rectangle((left, top, right, top + TRACK_HEIGHT), TRACK, radius=3)
+    for span in document.evidence:
+        start, end = x(span.start_s), x(span.end_s)
+        canvas.rectangle((min(start, end - 4), top, max(end, start + 4), top + TRACK_HEIGHT), EVIDENCE)
+    for frame in taken.key_frames:
+        canvas.line([(x(frame.time_s), top - 3), (x(frame.time_s), top + TRACK_HEIGHT + 3)], TICK, 1.5)

@@ -1,0 +1,87 @@
+"""What is compared: a selector, or a selector with settings of its own, under one label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lmms_videominer.config import MinerConfig, check_names
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.selectors import SELECTORS
+
+# settings that a cell has from elsewhere
+TAKEN = {
+    "selector": "name it before the colon",
+    "frames": "use --frames",
+    "cache_dir": "use --cold or $VIDEOMINER_CACHE",
+}
+FORM = "LABEL=SELECTOR:NAME=VALUE,... with the label and the settings left out where not needed"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One column of the comparison.
+
+    Attributes:
+        label: What tables and plots call it.
+        selector: A name of ``SELECTORS``.
+        settings: Names of ``MinerConfig`` with their values as text.
+    """
+
+    label: str
+    selector: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+def parse_variant(spec: str) -> Variant:
+    """The variant that ``spec`` describes: ``aks``, ``videominer:events=8``, ``sim=videominer:policy=none``.
+
+    Raises:
+        ConfigError: The form is another, the selector does not exist, or a setting is not a variant's to choose.
+    """
+    head, colon, rest = spec.partition(":")
+    label, _, selector = head.rpartition("=")
+    check_names([selector], SELECTORS, "selector")
+    pairs = [_pair(part, spec) for part in rest.split(",")] if colon else []
+    for name, _ in pairs:
+        if name in TAKEN:
+            raise ConfigError(f"--selectors {spec!r}: {name} is not set there; {TAKEN[name]}")
+    return Variant(label or spec, selector, tuple(pairs))
+
+
+def parse_variants(specs: Iterable[str]) -> tuple[Variant, ...]:
+    """The variants of ``specs``, in order.
+
+    Raises:
+        ConfigError: As ``parse_variant``, or two have one label.
+    """
+    return check_labels([parse_variant(spec) for spec in specs])
+
+
+def check_labels(variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """``variants`` themselves. Raises ``ConfigError`` where two have one label."""
+    labels = [variant.label for variant in variants]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ConfigError(f"two variants are labelled {label!r}: give each its own, as in other={label}")
+    return tuple(variants)
+
+
+def config_of(variant: Variant, common: Mapping[str, str], frames: int) -> MinerConfig:
+    """The settings of a variant: its own before those common to all.
+
+    Raises:
+        ConfigError: A name or a value cannot be; the message names the variant.
+    """
+    values = {**common, **dict(variant.settings), "selector": variant.selector, "frames": frames}
+    try:
+        return MinerConfig.from_strings(values)
+    except ConfigError as error:
+        raise ConfigError(f"{variant.label}, {frames} frames: {error}") from error
+
+
+def _pair(text: str, spec: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (equals and name and value):
+        raise ConfigError(f"--selectors {spec!r}: {text!r} is no NAME=VALUE; the form is {FORM}")
+    return name, value

@@ -1,0 +1,90 @@
+"""The most calls of a selector, against real selections and against sums by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scripted import ColourEmbedder, ColourScorer, ColourVLM, ReplyingLM, always, colour_video, finder
+
+from lmms_videominer.bench.calls import Calls, calls_at_most
+from lmms_videominer.config import ASKING, MinerConfig
+from lmms_videominer.selectors import SELECTORS, get_selector
+from lmms_videominer.stages import Stages
+from lmms_videominer.types import Action, Question, Span
+
+SMALL = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", judge="policy",
+                    cache_dir="off")  # fmt: skip
+SETTINGS = [{}, {"max_vlm_calls": 6, "max_nodes": 5}, {"clustering": "frame", "features": "scorer"},
+            {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0}]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> str:
+    scenes = [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)]
+    return colour_video(tmp_path_factory.mktemp("films") / "film.mp4", scenes)
+
+
+class EncodingScorer(ColourScorer):
+    """It gives features of pictures, too: of what is the same, the same."""
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        means = frames.reshape(len(frames), -1, 3).mean(axis=1) + 1.0
+        return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+
+
+def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls]:
+    stages = Stages.build(config, ColourVLM(), policy, ColourEmbedder(), scorer=EncodingScorer())
+    question = Question(film, "What is yellow?", ("red", "yellow"), (Span(12.0, 14.0),))
+    [selection] = get_selector(config.selector, stages, config).select([question])
+    usage = selection.usage
+    made = Calls(usage.vlm_calls + usage.vlm_calls_cached, usage.policy_calls, usage.scores + usage.scores_cached)
+    return made, calls_at_most(config, selection.video.duration_s)
+
+
+@pytest.mark.parametrize("changed", SETTINGS)
+@pytest.mark.parametrize("name", SELECTORS)
+def test_no_selector_makes_more_calls_than_its_settings_allow(name, changed, film):
+    config = dataclasses.replace(SMALL, selector=name, **changed)
+    for policy in (always(Action.CONTINUE), finder("yellow")):
+        made, most = spent_and_most(film, config, policy)
+        assert made.vlm <= most.vlm and made.llm <= most.llm and made.scored <= most.scored, (made, most)
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_replies_are_bounded_too(name, film):
+    config = dataclasses.replace(SMALL, selector=name, judge="reply", llovi_summary_words=50)
+    wishing = ReplyingLM(lambda prompt: '{"frames": [{"segment": 1, "description": "red"}]}')
+    made, most = spent_and_most(film, config, wishing)
+    assert made.vlm <= most.vlm and made.llm <= most.llm
+
+
+def test_a_policy_that_never_decides_reaches_the_bound(film):
+    config = dataclasses.replace(SMALL, selector="videominer", max_depth=1)
+    assert spent_and_most(film, config, always(Action.CONTINUE)) == (Calls(4, 4, 0), Calls(4, 4, 0))
+    config = dataclasses.replace(SMALL, selector="topk")
+    assert spent_and_most(film, config, always(Action.CONTINUE)) == (Calls(0, 0, 20), Calls(0, 0, 20))
+
+
+@pytest.mark.parametrize(("settings", "duration_s", "calls"), [
+    ({"selector": "videominer"}, math.inf, Calls(200, 200)),  # 16 + 256 + 4096 events, cut by max_vlm_calls
+    ({"selector": "videominer", "max_depth": 1}, math.inf, Calls(16, 16)),
+    ({"selector": "videominer", "max_depth": 1, "clustering": "frame"}, math.inf, Calls(64, 64)),
+    ({"selector": "videominer", "policy": "none"}, math.inf, Calls(200, 0)),
+    ({"selector": "llovi"}, 60.0, Calls(60, 1)),
+    ({"selector": "llovi", "llovi_summary_words": 500}, 3600.0, Calls(200, 2)),
+    ({"selector": "llovi", "judge": "policy"}, math.inf, Calls(200, 200)),
+    ({"selector": "videotree"}, 3600.0, Calls(200, 3)),  # rounds of 8, 16 and 32 clusters
+    ({"selector": "videotree", "features": "scorer"}, 3600.0, Calls(56, 3, 3600)),
+    ({"selector": "videoagent"}, 3600.0, Calls(200, 6)),  # three calls after each of two looks
+    ({"selector": "videoagent", "judge": "policy", "features": "scorer"}, 3600.0, Calls(17, 14, 7200)),  # 5, 9, 17 seen
+    ({"selector": "aks"}, 3600.0, Calls(0, 0, 3600)),
+    ({"selector": "aks"}, math.inf, Calls(0, 0, math.inf)),
+    ({"selector": "qframe"}, math.inf, Calls(0, 0, 128)),
+    ({"selector": "focus"}, 3600.0, Calls(0, 0, 225 * 3 + 57 * 16)),
+    ({"selector": "uniform"}, math.inf, Calls()),
+])  # fmt: skip
+def test_bounds_by_hand(settings, duration_s, calls):
+    assert calls_at_most(MinerConfig(**settings), duration_s) == calls
