@@ -1,0 +1,269 @@
+"""What training does to the policy: no training, RF (R_tree left out) and T-GRPO, and T-GRPO at several lambda_auxin.
+
+    python benchmarks/world_training.py --out outputs/training --seeds 1 2 3 --lambdas 0.5 0.75 1.5 2
+
+Renders the world's videos, makes the start (a short cold start), trains every run of ``--config`` from it, and
+evaluates each policy on ``test`` seeds. What is there already is not made again; a run that was stopped goes on from
+its checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and the trees before and after training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evaluate_policy import evaluate, load, summary
+
+from lmms_videominer.bench.statistics import difference_interval
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.world import render_world
+from lmms_videominer.world.bundle import resolve
+from lmms_videominer.world.script import SPLITS
+
+CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
+BUNDLED = "videominer-world"
+NONE = "none"
+TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "questions": 5}
+TEST_SEED, TEST_VIDEOS, TEST_QUESTIONS = SPLITS["test"].start, 20, 10
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: what is rewarded, at which lambda_auxin, from which seed."""
+
+    reward: str
+    seed: int
+    lambda_auxin: float = 1.0
+
+    @property
+    def name(self) -> str:
+        at = "" if self.lambda_auxin == 1.0 else f"-lambda{self.lambda_auxin:g}"
+        return f"{self.reward}{at}-seed{self.seed}"
+
+
+def plan(arguments: argparse.Namespace) -> list[Run]:
+    """The comparison of rewards for every seed, then the other lambdas on the first one."""
+    runs = [Run(reward, seed) for seed in arguments.seeds for reward in arguments.rewards]
+    return runs + [Run("t-grpo", arguments.seeds[0], value) for value in arguments.lambdas if value != 1.0]
+
+
+# --- making -------------------------------------------------------------------------------------------------
+
+
+def cold_start(out: Path, steps: int) -> Path:
+    """The policy that every run starts from."""
+    folder, bundle = out / "start", resolve(BUNDLED)
+    assert bundle is not None
+    if not _finished(folder):
+        _run("lmms_videominer.world.train_policy", folder, "--vlm", bundle.vlm, "--steps", steps)
+        (folder / "finished").touch()
+    return folder
+
+
+def train(run: Run, out: Path, start: Path, config: Path, settings: Sequence[str]) -> Path:
+    """The folder of the trained policy."""
+    folder = out / run.name
+    if not _finished(folder):
+        _run("lmms_videominer.training", config, "--questions", out / "train-world" / "qa.jsonl",
+             "--model_name_or_path", start, "--output_dir", folder, "--cache_dir", out / "cache", "--seed", run.seed,
+             "--reward", run.reward, "--lambda_auxin", run.lambda_auxin, *settings)
+        (folder / "finished").touch()
+    return folder
+
+
+def _finished(folder: Path) -> bool:
+    return (folder / "finished").exists()
+
+
+def _run(module: str, *arguments: Any) -> None:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    print("$", " ".join(command[1:]), flush=True)
+    subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+
+
+def test_world(out: Path, minutes: int) -> Path:
+    """The folder of the questions that policies are compared on."""
+    folder = out / f"test-{minutes}min"
+    render_world(folder, minutes, TEST_VIDEOS, TEST_SEED, questions=TEST_QUESTIONS)
+    return folder
+
+
+def lines_of(policy: Path, name: str, minutes: int, out: Path) -> Path:
+    """The evaluated questions of one policy at one length, made as far as they are missing."""
+    file, world = out / "results" / f"{name}-{minutes}min.jsonl", test_world(out, minutes)
+    wanted = len((world / "qa.jsonl").read_text().splitlines())
+    if not file.exists() or len(file.read_text().splitlines()) < wanted:
+        config = MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160)
+        evaluate(load(str(policy), config, BUNDLED, 32), world, file)
+    return file
+
+
+# --- reporting ----------------------------------------------------------------------------------------------
+
+COLUMNS = {"correct": ("accuracy %", 100), "recall": ("evidence recall %", 100), "nodes": ("nodes", 1),
+           "vlm_calls": ("VLM calls", 1), "completion_tokens": ("completion tokens", 1), "accept": ("accept", 1),
+           "continue": ("continue", 1), "delete": ("delete", 1)}
+
+
+def scores(files: Sequence[Path], name: str = "correct") -> np.ndarray:
+    """float64 [questions]: the mean over ``files`` (training seeds) of every question, in the order of the first."""
+    tables = [{line["id"]: line[name] for line in map(json.loads, file.read_text().splitlines())} for file in files]
+    return np.array([[table[id] for id in tables[0]] for table in tables]).mean(0)
+
+
+def report(groups: dict[str, list[str]], minutes: Sequence[int], out: Path) -> str:
+    """Markdown: a table a length, a row a group of runs and a row each of its runs, and the differences."""
+    parts = []
+    for length in minutes:
+        files = {name: out / "results" / f"{name}-{length}min.jsonl" for names in groups.values() for name in names}
+        rows = [_row(label, [files[name] for name in names]) for label, names in groups.items()]
+        rows += [_row(name, [file]) for names in groups.values() if len(names) > 1 for name, file in
+                 ((name, files[name]) for name in names)]
+        heads = ["policy", "questions", *(head for head, _ in COLUMNS.values())]
+        parts += [f"### {length} minutes\n", _table(heads, rows), ""]
+        parts += [_difference(*pair, groups, files) for pair in _pairs(groups)] + [""]
+    return "\n".join(parts)
+
+
+def _row(label: str, files: Sequence[Path]) -> list[str]:
+    means = [summary(file) for file in files]
+    values = [f"{factor * np.mean([mean[name] for mean in means]):.1f}" for name, (_, factor) in COLUMNS.items()]
+    return [label, f"{means[0]['questions']:g}", *values]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows])
+
+
+def _pairs(groups: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    labels = [label for label in (NONE, "rf", "t-grpo") if label in groups]
+    return ((after, before) for i, before in enumerate(labels) for after in labels[i + 1 :])
+
+
+def _difference(after: str, before: str, groups: dict[str, list[str]], files: dict[str, Path]) -> str:
+    """Both means over training seeds, question by question; questions are resampled."""
+    interval = difference_interval(*(scores([files[name] for name in groups[label]]) for label in (after, before)))
+    assert interval.low is not None and interval.high is not None
+    return (f"- {after} - {before}: {100 * interval.value:+.1f} points "
+            f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]")
+
+
+def curves(runs: Sequence[Run], out: Path) -> None:
+    """R_tree, the whole reward, completion length and decisions a tree over training, a line a run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = {"tree/reward": "R_tree", "reward": "reward of a decision", "completions/mean_length": "completion tokens",
+             "tree/nodes": "decisions a tree"}
+    figure, axes = pyplot.subplots(2, 2, figsize=(10, 6), layout="constrained")
+    for run in runs:
+        history = json.loads((out / run.name / "trainer_state.json").read_text())["log_history"]
+        for axis, (name, title) in zip(axes.flat, shown.items(), strict=True):
+            points = [(entry["step"], entry[name]) for entry in history if name in entry]
+            steps, values = zip(*points, strict=True)
+            axis.plot(steps, _smoothed(values), label=run.name, linestyle="--" if run.reward == "rf" else "-")
+            axis.set(title=title, xlabel="step")
+    axes[0, 0].legend(fontsize="small")
+    figure.savefig(out / "curves.png", dpi=120)
+    pyplot.close(figure)
+
+
+def _smoothed(values: Sequence[float], width: int = 9) -> np.ndarray:
+    """The mean over a window, narrower at both ends."""
+    ones = np.ones(min(width, len(values)))
+    return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
+
+
+def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
+    """Accuracy against nodes explored by lambda_auxin: a table, and ``auxin.png``."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = []
+    figure, axes = pyplot.subplots(1, len(minutes), figsize=(5 * len(minutes), 4), layout="constrained", squeeze=False)
+    for axis, length in zip(axes.flat, minutes, strict=True):
+        found = {run.lambda_auxin: summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in runs}
+        for value, mean in sorted(found.items()):
+            axis.scatter(mean["nodes"], 100 * mean["correct"])
+            axis.annotate(f" {value:g}", (mean["nodes"], 100 * mean["correct"]))
+            rows.append([f"{length}", f"{value:g}", f"{mean['questions']:g}", f"{100 * mean['correct']:.1f}",
+                         f"{100 * mean['recall']:.1f}", f"{mean['nodes']:.1f}", f"{mean['vlm_calls']:.1f}"])
+        axis.set(title=f"{length} minutes", xlabel="nodes explored a question", ylabel="accuracy %")
+    figure.savefig(out / "auxin.png", dpi=120)
+    pyplot.close(figure)
+    heads = ["minutes", "lambda_auxin", "questions", "accuracy %", "evidence recall %", "nodes", "VLM calls"]
+    return _table(heads, rows)
+
+
+def before_and_after(start: Path, trained: str, minutes: int, out: Path) -> None:
+    """The trees of one question under both policies: one that only the trained policy answers."""
+    from rich.console import Console
+
+    from lmms_videominer.tree_view import print_selection
+
+    world = test_world(out, minutes)
+    files = [out / "results" / f"{name}-{minutes}min.jsonl" for name in (NONE, trained)]
+    gained = scores(files[1:]) > scores(files[:1])
+    ids = [json.loads(line)["id"] for line in files[0].read_text().splitlines()]
+    rows = {row["id"]: row for row in map(json.loads, (world / "qa.jsonl").read_text().splitlines())}
+    row = rows[ids[int(np.argmax(gained))]]
+    config = MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160)
+    for label, policy in (("before", start), ("after", out / trained)):
+        miner = load(str(policy), config, BUNDLED, 32)
+        selection = miner.mine(world / row["video"], row["question"], row["options"])
+        with open(out / f"tree-{label}.txt", "w", encoding="utf-8") as file:
+            print_selection(Console(file=file, width=120), selection, ord(row["answer"]) - ord("A"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=CONFIG, help="training file that every run starts from")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--rewards", nargs="+", default=["rf", "t-grpo"])
+    parser.add_argument("--lambdas", type=float, nargs="*", default=[], help="T-GRPO at these too, on the first seed")
+    parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
+    parser.add_argument("--start", type=Path, help="policy to start from; absent: a cold start is made")
+    parser.add_argument("--start-steps", type=int, default=1000, help="steps of that cold start")
+    parser.add_argument("--only", nargs="*", help="names of runs to train and evaluate now; the report waits")
+    arguments, settings = parser.parse_known_args()  # what is left goes to every training
+    out = arguments.out.absolute()
+    render_world(out / "train-world", TRAIN["minutes"], TRAIN["videos"], TRAIN["seed"], questions=TRAIN["questions"])
+    start = arguments.start or cold_start(out, arguments.start_steps)
+    runs = plan(arguments)
+    chosen = [run for run in runs if not arguments.only or run.name in arguments.only]
+    for name, run in [(NONE, None), *((run.name, run) for run in chosen)]:
+        if arguments.only and name not in arguments.only:
+            continue
+        policy = train(run, out, start, arguments.config, settings) if run else start
+        for minutes in arguments.minutes:
+            print(name, minutes, json.dumps(summary(lines_of(policy, name, minutes, out))), flush=True)
+    if arguments.only:
+        return
+    base = [run for run in runs if run.lambda_auxin == 1.0]
+    groups = {NONE: [NONE]} | {reward: [run.name for run in base if run.reward == reward]
+                               for reward in arguments.rewards}
+    text = report(groups, arguments.minutes, out)
+    curves(base, out)
+    if arguments.lambdas:
+        text += "\n### lambda_auxin\n\n" + auxin([run for run in runs if run.reward == "t-grpo"
+                                                  and run.seed == arguments.seeds[0]], arguments.minutes, out) + "\n"
+    (out / "report.md").write_text(text)
+    before_and_after(start, Run("t-grpo", arguments.seeds[0]).name, arguments.minutes[-1], out)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
