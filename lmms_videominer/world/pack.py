@@ -9,7 +9,9 @@ from pathlib import Path
 
 from lmms_videominer.world.bundle import CHECKPOINTS
 
-LEFT_OUT = ("training.pt", "log.jsonl")
+LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*")
+HALVED = ("vlm", "policy")  # stored in half precision; their config.json has them loaded in single
+OPTIONAL = ("scorer",)
 # settings of a lmms-eval backbone that this video LLM needs: its input is 84x84
 VLM_ARGS = {"min_pixels": 84 * 84, "max_pixels": 84 * 84}
 
@@ -41,6 +43,8 @@ _MODELS = {
                "A Qwen2 that decides about nodes: a supervised cold start, not the method's training."),
     "embedder": ("sentence-transformers", "The world's caption embedder", 13, "train_embedder",
                  "A BERT whose cosine similarity says how much the frames of two captions have in common."),
+    "scorer": ("transformers", "The world's CLIP", 14, "train_clip",
+               "A CLIP that says how well a frame fits a question, for the selectors that go by such scores."),
 }  # fmt: skip
 
 
@@ -57,9 +61,20 @@ def pack(sources: dict[str, Path], out: Path, flags: dict[str, str], how: dict[s
         target = out / part
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        if part in HALVED:
+            halve(target / "model.safetensors")
         (target / "README.md").write_text(_card(part, source, target, flags.get(part, ""), how.get(part, "")))
     entries = {part: part for part in sources} | {"vlm_args": VLM_ARGS}
     (out / "bundle.json").write_text(json.dumps(entries, indent=2) + "\n")
+
+
+def halve(path: Path) -> None:
+    """Store the weights of a safetensors file in half precision."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(path)
+    save_file({name: value.half() if value.is_floating_point() else value for name, value in weights.items()}, path,
+              metadata={"format": "pt"})
 
 
 def _card(part: str, source: Path, target: Path, flags: str, how: str) -> str:
@@ -88,13 +103,15 @@ def _log_table(path: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for part in _MODELS:
-        parser.add_argument(f"--{part}", type=Path, required=True, help="folder written by its training script")
+        parser.add_argument(f"--{part}", type=Path, required=part not in OPTIONAL,
+                            help="folder written by its training script")
         parser.add_argument(f"--{part}-flags", default="", help="flags it was trained with, for its card")
         parser.add_argument(f"--{part}-how", default="", help="said on its card in place of the one command")
     parser.add_argument("--out", type=Path, default=CHECKPOINTS)
     arguments = vars(parser.parse_args())
-    pack({part: arguments[part] for part in _MODELS}, arguments["out"],
-         {part: arguments[f"{part}_flags"] for part in _MODELS}, {part: arguments[f"{part}_how"] for part in _MODELS})
+    parts = [part for part in _MODELS if arguments[part] is not None]
+    pack({part: arguments[part] for part in parts}, arguments["out"],
+         {part: arguments[f"{part}_flags"] for part in parts}, {part: arguments[f"{part}_how"] for part in parts})
 
 
 if __name__ == "__main__":
