@@ -150,7 +150,8 @@ def _pairs(groups: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
 
 def _difference(after: str, before: str, groups: dict[str, list[str]], files: dict[str, Path]) -> str:
     """Both means over training seeds, question by question; questions are resampled."""
-    interval = difference_interval(*(scores([files[name] for name in groups[label]]) for label in (after, before)))
+    first, second = (scores([files[name] for name in groups[label]]) for label in (after, before))
+    interval = difference_interval(first, second)
     assert interval.low is not None and interval.high is not None
     return (f"- {after} - {before}: {100 * interval.value:+.1f} points "
             f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]")
