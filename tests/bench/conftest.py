@@ -1,4 +1,4 @@
-"""What the tests of the comparison share: the tiny models and tasks of the plugin's tests, and cells run in this process."""
+"""What the tests of the comparison share: the plugin's tiny models and tasks, and cells run in this process."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tiny_models import LARGE, tiny_qwen2_vl
 from lmms_videominer.bench.plan import Settings, settings_of
 from lmms_videominer.lmms.handover import write_lossless
 
+EVIDENCE_S = ((8.0, 16.0), (40.0, 52.0))
 TINY = ["events=4", "scan_frames=16", "max_depth=1", "caption_tokens=4", "policy_tokens=4", "clustering=none"]
 _index: dict[str, dict] = {}
 
@@ -38,13 +39,13 @@ def vlm(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory) -> list[Path]:
-    """Two videos of 15 s at 4 frames a second, all of whose frames differ."""
+    """Two videos of a minute at one frame a second."""
     folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
     paths = [folder / f"{name}.mp4" for name in ("one", "two")]
     for path in paths:
         scenes = rng.integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
         frames = np.repeat(np.kron(scenes, np.ones((1, LARGE // 4, LARGE // 4, 1), np.uint8)), 10, axis=0)
-        write_lossless(path, frames, 4.0)
+        write_lossless(path, frames, 1.0)
     return paths
 
 
@@ -52,7 +53,7 @@ def films(tmp_path_factory) -> list[Path]:
 def tasks(tmp_path_factory, films) -> Path:
     """Folder of the task ``tiny_video``: three questions on two videos, their evidence known."""
     folder = tmp_path_factory.mktemp("tasks")
-    write_task(folder, "tiny_video", [row(number, films[number % 2]) for number in range(3)])
+    write_task(folder, "tiny_video", [row(n, films[n % 2], evidence=EVIDENCE_S) for n in range(3)])
     return folder
 
 

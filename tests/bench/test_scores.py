@@ -35,8 +35,8 @@ def test_the_public_tasks_count_an_answer_as_they_do_themselves(task):
 
 
 @pytest.mark.parametrize(("value", "score"), [
-    (1.0, 1.0), (True, 1.0), (0, 0.0), (0.25, 0.25), ({"score": 1}, 1.0), (2, None), (-1, None), ("B", None), (None, None),
-    ({"video": 3}, None), ({"answer": None, "pred_answer": None}, None), ({"ground_truth": None, "pred": 1}, None),
+    (1.0, 1.0), (True, 1.0), (0, 0.0), (0.25, 0.25), ({"score": 1}, 1.0), (2, None), (-1, None), ("B", None),
+    (None, None), ({"video": 3}, None), ({"answer": None, "pred_answer": None}, None), ({"ground_truth": None, "pred": 1}, None),
     (float("nan"), None),
 ])  # fmt: skip
 def test_what_says_no_score_is_none(value, score):
@@ -50,4 +50,4 @@ def test_the_first_metric_that_scores_every_sample_is_taken():
 
 def test_a_task_for_a_server_is_refused_with_the_way_out():
     with pytest.raises(ConfigError, match=r"egoschema: its metrics \(submission\).*egoschema_subset"):
-        scoring_metric("egoschema", ["submission"], [{"submission": {"v": 1}, "score": {"pred": 1, "ground_truth": None}}])
+        scoring_metric("egoschema", ["submission"], [{"submission": {"v": 1}, "score": {"pred": 1}}])

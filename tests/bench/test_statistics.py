@@ -14,10 +14,10 @@ scores = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, m
 
 
 def test_wilsons_interval_by_hand():
-    """p = 1, n = 10, z = 1.95996: low = n / (n + z^2) = 10 / 13.8415; half of 4: (0.5 +- z sqrt(1/16 / (1 + z^2/4)...)."""
+    """With z = 1.95996: all of 10 right, from 10 / (10 + z^2); half of 4 as written below."""
     found = accuracy_interval(np.ones(10))
     assert (found.value, found.high) == (1.0, 1.0) and found.low == pytest.approx(10 / 13.841459, abs=1e-6)
-    # centre (2 + z^2/2) / (4 + z^2) = 0.5; half width z / (4 + z^2) * sqrt(4/4 + z^2/4)
+    # centre (2 + z^2 / 2) / (4 + z^2) = 0.5; half width z / (4 + z^2) * sqrt(4 * 0.5 * 0.5 + z^2 / 4)
     half = 1.959964 / 7.841459 * np.sqrt(1 + 3.841459 / 4)
     found = accuracy_interval(np.array([0, 1, 1, 0]))
     assert found.value == 0.5 and (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)

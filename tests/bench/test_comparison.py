@@ -1,0 +1,110 @@
+"""Groups of variants, what keeps them from being compared, and their sums."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+from made import made, table
+
+from lmms_videominer.bench.comparison import differences, groups_of, obstacle, scores_by_length, summaries
+from lmms_videominer.bench.estimate import Calls, Rates, estimate, rates_of
+from lmms_videominer.bench.plan import Settings, plan_cells
+from lmms_videominer.bench.variants import parse_variants
+
+
+def only_group(*cells):
+    (group,) = groups_of(table(*cells))
+    return group
+
+
+def test_variants_meet_where_model_task_limit_and_frames_agree_and_text_only_meets_all():
+    cells = [made("none", [1], frames=0), made("aks", [1]), made("aks", [1], frames=16), made("bolt", [1], limit=1),
+             made("bolt", [1], task="u"), made("topk", [1], model="x"), made("topk", [1], common="seed=1")]  # fmt: skip
+    found = [(g.model, g.common, g.task, g.limit, g.frames, sorted(g.table["variant"]))
+             for g in groups_of(table(*cells))]  # fmt: skip
+    assert ("videominer_qwen2vl", "", "t", None, 8, ["aks", "none"]) in found
+    assert ("videominer_qwen2vl", "", "t", None, 16, ["aks", "none"]) in found
+    assert len(found) == 6 and all(len(labels) == 1 for *_, labels in found[2:])
+
+
+def test_other_questions_are_not_compared_and_are_named():
+    full, short = made("aks", [1] * 12), made("bolt", [1] * 3)
+    assert obstacle(only_group(full, made("bolt", [0] * 12))) == ""
+    told = obstacle(only_group(full, short))
+    assert "aks and bolt did not answer the same questions" in told
+    assert "they differ in documents 3, 4, 5, 6, 7, 8, 9, 10 and 1 more" in told
+    reworded = [*made("bolt", [1] * 11), dataclasses.replace(made("bolt", [1] * 12)[11], prompt="Who?")]
+    assert "documents 11." in obstacle(only_group(full, reworded))
+
+
+def test_one_label_for_two_settings_is_not_compared():
+    assert "aks: several cells" in obstacle(only_group(made("aks", [1, 0]), made("aks", [1, 1], cell="other")))
+
+
+def test_differences_are_between_every_two_and_by_question():
+    group = only_group(made("aks", [1, 1, 0, 0]), made("bolt", [1, 0, 0, 0]), made("topk", [1, 1, 0, 0]))
+    found = {(d.first, d.second): d.interval for d in differences(group)}
+    assert [interval.value for interval in found.values()] == [0.25, 0.0, -0.25]
+    assert found["aks", "topk"].low == found["aks", "topk"].high == 0.0
+    assert (found["aks", "bolt"].low, found["aks", "bolt"].high) == (0.0, 0.75)  # of 4 draws, seldom 4 differ
+
+
+def test_order_of_rows_does_not_matter():
+    rows = made("bolt", [1, 0, 0, 1])
+    straight, turned = (only_group(made("aks", [1, 1, 0, 0]), part) for part in (rows, rows[::-1]))
+    assert differences(straight) == differences(turned)
+
+
+def test_both_seconds_are_told_and_the_cold_run_counts():
+    shared = made("aks", [1, 0], cell_s=0.5, vlm_calls_made=0)
+    cold = made("aks", [1, 1], cell_s=4.0, vlm_calls_made=4, cache="cold")
+    (summary,) = summaries(only_group(shared, cold))
+    assert (summary.cold_s, summary.shared_s, summary.vlm_made) == (4.0, 0.5, 4.0)
+    assert (summary.questions, summary.accuracy.value) == (2, 1.0)
+
+
+def test_what_is_not_known_is_not_averaged():
+    rows = made("aks", [1, 1, 1], evidence_recall=None, nodes=None)
+    rows[0] = dataclasses.replace(rows[0], evidence_recall=0.5, fallbacks="uniform", problem="broken")
+    (summary,) = summaries(only_group(rows))
+    assert (summary.recall, summary.nodes, summary.fallbacks, summary.problems) == (0.5, None, 1, 1)
+
+
+def test_accuracy_by_length_counts_each_stretch_by_itself():
+    rows = [dataclasses.replace(row, minutes=minutes) for row, minutes in
+            zip(made("aks", [1, 0, 1, 1, 1]), [1.0, 1.5, 2.0, 60.0, None])]  # fmt: skip
+    found = scores_by_length(table(rows), (2.0, 10.0))
+    assert [(length, interval.value, count) for length, interval, count in found] == [(1.25, 0.5, 2), (2.0, 1.0, 1),
+                                                                                      (60.0, 1.0, 1)]  # fmt: skip
+
+
+# what is estimated from finished cells
+
+
+def test_rates_are_of_calls_made_not_of_those_that_a_cache_answered():
+    """Two captions in 0.5 s and three decisions in 0.3 s a question; 2 s in all, of which selection took 1."""
+    rates = rates_of(table(made("aks", [1, 0])), "videominer_qwen2vl")
+    assert rates.vlm == pytest.approx(0.25) and rates.llm == pytest.approx(0.1) and rates.scored is None
+    assert rates.answer == pytest.approx(1.0)
+    assert rates_of(table(made("aks", [1], vlm_calls_made=0)), "videominer_qwen2vl").vlm is None
+
+
+def test_seconds_follow_from_calls_and_rates_or_are_not_known():
+    rates = Rates(vlm=0.25, llm=0.1, answer=1.0)
+    assert rates.seconds(Calls(vlm=8, llm=10)) == pytest.approx(4.0)
+    assert rates.seconds(Calls(scored=1)) is None and rates.seconds(Calls(vlm=math.inf)) is None
+
+
+def test_an_estimate_tells_bounds_and_measurements_apart():
+    settings = Settings(limit=10)
+    cells = plan_cells(settings, ["t"], parse_variants(["videominer:max_depth=1", "aks", "uniform"]), [8])
+    rows = table(made("videominer:max_depth=1", [1, 0]))
+    tree, aks, uniform = estimate(cells, {}, {cells[2].key}, rows)
+    assert (tree.questions, tree.most, tree.measured) == (10, Calls(16, 16), Calls(4, 3, 0))
+    assert tree.seconds_most == pytest.approx(10 * (16 * 0.25 + 16 * 0.1 + 1)) and tree.seconds_measured == 20.0
+    assert (aks.most, aks.measured, aks.seconds_most) == (Calls(0, 0, math.inf), None, None)
+    assert (aks.finished, uniform.finished) == (False, True)
+    (_, known, _) = estimate(cells, {"t": [30.0, 90.0]}, set(), None)
+    assert (known.questions, known.most.scored, known.seconds_most) == (2, 60.0, None)

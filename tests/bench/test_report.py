@@ -1,0 +1,243 @@
+"""A comparison from its command line to its report, on real runs of lmms-eval."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import EVIDENCE_S, TINY, InProcess
+from made import made, table
+from PIL import Image, ImageColor
+
+from lmms_videominer.bench.command import comparison_of, rebuild_report, run_comparison
+from lmms_videominer.bench.report import read_all, write_report
+from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH
+from lmms_videominer.cli import _parser, main
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.timeline import EVIDENCE
+
+VARIANTS = ["none", "uniform", "mine=videominer", "sim=videominer:policy=none", "oracle"]
+
+
+def comparison(vlm: str, tasks: Path, out: Path, *more: str):
+    argv = ["bench", "--tasks", "tiny_video", "--include-path", str(tasks), "--pretrained", vlm, "--frames", "4",
+            "--batch-size", "4", "--out", str(out), "--model-args", *TINY, *more]  # fmt: skip
+    return comparison_of(_parser().parse_args(argv))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, vlm, tasks) -> Path:
+    """The folder of a comparison that has run."""
+    out = tmp_path_factory.mktemp("bench") / "out"
+    execute = InProcess()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIDEOMINER_CACHE", str(out.parent / "cache"))
+        assert run_comparison(comparison(vlm, tasks, out, "--selectors", *VARIANTS), False, False, execute) == 0
+    assert execute.ran == ["none", "uniform", "videominer", "videominer", "oracle"]
+    return out
+
+
+@pytest.fixture
+def out(finished, tmp_path) -> Path:
+    """A copy of it to work on."""
+    return shutil.copytree(finished, tmp_path / "out")
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_table_has_a_row_a_cell_and_sample_in_both_forms(finished):
+    rows = pd.read_csv(finished / "results.csv")
+    assert len(rows) == 5 * 3 and list(rows["variant"].unique()) == ["none", "uniform", "mine", "sim", "oracle"]
+    again = pd.read_parquet(finished / "results.parquet")
+    assert list(again.columns) == list(rows.columns)
+    assert (again["times_s"].fillna("") == rows["times_s"].fillna("")).all()
+    assert rows["minutes"].tolist() == [1.0] * 15 and set(rows["kind"]) == {"video"}
+
+    mine = rows[rows["variant"] == "mine"]
+    assert (mine["vlm_calls"] == 4).all() and (mine["llm_calls"] == 4).all() and (mine["nodes"] == 4).all()
+    sim = rows[rows["variant"] == "sim"]
+    assert (sim["llm_calls"] == 0).all() and (sim["decisions"] == 4).all() and (sim["vlm_calls_made"] == 0).all()
+    oracle = rows[rows["variant"] == "oracle"]
+    assert (oracle["evidence_recall"] == 1.0).all() and (oracle["evidence_precision"] == 1.0).all()
+    assert (rows[rows["variant"] == "none"]["evidence_recall"] == 0.0).all()
+
+
+def test_recall_is_that_of_the_frames_which_every_selector_took(finished):
+    rows = pd.read_csv(finished / "results.csv")
+    for row in rows[rows["selector"] != "none"].itertuples():
+        times_s = [float(text) for text in row.times_s.split()]
+        hit = [any(start <= t < end for t in times_s) for start, end in EVIDENCE_S]
+        assert row.evidence_recall == sum(hit) / 2 and len(times_s) == 4
+
+
+def test_the_report_shows_every_variant_every_difference_and_the_pictures(finished):
+    text = (finished / "report.md").read_text()
+    assert "## tiny_video, 4 frames" in text and text.count("\n| oracle | 3 | ") == 1
+    assert sum(line.count("|") == 5 and "points" not in line for line in text.splitlines()) == 10 + 2  # of 5 variants
+    for name in ("plots/accuracy_vs_vlm_calls.png", "plots/accuracy_vs_length.png", "plots/recall.png"):
+        assert f"({name})" in text and Image.open(finished / name).width > 500
+
+
+def test_the_sheet_has_a_row_a_variant_and_marks_the_frames_in_the_evidence(finished, out):
+    (path,) = (finished / "sheets").glob("*.jpg")
+    assert path.stem.startswith("tiny_video-")
+    marked = purple(path)
+    rows = pd.read_csv(finished / "results.csv")
+    shown = rows[rows["doc_id"] == int(path.stem.split("-")[1])]
+    inside = {row.variant: round(row.evidence_precision * 4) for row in shown.itertuples() if row.variant != "none"}
+    assert inside["oracle"] == 4 and sum(inside.values()) == frames_marked(marked)
+
+    assert rebuild_report(out, sheet=2) == 0
+    assert (out / "sheets" / "tiny_video-2.jpg").is_file()
+
+
+def purple(path: Path) -> np.ndarray:
+    """bool [H, W]: where the sheet has the colour of evidence, as far as JPEG keeps it."""
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    return (abs(pixels - np.array(ImageColor.getrgb(EVIDENCE))) < 40).all(-1)
+
+
+def frames_marked(marked: np.ndarray) -> int:
+    """How many frames stand in a purple frame: below the left edge of each place, upright runs of over 100 pixels."""
+    cell = (WIDTH - 2 * MARGIN - LABELS - (ACROSS - 1) * GAP) / ACROSS
+    lefts = [round(MARGIN + LABELS + column * (cell + GAP)) - 1 for column in range(ACROSS)]
+    runs = [np.diff(np.flatnonzero(np.diff(marked[:, x].astype(int), prepend=0, append=0)))[::2] for x in lefts]
+    return sum(int((lengths > 100).sum()) for lengths in runs)
+
+
+def test_a_second_run_runs_nothing_and_writes_the_same(out, vlm, tasks, capsys):
+    before = {name: (out / name).read_bytes() for name in ("results.csv", "report.md", "plots/recall.png")}
+    execute = InProcess()
+    assert run_comparison(comparison(vlm, tasks, out, "--selectors", *VARIANTS), False, False, execute) == 0
+    assert execute.ran == [] and "0 of 5 cells are to run." in capsys.readouterr().out
+    assert before == {name: (out / name).read_bytes() for name in before}
+
+
+def test_a_report_alone_needs_nothing_but_the_folder(out, tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "nothing"))
+    moved = Path(os.rename(out, tmp_path / "moved") or tmp_path / "moved")
+    for name in ("results.csv", "report.md"):
+        (moved / name).unlink()
+    assert main(["bench", "--out", str(moved), "--report-only"]) == 0
+    assert "| mine | 3 |" in (moved / "report.md").read_text()
+
+
+def test_cells_that_did_not_answer_the_same_questions_are_named_and_the_exit_code_tells(out, capsys):
+    (samples,) = (out / "cells").glob("*oracle*/run/*/*_samples_*.jsonl")
+    lines = samples.read_text().splitlines(keepends=True)
+    samples.write_text("".join(lines[:2]))
+    assert rebuild_report(out) == 1
+    told = capsys.readouterr().err
+    assert "did not answer the same questions: they differ in documents 2" in told
+    text = (out / "report.md").read_text()
+    assert "## Not compared, or not drawn" in text and "| oracle | 2 |" in text and "Differences" not in text
+
+
+def test_a_task_that_has_changed_since_is_not_mixed_in(out, capsys):
+    (path,) = (out / "tasks").glob("tiny_video-*.json")
+    rows = json.loads(path.read_text())
+    rows[0]["target"] = "Z"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(ConfigError, match="no finished cell"):
+        rebuild_report(out)
+    assert "sample 0 is not the document" in capsys.readouterr().err
+
+
+def test_a_failed_cell_is_told_and_the_rest_is_reported(out, vlm, tasks, tmp_path, capsys):
+    (tmp_path / "hollow").mkdir()
+    more = f"broken=videominer:policy={tmp_path / 'hollow'}"
+    assert run_comparison(comparison(vlm, tasks, out, "--selectors", "oracle", more), False, False, InProcess()) == 1
+    captured = capsys.readouterr()
+    assert "tiny_video, broken, 4 frames failed:" in captured.err and "log.txt" in captured.err
+    assert f"wrote {out / 'report.md'}" in captured.out
+
+
+# what needs no run
+
+
+def test_an_estimate_alone_runs_and_loads_nothing(vlm, tasks, tmp_path, capsys):
+    execute = InProcess()
+    asked = comparison(vlm, tasks, tmp_path / "out", "--selectors", "videominer", "topk", "--limit", "2")
+    assert run_comparison(asked, True, False, execute) == 0
+    told = capsys.readouterr().out
+    assert "2 of 2 cells are to run" in told and "Time is unknown" in told and "4 / -" in told
+    assert execute.ran == [] and not (tmp_path / "out" / "cells").exists()
+
+
+@pytest.mark.parametrize(("more", "told"), [
+    (["--selectors", "videominer:evnts=8"], "did you mean 'events'"), (["--selectors", "aks", "aks"], "labelled 'aks'"),
+    (["--selectors", "aks", "--policy", "a", "b"], "one for all variants"),
+    (["--figure", "training", "--policy", "a=b"], "give two or more"),
+    (["--figure", "training", "--policy", "a=b", "c"], "needs LABEL=FOLDER"),
+    (["--figure", "auxin", "--policy", "slow=b", "1=c"], "value of lambda_auxin"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_before_anything_runs(more, told, vlm, tasks, tmp_path):
+    execute = InProcess()
+    with pytest.raises(ConfigError, match=told):
+        run_comparison(comparison(vlm, tasks, tmp_path / "out", *more), False, False, execute)
+    assert execute.ran == [] and not (tmp_path / "out").exists()
+
+
+def test_a_command_line_without_a_comparison_is_a_usage_error(tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["bench", "--out", str(tmp_path), "--tasks", "videomme"])
+    assert exit.value.code == 2 and "--selectors or --figure" in capsys.readouterr().err
+
+
+def test_a_report_on_nothing_says_so(tmp_path, capsys):
+    assert main(["bench", "--out", str(tmp_path), "--report-only"]) == 1
+    assert "no finished cell is there" in capsys.readouterr().err
+
+
+# figures
+
+
+@pytest.mark.parametrize(("figure", "policies", "labels"), [
+    ("clustering", [], ["clustering none", "clustering frame", "clustering event"]),
+    ("training", ["none=a", "rf=b", "t-grpo=c"], ["training none", "training rf", "training t-grpo"]),
+    ("auxin", ["1.5=a", "0.75=b", "1=c"], ["auxin 0.75", "auxin 1", "auxin 1.5"]),
+])  # fmt: skip
+def test_a_figure_names_its_variants_and_runs_them_cold(figure, policies, labels, vlm, tasks, tmp_path):
+    asked = comparison(vlm, tasks, tmp_path, "--figure", figure, *(["--policy", *policies] if policies else []))
+    assert [variant.label for variant in asked.variants] == labels and asked.settings.cold
+    assert all(variant.selector == "videominer" for variant in asked.variants)
+
+
+def test_the_figure_of_trainings_shows_what_the_policies_reached(vlm, tasks, tmp_path):
+    from tiny_models import tiny_qwen2_lm
+
+    folders = [tiny_qwen2_lm(tmp_path / name, seed=seed) for seed, name in enumerate(("cold", "trained"))]
+    policies = [f"{label}={folder}" for label, folder in zip(("none", "t-grpo"), folders)]
+    asked = comparison(vlm, tasks, tmp_path / "out", "--figure", "training", "--policy", *policies, "--limit", "1")
+    assert run_comparison(asked, False, False, InProcess()) == 0
+    out = tmp_path / "out"
+    assert Image.open(out / "plots" / "figure_training-tiny_video.png").width > 1500
+    kept = json.loads((out / "figures.json").read_text())["training"]
+    assert [cell["label"] for cell in kept] == ["none", "t-grpo"]
+    rows = read_all(out)[0]
+    assert set(rows["cell"]) == {cell["key"] for cell in kept} and set(rows["cache"]) == {"cold"}
+
+
+def test_the_order_of_the_report_is_that_of_the_command_line(out):
+    rows = read_all(out)[0]
+    write_report(out, rows, order=["oracle", "sim"])
+    assert list(pd.read_csv(out / "results.csv")["variant"].unique()) == ["oracle", "sim", "mine", "none", "uniform"]
+
+
+def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
+    cells = [made("aks", [1, 0, 1]), made("aks", [1, 1, 1], frames=16),
+             made("aks", [1, 0, 1], cache="cold", cell_s=9.0),
+             made("none", [0, 0, 0], frames=0, evidence_recall=None, vlm_calls=0)]  # fmt: skip
+    report = write_report(tmp_path, table(*cells))
+    text = (tmp_path / "report.md").read_text()
+    assert "| aks | 3 | 66.7 (20.8 to 93.9) |  | 50.0 | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 2.00 | 0 | 0 |" in text
+    assert "| aks | 3 | 100.0 (43.9 to 100.0) |" in text and text.count("| none | 3 | 0.0 (") == 2
+    assert "| aks | none | +66.7 (+0.0 to +100.0) |  |" in text
+    assert "| aks | none | +100.0 (+100.0 to +100.0) | 0 is outside |" in text
+    assert [line for line in report.refused if "no sheet of t" in line]  # the cells of this table are nowhere

@@ -1,0 +1,140 @@
+"""Cells: each once, again where it was interrupted, and the others go on where one fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import sys
+
+import pytest
+
+from lmms_videominer.bench.plan import Settings, plan_cells
+from lmms_videominer.bench.running import (
+    ask_tasks,
+    execute,
+    folder_of,
+    is_finished,
+    reason_in,
+    run_cells,
+    seconds_of_requests,
+)
+from lmms_videominer.bench.variants import parse_variants
+from lmms_videominer.errors import ConfigError
+
+
+@pytest.fixture
+def cells(settings):
+    def planned(*specs: str, **changed):
+        return plan_cells(dataclasses.replace(settings, **changed), ["tiny_video"], parse_variants(specs), [4])
+
+    return planned
+
+
+@pytest.mark.slow
+def test_a_cell_runs_once_whatever_it_is_called_and_again_where_it_was_cut_off(cells, tmp_path, in_process):
+    [first] = run_cells(cells("oracle"), tmp_path, execute=in_process)
+    assert (first.status, in_process.ran) == ("run", ["oracle"])
+    folder = folder_of(tmp_path, first.cell)
+    assert json.loads((folder / "cell.json").read_text())["label"] == "oracle"
+
+    [again] = run_cells(cells("best=oracle"), tmp_path, execute=in_process)
+    assert (again.status, in_process.ran) == ("kept", ["oracle"])
+    assert json.loads((folder / "cell.json").read_text())["label"] == "best"
+    assert folder_of(tmp_path, again.cell) == folder
+
+    (folder / "done.json").unlink()  # as an interrupted run leaves it: some files, and no word that it is done
+    left = folder / "run" / "left"
+    left.write_text("of the first run")
+    [anew] = run_cells(cells("oracle"), tmp_path, execute=in_process)
+    assert (anew.status, in_process.ran, left.exists()) == ("run", ["oracle", "oracle"], False)
+
+
+@pytest.mark.slow
+def test_a_cell_that_fails_is_told_with_its_log_and_the_others_go_on(cells, tmp_path, in_process):
+    (tmp_path / "hollow").mkdir()
+    planned = cells(f"videominer:policy={tmp_path / 'hollow'}", "oracle")
+    outcomes = list(run_cells(planned, tmp_path, execute=in_process))
+    assert [outcome.status for outcome in outcomes] == ["failed", "run"]
+    assert "hollow" in outcomes[0].reason and outcomes[0].reason in outcomes[0].log.read_text()
+    assert not is_finished(tmp_path, outcomes[0].cell) and is_finished(tmp_path, outcomes[1].cell)
+
+
+@pytest.mark.slow
+def test_a_cold_cell_starts_from_nothing_and_leaves_no_cache(cells, tmp_path, in_process):
+    for _ in range(2):
+        [outcome] = run_cells(cells("videominer", cold=True), tmp_path, execute=in_process)
+        folder = folder_of(tmp_path, outcome.cell)
+        (tree,) = (folder / "run").glob("videominer/*/tiny_video/0.json")
+        usage = json.loads(tree.read_text())["usage"]
+        assert (usage["vlm_calls"], usage["vlm_calls_cached"]) == (4, 0)
+        assert not (folder / "cache").exists()
+        (folder / "done.json").unlink()
+
+
+def test_a_cell_that_another_process_runs_is_left_to_it(cells, tmp_path, in_process):
+    (cell,) = cells("oracle")
+    folder = folder_of(tmp_path, cell)
+    folder.mkdir(parents=True)
+    with (folder / ".lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as another process holds it
+        [outcome] = run_cells([cell], tmp_path, execute=in_process)
+    assert (outcome.status, in_process.ran) == ("busy", [])
+
+
+def test_tasks_are_checked_and_groups_taken_apart_without_loading_them(tmp_path, in_process, settings):
+    asked = ask_tasks(tmp_path, settings, ["videominer_world", "tiny_video"], load=False, execute=in_process)
+    assert asked == (*(f"videominer_world_{minutes}min" for minutes in (1, 5, 15, 60)), "tiny_video")
+    assert not (tmp_path / "cache").exists()  # no world was rendered
+    assert ask_tasks(tmp_path, settings, ["videominer_world", "tiny_video"], load=False, execute=None) == asked
+
+
+@pytest.mark.parametrize(("asked", "changed", "told"), [
+    (["videmme"], {}, "no task 'videmme'; did you mean 'videomme'"),
+    (["tiny_video"], {"passed": (("max_pixls", "1"),)}, "unknown model argument 'max_pixls'; did you mean 'max_pixels"),
+])  # fmt: skip
+def test_what_lmms_eval_or_the_backbone_does_not_have_is_refused(asked, changed, told, tmp_path, in_process, settings):
+    for _ in range(2):  # the second time too: nothing of a refusal is kept
+        with pytest.raises(ConfigError, match=told):
+            ask_tasks(tmp_path, dataclasses.replace(settings, **changed), asked, False, in_process)
+
+
+def test_a_task_that_cannot_be_loaded_names_the_log(tmp_path, settings):
+    def broken(command, log):
+        log.write_text("Traceback (most recent call last):\nConnectionError: the hub is not there\n")
+        return 1
+
+    with pytest.raises(ConfigError, match=r"videomme cannot be loaded: ConnectionError: the hub is not there.*\.log"):
+        ask_tasks(tmp_path, Settings(), ["videomme"], True, broken)
+
+
+def test_a_command_runs_in_a_process_of_its_own_and_what_it_says_is_kept(tmp_path):
+    log = tmp_path / "log.txt"
+    code = "import os, sys; print(os.environ['DECORD_EOF_RETRY_MAX']); print('oh', file=sys.stderr); sys.exit(3)"
+    assert execute([sys.executable, "-c", code], log) == 3
+    assert log.read_text() == "oh\n1000000\n" or log.read_text() == "1000000\noh\n"
+
+
+LOG = """\
+\x1b[32m2026-01-02 23:59:50\x1b[0m | INFO | lmms_eval.evaluator:evaluate:1200 - Running generate_until requests
+mining: 100%|#####| 5/5
+\x1b[32m2026-01-03 00:01:20\x1b[0m | INFO | lmms_eval.evaluator:evaluate:1399 - Postprocessed 3 docs for t/none
+"""
+
+
+def test_seconds_of_the_requests_are_read_from_lmms_evals_log(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text(LOG)
+    assert seconds_of_requests(log) == 90.0
+    log.write_text(LOG.splitlines()[0])
+    assert seconds_of_requests(log) is None and seconds_of_requests(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(("text", "reason"), [
+    ("ERROR | lmms_eval - Error during evaluation: no room. Please set `--verbosity=DEBUG` to get", "no room"),
+    ("torch.OutOfMemoryError: CUDA out of memory\nand more", "torch.OutOfMemoryError: CUDA out of memory"),
+    ("all is well", ""),
+])  # fmt: skip
+def test_the_reason_of_a_failure_is_the_last_error_of_the_log(tmp_path, text, reason):
+    (tmp_path / "log.txt").write_text("ValueError: an earlier one\n" * bool(reason) + text)
+    assert reason_in(tmp_path / "log.txt") == reason
