@@ -36,8 +36,8 @@ def test_the_public_tasks_count_an_answer_as_they_do_themselves(task):
 
 @pytest.mark.parametrize(("value", "score"), [
     (1.0, 1.0), (True, 1.0), (0, 0.0), (0.25, 0.25), ({"score": 1}, 1.0), (2, None), (-1, None), ("B", None),
-    (None, None), ({"video": 3}, None), ({"answer": None, "pred_answer": None}, None), ({"ground_truth": None, "pred": 1}, None),
-    (float("nan"), None),
+    (None, None), ({"video": 3}, None), ({"answer": None, "pred_answer": None}, None),
+    ({"ground_truth": None, "pred": 1}, None), (float("nan"), None),
 ])  # fmt: skip
 def test_what_says_no_score_is_none(value, score):
     assert sample_score(value) == score
