@@ -35,6 +35,8 @@ class MinerConfig:
     scan_frames: int = _option(256, "Frames compared by one segmentation, uniform over the node's spans.")
     caption_frames: int = _option(4, "Frames of an event shown to the captioner.")
     min_event_s: float = _option(0.5, "No event is made shorter than this, in seconds.")
+    grain_s: float = _option(4.0, "A video no longer than this many seconds times the larger of frames and events "
+                                  "is not searched: uniform frames are taken. 0: always search.")
     max_nodes: int = _option(200, "Most nodes of one tree; later ones are left undecided.")
     max_vlm_calls: int = _option(200, "Most captioning calls of one tree; at the limit nothing is split further.")
     segmenter: str = _option("histogram", "How a span is cut into events.")
@@ -97,9 +99,9 @@ class MinerConfig:
                               f"set scan_frames to {self.events} or more")
         if not 0 < self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance lies in (0, 2]")
-        if self.temperature < 0 or self.min_event_s < 0:
-            raise ConfigError(f"temperature={self.temperature}, min_event_s={self.min_event_s}: "
-                              "neither can be negative")
+        for name in ("temperature", "min_event_s", "grain_s"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         if self.default_action not in ("accept", "continue", "delete"):
             raise ConfigError(f"default_action={self.default_action!r}: one of accept, continue, delete")
 

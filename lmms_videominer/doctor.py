@@ -234,7 +234,7 @@ def check_bundle(clip: Path, model: str = "videominer-world") -> Check:
     from lmms_videominer.config import MinerConfig
     from lmms_videominer.miner import VideoMiner
 
-    config = MinerConfig(cache_dir="off", events=2, scan_frames=8, max_depth=1)
+    config = MinerConfig(cache_dir="off", events=2, scan_frames=8, max_depth=1, grain_s=0)
     selection = VideoMiner.from_pretrained(model, config=config).mine(clip, "What is seen?", ("grey", "a sign"))
     if not selection.answer:
         return Check("bundled models", Status.WRONG, "the answer is empty", REINSTALL)

@@ -23,8 +23,8 @@ def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
     3. ``"children_deleted"``: the deepest nodes that continue; all that was below them is deleted;
     4. ``"all_deleted"``: the root, that is the whole video.
 
-    A root that was never split (a video no longer than the budget: note ``"short"``) is kept as it is, without
-    a fallback; one that a limit left whole is an open leaf.
+    A root that needed no search (note ``"short"``) is kept as it is, without a fallback: its frames are those of
+    ``selector=uniform``. One that a limit left whole is an open leaf.
     """
     accepted = _with_action(nodes, Action.ACCEPT)
     if accepted:

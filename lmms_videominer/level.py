@@ -18,8 +18,10 @@ from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.prompt import policy_prompt
 from lmms_videominer.seeds import seed_of
 from lmms_videominer.stages import OpenVideo, Stages, needed
-from lmms_videominer.types import Action, Decision, Event, Node, Question, Span, Usage
+from lmms_videominer.types import Action, Decision, Event, Node, Question, Span, Usage, VideoInfo
 from lmms_videominer.video import frames_beginning_in
+
+_ROUNDING_S = 1e-6  # a duration is a sum of timestamps that floats hold inexactly
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Growth:
             self.video, self.timestamps_s = video, video.reader.timestamps_s
         except VideoError as error:
             return self.fail(error)
-        short = video.info.frame_count <= config.frames
+        short = needs_no_search(video.info, config)
         self.nodes = [Node("0", 0, (Event(Span(0.0, video.info.duration_s)),), note="short" if short else "")]
         self.frontier = [] if short else [0]
 
@@ -64,6 +66,17 @@ class Growth:
 
     def annotate(self, position: int, note: str) -> None:
         self.nodes[position] = replace(self.nodes[position], note=note)
+
+
+def needs_no_search(video: VideoInfo, config: MinerConfig) -> bool:
+    """Whether uniform frames will do: the budget holds every frame, or the video is no longer than the reach.
+
+    The reach is ``max(frames, events) * grain_s`` seconds: in a video of that length the frames of the budget, or the
+    events of the first level, lie ``grain_s`` apart without any tree. Told from the file's index, before a frame is
+    decoded.
+    """
+    reach_s = max(config.frames, config.events) * config.grain_s
+    return video.frame_count <= config.frames or video.duration_s <= reach_s + _ROUNDING_S
 
 
 @dataclass

@@ -7,7 +7,8 @@ children decided in one call of the policy. Then the children that continue are 
 
 Nodes may end otherwise than by their decision; their ``note`` says so:
 
-- ``"short"``: a root whose video has no more frames than the budget: there is nothing to search;
+- ``"short"``: a root whose video is no longer than ``max(frames, events) * grain_s``, or has no more frames than the
+  budget: it is not searched, and no stage but the opening of the video runs for it (``level.needs_no_search``);
 - ``"atomic"``: it continues, but its events cannot be cut any shorter;
 - ``"max_vlm_calls"``: captioning its events would exceed the tree's limit, so it is not expanded. Captions
   found in the cache count as well: a warm cache must not give another tree than a cold one;

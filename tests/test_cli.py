@@ -57,7 +57,8 @@ def usage_error(*argv: str) -> int:
     return stopped.value.code
 
 
-FAST = ("--set", "events=4", "--set", "scan_frames=60", "--set", "clustering=none", "--set", "max_depth=2", "--quiet")
+FAST = ("--set", "events=4", "--set", "scan_frames=60", "--set", "clustering=none", "--set", "max_depth=2",
+        "--set", "grain_s=0", "--quiet")
 
 
 def test_mine_prints_and_writes_everything(miner, video, tmp_path, capsys):
@@ -232,7 +233,8 @@ def test_real_weights_from_a_bundle_folder(tmp_path, video, monkeypatch, capsys)
     argv = ["mine", video, "--question", "Where is the red disc?", "--option", "one", "two", "--model", str(bundle),
             "--frames", "4", "--json", str(tmp_path / "tree.json"), "--sheet", str(tmp_path / "sheet.jpg"),
             "--set", "max_depth=1", "--set", "events=3", "--set", "scan_frames=30", "--set", "clustering=none",
-            "--set", "caption_tokens=4", "--set", "policy_tokens=4", "--set", "default_action=accept", "--quiet"]
+            "--set", "caption_tokens=4", "--set", "policy_tokens=4", "--set", "default_action=accept",
+            "--set", "grain_s=0", "--quiet"]
     assert main(argv) == 0
     assert "unreadable, default taken" in capsys.readouterr().out
     first = serialization.load(tmp_path / "tree.json")

@@ -26,6 +26,7 @@ def test_values_from_a_shell_are_read_by_the_type_of_their_setting():
         ({"events": 32, "scan_frames": 16}, "scan_frames=16"),
         ({"cluster_eps": 0}, "cluster_eps=0"),
         ({"temperature": -1}, "temperature=-1"),
+        ({"grain_s": "-0.5"}, "grain_s=-0.5"),
         ({"default_action": "keep"}, "default_action='keep'"),
     ],
 )

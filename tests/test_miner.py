@@ -13,7 +13,7 @@ from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
 from lmms_videominer.miner import VideoMiner, read_key_frames
 from lmms_videominer.types import Action, Question, Selection
 
-SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "cache_dir": "off"}
+SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0, "cache_dir": "off"}
 
 
 @pytest.fixture(scope="module")

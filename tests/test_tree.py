@@ -12,7 +12,7 @@ from lmms_videominer.stages import Stages
 from lmms_videominer.tree import GrownTree, TreeJob, grow_trees
 from lmms_videominer.types import Action, Node, Question, Reading, Span, merge_spans
 
-CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, cache_dir="off")
+CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, grain_s=0, cache_dir="off")
 FILM = [("red", 8), ("green", 8), ("blue", 8), ("yellow", 3), ("blue", 8), ("red", 8), ("white", 8)]
 YELLOW = Span(24.0, 27.0)
 

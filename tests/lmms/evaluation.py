@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-SETTINGS = "frames=4,events=4,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8"
+SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8"
 # what keeps frames of 224x224 as they are
 PIXELS = {"qwen2_5_vl": ",min_pixels=3136", "qwen3_vl": ",min_pixels=3136"}
 TOWERS = ("Qwen2VisionTransformerPretrainedModel", "Qwen2_5_VisionTransformerPretrainedModel", "Qwen3VLVisionModel",

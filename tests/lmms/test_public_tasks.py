@@ -61,7 +61,7 @@ def workplace(tmp_path, tiny) -> Path:
     frames = colours * np.ones((1, 224, 224, 1), np.uint8)
     for folder in VIDEOS:
         (tmp_path / "hf" / folder).mkdir(parents=True)
-        write_lossless(tmp_path / "hf" / folder / "clip.mp4", frames, 4.0)
+        write_lossless(tmp_path / "hf" / folder / "clip.mp4", frames, 0.125)  # 96 s: long enough to be searched
     shutil.copytree(tiny("qwen2_vl"), tmp_path / "Qwen" / "Qwen2-VL-7B-Instruct")
     return tmp_path
 

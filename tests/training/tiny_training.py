@@ -29,7 +29,7 @@ QUICK: dict[str, Any] = dict(
     max_grad_norm=0.0, num_generations=4, per_device_train_batch_size=8, max_completion_length=3, max_steps=2,
     beta=0.04, seed=3)  # fmt: skip
 MINING = MinerConfig(frames=2, events=4, scan_frames=32, caption_frames=1, max_depth=2, clustering="none",
-                     cache_dir="off")  # fmt: skip
+                     grain_s=0, cache_dir="off")  # fmt: skip
 ONE_DECISION = dataclasses.replace(MINING, max_nodes=1)
 
 
