@@ -93,6 +93,8 @@ def run_comparison(
     require_report_packages()
     out, settings = comparison.out, comparison.settings
     plan_cells(settings, ["-"], comparison.variants, comparison.frames)  # settings are refused before anything runs
+    if progress:
+        print(f"asking lmms-eval for {', '.join(comparison.tasks)}; the first time takes a while", file=sys.stderr)
     tasks = ask_tasks(out, settings, comparison.tasks, not dry_run, execute)
     cells = plan_cells(settings, tasks, comparison.variants, comparison.frames)
     _show_estimate(cells, out)

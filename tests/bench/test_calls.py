@@ -71,6 +71,7 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
 @pytest.mark.parametrize(("settings", "duration_s", "calls"), [
     ({"selector": "videominer"}, math.inf, Calls(200, 200)),  # 16 + 256 + 4096 events, cut by max_vlm_calls
     ({"selector": "videominer", "max_depth": 1}, math.inf, Calls(16, 16)),
+    ({"selector": "videominer", "grain_s": 4.0}, 64.0, Calls()),  # 16 events of 4 s: no search
     ({"selector": "videominer", "max_depth": 1, "clustering": "frame"}, math.inf, Calls(64, 64)),
     ({"selector": "videominer", "policy": "none"}, math.inf, Calls(200, 0)),
     ({"selector": "llovi"}, 60.0, Calls(60, 1)),
