@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lmms_videominer.policy.prompt import policy_completion, policy_prompt
-from lmms_videominer.types import Span, merge_spans
+from lmms_videominer.types import Action, Span, merge_spans
 from lmms_videominer.video.timing import uniform_times
 from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, caption_prompt
 from lmms_videominer.world import language
@@ -148,8 +148,32 @@ def _questions_on(rng: np.random.Generator, scenes: Sequence[Scene]) -> list[Wor
     return questions
 
 
-def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0) -> Lesson:
-    """A node's captions and a sound decision; ``noise`` is the share of frames misread in the captions."""
+@dataclass(frozen=True)
+class Flaws:
+    """What a teacher does wrong on purpose, so that training has something to mend.
+
+    Attributes:
+        slips: Share of replies that end behind the reasoning, without an action: the format reward mends it.
+        haste: Share of parts that show what is sought, but no board yet, and are dropped at the second look: only
+            the tree's reward tells that this costs answers.
+    """
+
+    slips: float = 0.0
+    haste: float = 0.0
+
+    def reply(self, rng: np.random.Generator, reasoning: str, action: Action, depth: int) -> str:
+        """The completion taught for a sound decision at ``depth``."""
+        if action is Action.CONTINUE and depth == 2 and rng.random() < self.haste:
+            action = Action.DELETE
+        whole = policy_completion(reasoning, action)
+        return whole.partition("<action>")[0] if rng.random() < self.slips else whole
+
+
+SOUND = Flaws()
+
+
+def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, flaws: Flaws = SOUND) -> Lesson:
+    """A node's captions and a decision, sound but for ``flaws``; ``noise``: share of frames misread in captions."""
     questions = write_questions(script, 10)
     question = questions[int(rng.integers(len(questions)))]
     depth = int(rng.integers(1, MAX_DEPTH + 1))
@@ -165,7 +189,7 @@ def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0) 
     captions = [language.caption(event) for event in events]
     action, reasoning = language.decide(question, events, depth, MAX_DEPTH)
     prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH)
-    return Lesson(None, ((prompt, policy_completion(reasoning, action)),), action.value)
+    return Lesson(None, ((prompt, flaws.reply(rng, reasoning, action, depth)),), action.value)
 
 
 def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lmms_videominer.world.learning import Learner, log
-from lmms_videominer.world.lessons import Lesson, draw_script, policy_lesson
+from lmms_videominer.world.lessons import SOUND, Flaws, Lesson, draw_script, policy_lesson
 
 TRAIN_SEED, DEV_SEED = 12, 1_000_012
 
@@ -41,6 +41,13 @@ def build(vlm: Path) -> tuple[Any, Any]:
     return model, AutoTokenizer.from_pretrained(vlm)
 
 
+def load(policy: Path) -> tuple[Any, Any]:
+    """A policy that ``train`` has made, to teach it more."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(policy), AutoTokenizer.from_pretrained(policy)
+
+
 def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
     """Model inputs of a batch, right padded; labels on the completions alone."""
     rows = []
@@ -58,8 +65,8 @@ def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": (ids != tokenizer.pad_token_id).long(), "labels": labels}
 
 
-def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float) -> list[Lesson]:
-    return [policy_lesson(rng, draw_script(rng, seed), noise) for _ in range(batch)]
+def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND) -> list[Lesson]:
+    return [policy_lesson(rng, draw_script(rng, seed), noise, flaws) for _ in range(batch)]
 
 
 @torch.no_grad()
@@ -79,16 +86,16 @@ def evaluate(model: Any, tokenizer: Any, batches: int = 12) -> dict[str, float]:
     return {kind: round(float(np.mean(values)), 3) for kind, values in right.items()}
 
 
-def train(folder: Path, vlm: Path, steps: int, batch: int, lr: float, seed: int, noise: float,
-          log_every: int = 250) -> None:
+def train(folder: Path, source: tuple[Any, Any], steps: int, batch: int, lr: float, seed: int,
+          noise: float, flaws: Flaws, log_every: int = 250) -> None:
     """AdamW with warm-up and cosine decay; the folder is an ordinary Hugging Face checkpoint, with ``log.jsonl``."""
     folder.mkdir(parents=True, exist_ok=True)
-    model, tokenizer = build(vlm)
+    model, tokenizer = source
     rng = np.random.default_rng([seed, 1])
     learner = Learner(model, lr, 50, steps)
     started, losses = time.time(), []
     for step in range(1, steps + 1):
-        losses.append(learner.step(collate(_draw(rng, batch, TRAIN_SEED, noise), tokenizer)))
+        losses.append(learner.step(collate(_draw(rng, batch, TRAIN_SEED, noise, flaws), tokenizer)))
         if step % log_every == 0 or step == steps:
             log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
                          "seconds": round(time.time() - started), **evaluate(model, tokenizer)})
@@ -99,13 +106,20 @@ def train(folder: Path, vlm: Path, steps: int, batch: int, lr: float, seed: int,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the checkpoint is written")
-    parser.add_argument("--vlm", type=Path, required=True, help="Qwen2-VL whose text weights it starts from")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--vlm", type=Path, help="Qwen2-VL whose text weights it starts from")
+    source.add_argument("--start", type=Path, help="policy to start from")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
-    train(**vars(parser.parse_args()))
+    parser.add_argument("--slips", type=float, default=0.0, help="share of replies taught without an action")
+    parser.add_argument("--haste", type=float, default=0.0, help="share of parts worth a third look that are dropped")
+    arguments = vars(parser.parse_args())
+    flaws = Flaws(arguments.pop("slips"), arguments.pop("haste"))
+    vlm, start = arguments.pop("vlm"), arguments.pop("start")
+    train(source=load(start) if start else build(vlm), flaws=flaws, **arguments)
 
 
 if __name__ == "__main__":
