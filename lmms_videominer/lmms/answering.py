@@ -14,7 +14,7 @@ from lmms_videominer.lmms.documents import Request, question_of, shown_video, sh
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import Note
-from lmms_videominer.lmms.sampling import plain_frames
+from lmms_videominer.lmms.sampling import plain_frames, with_plain_frames
 from lmms_videominer.types import Question, Selection
 
 if TYPE_CHECKING:
@@ -111,12 +111,22 @@ class Answerer:
         errors = [result for result in found.values() if isinstance(result, ConfigError)]
         if errors and len(errors) == len(found):
             raise errors[0]  # no sample can be mined under these settings
+        found = {question: self._uniform_as_plain(result) for question, result in found.items()}
         for sample, question in asked:
             result = found[question]
             if isinstance(result, VideoMinerError):
                 sample.problem = result
             else:
                 sample.selection = result
+
+    def _uniform_as_plain(self, result: Selection | VideoMinerError) -> Selection | VideoMinerError:
+        """Where no search was needed, the frames of ``selector=uniform``: by the backbone's own rule, if known."""
+        if isinstance(result, VideoMinerError):
+            return result
+        try:
+            return with_plain_frames(result, self.driver.profile.sampling, self.config.reader)
+        except VideoError as error:
+            return error
 
     def _answer(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
         """Answer from key frames, with one task and one count of frames a call."""

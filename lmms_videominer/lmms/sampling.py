@@ -1,12 +1,16 @@
-"""Which frames a plain backbone takes from a video: for the record of ``selector=uniform``, which leaves them to it."""
+"""Which frames a plain backbone takes from a video: uniform ones, by its own rule.
+
+For the record of ``selector=uniform``, which leaves them to the backbone, and for videos too short for a search.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from lmms_videominer.types import KeyFrame
+from lmms_videominer.types import KeyFrame, Selection
 
 
 def linspace_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
@@ -44,3 +48,21 @@ def plain_frames(sampling: str, video: str, wanted: int, reader: str = "auto") -
         opened.close()
     indices = _SAMPLERS[sampling](info.frame_count, info.average_fps, wanted)
     return tuple(KeyFrame(float(times[i]), int(i)) for i in indices)
+
+
+def with_plain_frames(selection: Selection, sampling: str, reader: str = "auto") -> Selection:
+    """A selection that needed no search, with the frames that the backbone would take by itself at the same budget.
+
+    Others come back as they are, and so do those of a backbone whose sampling is not known, and of a video all of whose
+    frames are within the budget.
+
+    Raises:
+        VideoError: The video cannot be used any more.
+    """
+    budget = selection.config["frames"]
+    if [node.note for node in selection.nodes] != ["short"] or selection.video.frame_count <= budget:
+        return selection
+    frames = plain_frames(sampling, selection.question.video, budget, reader)
+    if not frames:
+        return selection
+    return replace(selection, key_frames=tuple(replace(frame, node_id=selection.nodes[0].id) for frame in frames))
