@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from lmms_videominer.config import check_names
 from lmms_videominer.segmenters.histogram import HistogramSegmenter
+from lmms_videominer.segmenters.kts import KTSSegmenter
 from lmms_videominer.segmenters.segmenter import Segmenter
 
-SEGMENTERS: dict[str, Callable[[], Segmenter]] = {HistogramSegmenter.name: HistogramSegmenter}
+SEGMENTERS: dict[str, Callable[[], Segmenter]] = {HistogramSegmenter.name: HistogramSegmenter,
+                                                  KTSSegmenter.name: KTSSegmenter}
 
 
 def get_segmenter(name: str) -> Segmenter:

@@ -1,0 +1,113 @@
+"""Kernel temporal segmentation on colours: events whose frames look alike, whatever the light."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from lmms_videominer.segmenters.appearance import appearances
+from lmms_videominer.segmenters.cuts import split
+from lmms_videominer.segmenters.partition import cheapest_partition, scatter
+from lmms_videominer.segmenters.scan import boundaries_s, scan
+from lmms_videominer.types import Span, merge_spans
+from lmms_videominer.video.reader import VideoReader
+
+EVENNESS = 0.004
+"""What equal lengths are worth, as a mean squared distance of frames (2.5 where nothing is common): what a change of
+exposure leaves, and compression. So it decides where nothing else does."""
+
+
+class KTSSegmenter:
+    """The division into K events whose frames differ least from the mean of their event.
+
+    Kernel temporal segmentation (Potapov et al., "Category-specific video summarization", ECCV 2014) with
+    K given, over the frames that ``histogram`` scans too. What is a cut does not hang on two neighbours: a flash is one
+    frame that fits nowhere, and to cut it out takes two cuts that are worth more elsewhere. Besides,
+
+    - frames are compared by what the light leaves unchanged (``appearance.embed``): slow changes of exposure and
+      fades make no difference, and a black frame weighs nothing;
+    - a running median removes what lasts one scanned frame, or less than ``min_event_s``;
+    - stretches in which nothing happens are divided evenly.
+    """
+
+    name = "kts"
+
+    def segment(
+        self, reader: VideoReader, spans: Sequence[Span], events: int, scan_frames: int, min_event_s: float
+    ) -> tuple[Span, ...]:
+        """As ``Segmenter.segment``; spans that touch are one.
+
+        Args:
+            reader: The video.
+            spans: What to cut, inside the video.
+            events: K: at most ``K - 1`` cuts are made.
+            scan_frames: Frames compared, over all spans together; fewer where there are no more.
+            min_event_s: No cut leaves an event shorter than this, in seconds.
+
+        Raises:
+            VideoError: A frame of the scan cannot be decoded.
+        """
+        union = merge_spans(spans, gap_s=0.0)
+        if events < 2 or not union:
+            return union
+        indices, owners = scan(reader, union, scan_frames)
+        vectors, weights = appearances(reader, indices.tolist())
+        step_s = sum(span.duration_s for span in union) / len(indices)
+        steady = without_blips(vectors, owners, blip_frames(min_event_s, step_s))
+        cuts_s = boundaries_s(reader, indices)
+        lengths_s = event_lengths_s(union, owners, cuts_s)
+        costs = scatter(steady, weights) + EVENNESS * len(indices) * _squared_shares(len(indices))
+        costs[~(np.isinf(lengths_s) | ((lengths_s > 0) & (lengths_s >= min_event_s)))] = np.inf
+        begins = cheapest_partition(costs, len(np.unique(owners)) + events - 1)
+        return split(union, [float(cuts_s[i - 1]) for i in begins if owners[i - 1] == owners[i]])
+
+
+def blip_frames(min_event_s: float, step_s: float) -> int:
+    """How many scanned frames a change may last and still be none: less than ``min_event_s``, and at least one."""
+    return max(1, math.ceil(min_event_s / step_s - 1e-6) - 1) if step_s > 0 else 1
+
+
+def without_blips(vectors: np.ndarray, owners: np.ndarray, blip: int) -> np.ndarray:
+    """float64 [T, D]: a running median over ``2 * blip + 1`` frames, within each span; steps stay where they are.
+
+    Args:
+        vectors: float64 [T, D].
+        owners: int64 [T]: the span of each frame.
+        blip: What lasts no more frames than this is removed.
+    """
+    steady = vectors.copy()
+    for owner in np.unique(owners):
+        members = owners == owner
+        own = vectors[members]
+        if len(own) > 1:
+            padded = np.pad(own, ((blip, blip), (0, 0)), mode="reflect")
+            steady[members] = np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * blip + 1, axis=0), axis=-1)
+    return steady
+
+
+def event_lengths_s(union: Sequence[Span], owners: np.ndarray, cuts_s: np.ndarray) -> np.ndarray:
+    """float64 [T, T]: seconds of the event from frame i to frame j; ``inf`` for a whole span, ``-inf`` for no event.
+
+    Args:
+        union: The spans.
+        owners: int64 [T], ascending: the span of each frame.
+        cuts_s: float64 [T - 1]: where an event that ends between two frames would end.
+    """
+    first = np.concatenate([[True], owners[1:] != owners[:-1]])  # [T]
+    last = np.concatenate([first[1:], [True]])  # [T]
+    starts_s = np.array([union[owner].start_s for owner in owners], float)  # [T]
+    ends_s = np.array([union[owner].end_s for owner in owners], float)  # [T]
+    starts_s[1:] = np.where(first[1:], starts_s[1:], cuts_s)
+    ends_s[:-1] = np.where(last[:-1], ends_s[:-1], cuts_s)
+    lengths_s = ends_s[None, :] - starts_s[:, None]
+    lengths_s[first[:, None] & last[None, :]] = np.inf
+    lengths_s[(owners[:, None] != owners[None, :]) | np.tri(len(owners), k=-1, dtype=bool)] = -np.inf
+    return lengths_s
+
+
+def _squared_shares(count: int) -> np.ndarray:
+    """float64 [count, count]: the square of the share of all frames that lie from i to j."""
+    places = np.arange(count)
+    return ((places[None, :] - places[:, None] + 1) / count) ** 2
