@@ -84,7 +84,7 @@ class TreeRollout:
         question_id, tree: Those of its job.
         selection: The tree, its key frames, its answer and what they cost.
         tree_reward: R_tree, the correctness of the answer.
-        decisions: By level and order; empty where there was nothing to search (a video no longer than the budget).
+        decisions: By level and order; empty where nothing was searched: the video is too short (``grain_s``).
     """
 
     question_id: str

@@ -101,6 +101,7 @@ class TGRPOTrainer(GRPOTrainer):
         self._mining, self._rewards = args.mining(miner_config), args.rewards()
         self._rows: dict[str, list[Row]] = {}  # of the last rollout in training and in evaluation
         self._rollout_s = 0.0
+        self._undecided: set[str] = set()  # questions of which it was said that nothing is decided on them
 
     # --- rollout --------------------------------------------------------------------------------------------
 
@@ -258,7 +259,10 @@ class TGRPOTrainer(GRPOTrainer):
         return loss
 
     def _log_rollout(self, groups: Sequence[Group]) -> None:
+        undecided = [group.question_id for group in groups
+                     if not group.failure and not any(tree.decisions for tree in group.trees)]
         metrics = rollout_metrics(groups)
+        metrics["groups/no_decision"] = float(len(undecided))
         metrics["seconds/rollout"] = self._rollout_s
         metrics["seconds/generation"] = self._policy.seconds
         if self.model.training:
@@ -275,6 +279,16 @@ class TGRPOTrainer(GRPOTrainer):
                 if group.failure:
                     logger.warning("Question %s is left out of step %d: %s", group.question_id,
                                    self.state.global_step, group.failure)
+            self._warn_of_undecided(undecided)
+
+    def _warn_of_undecided(self, question_ids: Sequence[str]) -> None:
+        """Name each question once on which nothing is decided, as where a video is too short to be searched."""
+        new = [name for name in question_ids if name not in self._undecided]
+        self._undecided.update(new)
+        if new:
+            logger.warning("Nothing is decided, and nothing learnt, on %d more questions: %s. Their videos are too "
+                           "short for a search: leave them out, or set grain_s=%g lower",
+                           len(new), ", ".join(new), self._mining.grain_s)
 
     def _log_completions(self, samples: Sequence[DecisionSample]) -> None:
         self._logs["prompt"].extend(self._tokenizer.batch_decode([list(sample.prompt_ids) for sample in samples]))

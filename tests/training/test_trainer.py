@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from tiny_training import ONE_DECISION, QUICK, films, policy_folder, trainer  # noqa: E402
+from scripted import colour_video  # noqa: E402
+from tiny_training import MINING, ONE_DECISION, QUICK, films, policy_folder, trainer  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
@@ -170,6 +172,18 @@ def test_a_video_that_fails_drops_its_group_and_is_named(policy, questions, tmp_
     assert entry["groups/failed"] == 1 and math.isfinite(entry["loss"])
     assert {row.question_id for row in run._rows["train"]} == {"film-0", "film-2", "film-3"}
     assert "film-1" in caplog.text and "broken.mp4" in caplog.text
+
+
+def test_a_video_too_short_for_a_search_teaches_nothing_is_counted_and_named_once(policy, questions, tmp_path, caplog):
+    short = colour_video(tmp_path / "short.mp4", [("red", 4.0), ("blue", 4.0)])
+    rows = questions.map(lambda row: {"video": short if row["id"] == "film-1" else row["video"]})
+    mining = dataclasses.replace(MINING, grain_s=2.0)  # 8 s; the other films last 10
+    run = trainer(policy, rows, tmp_path / "run", mining, per_device_train_batch_size=16, max_steps=2)
+    run.train()
+    assert [entry["groups/no_decision"] for entry in run.state.log_history[:2]] == [1.0, 1.0]
+    assert {row.question_id for row in run._rows["train"]} == {"film-0", "film-2", "film-3"}
+    told = [record.getMessage() for record in caplog.records if "Nothing is decided" in record.getMessage()]
+    assert len(told) == 1 and "film-1" in told[0] and "film-0" not in told[0] and "grain_s=2" in told[0]
 
 
 def test_without_a_single_tree_a_step_changes_nothing(policy, questions, tmp_path):
