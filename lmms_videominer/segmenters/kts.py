@@ -59,7 +59,7 @@ class KTSSegmenter:
         cuts_s = boundaries_s(reader, indices)
         lengths_s = event_lengths_s(union, owners, cuts_s)
         costs = scatter(steady, weights) + EVENNESS * len(indices) * _squared_shares(len(indices))
-        costs[~(np.isinf(lengths_s) | ((lengths_s > 0) & (lengths_s >= min_event_s)))] = np.inf
+        costs[(lengths_s <= 0) | (lengths_s < min_event_s)] = np.inf
         begins = cheapest_partition(costs, len(np.unique(owners)) + events - 1)
         return split(union, [float(cuts_s[i - 1]) for i in begins if owners[i - 1] == owners[i]])
 
