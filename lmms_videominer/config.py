@@ -39,7 +39,8 @@ class MinerConfig:
                                   "is not searched: uniform frames are taken. 0: always search.")
     max_nodes: int = _option(200, "Most nodes of one tree; later ones are left undecided.")
     max_vlm_calls: int = _option(200, "Most captioning calls of one tree; at the limit nothing is split further.")
-    segmenter: str = _option("histogram", "How a span is cut into events.")
+    segmenter: str = _option("histogram", "How a span is cut into events. histogram: as published; kts: by colours, "
+                                          "whatever the light.")
     clustering: str = _option("event", "event: DBSCAN over event captions; frame: over captions of single frames; "
                                        "none: every event is a node.")
     cluster_eps: float = _option(0.1, "DBSCAN eps, as cosine distance between caption embeddings.")
