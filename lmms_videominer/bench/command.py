@@ -102,9 +102,8 @@ def run_comparison(
         return 0
     _keep_figure(comparison, cells)
     failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
-    return max(
-        bool(failed), rebuild_report(out, [v.label for v in comparison.variants], comparison.sheet, comparison.seed)
-    )
+    order = [variant.label for variant in comparison.variants]
+    return max(int(bool(failed)), rebuild_report(out, order, comparison.sheet, comparison.seed))
 
 
 def rebuild_report(out: Path, order: Sequence[str] = (), sheet: int | None = None, seed: int = 0) -> int:

@@ -170,6 +170,15 @@ def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
     )
 
 
+def scores_by_kind(group: Group) -> dict[str, dict[str, float]]:
+    """Accuracy of each variant by the kind of question; empty where all questions are of one kind."""
+    kinds = sorted(str(kind) for kind in group.table["kind"].unique())
+    if len(kinds) < 2:
+        return {}
+    return {label: {kind: float(rows[rows["kind"] == kind]["correct"].mean()) for kind in kinds}
+            for label, rows in by_variant(group).items()}  # fmt: skip
+
+
 def scores_by_length(rows: pd.DataFrame, edges: Sequence[float]) -> list[tuple[float, Interval, int]]:
     """Mean length in minutes, accuracy and number of questions of each stretch between ``edges``, in minutes."""
     known = rows[rows["minutes"].notna()]

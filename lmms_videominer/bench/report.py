@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_videominer.bench.comparison import Difference, Group, Summary, differences, groups_of, obstacle, summaries
+from lmms_videominer.bench.comparison import (
+    Difference,
+    Group,
+    Summary,
+    differences,
+    groups_of,
+    obstacle,
+    scores_by_kind,
+    summaries,
+)
 from lmms_videominer.bench.documents import read_table, table_path
 from lmms_videominer.bench.figures import FigureCell, bars, draw_figure
 from lmms_videominer.bench.files import file_part, read_json, write_text
@@ -147,8 +157,10 @@ def _markdown(
         yield from (f"- {line}" for line in report.refused)
     for group in groups:
         yield f"\n## {group.title}\n"
-        yield from _table_lines(COLUMNS, [_cells(summary, group, scores) for summary in _readable(group, whole)])
-        if group in whole and len(_readable(group, whole)) > 1:
+        shown = summaries(group)
+        yield from _table_lines(COLUMNS, [_cells(summary, group, scores) for summary in shown])
+        yield from _kinds(group)
+        if group in whole and len(shown) > 1:
             yield "\nDifferences in accuracy, in points:\n"
             rows = [(d.first, d.second, _points(d.interval), _verdict(d)) for d in differences(group, seed)]
             yield from _table_lines(("variant", "minus", "difference (95 %)", ""), rows)
@@ -158,9 +170,14 @@ def _markdown(
         yield from (f"![{path.stem}]({path.relative_to(out).as_posix()})\n" for path in pictures)
 
 
-def _readable(group: Group, whole: Sequence[Group]) -> list[Summary]:
-    """Summaries; also of a group whose variants are not compared."""
-    return summaries(group)
+def _kinds(group: Group) -> Iterator[str]:
+    """Accuracy by the kind of question, where there are several."""
+    found = scores_by_kind(group)
+    if found:
+        kinds = list(next(iter(found.values())))
+        yield "\nAccuracy by the kind of question, %:\n"
+        rows = [(label, *(_number(100 * scores[kind]) for kind in kinds)) for label, scores in found.items()]
+        yield from _table_lines(("variant", *kinds), rows)
 
 
 def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> tuple[str, ...]:
@@ -207,7 +224,7 @@ def _verdict(difference: Difference) -> str:
 
 
 def _number(value: float | None, digits: int = 1) -> str:
-    return NO_VALUE if value is None else f"{value:.{digits}f}"
+    return NO_VALUE if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def require_report_packages() -> None:

@@ -65,6 +65,7 @@ class Row:
     score_s: float | None
     answer_s: float | None
     cell_s: float | None
+    wall_s: float  # of the cell's process, loading and all
     fallbacks: str
     problem: str
 
@@ -149,6 +150,7 @@ def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[
     return {"model": cell["model"], "weights": weights, "common": " ".join(rest), "task": cell["task"],
             "limit": cell["limit"], "frames": cell["frames"], "variant": cell["label"],
             "selector": cell["selector"], "cell": cell["key"], "cache": "cold" if cell["cold"] else "shared",
+            "wall_s": done["wall_s"],
             "cell_s": None if run_s is None else run_s / max(1, count)}  # fmt: skip
 
 

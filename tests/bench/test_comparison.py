@@ -8,7 +8,14 @@ import math
 import pytest
 from made import made, table
 
-from lmms_videominer.bench.comparison import differences, groups_of, obstacle, scores_by_length, summaries
+from lmms_videominer.bench.comparison import (
+    differences,
+    groups_of,
+    obstacle,
+    scores_by_kind,
+    scores_by_length,
+    summaries,
+)
 from lmms_videominer.bench.estimate import Calls, Rates, estimate, rates_of
 from lmms_videominer.bench.plan import Settings, plan_cells
 from lmms_videominer.bench.variants import parse_variants
@@ -78,6 +85,12 @@ def test_accuracy_by_length_counts_each_stretch_by_itself():
     found = scores_by_length(table(rows), (2.0, 10.0))
     assert [(length, interval.value, count) for length, interval, count in found] == [(1.25, 0.5, 2), (2.0, 1.0, 1),
                                                                                       (60.0, 1.0, 1)]  # fmt: skip
+
+
+def test_accuracy_by_kind_is_told_where_there_are_several_kinds():
+    rows = [dataclasses.replace(row, kind=kind) for row, kind in zip(made("aks", [1, 0, 1]), ["sign", "sign", "order"])]
+    assert scores_by_kind(only_group(rows)) == {"aks": {"order": 1.0, "sign": 0.5}}
+    assert scores_by_kind(only_group(made("aks", [1, 0]))) == {}
 
 
 # what is estimated from finished cells
