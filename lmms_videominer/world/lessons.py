@@ -154,16 +154,16 @@ class Flaws:
 
     Attributes:
         slips: Share of replies that end behind the reasoning, without an action: the format reward mends it.
-        haste: Share of parts that show what is sought, but no board yet, and are dropped at the second look: only
-            the tree's reward tells that this costs answers.
+        haste: Share of parts worth a closer look that are dropped: only the tree's reward tells that this costs
+            answers.
     """
 
     slips: float = 0.0
     haste: float = 0.0
 
-    def reply(self, rng: np.random.Generator, reasoning: str, action: Action, depth: int) -> str:
-        """The completion taught for a sound decision at ``depth``."""
-        if action is Action.CONTINUE and depth == 2 and rng.random() < self.haste:
+    def reply(self, rng: np.random.Generator, reasoning: str, action: Action) -> str:
+        """The completion taught for a sound decision."""
+        if action is Action.CONTINUE and rng.random() < self.haste:
             action = Action.DELETE
         whole = policy_completion(reasoning, action)
         return whole.partition("<action>")[0] if rng.random() < self.slips else whole
@@ -189,7 +189,7 @@ def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, 
     captions = [language.caption(event) for event in events]
     action, reasoning = language.decide(question, events, depth, MAX_DEPTH)
     prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH)
-    return Lesson(None, ((prompt, flaws.reply(rng, reasoning, action, depth)),), action.value)
+    return Lesson(None, ((prompt, flaws.reply(rng, reasoning, action)),), action.value)
 
 
 def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
     parser.add_argument("--slips", type=float, default=0.0, help="share of replies taught without an action")
-    parser.add_argument("--haste", type=float, default=0.0, help="share of parts worth a third look that are dropped")
+    parser.add_argument("--haste", type=float, default=0.0, help="share of parts worth a closer look that are dropped")
     arguments = vars(parser.parse_args())
     flaws = Flaws(arguments.pop("slips"), arguments.pop("haste"))
     vlm, start = arguments.pop("vlm"), arguments.pop("start")
