@@ -163,10 +163,10 @@ class Flaws:
 
     def reply(self, rng: np.random.Generator, reasoning: str, action: Action) -> str:
         """The completion taught for a sound decision."""
-        if action is Action.CONTINUE and rng.random() < self.haste:
+        if self.haste and action is Action.CONTINUE and rng.random() < self.haste:
             action = Action.DELETE
         whole = policy_completion(reasoning, action)
-        return whole.partition("<action>")[0] if rng.random() < self.slips else whole
+        return whole.partition("<action>")[0] if self.slips and rng.random() < self.slips else whole
 
 
 SOUND = Flaws()
