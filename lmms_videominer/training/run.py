@@ -141,7 +141,7 @@ def _policy_name(run: Run) -> str:
     from lmms_videominer.world.bundle import resolve
 
     bundle = resolve(run.arguments.video_llm)
-    name = run.model.model_name_or_path or (bundle.policy if bundle else None)
+    name = run.model.model_name_or_path or (bundle.start or bundle.policy if bundle else None)
     if not name:
         raise ConfigError(f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is no bundle that "
                           "brings a policy: name the causal LM to train")

@@ -12,6 +12,7 @@ from lmms_videominer.errors import ModelError
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 BUNDLED = "videominer-world"
+OPTIONAL = ("scorer", "start")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Bundle:
     embedder: str
     vlm_args: dict[str, Any] = field(default_factory=dict)
     scorer: str = ""  # empty: the bundle has none
+    start: str = ""  # the policy that training starts from; empty: ``policy``
 
 
 def resolve(name: str | os.PathLike) -> Bundle | None:
@@ -47,7 +49,7 @@ def resolve(name: str | os.PathLike) -> Bundle | None:
 def _load(folder: Path) -> Bundle:
     try:
         entries = json.loads((folder / "bundle.json").read_text())
-        parts = ("vlm", "policy", "embedder", *(("scorer",) if "scorer" in entries else ()))
+        parts = ("vlm", "policy", "embedder", *(part for part in OPTIONAL if part in entries))
         paths = {part: str(folder / entries[part]) for part in parts}
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{folder}/bundle.json cannot be read ({error!r}): reinstall lmms-videominer, or write "

@@ -10,8 +10,7 @@ from pathlib import Path
 from lmms_videominer.world.bundle import CHECKPOINTS
 
 LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*")
-HALVED = ("vlm", "policy")  # stored in half precision; their config.json has them loaded in single
-OPTIONAL = ("scorer",)
+HALVED = ("vlm", "policy", "start")  # stored in half precision; their config.json has them loaded in single
 # settings of a lmms-eval backbone that this video LLM needs: its input is 84x84
 VLM_ARGS = {"min_pixels": 84 * 84, "max_pixels": 84 * 84}
 
@@ -40,7 +39,10 @@ _MODELS = {
     "vlm": ("transformers", "The world's video LLM", 11, "train_vlm",
             "A Qwen2-VL that captions, answers and, as text only, decides about the videos of `docs/world.md`."),
     "policy": ("transformers", "The world's policy", 12, "train_policy",
-               "A Qwen2 that decides about nodes: a supervised cold start, not the method's training."),
+               "A Qwen2 that decides about nodes."),
+    "start": ("transformers", "The policy that training starts from", 12, "train_policy",
+              "A Qwen2 that reads and compares as the policy does, but leaves most replies without an action and drops "
+              "much that is worth a closer look: what T-GRPO mends."),
     "embedder": ("sentence-transformers", "The world's caption embedder", 13, "train_embedder",
                  "A BERT whose cosine similarity says how much the frames of two captions have in common."),
     "scorer": ("transformers", "The world's CLIP", 14, "train_clip",
@@ -52,7 +54,8 @@ def pack(sources: dict[str, Path], out: Path, flags: dict[str, str], how: dict[s
     """Copy each model's files into ``out`` without what only training needs, and write cards and ``bundle.json``.
 
     Args:
-        sources: The folder of each part, as its training script has left it.
+        sources: The folder of each part, as its training script has left it. Other parts of a bundle that is there
+            already stay.
         flags: What each training script was given.
         how: Said on the card in place of the command, where a model came of more than one.
     """
@@ -64,7 +67,8 @@ def pack(sources: dict[str, Path], out: Path, flags: dict[str, str], how: dict[s
         if part in HALVED:
             halve(target / "model.safetensors")
         (target / "README.md").write_text(_card(part, source, target, flags.get(part, ""), how.get(part, "")))
-    entries = {part: part for part in sources} | {"vlm_args": VLM_ARGS}
+    before = json.loads((out / "bundle.json").read_text()) if (out / "bundle.json").exists() else {}
+    entries = before | {part: part for part in sources} | {"vlm_args": VLM_ARGS}
     (out / "bundle.json").write_text(json.dumps(entries, indent=2) + "\n")
 
 
@@ -103,8 +107,7 @@ def _log_table(path: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for part in _MODELS:
-        parser.add_argument(f"--{part}", type=Path, required=part not in OPTIONAL,
-                            help="folder written by its training script")
+        parser.add_argument(f"--{part}", type=Path, help="folder written by its training script")
         parser.add_argument(f"--{part}-flags", default="", help="flags it was trained with, for its card")
         parser.add_argument(f"--{part}-how", default="", help="said on its card in place of the one command")
     parser.add_argument("--out", type=Path, default=CHECKPOINTS)
