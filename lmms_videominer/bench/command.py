@@ -14,7 +14,7 @@ from lmms_videominer.bench.estimate import estimate, print_estimate
 from lmms_videominer.bench.figures import FigureCell, figure_variants
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.plan import Cell, Settings, plan_cells, settings_of
-from lmms_videominer.bench.report import FIGURES, read_all, require_report_packages, write_report
+from lmms_videominer.bench.report import FIGURES, ORDER, read_all, require_report_packages, write_report
 from lmms_videominer.bench.running import Execute, Outcome, ask_tasks, execute, is_finished, run_cells
 from lmms_videominer.bench.variants import Variant, parse_variants
 from lmms_videominer.errors import ConfigError
@@ -51,7 +51,7 @@ class Comparison:
 def run(args: argparse.Namespace) -> int:
     """What the command line asks; see ``run_comparison`` and ``rebuild_report``."""
     if args.report_only:
-        return rebuild_report(args.out, sheet=args.sheet, seed=args.seed)
+        return rebuild_report(args.out, args.sheet, args.seed)
     return run_comparison(comparison_of(args), args.dry_run, not args.quiet)
 
 
@@ -100,13 +100,13 @@ def run_comparison(
     _show_estimate(cells, out)
     if dry_run:
         return 0
+    _keep_order(comparison)
     _keep_figure(comparison, cells)
     failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
-    order = [variant.label for variant in comparison.variants]
-    return max(int(bool(failed)), rebuild_report(out, order, comparison.sheet, comparison.seed))
+    return max(int(bool(failed)), rebuild_report(out, comparison.sheet, comparison.seed))
 
 
-def rebuild_report(out: Path, order: Sequence[str] = (), sheet: int | None = None, seed: int = 0) -> int:
+def rebuild_report(out: Path, sheet: int | None = None, seed: int = 0) -> int:
     """Write the report of what is in ``out``; 0, or 1 where something could not be compared or read.
 
     Raises:
@@ -118,7 +118,7 @@ def rebuild_report(out: Path, order: Sequence[str] = (), sheet: int | None = Non
         print(f"videominer: {line}", file=sys.stderr)
     if table is None:
         raise ConfigError(f"{out}: no finished cell is there to report on; run videominer bench --out {out} first")
-    report = write_report(out, table, refused, order, sheet, seed)
+    report = write_report(out, table, refused, _order(out), sheet, seed)
     for line in report.refused:
         print(f"videominer: {line}", file=sys.stderr)
     for path in report.files:
@@ -140,6 +140,17 @@ def _durations(cells: Sequence[Cell], out: Path) -> Mapping[str, list[float | No
         if cell.task not in found and path.is_file():
             found[cell.task] = [document.duration_s for document in read_table(path)]
     return found
+
+
+def _order(out: Path) -> list[str]:
+    """Labels in the order of the reports of ``out``."""
+    return read_json(out / ORDER) if (out / ORDER).is_file() else []
+
+
+def _keep_order(comparison: Comparison) -> None:
+    """The labels of ``comparison`` first, those of earlier ones behind."""
+    labels = [*(variant.label for variant in comparison.variants), *_order(comparison.out)]
+    write_json(comparison.out / ORDER, list(dict.fromkeys(labels)))
 
 
 def _keep_figure(comparison: Comparison, cells: Sequence[Cell]) -> None:

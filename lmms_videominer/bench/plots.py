@@ -71,7 +71,9 @@ def _save(path: Path, panels: Sequence[Sequence[Group]], draw: Callable[..., boo
         path.unlink(missing_ok=True)  # of an earlier report
         return []
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=3 * len(panels), fontsize=8, frameon=False
+    )
     return [save_figure(figure, path)]
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIGURES = "figures.json"  # in the folder: the figures asked for so far, with the cells that they show
+ORDER = "order.json"  # in the folder: the labels in the order in which they were last asked for
 NO_VALUE = ""
 COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "VLM calls", "of them made",
            "LLM calls", "frames scored", "nodes", "s cold", "s shared cache", "fallbacks", "not mined")  # fmt: skip

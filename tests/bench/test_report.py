@@ -22,6 +22,7 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.timeline import EVIDENCE
 
 VARIANTS = ["none", "uniform", "mine=videominer", "sim=videominer:policy=none", "oracle"]
+VARIANT_LABELS = ["none", "uniform", "mine", "sim", "oracle"]
 
 
 def comparison(vlm: str, tasks: Path, out: Path, *more: str):
@@ -53,7 +54,7 @@ pytestmark = pytest.mark.slow
 
 def test_the_table_has_a_row_a_cell_and_sample_in_both_forms(finished):
     rows = pd.read_csv(finished / "results.csv")
-    assert len(rows) == 5 * 3 and list(rows["variant"].unique()) == ["none", "uniform", "mine", "sim", "oracle"]
+    assert len(rows) == 5 * 3 and list(rows["variant"].unique()) == VARIANT_LABELS
     again = pd.read_parquet(finished / "results.parquet")
     assert list(again.columns) == list(rows.columns)
     assert (again["times_s"].fillna("") == rows["times_s"].fillna("")).all()
@@ -126,6 +127,7 @@ def test_a_report_alone_needs_nothing_but_the_folder(out, tmp_path, monkeypatch)
         (moved / name).unlink()
     assert main(["bench", "--out", str(moved), "--report-only"]) == 0
     assert "| mine | 3 |" in (moved / "report.md").read_text()
+    assert list(pd.read_csv(moved / "results.csv")["variant"].unique()) == VARIANT_LABELS
 
 
 def test_cells_that_did_not_answer_the_same_questions_are_named_and_the_exit_code_tells(out, capsys):
