@@ -398,6 +398,8 @@ def run_bench(args: argparse.Namespace) -> int:
 
     if not args.report_only and not (args.tasks and (args.selectors or args.figure)):
         raise UsageError("name --tasks, and --selectors or --figure; or --report-only")
+    if args.selectors and args.figure:
+        raise UsageError("--figure has variants of its own: leave --selectors out")
     return command.run(args)
 
 

@@ -186,10 +186,13 @@ def test_what_cannot_be_is_refused_before_anything_runs(more, told, vlm, tasks, 
     assert execute.ran == [] and not (tmp_path / "out").exists()
 
 
-def test_a_command_line_without_a_comparison_is_a_usage_error(tmp_path, capsys):
+@pytest.mark.parametrize(("more", "told"), [
+    ([], "--selectors or --figure"), (["--selectors", "aks", "--figure", "clustering"], "leave --selectors out"),
+])  # fmt: skip
+def test_a_command_line_without_one_comparison_is_a_usage_error(more, told, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit:
-        main(["bench", "--out", str(tmp_path), "--tasks", "videomme"])
-    assert exit.value.code == 2 and "--selectors or --figure" in capsys.readouterr().err
+        main(["bench", "--out", str(tmp_path), "--tasks", "videomme", *more])
+    assert exit.value.code == 2 and told in capsys.readouterr().err
 
 
 def test_a_report_on_nothing_says_so(tmp_path, capsys):
