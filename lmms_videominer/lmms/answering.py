@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -141,6 +142,7 @@ class Answerer:
     def _answer_alike(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
         from lmms_videominer.miner import read_key_frames
 
+        started = time.perf_counter()
         pixels = read_key_frames([selection for _, selection in mined], self.config.reader)
         with clip_folder(self.driver.profile) as clips:
             handed, answered, clip = [], [], None
@@ -153,16 +155,18 @@ class Answerer:
                 answered.append((sample, selection))
             first = mined[0][0].request
             outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0)
+        each_s = (time.perf_counter() - started) / max(1, len(answered))
         for (sample, selection), output in zip(answered, outputs, strict=True):
-            self._finish(sample, selection, output)
+            self._finish(sample, selection, output, each_s)
 
     def _handed(self, sample: Sample, video: Any) -> Handed:
         request = sample.request
         shown = with_video(sample.shown, video, self.driver.is_simple)
         return Handed(request.context, request.settings, shown, request.doc_id, sample.document)
 
-    def _finish(self, sample: Sample, selection: Selection, output: Any) -> None:
-        usage = replace(selection.usage, answer_calls=selection.usage.answer_calls + 1)
+    def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
+        usage = replace(selection.usage, answer_calls=selection.usage.answer_calls + 1,
+                        seconds={**selection.usage.seconds, "answer": seconds})
         done = replace(selection, answer=text_of(output), usage=usage)
         tree = self._save(done, sample.instance)
         sample.note = Note.mined(sample.request.task, sample.request.doc_id, done, tree)

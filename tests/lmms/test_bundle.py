@@ -36,6 +36,7 @@ def test_its_policy_decides(model, bundle, task, tmp_path):
     decided = [node.decision for node in tree.nodes if node.decision]
     assert decided and all(decision.completion_ids for decision in decided)  # a causal LM, not the backbone
     assert tree.config["policy"] == str(bundle / "policy")
+    assert tree.usage.seconds["answer"] > 0 and tree.usage.seconds["policy"] > 0
 
 
 def test_its_arguments_are_defaults_that_the_users_own_replace(bundle):
