@@ -218,6 +218,7 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, workers: i
     """AdamW with warm-up and cosine decay; writes ``log.jsonl``, and the model every ``eval_every`` steps."""
     folder.mkdir(parents=True, exist_ok=True)
     model, processor = build(seed)
+    model.set_attn_implementation("eager")  # of 37 tokens: twice as fast to learn from in bfloat16 on a CPU as sdpa
     learner = Learner(Contrast(model), lr, 200, steps)
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(Pairs(processor, batch, seed + first), batch_size=None, num_workers=workers,
@@ -229,7 +230,7 @@ def train(folder: Path, steps: int, batch: int, lr: float, seed: int, workers: i
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the checkpoint is written")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
