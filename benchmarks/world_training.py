@@ -179,7 +179,7 @@ def curves(runs: Sequence[Run], out: Path) -> None:
     pyplot.close(figure)
 
 
-def _smoothed(values: Sequence[float], width: int = 9) -> np.ndarray:
+def _smoothed(values: Sequence[float], width: int = 5) -> np.ndarray:
     """The mean over a window, narrower at both ends."""
     ones = np.ones(min(width, len(values)))
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")

@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from lmms_videominer.world.bundle import CHECKPOINTS
 
@@ -26,9 +27,6 @@ library_name: {library}
 - Data: worlds drawn by `lmms_videominer.world` from the `train` range of seeds (world seed {world}); nothing else.
 - {how}
 - Size: {size:.1f} MB.
-
-Measured during training on worlds of the `dev` range: the share of replies that are right to the last token, teacher
-forced.
 
 {log}
 
@@ -86,21 +84,38 @@ def _card(part: str, source: Path, target: Path, flags: str, how: str) -> str:
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
     command = f"python -m lmms_videominer.world.{script} FOLDER {flags}".strip()
     return _CARD.format(library=library, title=title, world=world, what=what, how=how or f"Trained by `{command}`.",
-                        size=size, log=_log_table(source / "log.jsonl"))
+                        size=size, log=_rollouts(source) or _evaluations(source))
 
 
-def _log_table(path: Path) -> str:
-    """The records of ``log.jsonl`` that hold an evaluation, as Markdown."""
-    if not path.exists():
-        return "(no log)"
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+def _evaluations(source: Path) -> str:
+    """The records of ``log.jsonl`` that hold an evaluation, as Markdown; empty where there are none."""
+    path = source / "log.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     measured = [r for r in records if set(r) - {"step", "loss", "seconds"}]
     if not measured:
-        return "(no log)"
+        return ""
     kinds = sorted({kind for r in measured for kind in r} - {"step", "loss", "seconds"})
-    lines = ["| step | " + " | ".join(kinds) + " |", "|" + "---|" * (len(kinds) + 1)]
-    lines += ["| " + " | ".join([str(r["step"]), *(f"{r[k]:.3f}" if k in r else "" for k in kinds)]) + " |"
-              for r in measured]
+    return (
+        "Measured during training on worlds of the `dev` range: the share of replies that are right to the last token, "
+        f"teacher\nforced.\n\n{_table(measured, {kind: kind for kind in kinds})}"
+    )
+
+
+def _rollouts(source: Path) -> str:
+    """The rollouts of T-GRPO that ``trainer_state.json`` tells of, as Markdown; empty where it does not."""
+    path = source / "trainer_state.json"
+    history = json.loads(path.read_text())["log_history"] if path.exists() else []
+    shown = {"tree/reward": "R_tree", "reward": "reward", "reading/strict": "format", "action/accept": "accept",
+             "action/continue": "continue", "action/delete": "delete", "tree/nodes": "decisions a tree",
+             "completions/mean_length": "tokens", "kl": "KL"}
+    measured = [entry for entry in history if "tree/reward" in entry]
+    return f"Rollouts of training, at temperature 1:\n\n{_table(measured, shown)}" if measured else ""
+
+
+def _table(records: list[dict[str, Any]], columns: dict[str, str]) -> str:
+    lines = ["| step | " + " | ".join(columns.values()) + " |", "|" + "---|" * (len(columns) + 1)]
+    lines += ["| " + " | ".join([str(r["step"]), *(f"{r[k]:.3g}" if k in r else "" for k in columns)]) + " |"
+              for r in records]
     return "\n".join(lines)
 
 
