@@ -31,6 +31,7 @@ from lmms_videominer.world.script import SPLITS
 CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
 BUNDLED = "videominer-world"
 NONE = "none"
+STYLES = {"rf": "--", "format": ":", "t-grpo": "-"}
 TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "questions": 5}
 TEST_SEED, TEST_VIDEOS, TEST_QUESTIONS = SPLITS["test"].start, 20, 10
 
@@ -144,7 +145,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _pairs(groups: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
-    labels = [label for label in (NONE, "rf", "t-grpo") if label in groups]
+    labels = [label for label in (NONE, "rf", "format", "t-grpo") if label in groups]
     return ((after, before) for i, before in enumerate(labels) for after in labels[i + 1 :])
 
 
@@ -172,7 +173,7 @@ def curves(runs: Sequence[Run], out: Path) -> None:
         for axis, (name, title) in zip(axes.flat, shown.items(), strict=True):
             points = [(entry["step"], entry[name]) for entry in history if name in entry]
             steps, values = zip(*points, strict=True)
-            axis.plot(steps, _smoothed(values), label=run.name, linestyle="--" if run.reward == "rf" else "-")
+            axis.plot(steps, _smoothed(values), label=run.name, linestyle=STYLES[run.reward])
             axis.set(title=title, xlabel="step")
     axes[0, 0].legend(fontsize="small")
     figure.savefig(out / "curves.png", dpi=120)
@@ -233,7 +234,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=CONFIG, help="training file that every run starts from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--rewards", nargs="+", default=["rf", "t-grpo"])
+    parser.add_argument("--rewards", nargs="+", default=["rf", "t-grpo"],
+                        choices=list(STYLES), help="format is a further ablation")
     parser.add_argument("--lambdas", type=float, nargs="*", default=[], help="T-GRPO at these too, on the first seed")
     parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
     parser.add_argument("--start", type=Path, help="policy to start from; absent: a cold start is made")

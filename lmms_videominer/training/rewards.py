@@ -30,7 +30,8 @@ class RewardConfig:
         ConfigError: A value is out of its range; the message quotes it.
     """
 
-    reward: str = _option("t-grpo", "t-grpo: format + (length + action) * R_tree; rf: the same with R_tree left out.")
+    reward: str = _option("t-grpo", "t-grpo: format + (length + action) * R_tree; rf: the same with R_tree left out; "
+                                    "format: the first part alone.")
     lambda_auxin: float = _option(1.0, "(delta_d + delta_a) / (2 delta_c): trees grow below 1, stop early above.")
     target_length: float = _option(96.0, "l_t: completion length that earns the full length reward, in tokens.")
     length_sigma: float = _option(48.0, "sigma: width of the length reward, in tokens.")
@@ -39,8 +40,8 @@ class RewardConfig:
     format_partial: float = _option(0.5, "delta_corr: reward where an action is recovered from a partly right one.")
 
     def __post_init__(self) -> None:
-        if self.reward not in ("t-grpo", "rf"):
-            raise ConfigError(f"reward={self.reward!r}: one of t-grpo, rf")
+        if self.reward not in ("t-grpo", "rf", "format"):
+            raise ConfigError(f"reward={self.reward!r}: one of t-grpo, rf, format")
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: needs to be above 0")
@@ -103,5 +104,8 @@ def _normalised(text: str) -> str:
 
 
 def total_reward(format: float, length: float, action: float, tree: float, config: RewardConfig) -> float:
-    """``R_total = r_format + (r_length + r_action) R_tree``; with ``reward="rf"``, R_tree is left out (taken as 1)."""
-    return format + (length + action) * (tree if config.reward == "t-grpo" else 1.0)
+    """``R_total = r_format + (r_length + r_action) R_tree``.
+
+    With ``reward="rf"`` R_tree is left out (taken as 1), with ``reward="format"`` all that it is multiplied with too.
+    """
+    return format + (length + action) * {"t-grpo": tree, "rf": 1.0, "format": 0.0}[config.reward]

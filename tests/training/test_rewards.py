@@ -79,6 +79,12 @@ def test_rf_leaves_the_tree_out():
     assert total_reward(1.0, 0.5, 1.1, 0.0, config) == total_reward(1.0, 0.5, 1.1, 1.0, config) == pytest.approx(2.6)
 
 
+def test_the_format_alone_pays_nothing_for_actions_or_answers():
+    config = RewardConfig(reward="format")
+    assert [total_reward(1.0, 0.5, 1.1, tree, config) for tree in (0.0, 1.0)] == [1.0, 1.0]
+    assert total_reward(0.5, 0.5, 1.1, 1.0, config) == 0.5
+
+
 @pytest.mark.parametrize(("answer", "right", "expected"), [
     ("B", 1, 1.0), ("B. a star", "B", 1.0), ("a star", "b", 1.0), ("A", 1, 0.0), ("no idea", 1, 0.0), (None, 1, 0.0),
 ])
