@@ -2,6 +2,7 @@
 
     python benchmarks/segmentation.py                        # test seeds, as in docs/segmentation.md
     python benchmarks/segmentation.py --split dev            # seeds to choose by
+    python benchmarks/segmentation.py --out counts.jsonl     # goes on where it stopped
 
 Each segmenter cuts the whole video twice: into as many events as there are scenes, and into 16. The detectors of
 PySceneDetect (pip install scenedetect), where it is installed, choose the number of their cuts themselves: they read
@@ -32,6 +33,7 @@ from lmms_videominer.world.video import encode
 CONDITIONS = {"none": (), **{name: (name,) for name in NUISANCES}, "all": NUISANCES}
 VIDEOS = {5: 8, 15: 4}  # minutes -> videos of a cell: about 100 scene cuts each
 DEFAULT_EVENTS, SCAN_FRAMES, MIN_EVENT_S = 16, 256, 0.5
+LABELS = ("K = scenes", f"K = {DEFAULT_EVENTS}")
 DETECTORS = ("ContentDetector", "AdaptiveDetector", "HistogramDetector", "ThresholdDetector")
 
 
@@ -43,19 +45,14 @@ class Tally:
     found: int = 0
     true: int = 0
 
-    def add(self, found_s: Sequence[float], true_s: Sequence[float], tolerance_s: float) -> None:
-        self.matched += matches(found_s, true_s, tolerance_s)
-        self.found += len(found_s)
-        self.true += len(true_s)
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.matched + other.matched, self.found + other.found, self.true + other.true)
 
     def __str__(self) -> str:
         """Precision, recall and F1 in percent."""
-        shares = self.matched / max(self.found, 1), self.matched / max(self.true, 1), self.f1
+        f1 = 2 * self.matched / max(self.found + self.true, 1)
+        shares = self.matched / max(self.found, 1), self.matched / max(self.true, 1), f1
         return " / ".join(f"{100 * share:.0f}" for share in shares)
-
-    @property
-    def f1(self) -> float:
-        return 2 * self.matched / max(self.found + self.true, 1)
 
 
 def matches(found_s: Sequence[float], true_s: Sequence[float], tolerance_s: float) -> int:
@@ -94,7 +91,7 @@ def segmenter_cuts(path: Path, scenes: int, names: Sequence[str]) -> Iterator[tu
     with open_video(path) as reader:
         remembering, whole = Remembering(reader), Span(0.0, reader.info.duration_s)
         for name in names:
-            for label, events in (("K = scenes", scenes), (f"K = {DEFAULT_EVENTS}", DEFAULT_EVENTS)):
+            for label, events in zip(LABELS, (scenes, DEFAULT_EVENTS)):
                 parts = get_segmenter(name).segment(remembering, [whole], events, SCAN_FRAMES, MIN_EVENT_S)
                 yield f"{name}, {label}", [part.start_s for part in parts[1:]]
 
@@ -115,21 +112,48 @@ def detector_cuts(path: Path) -> Iterator[tuple[str, list[float]]]:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[tuple[int, str, str], Tally]:
-    """Tallies by minutes, row and condition."""
+    """Tallies by minutes, row and condition; what stands in ``arguments.out`` already is not measured again."""
     detect = importlib.util.find_spec("scenedetect") is not None
     if not detect:
         print("PySceneDetect is not installed, its rows are left out: pip install scenedetect", file=sys.stderr)
+    rows = [f"{name}, {label}" for name in arguments.segmenters for label in LABELS]
+    rows += [f"PySceneDetect {name}" for name in DETECTORS] if detect else []
+    known = _read(arguments.out)
     tallies: dict[tuple[int, str, str], Tally] = {}
     for script, condition in tqdm(list(_scripts(arguments)), unit="video"):
-        path = folder / f"{script.seed}-{script.index}-{script.minutes:g}min-{condition}.mp4"
-        if not path.exists():
-            encode(script, path)
-        true_s = [scene.span.start_s for scene in script.scenes[1:]]
-        rows = list(segmenter_cuts(path, len(script.scenes), arguments.segmenters))
-        for row, found_s in rows + (list(detector_cuts(path)) if detect else []):
-            tally = tallies.setdefault((int(script.minutes), row, condition), Tally())
-            tally.add(found_s, true_s, script.duration_s / SCAN_FRAMES)
+        name = f"{script.seed}-{script.index}-{script.minutes:g}min-{condition}"
+        if any((name, row) not in known for row in rows):
+            measured = _measure_one(script, folder / f"{name}.mp4", arguments.segmenters, detect)
+            known.update({(name, row): tally for row, tally in measured.items()})
+            _append(arguments.out, name, measured)
+        for row in rows:
+            cell = int(script.minutes), row, condition
+            tallies[cell] = tallies.get(cell, Tally()) + known[name, row]
     return tallies
+
+
+def _measure_one(script: Script, path: Path, segmenters: Sequence[str], detect: bool) -> dict[str, Tally]:
+    if not path.exists():
+        encode(script, path)
+    true_s = [scene.span.start_s for scene in script.scenes[1:]]
+    found = dict(segmenter_cuts(path, len(script.scenes), segmenters)) | (dict(detector_cuts(path)) if detect else {})
+    tolerance_s = script.duration_s / SCAN_FRAMES
+    return {row: Tally(matches(cuts_s, true_s, tolerance_s), len(cuts_s), len(true_s)) for row, cuts_s in found.items()}
+
+
+def _read(path: Path | None) -> dict[tuple[str, str], Tally]:
+    """The tallies of a file that ``_append`` wrote, by video and row."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+    return {(line["video"], line["row"]): Tally(line["matched"], line["found"], line["true"])
+            for line in map(json.loads, lines)}
+
+
+def _append(path: Path | None, video: str, measured: dict[str, Tally]) -> None:
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps({"video": video, "row": row, **asdict(tally)}) + "\n"
+                            for row, tally in measured.items())
 
 
 def _scripts(arguments: argparse.Namespace) -> Iterator[tuple[Script, str]]:
@@ -156,7 +180,7 @@ def main() -> None:
     parser.add_argument("--nuisances", nargs="+", default=list(CONDITIONS), choices=list(CONDITIONS))
     parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTERS), choices=list(SEGMENTERS))
     parser.add_argument("--folder", type=Path, help="keeps the rendered videos; absent: a temporary one")
-    parser.add_argument("--out", type=Path, help="JSON file for the counts")
+    parser.add_argument("--out", type=Path, help="JSONL file of the counts; goes on where it stopped")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
@@ -164,11 +188,6 @@ def main() -> None:
         tallies = measure(arguments, folder)
     print("Precision / recall / F1 in percent.\n")
     print("\n\n".join(table(tallies, minutes, arguments.nuisances) for minutes in arguments.minutes))
-    if arguments.out:
-        rows = [{"minutes": minutes, "row": row, "nuisance": name, "f1": tally.f1, **asdict(tally)}
-                for (minutes, row, name), tally in tallies.items()]
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
