@@ -10,7 +10,8 @@ from typing import Any
 
 from lmms_videominer.world.bundle import CHECKPOINTS
 
-LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*")
+LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*",
+            "finished")
 HALVED = ("vlm", "policy", "start")  # stored in half precision; their config.json has them loaded in single
 # settings of a lmms-eval backbone that this video LLM needs: its input is 84x84
 VLM_ARGS = {"min_pixels": 84 * 84, "max_pixels": 84 * 84}
