@@ -27,6 +27,7 @@ events: 3
 scan_frames: 16
 caption_frames: 1
 caption_tokens: 8
+grain_s: 0.0
 clustering: none
 target_length: 2
 length_sigma: 1.0
@@ -120,6 +121,7 @@ def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path)
     assert run.returncode == 0, run.stderr[-3000:]
     together = log(tmp_path)
     assert [entry["decisions"] for entry in together] == [entry["decisions"] for entry in alone]
+    assert all(entry["decisions"] for entry in alone)
     assert [entry["loss"] for entry in together] == pytest.approx([entry["loss"] for entry in alone], abs=1e-5)
     assert [entry["groups/failed"] for entry in together] == [1.0] * 3  # the damaged video's, and nothing hung for it
     assert (tmp_path / "model.safetensors").is_file()
