@@ -109,5 +109,5 @@ def test_the_rule_is_monotone_in_duration_frames_and_events(duration_s, fps, fra
         assert aside(duration_s, frames=frames + more) and aside(duration_s, events=events + more)
         assert aside(duration_s, grain_s=grain_s + share)
     else:
-        assert not aside(duration_s / (share or 1)) and not aside(duration_s, grain_s=grain_s * share)
+        assert not aside(duration_s / share) and not aside(duration_s, grain_s=grain_s * share)
         assert not aside(duration_s, grain_s=0) or int(duration_s * fps) <= frames
