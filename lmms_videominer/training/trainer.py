@@ -185,11 +185,17 @@ class TGRPOTrainer(GRPOTrainer):
             return self._logprobs(self.model, batch)
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
-        """Of the completions' tokens, [R, C]."""
-        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)  # [R, P + C]
-        mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
-        length = batch["completion_ids"].shape[1]
-        return self._get_per_token_logps_and_entropies(model, ids, mask, length, self.args.forward_batch_size)[0]
+        """Of the completions' tokens, float32 [R, C]; 0 in padding."""
+        mask = batch["completion_mask"]
+        found = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+        tokens = {name: batch[name] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")}
+        place = torch.arange(len(mask), device=mask.device)
+        for part in forward_passes(tokens | {"place": place}, self.args.forward_batch_size):
+            ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)  # [r, p + c]
+            attended = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
+            length = part["completion_ids"].shape[1]
+            found[part["place"], :length] = self._get_per_token_logps_and_entropies(model, ids, attended, length)[0]
+        return found * mask
 
     # --- loss -----------------------------------------------------------------------------------------------
 

@@ -135,9 +135,11 @@ def test_old_log_probabilities_are_those_of_the_policy_that_generated(policy, qu
     compute = run._compute_loss
 
     def watched(model, inputs):
-        with torch.no_grad():
-            now = run._logprobs(run.model, inputs)
+        ids, attended = (torch.cat([inputs[f"{side}_{what}"] for side in ("prompt", "completion")], 1)
+                         for what in ("ids", "mask"))
         mask = inputs["completion_mask"].bool()
+        with torch.no_grad():  # all at once, with all their padding
+            now = run._get_per_token_logps_and_entropies(run.model, ids, attended, mask.shape[1])[0]
         seen.append((inputs["old_per_token_logps"] - now)[mask].abs().max().item())
         return compute(model, inputs)
 
