@@ -7,12 +7,12 @@ import enum
 import json
 import math
 import os
-import tempfile
 import types
 import typing
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer.atomic import written
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.types import SCHEMA_VERSION, Selection
 
@@ -61,26 +61,15 @@ def _from_version_1(document: dict[str, Any]) -> None:
 
 
 def save(selection: Selection, path: str | os.PathLike[str]) -> None:
-    """Write ``to_json`` to ``path``, at once: a reader sees the old file or the new one, never a part.
-
-    Folders that lack are made.
+    """Write ``to_json`` to ``path``, at once; folders that lack are made.
 
     Raises:
         SchemaError: As ``to_json``.
         OSError: The file cannot be written.
     """
-    target = Path(path)
     text = to_json(selection, indent=1)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp gives 0600
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with written(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def load(path: str | os.PathLike[str]) -> Selection:
@@ -94,12 +83,6 @@ def load(path: str | os.PathLike[str]) -> Selection:
         return from_json(Path(path).read_text(encoding="utf-8"))
     except (SchemaError, UnicodeDecodeError) as error:
         raise SchemaError(f"{os.fspath(path)}: {error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _finite(number: str) -> float:

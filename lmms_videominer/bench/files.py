@@ -1,34 +1,30 @@
-"""Writing files at once: a reader sees the old one or the new one, never a part."""
+"""The files of a comparison: written at once, and an error that says what to do about them."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer import atomic
 from lmms_videominer.errors import ConfigError, SchemaError
 
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A name to write to, beside ``path`` and with its suffix; it becomes ``path`` when the block ends well.
+    """As ``atomic.written``.
 
     Raises:
         ConfigError: The file or its folder cannot be written.
     """
-    part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
+        with atomic.written(path) as part:
+            yield part
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error}). Choose another --out.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

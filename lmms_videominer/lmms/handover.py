@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.atomic import written
 from lmms_videominer.lmms.profiles import Profile
 
 
@@ -45,9 +46,8 @@ def write_lossless(path: str | os.PathLike[str], frames: np.ndarray, fps: float)
     """
     import av
 
-    part = f"{os.fspath(path)}.{os.getpid()}.part"
     height, width = frames.shape[1:3]
-    with av.open(part, "w", format="mp4") as container:
+    with written(path) as part, av.open(str(part), "w", format="mp4") as container:
         stream: Any = container.add_stream("libx264rgb", rate=Fraction(fps).limit_denominator(1000))
         stream.width, stream.height, stream.pix_fmt = width, height, "rgb24"
         stream.options = {"qp": "0", "preset": "ultrafast", "bf": "0"}
@@ -56,7 +56,6 @@ def write_lossless(path: str | os.PathLike[str], frames: np.ndarray, fps: float)
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         container.mux(stream.encode())
-    os.replace(part, path)
 
 
 class ClipFolder:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer.atomic import written
 from lmms_videominer.types import KeyFrame, Selection, Span
 from lmms_videominer.verdict import frames_hitting, windows_hit
 
@@ -100,8 +101,6 @@ def _mean(values: Sequence[float]) -> float | None:
 def write_summary(folder: str | os.PathLike[str], summary: dict[str, Any], config: dict[str, Any]) -> Path:
     """Write the summary of a run beside its trees, at once."""
     path = Path(folder) / SUMMARY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_text(json.dumps({"config": config, "tasks": summary}, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    with written(path) as part:
+        part.write_text(json.dumps({"config": config, "tasks": summary}, indent=1) + "\n", encoding="utf-8")
     return path

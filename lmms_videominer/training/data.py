@@ -6,13 +6,13 @@ import dataclasses
 import json
 import logging
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmms_videominer.atomic import written
 from lmms_videominer.config import check_names
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.training.layouts import (
@@ -233,10 +233,5 @@ def as_dataset(questions: Iterable[TrainingQuestion]) -> Dataset:
 
 def save_questions(questions: Iterable[TrainingQuestion], path: str | os.PathLike[str]) -> None:
     """Write questions as JSONL of the layout ``plain``, at once; folders that lack are made."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.", suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with written(path) as part, open(part, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(question.row(), ensure_ascii=False) + "\n" for question in questions)
-    os.chmod(name, 0o644)  # mkstemp gives 0600
-    os.replace(name, target)

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lmms_videominer.atomic import written
 from lmms_videominer.world.questions import write_questions
 from lmms_videominer.world.render import frame_times, render_frame
 from lmms_videominer.world.script import FPS, SIZE, Script, write_script
@@ -24,8 +25,7 @@ def encode(script: Script, path: Path) -> None:
     """Render ``script`` to ``path`` (H.264, yuv420p, mp4), atomically."""
     import av
 
-    partial_path = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with av.open(str(partial_path), "w", format="mp4") as container:
+    with written(path) as part, av.open(str(part), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width = stream.height = SIZE
         stream.pix_fmt = "yuv420p"
@@ -36,7 +36,6 @@ def encode(script: Script, path: Path) -> None:
             frame = av.VideoFrame.from_ndarray(render_frame(script, float(time_s)), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    os.replace(partial_path, path)
 
 
 def _video_name(seed: int, index: int, minutes: float, nuisances: Sequence[str]) -> str:
@@ -82,7 +81,6 @@ def render_world(folder: str | os.PathLike, minutes: float, videos: int, seed: i
                    unit="video", disable=not progress)
         rows = [row for video_rows in bar for row in video_rows]
     path = folder / "qa.jsonl"
-    partial_path = path.with_name(f".qa.{os.getpid()}.part")
-    partial_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(partial_path, path)
+    with written(path) as part:
+        part.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
