@@ -14,6 +14,8 @@ NO_POLICY = "none"  # as ``policy``: accept by embedding similarity
 ASKING = ("videotree", "videoagent", "llovi")  # selectors that ask a language model
 SCORING = ("topk", "aks", "bolt", "focus", "qframe")  # selectors that compare frames with the question
 
+_ROUNDING_S = 1e-6  # a duration is a sum of timestamps that floats hold inexactly
+
 
 def _option(default: Any, help: str, **extra: Any) -> Any:
     return field(default=default, metadata={"help": help, **extra})
@@ -137,6 +139,10 @@ class MinerConfig:
         if self.policy == NO_POLICY and self.selector in ASKING and self.judge == "reply":
             raise ConfigError(f"policy={NO_POLICY} writes no replies, and selector={self.selector} asks for some: set "
                               "judge=policy, or name a language model")
+
+    def covers(self, duration_s: float) -> bool:
+        """Whether frames or events lie ``grain_s`` apart without any tree, in a video of ``duration_s`` seconds."""
+        return duration_s <= max(self.frames, self.events) * self.grain_s + _ROUNDING_S
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -21,8 +21,6 @@ from lmms_videominer.stages import OpenVideo, Stages, needed
 from lmms_videominer.types import Action, Decision, Event, Node, Question, Span, Usage, VideoInfo
 from lmms_videominer.video import frames_beginning_in
 
-_ROUNDING_S = 1e-6  # a duration is a sum of timestamps that floats hold inexactly
-
 
 @dataclass
 class Growth:
@@ -69,14 +67,11 @@ class Growth:
 
 
 def needs_no_search(video: VideoInfo, config: MinerConfig) -> bool:
-    """Whether uniform frames will do: the budget holds every frame, or the video is no longer than the reach.
+    """Whether uniform frames will do: the budget holds every frame, or ``config`` covers the video without a tree.
 
-    The reach is ``max(frames, events) * grain_s`` seconds: in a video of that length the frames of the budget, or the
-    events of the first level, lie ``grain_s`` apart without any tree. Told from the file's index, before a frame is
-    decoded.
+    Told from the file's index, before a frame is decoded.
     """
-    reach_s = max(config.frames, config.events) * config.grain_s
-    return video.frame_count <= config.frames or video.duration_s <= reach_s + _ROUNDING_S
+    return video.frame_count <= config.frames or config.covers(video.duration_s)
 
 
 @dataclass

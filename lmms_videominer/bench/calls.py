@@ -36,7 +36,7 @@ def calls_at_most(config: MinerConfig, duration_s: float = math.inf) -> Calls:
     if selector in ("none", "uniform", "oracle"):
         return Calls()
     if selector == "videominer":
-        if duration_s <= max(frames, config.events) * config.grain_s:
+        if config.covers(duration_s):
             return Calls()  # too short for a search to pay
         captions = _tree_captions(config)
         return Calls(captions, 0 if config.policy == NO_POLICY else min(config.max_nodes, captions))
