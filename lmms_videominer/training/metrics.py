@@ -26,6 +26,7 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     decisions = [sample for tree in trees for sample in tree.decisions]
     metrics = {"groups/failed": float(len(groups) - len(good)), "decisions": float(len(decisions))}
     if good:
+        metrics["groups/no_decision"] = float(len(undecided(good)))
         metrics["groups/no_signal"] = fmean(not has_signal(group.rewards) for group in good)
         metrics["tree/reward"] = fmean(tree.tree_reward for tree in trees)
         metrics["tree/nodes"] = fmean(tree.nodes for tree in trees)
@@ -33,6 +34,12 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         metrics["tree/vlm_calls"] = fmean(tree.vlm_calls for tree in trees)
         metrics["tree/vlm_calls_cached"] = fmean(tree.vlm_calls_cached for tree in trees)
     return metrics | (_of_decisions(decisions) if decisions else {})
+
+
+def undecided(groups: Iterable[Group]) -> list[str]:
+    """The questions on which nothing was decided, those left out aside."""
+    return [group.question_id for group in groups
+            if not group.failure and not any(tree.decisions for tree in group.trees)]
 
 
 def _of_decisions(decisions: Sequence[DecisionSample]) -> dict[str, float]:

@@ -27,7 +27,7 @@ from lmms_videominer.stages import Stages
 from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows
-from lmms_videominer.training.metrics import rollout_metrics, save_trees
+from lmms_videominer.training.metrics import rollout_metrics, save_trees, undecided
 from lmms_videominer.training.order import EpochSampler
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout, roll_out
 from lmms_videominer.training.sampling import PolicyInTraining, PolicyInVLLM, each_process_alone, importance_ratio
@@ -265,10 +265,7 @@ class TGRPOTrainer(GRPOTrainer):
         return loss
 
     def _log_rollout(self, groups: Sequence[Group]) -> None:
-        undecided = [group.question_id for group in groups
-                     if not group.failure and not any(tree.decisions for tree in group.trees)]
         metrics = rollout_metrics(groups)
-        metrics["groups/no_decision"] = float(len(undecided))
         metrics["seconds/rollout"] = self._rollout_s
         metrics["seconds/generation"] = self._policy.seconds
         if self.model.training:
@@ -285,7 +282,7 @@ class TGRPOTrainer(GRPOTrainer):
                 if group.failure:
                     logger.warning("Question %s is left out of step %d: %s", group.question_id,
                                    self.state.global_step, group.failure)
-            self._warn_of_undecided(undecided)
+            self._warn_of_undecided(undecided(groups))
 
     def _warn_of_undecided(self, question_ids: Sequence[str]) -> None:
         """Name each question once on which nothing is decided, as where a video is too short to be searched."""
