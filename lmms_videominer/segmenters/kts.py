@@ -37,18 +37,7 @@ class KTSSegmenter:
     def segment(
         self, reader: VideoReader, spans: Sequence[Span], events: int, scan_frames: int, min_event_s: float
     ) -> tuple[Span, ...]:
-        """As ``Segmenter.segment``; spans that touch are one.
-
-        Args:
-            reader: The video.
-            spans: What to cut, inside the video.
-            events: K: at most ``K - 1`` cuts are made.
-            scan_frames: Frames compared, over all spans together; fewer where there are no more.
-            min_event_s: No cut leaves an event shorter than this, in seconds.
-
-        Raises:
-            VideoError: A frame of the scan cannot be decoded.
-        """
+        """As ``Segmenter.segment``; spans that touch are one."""
         union = merge_spans(spans, gap_s=0.0)
         if events < 2 or not union:
             return union

@@ -21,5 +21,15 @@ class Segmenter(Protocol):
         Gaps between spans are boundaries already and not counted, so at most
         ``len(spans) + events - 1`` spans come back. They are in temporal order, disjoint, and their
         union is the union of ``spans`` exactly.
+
+        Args:
+            reader: The video.
+            spans: What to cut, inside the video.
+            events: K.
+            scan_frames: Frames compared, over all spans together; fewer where there are no more.
+            min_event_s: No cut leaves an event shorter than this, in seconds.
+
+        Raises:
+            VideoError: A frame of the scan cannot be decoded.
         """
         ...
