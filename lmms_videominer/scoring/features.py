@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from lmms_videominer.cache import Cache
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring.scorer import Scorer
 from lmms_videominer.stages import OpenVideo
+from lmms_videominer.video.reader import in_parts
 
 KIND = "image_features"  # of the cache
 MAX_BATCH_BYTES = 2**29  # decoded frames held at once
@@ -56,7 +57,8 @@ def _encode(job: FrameJob, scorer: Scorer, cache: Cache, max_bytes: int) -> Enco
     held = {key: _unpack(text) for key, text in zip(keys, cache.get_many(KIND, keys)) if isinstance(text, str)}
     missing = [i for i, key in enumerate(keys) if key not in held]
     try:
-        for part, frames in _parts(job, missing, max_bytes):
+        for part in in_parts(missing, job.video.info, max_bytes):
+            frames = job.video.reader.frames(job.frame_indices[part].tolist())
             vectors = scorer.encode(frames)  # type: ignore[attr-defined]  # checked by the caller
             if not np.isfinite(vectors).all():
                 raise ModelError(f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
@@ -67,15 +69,6 @@ def _encode(job: FrameJob, scorer: Scorer, cache: Cache, max_bytes: int) -> Enco
     except VideoError as error:
         return error
     return EncodedFrames(np.stack([held[key] for key in keys]), len(missing))
-
-
-def _parts(job: FrameJob, missing: Sequence[int], max_bytes: int) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-    """Positions among the job's frames with the pixels, uint8 [<= n, H, W, 3], in parts that fit."""
-    info = job.video.info
-    step = max(1, max_bytes // (info.width * info.height * 3))
-    for start in range(0, len(missing), step):
-        part = missing[start : start + step]
-        yield part, job.video.reader.frames(job.frame_indices[part].tolist())
 
 
 def _pack(vector: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from lmms_videominer.cache import Cache
 from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring.scorer import Scorer
 from lmms_videominer.stages import OpenVideo
+from lmms_videominer.video.reader import in_parts
 
 KIND = "score"  # of the cache
 MAX_BATCH_BYTES = 2**29  # decoded frames held at once
@@ -107,7 +108,8 @@ def _score(group: dict[str, ScoreJob], scorer: Scorer, max_bytes: int) -> dict[s
     job = next(iter(group.values()))
     texts = [member.text for member in group.values()]
     try:
-        parts = [scorer.score(frames, texts) for frames in _frames(job, max_bytes)]
+        parts = [scorer.score(job.video.reader.frames(part), texts)
+                 for part in in_parts(job.frame_indices.tolist(), job.video.info, max_bytes)]
     except VideoError as error:
         return dict.fromkeys(group, error)
     scores = np.concatenate(parts) if parts else np.zeros((0, len(texts)), np.float32)  # [n, m]
@@ -115,14 +117,6 @@ def _score(group: dict[str, ScoreJob], scorer: Scorer, max_bytes: int) -> dict[s
         raise ModelError(f"scorer {scorer.identity!r} gives scores that hold NaN or infinity; "
                          "take another one with scorer=")
     return {key: np.ascontiguousarray(scores[:, i], np.float32) for i, key in enumerate(group)}
-
-
-def _frames(job: ScoreJob, max_bytes: int) -> Iterator[np.ndarray]:
-    """uint8 [<= n, H, W, 3]: the job's frames in order, in parts that fit."""
-    info = job.video.info
-    step = max(1, max_bytes // (info.width * info.height * 3))
-    for start in range(0, len(job.frame_indices), step):
-        yield job.video.reader.frames(job.frame_indices[start : start + step].tolist())
 
 
 def _shares(group: dict[str, ScoreJob]) -> dict[str, int]:

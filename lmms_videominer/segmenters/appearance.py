@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lmms_videominer.video.reader import VideoReader
+from lmms_videominer.video.reader import VideoReader, in_parts
 
 COLOUR_BINS, TONE_BINS = 12, 16
 TONE_SHARE = 0.25  # of tones beside colours: they carry films without colour, and add little to those with it
@@ -28,14 +28,11 @@ def appearances(reader: VideoReader, indices: Sequence[int]) -> tuple[np.ndarray
     Raises:
         VideoError: A frame cannot be decoded.
     """
-    height, width = reader.info.height, reader.info.width
-    step = max(1, _CHUNK_BYTES // (height * width * 3))
-    stride = math.ceil(math.sqrt(height * width / _PIXELS))
-    vectors, weights = np.empty((len(indices), DIMENSIONS)), np.empty(len(indices))
-    for start in range(0, len(indices), step):
-        part = slice(start, start + step)
-        vectors[part], weights[part] = embed(reader.frames(indices[part])[:, ::stride, ::stride])
-    return vectors, weights
+    stride = math.ceil(math.sqrt(reader.info.height * reader.info.width / _PIXELS))
+    parts = [embed(reader.frames(part)[:, ::stride, ::stride])
+             for part in in_parts(indices, reader.info, _CHUNK_BYTES)]
+    vectors, weights = zip((np.empty((0, DIMENSIONS)), np.empty(0)), *parts)
+    return np.concatenate(vectors), np.concatenate(weights)
 
 
 def embed(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

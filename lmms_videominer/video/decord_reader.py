@@ -12,6 +12,7 @@ from lmms_videominer.errors import VideoError
 from lmms_videominer.types import VideoInfo
 from lmms_videominer.video.gray import gray_histogram
 from lmms_videominer.video.pyav_reader import PyAVReader
+from lmms_videominer.video.reader import in_parts
 from lmms_videominer.video.track import Track, decode_threads
 
 _logger = logging.getLogger("lmms_videominer")
@@ -50,12 +51,9 @@ class DecordReader:
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
         unique, back = np.unique(self._track.checked(indices), return_inverse=True)
-        step = max(1, _CHUNK_BYTES // (self.info.height * self.info.width * 3))
-        out = np.empty((len(unique), 256), dtype=np.float64)
-        for start in range(0, len(unique), step):
-            for row, rgb in enumerate(self._decode(unique[start : start + step]), start):
-                out[row] = gray_histogram(rgb)
-        return out[back]
+        out = [gray_histogram(rgb) for part in in_parts(unique.tolist(), self.info, _CHUNK_BYTES)
+               for rgb in self._decode(np.array(part))]
+        return np.array(out, dtype=np.float64).reshape(-1, 256)[back]
 
     def close(self) -> None:
         self._handle = None

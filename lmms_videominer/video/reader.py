@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from lmms_videominer.types import VideoInfo
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+T = TypeVar("T")
 
 
 class VideoReader(Protocol):
@@ -42,3 +45,9 @@ class VideoReader(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def in_parts(indices: Sequence[T], info: VideoInfo, max_bytes: int) -> Iterator[Sequence[T]]:
+    """``indices`` of frames in order, in parts whose decoded frames hold at most ``max_bytes``, or are one."""
+    step = max(1, max_bytes // (info.height * info.width * 3))
+    return (indices[start : start + step] for start in range(0, len(indices), step))
