@@ -54,7 +54,7 @@ def _line(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[str,
     chosen = chosen_option(result.answer, row["options"])
     decided = [node.decision for node in result.nodes if node.decision]
     lengths = [len(decision.completion_ids) for decision in decided]
-    evidence = [Span(*span) for span in row["evidence"]]
+    evidence = result.question.evidence
     return {
         "id": row["id"],
         "kind": row["kind"],

@@ -19,6 +19,7 @@ from pathlib import Path
 from lmms_videominer.cache import open_cache
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
+from lmms_videominer.markdown import markdown_table
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.stages import Stages
 from lmms_videominer.training.rewards import RewardConfig
@@ -80,14 +81,12 @@ def same_tree(one: TreeRollout, other: TreeRollout) -> bool:
 
 def report(together: Cost, apart: Cost) -> str:
     """Both costs and their ratios as a Markdown table."""
-    lines = ["| | one after another | together | ratio |", "|---|---|---|---|"]
-    rows = [("caption calls", apart.captions, together.captions), ("answer calls", apart.answers, together.answers),
-            ("decisions", apart.decisions, together.decisions), ("seconds", apart.seconds, together.seconds)]
-    rows += [(f"seconds: {stage}", apart.stages[stage], together.stages[stage]) for stage in STAGES]
-    for name, before, after in rows:
-        ratio = f"{before / after:.1f}" if after else ""
-        lines.append(f"| {name} | {before:.5g} | {after:.5g} | {ratio} |")
-    return "\n".join(lines)
+    costs = [("caption calls", apart.captions, together.captions), ("answer calls", apart.answers, together.answers),
+             ("decisions", apart.decisions, together.decisions), ("seconds", apart.seconds, together.seconds)]
+    costs += [(f"seconds: {stage}", apart.stages[stage], together.stages[stage]) for stage in STAGES]
+    return markdown_table(["", "one after another", "together", "ratio"],
+                          [[name, f"{before:.5g}", f"{after:.5g}", f"{before / after:.1f}" if after else ""]
+                           for name, before, after in costs])
 
 
 def main() -> None:

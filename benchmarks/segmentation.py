@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from lmms_videominer.markdown import markdown_table
 from lmms_videominer.segmenters import SEGMENTERS, get_segmenter
 from lmms_videominer.types import Span
 from lmms_videominer.video import VideoReader, open_video
@@ -166,10 +167,9 @@ def _scripts(arguments: argparse.Namespace) -> Iterator[tuple[Script, str]]:
 
 def table(tallies: dict[tuple[int, str, str], Tally], minutes: int, conditions: Sequence[str]) -> str:
     """The rows of one length as Markdown."""
-    lines = [f"| {minutes} minutes | " + " | ".join(conditions) + " |", "|---" * (len(conditions) + 1) + "|"]
-    for row in dict.fromkeys(row for length, row, _ in tallies if length == minutes):
-        lines.append(f"| {row} | " + " | ".join(str(tallies[minutes, row, name]) for name in conditions) + " |")
-    return "\n".join(lines)
+    rows = dict.fromkeys(row for length, row, _ in tallies if length == minutes)
+    return markdown_table([f"{minutes} minutes", *conditions],
+                          [[row, *(str(tallies[minutes, row, name]) for name in conditions)] for row in rows])
 
 
 def main() -> None:

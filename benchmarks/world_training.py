@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 from evaluate_policy import evaluate, load, summary
 
+from lmms_videominer.bench.plots import new_figure, save_figure
 from lmms_videominer.bench.statistics import difference_interval
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.markdown import markdown_table
 from lmms_videominer.world import render_world
 from lmms_videominer.world.bundle import resolve
 from lmms_videominer.world.script import SPLITS
@@ -129,7 +131,7 @@ def report(groups: dict[str, list[str]], minutes: Sequence[int], out: Path) -> s
         rows += [_row(name, [file]) for names in groups.values() if len(names) > 1 for name, file in
                  ((name, files[name]) for name in names)]
         heads = ["policy", "questions", *(head for head, _ in COLUMNS.values())]
-        parts += [f"### {length} minutes\n", _table(heads, rows), ""]
+        parts += [f"### {length} minutes\n", markdown_table(heads, rows), ""]
         parts += [_difference(*pair, groups, files) for pair in _pairs(groups)] + [""]
     return "\n".join(parts)
 
@@ -138,10 +140,6 @@ def _row(label: str, files: Sequence[Path]) -> list[str]:
     means = [summary(file) for file in files]
     values = [f"{factor * np.mean([mean[name] for mean in means]):.1f}" for name, (_, factor) in COLUMNS.items()]
     return [label, f"{means[0]['questions']:g}", *values]
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows])
 
 
 def _pairs(groups: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
@@ -160,24 +158,18 @@ def _difference(after: str, before: str, groups: dict[str, list[str]], files: di
 
 def curves(runs: Sequence[Run], out: Path) -> None:
     """R_tree, the whole reward, completion length and decisions a tree over training, a line a run."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     shown = {"tree/reward": "R_tree", "reward": "reward of a decision", "completions/mean_length": "completion tokens",
              "tree/nodes": "decisions a tree"}
-    figure, axes = pyplot.subplots(2, 2, figsize=(10, 6), layout="constrained")
+    figure, axes = new_figure(4, down=2)
     for run in runs:
         history = json.loads((out / run.name / "trainer_state.json").read_text())["log_history"]
-        for axis, (name, title) in zip(axes.flat, shown.items(), strict=True):
+        for axis, (name, title) in zip(axes, shown.items(), strict=True):
             points = [(entry["step"], entry[name]) for entry in history if name in entry]
             steps, values = zip(*points, strict=True)
             axis.plot(steps, _smoothed(values), label=run.name, linestyle=STYLES[run.reward])
             axis.set(title=title, xlabel="step")
-    axes[0, 0].legend(fontsize="small")
-    figure.savefig(out / "curves.png", dpi=120)
-    pyplot.close(figure)
+    axes[0].legend(fontsize="small")
+    save_figure(figure, out / "curves.png")
 
 
 def _smoothed(values: Sequence[float], width: int = 5) -> np.ndarray:
@@ -188,14 +180,9 @@ def _smoothed(values: Sequence[float], width: int = 5) -> np.ndarray:
 
 def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
     """Accuracy against nodes explored by lambda_auxin: a table, and ``auxin.png``."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     rows = []
-    figure, axes = pyplot.subplots(1, len(minutes), figsize=(5 * len(minutes), 4), layout="constrained", squeeze=False)
-    for axis, length in zip(axes.flat, minutes, strict=True):
+    figure, axes = new_figure(len(minutes))
+    for axis, length in zip(axes, minutes, strict=True):
         found = {run.lambda_auxin: summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in runs}
         for value, mean in sorted(found.items()):
             axis.scatter(mean["nodes"], 100 * mean["correct"])
@@ -203,10 +190,9 @@ def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
             rows.append([f"{length}", f"{value:g}", f"{mean['questions']:g}", f"{100 * mean['correct']:.1f}",
                          f"{100 * mean['recall']:.1f}", f"{mean['nodes']:.1f}", f"{mean['vlm_calls']:.1f}"])
         axis.set(title=f"{length} minutes", xlabel="nodes explored a question", ylabel="accuracy %")
-    figure.savefig(out / "auxin.png", dpi=120)
-    pyplot.close(figure)
+    save_figure(figure, out / "auxin.png")
     heads = ["minutes", "lambda_auxin", "questions", "accuracy %", "evidence recall %", "nodes", "VLM calls"]
-    return _table(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def before_and_after(start: Path, trained: str, minutes: int, out: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,11 @@ def table_path(out: Path, task: str, source: dict[str, Any]) -> Path:
     """Where the documents of a task are kept; ``source`` is ``Settings.source``."""
     text = json.dumps([task, source], sort_keys=True)
     return out / "tasks" / f"{file_part(task)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+
+
+def table_of(out: Path, cell: Mapping[str, Any]) -> Path:
+    """The ``table_path`` of a cell, as its file describes it."""
+    return table_path(out, cell["task"], {name: cell[name] for name in ("limit", "include_path", "world")})
 
 
 def write_table(path: Path, documents: Sequence[Document]) -> None:

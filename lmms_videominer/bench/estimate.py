@@ -91,16 +91,18 @@ def estimate(
         finished: Keys of the cells that are not run again.
         rows: Rows of finished cells; ``None``: there are none.
     """
-    return [_line(cell, durations.get(cell.task), cell.key in finished, rows) for cell in cells]
+    models = {cell.settings.model for cell in cells} if rows is not None else set()
+    rates = {model: rates_of(rows, model) for model in models}
+    return [_line(cell, durations.get(cell.task), cell.key in finished, rows, rates) for cell in cells]
 
 
-def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, rows: pd.DataFrame | None) -> Line:
+def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, rows: pd.DataFrame | None,
+          rates: Mapping[str, Rates]) -> Line:  # fmt: skip
     questions = cell.settings.limit if durations is None else len(durations)
     most = _mean([calls_at_most(cell.config, duration_s or math.inf) for duration_s in durations or [None]])
     measured, measured_s, seconds = None, None, None
     if rows is not None:
-        rates = rates_of(rows, cell.settings.model)
-        seconds = rates.seconds(most)
+        seconds = rates[cell.settings.model].seconds(most)
         same = rows[(rows["model"] == cell.settings.model) & (rows["variant"] == cell.variant.label)]
         if len(same):
             measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))

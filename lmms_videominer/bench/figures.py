@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmms_videominer.bench.comparison import mean, preferred
-from lmms_videominer.bench.plots import new_figure, save_figure
+from lmms_videominer.bench.plots import error_bars, new_figure, save_figure
 from lmms_videominer.bench.statistics import Interval, accuracy_interval
 from lmms_videominer.bench.variants import Variant, check_labels
 from lmms_videominer.errors import ConfigError
@@ -105,8 +105,7 @@ def draw_figure(name: str, task: str, shown: Sequence[Bar], path: Path) -> Path:
         ("nodes a question", [float("nan") if bar.nodes is None else bar.nodes for bar in shown]),
         ("seconds a question", [float("nan") if bar.seconds is None else bar.seconds for bar in shown]),
     ]
-    errors = [[max(0.0, 100 * (bar.accuracy.value - (bar.accuracy.low or 0.0))) for bar in shown],
-              [max(0.0, 100 * ((bar.accuracy.high or 1.0) - bar.accuracy.value)) for bar in shown]]  # fmt: skip
+    errors = error_bars([bar.accuracy for bar in shown])
     for ax, (told, values) in zip(axes, columns):
         yerr = errors if ax is axes[0] else None
         if name == "auxin":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.bench.comparison import Group, Summary, by_variant, scores_by_length, summaries
 from lmms_videominer.bench.files import written
+from lmms_videominer.bench.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,14 +46,15 @@ def draw_plots(groups: Sequence[Group], folder: Path) -> list[Path]:
     return paths
 
 
-def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure with ``panels`` axes side by side, drawn without a screen."""
+def new_figure(panels: int, down: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure with ``panels`` axes, ``down`` of them one below the other, drawn without a screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(PANEL_IN[0] * panels, PANEL_IN[1]), layout="constrained")
+    across = -(-panels // down)
+    figure = Figure(figsize=(PANEL_IN[0] * across, PANEL_IN[1] * down), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+    return figure, list(figure.subplots(down, across, squeeze=False).flat)[:panels]
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
@@ -59,6 +62,13 @@ def save_figure(figure: Figure, path: Path) -> Path:
     with written(path) as part:
         figure.savefig(part, dpi=DPI, format="png", metadata={"Software": None})  # same pixels, same bytes
     return path
+
+
+def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
+    """How far each interval reaches below and above its value, in points; 0 where it has no bounds."""
+    below = [0.0 if one.low is None else max(0.0, 100 * (one.value - one.low)) for one in intervals]
+    above = [0.0 if one.high is None else max(0.0, 100 * (one.high - one.value)) for one in intervals]
+    return [below, above]
 
 
 def _save(path: Path, panels: Sequence[Sequence[Group]], draw: Callable[..., bool]) -> list[Path]:
@@ -87,22 +97,14 @@ def _panels(groups: Sequence[Group]) -> list[list[Group]]:
 
 def _pooled(groups: Sequence[Group]) -> list[Group]:
     """Groups of one model and one number of frames, their tasks together."""
-    import dataclasses
-
     import pandas as pd
 
     found: dict[tuple, list[Group]] = {}
     for group in groups:
         found.setdefault((group.model, group.weights, group.common, group.limit, group.frames), []).append(group)
-    return [dataclasses.replace(parts[0], task=" + ".join(part.task for part in parts),
-                                table=pd.concat([_preferred_rows(part) for part in parts]))
+    return [replace(parts[0], task=" + ".join(part.task for part in parts),
+                    table=pd.concat([rows for part in parts for rows in by_variant(part).values()]))
             for parts in found.values()]  # fmt: skip
-
-
-def _preferred_rows(group: Group) -> Any:
-    import pandas as pd
-
-    return pd.concat(list(by_variant(group).values()))
 
 
 def _styles(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
@@ -153,15 +155,12 @@ def _by_length(axes: Axes, group: Group, styles: dict[str, dict[str, Any]]) -> b
     return shown
 
 
-def _line(axes: Axes, places: list[float], intervals: list[Any], label: str, styles: dict[str, dict[str, Any]]) -> None:
+def _line(axes: Axes, places: list[float], intervals: list[Interval], label: str,
+          styles: dict[str, dict[str, Any]]) -> None:  # fmt: skip
     """Points with their intervals."""
     values = [100 * interval.value for interval in intervals]
-    below = [value - 100 * (interval.value if interval.low is None else interval.low)
-             for value, interval in zip(values, intervals)]  # fmt: skip
-    above = [100 * (interval.value if interval.high is None else interval.high) - value
-             for value, interval in zip(values, intervals)]  # fmt: skip
-    errors = [[max(0.0, e) for e in below], [max(0.0, e) for e in above]]
-    axes.errorbar(places, values, yerr=errors, label=label, capsize=2, linewidth=1, elinewidth=0.7, **styles[label])
+    axes.errorbar(places, values, yerr=error_bars(intervals), label=label, capsize=2, linewidth=1, elinewidth=0.7,
+                  **styles[label])  # fmt: skip
 
 
 def _recall(axes: Axes, panel: Sequence[Group], styles: dict[str, dict[str, Any]]) -> bool:

@@ -18,7 +18,7 @@ from lmms_videominer.bench.comparison import (
     scores_by_kind,
     summaries,
 )
-from lmms_videominer.bench.documents import read_table, table_path
+from lmms_videominer.bench.documents import read_table, table_of
 from lmms_videominer.bench.figures import FigureCell, bars, draw_figure
 from lmms_videominer.bench.files import file_part, read_json, write_text
 from lmms_videominer.bench.plots import draw_plots
@@ -27,6 +27,7 @@ from lmms_videominer.bench.running import CELL
 from lmms_videominer.bench.sheets import draw_sheet, question_to_show, taken_in
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
+from lmms_videominer.markdown import markdown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +140,7 @@ def _table(out: Path, group: Group) -> Path:
     for folder in read_cells(out):
         cell = read_json(folder / CELL)
         if cell["key"] == group.table["cell"].iloc[0]:
-            return table_path(out, group.task, {name: cell[name] for name in ("limit", "include_path", "world")})
+            return table_of(out, cell)
     raise SchemaError(f"{out}: the cell {group.table['cell'].iloc[0]} is gone; run the comparison again")
 
 
@@ -159,12 +160,12 @@ def _markdown(
     for group in groups:
         yield f"\n## {group.title}\n"
         shown = summaries(group)
-        yield from _table_lines(COLUMNS, [_cells(summary, group, scores) for summary in shown])
+        yield markdown_table(COLUMNS, [_cells(summary, group, scores) for summary in shown])
         yield from _kinds(group)
         if group in whole and len(shown) > 1:
             yield "\nDifferences in accuracy, in points:\n"
-            rows = [(d.first, d.second, _points(d.interval), _verdict(d)) for d in differences(group, seed)]
-            yield from _table_lines(("variant", "minus", "difference (95 %)", ""), rows)
+            rows = [(d.first, d.second, _percent(d.interval, "+"), _verdict(d)) for d in differences(group, seed)]
+            yield markdown_table(("variant", "minus", "difference (95 %)", ""), rows)
     pictures = [path for path in report.files if path.suffix in (".png", ".jpg")]
     if pictures:
         yield "\n## Pictures\n"
@@ -178,7 +179,7 @@ def _kinds(group: Group) -> Iterator[str]:
         kinds = list(next(iter(found.values())))
         yield "\nAccuracy by the kind of question, %:\n"
         rows = [(label, *(_number(100 * scores[kind]) for kind in kinds)) for label, scores in found.items()]
-        yield from _table_lines(("variant", *kinds), rows)
+        yield markdown_table(("variant", *kinds), rows)
 
 
 def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> tuple[str, ...]:
@@ -192,29 +193,12 @@ def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> t
     )  # fmt: skip
 
 
-def _table_lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(text.replace("|", r"\|") for text in row) + " |"
-
-
-def _percent(interval: Interval) -> str:
-    bounds = (
-        ""
-        if interval.low is None or interval.high is None
-        else f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
-    )
-    return f"{100 * interval.value:.1f}{bounds}"
-
-
-def _points(interval: Interval) -> str:
-    bounds = (
-        ""
-        if interval.low is None or interval.high is None
-        else f" ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
-    )
-    return f"{100 * interval.value:+.1f}{bounds}"
+def _percent(interval: Interval, sign: str = "") -> str:
+    """A share, or with ``sign="+"`` a difference of shares in points, and its interval."""
+    value = f"{100 * interval.value:{sign}.1f}"
+    if interval.low is None or interval.high is None:
+        return value
+    return f"{value} ({100 * interval.low:{sign}.1f} to {100 * interval.high:{sign}.1f})"
 
 
 def _verdict(difference: Difference) -> str:

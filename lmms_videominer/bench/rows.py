@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.bench.documents import Document, read_table, table_path
+from lmms_videominer.bench.documents import Document, read_table, table_of
 from lmms_videominer.bench.files import read_json, written
 from lmms_videominer.bench.plan import MODELS
 from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA
@@ -89,8 +89,7 @@ def read_rows(out: Path, folder: Path) -> list[Row]:
     results = read_json(folder / done["results"])
     metrics = [entry["metric"] for entry in results["configs"][cell["task"]]["metric_list"]]
     metric = scoring_metric(cell["task"], metrics, samples)
-    source = {name: cell[name] for name in ("limit", "include_path", "world")}
-    path = table_path(out, cell["task"], source)
+    path = table_of(out, cell)
     documents = {document.doc_id: document for document in read_table(path)}
     head = _head(cell, done, len(samples))
     rows = []

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer.markdown import markdown_table
 from lmms_videominer.world.bundle import CHECKPOINTS
 
 LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*",
@@ -114,10 +115,8 @@ def _rollouts(source: Path) -> str:
 
 
 def _table(records: list[dict[str, Any]], columns: dict[str, str]) -> str:
-    lines = ["| step | " + " | ".join(columns.values()) + " |", "|" + "---|" * (len(columns) + 1)]
-    lines += ["| " + " | ".join([str(r["step"]), *(f"{r[k]:.3g}" if k in r else "" for k in columns)]) + " |"
-              for r in records]
-    return "\n".join(lines)
+    return markdown_table(["step", *columns.values()],
+                          [[str(r["step"]), *(f"{r[k]:.3g}" if k in r else "" for k in columns)] for r in records])
 
 
 def main() -> None:
