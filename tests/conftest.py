@@ -1,4 +1,4 @@
-"""Videos that every test may read: one session makes each of them once."""
+"""What every test has: no hub, a cache of its own, and videos that one session makes once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ import videos
 from videos import CUTS_S, VFR_TIMES_S
 
 CUT_LEVELS = (30, 200, 90, 150)  # gray level of each of the four scenes
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("VIDEOMINER_WORLD", raising=False)
 
 
 @pytest.fixture(scope="session")

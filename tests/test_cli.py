@@ -47,7 +47,6 @@ def miner(monkeypatch, tmp_path):
         return VideoMiner(Stages.build(config, LetterVLM(), finder("red")), config)
 
     monkeypatch.setattr(VideoMiner, "from_pretrained", load)
-    monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "cache"))
     return asked
 
 
@@ -224,7 +223,6 @@ def test_python_m_runs_the_command():
 
 def test_real_weights_from_a_bundle_folder(tmp_path, video, monkeypatch, capsys):
     """Nothing is replaced: tiny random models on disk, a policy that talks nonsense, then a run from the cache."""
-    monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "cache"))
     bundle = tmp_path / "bundle"
     tiny_qwen2_vl(bundle / "vlm")
     tiny_qwen2_lm(bundle / "policy")

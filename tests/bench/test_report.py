@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import EVIDENCE_S, TINY, InProcess
+from cells import EVIDENCE_S, TINY, InProcess
 from made import made, table
 from PIL import Image, ImageColor
 

@@ -6,18 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation import row, write_task
+from evaluation import row, six_scenes, write_task
 from tiny_models import LARGE, VIDEO_MODELS
 
 from lmms_videominer.lmms.handover import write_lossless
-
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path, monkeypatch):
-    """No hub, and a cache of its own."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("VIDEOMINER_WORLD", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -39,8 +31,7 @@ def videos(tmp_path_factory) -> list[Path]:
     folder, rng = tmp_path_factory.mktemp("videos"), np.random.default_rng(0)
     paths = [folder / f"{name}.mp4" for name in ("one", "two")]
     for path in paths:
-        scenes = rng.integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
-        frames = np.repeat(np.kron(scenes, np.ones((1, LARGE // 4, LARGE // 4, 1), np.uint8)), 10, axis=0)
+        frames = six_scenes(rng)
         for number, frame in enumerate(frames):
             frame[20:80, number : number + 60] = 255 - 4 * number
         write_lossless(path, frames, 4.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from tiny_models import LARGE
 
 SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8"
 # what keeps frames of 224x224 as they are
@@ -84,6 +85,12 @@ def row(number: int, *videos: Path, kind: str = "video", evidence: list | None =
             "evidence": evidence or [[1.0, 2.0], [9.0, 11.0]], **more}  # fmt: skip
 
 
+def six_scenes(rng: np.random.Generator) -> np.ndarray:
+    """uint8 [60, LARGE, LARGE, 3]: ten frames each of six patterns."""
+    scenes = rng.integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
+    return np.repeat(np.kron(scenes, np.ones((1, LARGE // 4, LARGE // 4, 1), np.uint8)), 10, axis=0)
+
+
 @dataclass
 class Seen:
     """What reached the models of a run.
@@ -124,26 +131,34 @@ def watching() -> Iterator[Seen]:
 _index: dict[str, dict] = {}
 
 
-def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path | None = None, *more: str) -> list[dict]:
-    """The samples that ``lmms-eval`` logs, run in this process by its own ``main``."""
-    from lmms_eval.__main__ import cli_evaluate
+@contextmanager
+def command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """The arguments of ``lmms-eval``, whose own thousand YAML files are read once for all tests."""
     from lmms_eval.tasks import TaskManager
 
     read = TaskManager._get_task_and_group
 
     def read_once(manager: Any, folder: str) -> dict:
-        """lmms-eval's own thousand YAML files are read once for all tests; every other folder each time."""
         if not folder.rstrip("/").endswith("lmms_eval/tasks"):
             return read(manager, folder)
         if folder not in _index:
             _index[folder] = dict(read(manager, folder))
         return dict(_index[folder])
 
-    argv = ["lmms-eval", "--model", model, "--model_args", model_args, "--tasks", tasks, "--output_path", str(out),
-            "--log_samples", "--verbosity", "DEBUG", *more]  # fmt: skip
-    if include:
-        argv += ["--include_path", str(include)]
+    argv = ["lmms-eval", *arguments]
     with mock.patch.object(sys, "argv", argv), mock.patch.object(TaskManager, "_get_task_and_group", read_once):
+        yield
+
+
+def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path | None = None, *more: str) -> list[dict]:
+    """The samples that ``lmms-eval`` logs, run in this process by its own ``main``."""
+    from lmms_eval.__main__ import cli_evaluate
+
+    arguments = ["--model", model, "--model_args", model_args, "--tasks", tasks, "--output_path", str(out),
+                 "--log_samples", "--verbosity", "DEBUG", *more]  # fmt: skip
+    if include:
+        arguments += ["--include_path", str(include)]
+    with command_line(arguments):
         cli_evaluate()
     return samples_in(out)
 
