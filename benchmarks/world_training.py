@@ -2,9 +2,9 @@
 
     python benchmarks/world_training.py --out outputs/training --seeds 1 2 3 --lambdas 0.5 0.75 1.5 2
 
-Renders the world's videos, makes the start (a short cold start), trains every run of ``--config`` from it, and
-evaluates each policy on ``test`` seeds. What is there already is not made again; a run that was stopped goes on from
-its checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and the trees before and after training.
+Renders the world's videos, trains every run of ``--config`` from the bundle's start, and evaluates each policy on the
+questions of the lmms-eval tasks. What is there already is not made again; a run that was stopped goes on from its
+checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and the trees before and after training.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from lmms_videominer.markdown import markdown_table
 from lmms_videominer.world import render_world
 from lmms_videominer.world.bundle import resolve
 from lmms_videominer.world.script import SPLITS
+from lmms_videominer.world.tasks import ensure_task_world
 
 CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
 BUNDLED = "videominer-world"
 NONE = "none"
 STYLES = {"rf": "--", "format": ":", "t-grpo": "-"}
 TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "questions": 5}
-TEST_SEED, TEST_VIDEOS, TEST_QUESTIONS = SPLITS["test"].start, 20, 10
 
 
 @dataclass(frozen=True)
@@ -61,29 +61,21 @@ def plan(arguments: argparse.Namespace) -> list[Run]:
 # --- making -------------------------------------------------------------------------------------------------
 
 
-def cold_start(out: Path, steps: int) -> Path:
-    """The policy that every run starts from."""
-    folder, bundle = out / "start", resolve(BUNDLED)
+def _bundled_start() -> str:
+    bundle = resolve(BUNDLED)
     assert bundle is not None
-    if not _finished(folder):
-        _run("lmms_videominer.world.train_policy", folder, "--vlm", bundle.vlm, "--steps", steps)
-        (folder / "finished").touch()
-    return folder
+    return bundle.start or bundle.policy
 
 
-def train(run: Run, out: Path, start: Path, config: Path, settings: Sequence[str]) -> Path:
+def train(run: Run, out: Path, start: str, config: Path, settings: Sequence[str]) -> Path:
     """The folder of the trained policy."""
     folder = out / run.name
-    if not _finished(folder):
+    if not (folder / "finished").exists():
         _run("lmms_videominer.training", config, "--questions", out / "train-world" / "qa.jsonl",
              "--model_name_or_path", start, "--output_dir", folder, "--cache_dir", out / "cache", "--seed", run.seed,
              "--reward", run.reward, "--lambda_auxin", run.lambda_auxin, *settings)
         (folder / "finished").touch()
     return folder
-
-
-def _finished(folder: Path) -> bool:
-    return (folder / "finished").exists()
 
 
 def _run(module: str, *arguments: Any) -> None:
@@ -92,16 +84,9 @@ def _run(module: str, *arguments: Any) -> None:
     subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
 
 
-def test_world(out: Path, minutes: int) -> Path:
-    """The folder of the questions that policies are compared on."""
-    folder = out / f"test-{minutes}min"
-    render_world(folder, minutes, TEST_VIDEOS, TEST_SEED, questions=TEST_QUESTIONS)
-    return folder
-
-
-def lines_of(policy: Path, name: str, minutes: int, out: Path) -> Path:
+def lines_of(policy: str | Path, name: str, minutes: int, out: Path) -> Path:
     """The evaluated questions of one policy at one length, made as far as they are missing."""
-    file, world = out / "results" / f"{name}-{minutes}min.jsonl", test_world(out, minutes)
+    file, world = out / "results" / f"{name}-{minutes}min.jsonl", ensure_task_world(minutes)
     wanted = len((world / "qa.jsonl").read_text().splitlines())
     if not file.exists() or len(file.read_text().splitlines()) < wanted:
         config = MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160)
@@ -195,13 +180,13 @@ def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
     return markdown_table(heads, rows)
 
 
-def before_and_after(start: Path, trained: str, minutes: int, out: Path) -> None:
+def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
     """The trees of one question under both policies: one that only the trained policy answers."""
     from rich.console import Console
 
     from lmms_videominer.tree_view import print_selection
 
-    world = test_world(out, minutes)
+    world = ensure_task_world(minutes)
     files = [out / "results" / f"{name}-{minutes}min.jsonl" for name in (NONE, trained)]
     gained = scores(files[1:]) > scores(files[:1])
     ids = [json.loads(line)["id"] for line in files[0].read_text().splitlines()]
@@ -224,13 +209,12 @@ def main() -> None:
                         choices=list(STYLES), help="format is a further ablation")
     parser.add_argument("--lambdas", type=float, nargs="*", default=[], help="T-GRPO at these too, on the first seed")
     parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
-    parser.add_argument("--start", type=Path, help="policy to start from; absent: a cold start is made")
-    parser.add_argument("--start-steps", type=int, default=1000, help="steps of that cold start")
+    parser.add_argument("--start", help="policy to start from (default: the bundle's)")
     parser.add_argument("--only", nargs="*", help="names of runs to train and evaluate now; the report waits")
     arguments, settings = parser.parse_known_args()  # what is left goes to every training
     out = arguments.out.absolute()
     render_world(out / "train-world", TRAIN["minutes"], TRAIN["videos"], TRAIN["seed"], questions=TRAIN["questions"])
-    start = arguments.start or cold_start(out, arguments.start_steps)
+    start = arguments.start or _bundled_start()
     runs = plan(arguments)
     chosen = [run for run in runs if not arguments.only or run.name in arguments.only]
     for name, run in [(NONE, None), *((run.name, run) for run in chosen)]:

@@ -10,8 +10,8 @@ from lmms_videominer.world.script import SPLITS
 from lmms_videominer.world.video import render_world
 
 TASK_SEED = SPLITS["test"].start
-# minutes -> (videos, questions a video): at least 120 questions a task
-TASK_WORLDS = {1: (40, 3), 5: (24, 5), 15: (20, 6), 60: (12, 10)}
+# minutes -> (videos, questions a video): at least 200 questions a task
+TASK_WORLDS = {1: (75, 3), 5: (42, 5), 15: (20, 10), 60: (20, 10)}
 
 
 def ensure_task_world(minutes: int, progress: bool = True) -> Path:
@@ -28,9 +28,9 @@ def ensure_task_world(minutes: int, progress: bool = True) -> Path:
             raise ConfigError(f"VIDEOMINER_WORLD={given}: no qa.jsonl there. Make one with: "
                               f"videominer world {given} --minutes {minutes} --videos 10 --seed 3000000")
         return Path(given)
-    folder = world_cache() / f"test-{minutes}min"
+    videos, questions = TASK_WORLDS[minutes]
+    folder = world_cache() / f"test-{minutes}min-{videos}x{questions}"
     if not (folder / "qa.jsonl").is_file():
-        videos, questions = TASK_WORLDS[minutes]
         render_world(folder, minutes, videos, TASK_SEED, progress=progress, questions=questions)
     return folder
 
