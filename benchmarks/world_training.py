@@ -4,12 +4,13 @@
 
 Renders the world's videos, trains every run of ``--config`` from the bundle's start, and evaluates each policy on the
 questions of the lmms-eval tasks. What is there already is not made again; a run that was stopped goes on from its
-checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and the trees before and after training.
+checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and ``trees.svg``, a tree before and after training.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from lmms_videominer.bench.plots import new_figure, save_figure
 from lmms_videominer.bench.statistics import difference_interval
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.markdown import markdown_table
+from lmms_videominer.tree_view import answer_text, tree_of
 from lmms_videominer.world import render_world
 from lmms_videominer.world.bundle import resolve
 from lmms_videominer.world.script import SPLITS
@@ -181,23 +183,26 @@ def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
 
 
 def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
-    """The trees of one question under both policies: one that only the trained policy answers."""
-    from rich.console import Console
+    """``trees.svg``: both trees of a question that only the trained policy answers, the smallest after training."""
+    from rich.console import Console, Group
+    from rich.table import Table
 
-    from lmms_videominer.tree_view import print_selection
-
+    before, after = ({line["id"]: line for line in map(json.loads, file.read_text().splitlines())}
+                     for file in (out / "results" / f"{name}-{minutes}min.jsonl" for name in (NONE, trained)))
+    gained = [line for id, line in after.items() if line["correct"] > before[id]["correct"]]
     world = ensure_task_world(minutes)
-    files = [out / "results" / f"{name}-{minutes}min.jsonl" for name in (NONE, trained)]
-    gained = scores(files[1:]) > scores(files[:1])
-    ids = [json.loads(line)["id"] for line in files[0].read_text().splitlines()]
     rows = {row["id"]: row for row in map(json.loads, (world / "qa.jsonl").read_text().splitlines())}
-    row = rows[ids[int(np.argmax(gained))]]
-    config = MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160)
-    for label, policy in (("before", start), ("after", out / trained)):
-        miner = load(str(policy), config, BUNDLED, 32)
+    row = rows[min(gained, key=lambda line: line["nodes"])["id"]]
+    grid = Table("before training", "after training", box=None, padding=(0, 4, 0, 0))
+    shown = []
+    for policy in (start, str(out / trained)):
+        miner = load(policy, MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160), BUNDLED, 32)
         selection = miner.mine(world / row["video"], row["question"], row["options"])
-        with open(out / f"tree-{label}.txt", "w", encoding="utf-8") as file:
-            print_selection(Console(file=file, width=120), selection, ord(row["answer"]) - ord("A"))
+        shown.append(Group(tree_of(selection, 36), "", answer_text(selection, ord(row["answer"]) - ord("A"))))
+    grid.add_row(*shown)
+    console = Console(record=True, width=240, file=io.StringIO())
+    console.print(grid)
+    (out / "trees.svg").write_text(console.export_svg(title=f"{row['question']} ({row['video']})"), encoding="utf-8")
 
 
 def main() -> None:
@@ -234,7 +239,7 @@ def main() -> None:
         text += "\n### lambda_auxin\n\n" + auxin([run for run in runs if run.reward == "t-grpo"
                                                   and run.seed == arguments.seeds[0]], arguments.minutes, out) + "\n"
     (out / "report.md").write_text(text)
-    before_and_after(start, Run("t-grpo", arguments.seeds[0]).name, arguments.minutes[-1], out)
+    before_and_after(start, Run("t-grpo", arguments.seeds[0]).name, arguments.minutes[0], out)
     print(text)
 
 
