@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lmms_videominer.atomic import written
 from lmms_videominer.canvas import Canvas, text_width, wrap
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.timecode import clock
@@ -40,8 +41,8 @@ def contact_sheet(selection: Selection, frames: np.ndarray, path: str | Path, ri
         raise ValueError(f"{len(frames)} frames for {len(selection.key_frames)} key frames")
     picture = _draw(selection, frames, right_option)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=92)
+        with written(path) as part:
+            picture.save(part, Image.registered_extensions()[path.suffix.lower()], quality=92)
     except OSError as error:
         raise ConfigError(f"{path}: the sheet cannot be written ({error}). Choose a folder that can be.") from error
 
@@ -121,6 +122,16 @@ def _draw_chips(canvas: Canvas, selection: Selection, boxes: list, right_option:
         canvas.text(box[0] + 22, (box[1] + box[3]) / 2, shown, 21, "#ffffff" if fill else INK, "lm", bold=bool(fill))
 
 
+def draw_picture(canvas: Canvas, frame: np.ndarray, box: tuple[float, float, float, float], hit: bool) -> None:
+    """``frame``, uint8 [H, W, 3], as large as it fits into ``box``, in the middle; framed where it is a hit."""
+    left, top, right, bottom = box
+    inset = max(0.0, (right - left - (bottom - top) * frame.shape[1] / frame.shape[0]) / 2)
+    canvas.rectangle(box, CARD)
+    canvas.paste(Image.fromarray(frame), (left + inset, top, right - inset, bottom))
+    if hit:
+        canvas.rectangle((left - 3, top - 3, right + 3, bottom + 3), radius=4, outline=EVIDENCE, width=4)
+
+
 class _Grid:
     """Where the pictures stand: rows of equal cells that keep the shape of the frames."""
 
@@ -132,7 +143,6 @@ class _Grid:
         # a phone held upright must not make a sheet of two metres
         shape = frames.shape[1] / frames.shape[2] if len(frames) else 9 / 16
         self.height = self.width * min(shape, 1.25)
-        self.picture_width = self.height / shape
         self.top = top
         rows = math.ceil(len(frames) / self.columns)
         self.bottom = top + (rows * (self.height + CAPTION + GAP) if rows else 60)
@@ -152,13 +162,8 @@ class _Grid:
         self, canvas: Canvas, index: int, frame: np.ndarray, key_frame: KeyFrame, selection: Selection
     ) -> None:
         left, top = self.cell(index)
-        inset = (self.width - self.picture_width) / 2
-        canvas.rectangle((left, top, left + self.width, top + self.height), CARD)
-        canvas.paste(Image.fromarray(frame), (left + inset, top, left + inset + self.picture_width, top + self.height))
         hit = in_evidence(key_frame, selection.question.evidence)
-        if hit:
-            canvas.rectangle((left - 3, top - 3, left + self.width + 3, top + self.height + 3), radius=4,
-                             outline=EVIDENCE, width=4)
+        draw_picture(canvas, frame, (left, top, left + self.width, top + self.height), hit)
         draw_number(canvas, left + DISC + 8, top + DISC + 8, index + 1)
         line = top + self.height + CAPTION / 2 + 2
         canvas.text(left, line, clock(key_frame.time_s, 1), 20, INK, "lm", bold=True)

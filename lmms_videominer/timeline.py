@@ -36,7 +36,7 @@ def timeline_height(selection: Selection) -> int:
 
 def draw_timeline(canvas: Canvas, selection: Selection, left: float, top: float, right: float) -> None:
     """Draw everything between ``left`` and ``right``, from ``top`` down."""
-    scale = _TimeScale(left + LABELS, right, selection.video.duration_s)
+    scale = TimeScale(left + LABELS, right, selection.video.duration_s)
     levels_of_nodes = levels(selection.nodes)
     rows = [(f"level {depth}", nodes) for depth, nodes in enumerate(levels_of_nodes, 1)] or [("video", [])]
     tops = [top + MARKER_LANE + row * (ROW + GAP) for row in range(len(rows) + bool(selection.question.evidence))]
@@ -83,7 +83,7 @@ def spread(positions: Sequence[float], distance: float, low: float, high: float)
     return [place + index * distance for index, place in enumerate(flat)]
 
 
-class _TimeScale:
+class TimeScale:
     """Seconds to horizontal pixels."""
 
     def __init__(self, left: float, right: float, duration_s: float):
@@ -97,7 +97,7 @@ def _action(node: Node) -> Action | None:
     return node.decision.action if node.decision else None
 
 
-def _draw_node(canvas: Canvas, scale: _TimeScale, node: Node, y: float) -> None:
+def _draw_node(canvas: Canvas, scale: TimeScale, node: Node, y: float) -> None:
     # what was dropped may vanish where it is short, what was kept may not
     least = 1.0 if _action(node) is Action.DELETE else LEAST_WIDTH
     _draw_spans(canvas, scale, node.spans, y, COLOURS[_action(node)], least)
@@ -109,7 +109,7 @@ def _draw_node(canvas: Canvas, scale: _TimeScale, node: Node, y: float) -> None:
 
 
 def _draw_spans(
-    canvas: Canvas, scale: _TimeScale, spans: Sequence[Span], y: float, colour: str, least_width: float
+    canvas: Canvas, scale: TimeScale, spans: Sequence[Span], y: float, colour: str, least_width: float
 ) -> None:
     for span in spans:
         start, end = scale(span.start_s), scale(span.end_s)
@@ -120,7 +120,7 @@ def _draw_spans(
         canvas.rectangle((start + seam, y, end - seam, y + ROW), colour, radius=3 if end - start > 8 else 0)
 
 
-def _draw_ticks(canvas: Canvas, scale: _TimeScale, frames: Sequence[KeyFrame], top: float, bottom: float) -> None:
+def _draw_ticks(canvas: Canvas, scale: TimeScale, frames: Sequence[KeyFrame], top: float, bottom: float) -> None:
     """Numbered discs, as on the pictures, each with a line to its moment; below, a guide behind the nodes."""
     places = [scale(frame.time_s) for frame in frames]
     discs = spread(places, 2 * DISC + 3, scale.left + DISC, scale.right - DISC)
@@ -138,7 +138,7 @@ def draw_number(canvas: Canvas, x: float, y: float, number: int) -> None:
     canvas.text(x, y, str(number), 15, "#ffffff", "mm", bold=True)
 
 
-def _draw_axis(canvas: Canvas, scale: _TimeScale, y: float) -> None:
+def _draw_axis(canvas: Canvas, scale: TimeScale, y: float) -> None:
     step = next((step for step in STEPS_S if scale.duration_s / step <= 12), scale.duration_s / 10)
     time_s = 0.0
     while time_s <= scale.duration_s:

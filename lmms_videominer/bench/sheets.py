@@ -15,9 +15,9 @@ from lmms_videominer.bench.documents import Document
 from lmms_videominer.bench.files import written
 from lmms_videominer.canvas import Canvas, wrap
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.sheet import CARD, GREEN, PAPER, RED
+from lmms_videominer.sheet import GREEN, PAPER, RED, draw_picture
 from lmms_videominer.timecode import clock, clock_spans
-from lmms_videominer.timeline import EVIDENCE, INK, SOFT, TICK, TRACK
+from lmms_videominer.timeline import EVIDENCE, INK, SOFT, TICK, TRACK, TimeScale
 from lmms_videominer.types import KeyFrame
 from lmms_videominer.verdict import frames_hitting, in_evidence, windows_hit
 
@@ -196,16 +196,9 @@ def _draw_frame(
     height: float,
 ) -> None:
     """A picture with its time; framed where it lies in the evidence."""
-    from PIL import Image
-
     left, top = place
-    width = min(cell, height * picture.shape[1] / picture.shape[0])
-    inset = (cell - width) / 2
-    canvas.rectangle((left, top, left + cell, top + height), CARD)
-    canvas.paste(Image.fromarray(picture), (left + inset, top, left + inset + width, top + height))
     hit = in_evidence(frame, document.evidence)
-    if hit:
-        canvas.rectangle((left - 3, top - 3, left + cell + 3, top + height + 3), radius=3, outline=EVIDENCE, width=4)
+    draw_picture(canvas, picture, (left, top, left + cell, top + height), hit)
     canvas.text(
         left + cell / 2, top + height + 5, clock(frame.time_s, 1), 15, EVIDENCE if hit else SOFT, "ma", bold=hit
     )
@@ -215,12 +208,8 @@ def _draw_track(canvas: Canvas, document: Document, taken: Taken, top: float) ->
     """The whole video as a strip: the evidence, and a tick for every frame."""
     if not document.duration_s:
         return
-    left, right = MARGIN + LABELS, WIDTH - MARGIN
-
-    def x(time_s: float) -> float:
-        return left + (right - left) * min(1.0, time_s / (document.duration_s or 1.0))
-
-    canvas.rectangle((left, top, right, top + TRACK_HEIGHT), TRACK, radius=3)
+    x = TimeScale(MARGIN + LABELS, WIDTH - MARGIN, document.duration_s)
+    canvas.rectangle((x.left, top, x.right, top + TRACK_HEIGHT), TRACK, radius=3)
     for span in document.evidence:
         start, end = x(span.start_s), x(span.end_s)
         canvas.rectangle((min(start, end - 4), top, max(end, start + 4), top + TRACK_HEIGHT), EVIDENCE)
