@@ -50,6 +50,15 @@ def read_json(path: Path) -> Any:
         raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder, and it is made again.") from error
 
 
+def read_lines(path: Path) -> list[Any]:
+    """The values of a JSON Lines file. Raises ``SchemaError`` as ``read_json``."""
+    try:
+        with open(path, encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
+            return [json.loads(line) for line in file]
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder, and it is made again.") from error
+
+
 def file_part(text: str) -> str:
     """``text`` as a part of a file's name: letters, digits, dots, dashes and underscores, at most 100."""
     return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("_")[:100]

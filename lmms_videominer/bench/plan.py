@@ -48,6 +48,11 @@ class Settings:
     include_path: str = ""
 
     @property
+    def told(self) -> str:
+        """What holds for all variants, weights aside: arguments of the backbone, and settings of the plugin."""
+        return " ".join(f"{name}={value}" for name, value in (*self.passed, *self.common) if name not in MODELS)
+
+    @property
     def source(self) -> dict[str, Any]:
         """What decides which documents are asked."""
         return {"limit": self.limit, "include_path": self.include_path,
@@ -148,6 +153,8 @@ def settings_of(
             )
     if pretrained or not any(name in passed for name in MODELS):
         passed = {"pretrained": pretrained or BUNDLE, **passed}
+    if "trees_dir" in passed:
+        raise ConfigError(f"--model-args trees_dir={passed['trees_dir']}: every cell keeps its trees in its own folder")
     common.update({name: value for name, value in (("policy", policy), ("seed", str(seed))) if value not in ("", "0")})
     _check_commas({**passed, **common})
     return Settings(model, tuple(passed.items()), tuple(common.items()), **more)

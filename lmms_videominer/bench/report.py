@@ -93,7 +93,9 @@ def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), or
     report.files += draw_plots(whole, out / "plots")
     report.files += _draw_figures(out, table)
     report.files += _draw_sheets(out, whole, sheet, report.refused)
-    scores = {read_json(folder / CELL)["key"]: lmms_eval_score(folder) for folder in read_cells(out)}
+    shown = set(table["cell"])
+    scores = {key: lmms_eval_score(folder) for folder in read_cells(out)
+              if (key := read_json(folder / CELL)["key"]) in shown}  # fmt: skip
     write_text(out / "report.md", "\n".join(_markdown(out, groups, whole, scores, report, seed)) + "\n")
     report.files.append(out / "report.md")
     return report
@@ -120,17 +122,19 @@ def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
 
 def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused: list[str]) -> Iterator[Path]:
     """A sheet a task, of its smallest number of frames."""
-    done: set[tuple] = set()
+    done: dict[tuple, str] = {}
     for group in groups:
         key = (group.model, group.weights, group.common, group.task)
         if key in done:
             continue
-        done.add(key)
+        same = sum(task == group.task for task in done.values())
+        done[key] = group.task
         doc_id = question_to_show(group) if sheet is None else sheet
         try:
             documents = {document.doc_id: document for document in read_table(_table(out, group))}
             taken = taken_in(group, doc_id)
-            yield draw_sheet(documents[doc_id], taken, out / "sheets" / f"{file_part(group.task)}-{doc_id}.jpg")
+            name = f"{file_part(group.task)}-{doc_id}{f'-{same + 1}' if same else ''}.jpg"
+            yield draw_sheet(documents[doc_id], taken, out / "sheets" / name)
         except VideoMinerError as error:
             refused.append(f"no sheet of {group.task}: {error}")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.bench.documents import Document, read_table, table_of
-from lmms_videominer.bench.files import read_json, written
+from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import MODELS
-from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA
+from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA, note_in
 from lmms_videominer.bench.scores import sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.types import KeyFrame
@@ -19,8 +18,6 @@ from lmms_videominer.verdict import frames_hitting, windows_hit
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
 
 
 @dataclass(frozen=True)
@@ -135,18 +132,15 @@ def save_tables(table: pd.DataFrame, out: Path) -> list[Path]:
 
 
 def _samples(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return sorted((json.loads(line) for line in lines), key=lambda sample: sample["doc_id"])
+    return sorted(read_lines(path), key=lambda sample: sample["doc_id"])
 
 
 def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[str, Any]:
     """What all rows of a cell share."""
     arguments = cell["arguments"]
     weights = next((arguments[name] for name in MODELS if name in arguments), "")
-    rest = [f"{name}={value}" for name, value in arguments.items()
-            if name not in (*MODELS, *cell["own"], "selector", "frames")]  # fmt: skip
     run_s = done["run_s"]
-    return {"model": cell["model"], "weights": weights, "common": " ".join(rest), "task": cell["task"],
+    return {"model": cell["model"], "weights": weights, "common": cell["common"], "task": cell["task"],
             "limit": cell["limit"], "frames": cell["frames"], "variant": cell["label"],
             "selector": cell["selector"], "cell": cell["key"], "cache": "cold" if cell["cold"] else "shared",
             "wall_s": done["wall_s"],
@@ -154,7 +148,7 @@ def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[
 
 
 def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document: Document, score: float) -> Row:
-    note = _note(sample)
+    note = note_in(sample)
     key_frames = [KeyFrame(time_s, index) for time_s, index in zip(note.get("times_s", ()), note.get("frames", ()))]
     seen = bool(document.evidence) and note["how"] in ("mined", "uniform") and not note.get("problem")
     known = seen and (bool(key_frames) or head["selector"] == "none")
@@ -178,12 +172,6 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
         fallbacks=" ".join(note.get("fallbacks", ())),
         problem=note.get("problem", ""),
     )
-
-
-def _note(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """What the plugin said of a sample."""
-    counts = (sample.get("token_counts") or [None])[0] or {}
-    return counts.get("videominer") or NO_NOTE
 
 
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +16,14 @@ from typing import Any, TypeAlias
 
 from lmms_videominer import __version__
 from lmms_videominer.bench.documents import table_path
-from lmms_videominer.bench.files import read_json, write_json
+from lmms_videominer.bench.files import read_json, read_lines, write_json
 from lmms_videominer.bench.loading import Request
 from lmms_videominer.bench.plan import Cell, Settings
 from lmms_videominer.errors import ConfigError
 
 CELL, DONE, RUN, LOG = "cell.json", "done.json", "run", "log.txt"  # in the folder of a cell
-SCHEMA = 1
+SCHEMA = 2
+NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
 ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
 Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
@@ -107,10 +108,10 @@ def run_cells(
 
 def _run(cell: Cell, out: Path, execute: Execute) -> Outcome:
     folder = folder_of(out, cell)
-    if (folder / DONE).is_file():
-        _name(folder, cell)
-        return Outcome(cell, "kept")
     with _held(folder) as free:
+        if (folder / DONE).is_file():
+            _name(folder, cell)
+            return Outcome(cell, "kept")
         if not free:
             return Outcome(cell, "busy", log=folder / LOG)
         reason = _execute(cell, out, folder, execute)
@@ -140,16 +141,26 @@ def _execute(cell: Cell, out: Path, folder: Path, execute: Execute) -> str:
 
 
 def _lacking(samples: Path, table: Path) -> str:
-    """What is wrong with the number of logged samples; empty where each document has one."""
-    if not table.is_file():
-        return ""
-    logged, asked = len(samples.read_text(encoding="utf-8").splitlines()), len(read_json(table))
-    return "" if logged == asked else f"lmms-eval logged {logged} samples of {asked} documents"
+    """What is wrong with the logged samples; empty where each document has one, and the backbone answered any."""
+    logged = read_lines(samples)
+    asked = len(read_json(table)) if table.is_file() else len(logged)
+    if len(logged) != asked:
+        return f"lmms-eval logged {len(logged)} samples of {asked} documents"
+    notes = [note_in(sample) for sample in logged]
+    if notes and all(note.get("empty") for note in notes):
+        return f"the backbone answered none of {asked} documents; of the first: {notes[0].get('problem')}"
+    return ""
+
+
+def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plugin said of a logged sample."""
+    counts = (sample.get("token_counts") or [None])[0] or {}
+    return counts.get("videominer") or NO_NOTE
 
 
 def _name(folder: Path, cell: Cell) -> None:
     """Write, or bring up to date, what the cell is: its label may have changed."""
-    told = {"label": cell.variant.label, "selector": cell.variant.selector, "own": dict(cell.variant.settings),
+    told = {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
             "frames": cell.frames, "batch_size": cell.batch_size, "key": cell.key, "version": __version__,
             **cell.identity}  # fmt: skip
     path = folder / CELL

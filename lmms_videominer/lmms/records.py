@@ -63,7 +63,7 @@ class Note:
     def logged(self) -> dict[str, Any]:
         """What the sample's record in lmms-eval shows."""
         shown = {"how": self.how, "frames": list(self.frames), "times_s": list(self.times_s), "tree": self.tree}
-        extra = {"fallbacks": list(self.fallbacks), "problem": self.problem}
+        extra = {"fallbacks": list(self.fallbacks), "problem": self.problem, "empty": self.empty}
         return shown | {name: value for name, value in extra.items() if value}
 
 

@@ -21,7 +21,7 @@ from lmms_videominer.cli import _parser, main
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.timeline import EVIDENCE
 
-VARIANTS = ["none", "uniform", "mine=videominer", "sim=videominer:policy=none", "oracle"]
+VARIANTS = ["none", "uniform", "mine=videominer", "sim=videominer:policy=none,policy_tokens=5", "oracle"]
 VARIANT_LABELS = ["none", "uniform", "mine", "sim", "oracle"]
 
 

@@ -6,9 +6,11 @@ import dataclasses
 import fcntl
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
+from lmms_videominer.bench.files import read_lines
 from lmms_videominer.bench.plan import Settings, plan_cells
 from lmms_videominer.bench.running import (
     ask_tasks,
@@ -20,7 +22,7 @@ from lmms_videominer.bench.running import (
     seconds_of_requests,
 )
 from lmms_videominer.bench.variants import parse_variants
-from lmms_videominer.errors import ConfigError
+from lmms_videominer.errors import ConfigError, SchemaError
 
 
 @pytest.fixture
@@ -138,3 +140,30 @@ def test_seconds_of_the_requests_are_read_from_lmms_evals_log(tmp_path):
 def test_the_reason_of_a_failure_is_the_last_error_of_the_log(tmp_path, text, reason):
     (tmp_path / "log.txt").write_text("ValueError: an earlier one\n" * bool(reason) + text)
     assert reason_in(tmp_path / "log.txt") == reason
+
+
+def test_an_answer_may_hold_what_other_programs_take_for_the_end_of_a_line(tmp_path):
+    path = tmp_path / "samples.jsonl"
+    texts = ["a\u2028b", "\x85", "c"]
+    path.write_text("".join(json.dumps({"answer": text}, ensure_ascii=False) + "\n" for text in texts))
+    assert [line["answer"] for line in read_lines(path)] == texts
+    path.write_text('{"answer": "cut off')
+    with pytest.raises(SchemaError, match=r"samples\.jsonl: cannot be read .*Delete its folder"):
+        read_lines(path)
+
+
+def test_a_cell_in_which_the_backbone_answered_nothing_has_failed(cells, tmp_path):
+    note = {"how": "fallback", "problem": "CUDA out of memory", "empty": True}
+
+    def execute(command, log):
+        run = Path(command[command.index("--output_path") + 1]) / "model"
+        run.mkdir(parents=True)
+        (run / "x_results.json").write_text("{}")
+        lines = [json.dumps({"doc_id": n, "token_counts": [{"videominer": note}]}) + "\n" for n in range(3)]
+        (run / "x_samples_tiny_video.jsonl").write_text("".join(lines))
+        log.touch()
+        return 0
+
+    [outcome] = run_cells(cells("uniform"), tmp_path, execute=execute)
+    assert (outcome.status, is_finished(tmp_path, outcome.cell)) == ("failed", False)
+    assert outcome.reason == "the backbone answered none of 3 documents; of the first: CUDA out of memory"
