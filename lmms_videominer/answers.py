@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmms_videominer.batching import fitting
 from lmms_videominer.cache import Cache
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import Selection
@@ -18,7 +19,7 @@ from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 KIND = "answer"  # of the cache
 ANSWER_TOKENS = 128  # a letter ends at once; an open question may take a few sentences
-ANSWERS_AT_ONCE = 64  # their frames are in memory together
+ANSWERS_AT_ONCE = 64
 
 
 def answer_selections(
@@ -47,8 +48,8 @@ def answer_selections(
     known = {key: text for key, text in zip(first, cache.get_many(KIND, list(first))) if isinstance(text, str)}
     made: dict[str, _Made | VideoError] = {}
     missing = [key for key in first if key not in known]
-    for start in range(0, len(missing), ANSWERS_AT_ONCE):
-        part = {key: first[key] for key in missing[start : start + ANSWERS_AT_ONCE]}
+    for keys_at_once in fitting(missing, lambda key: first[key].frame_bytes, most=ANSWERS_AT_ONCE):
+        part = {key: first[key] for key in keys_at_once}
         made.update(_generate(part, vlm, backend))
         cache.put_many(KIND, {key: answer.text for key in part if isinstance(answer := made[key], _Made)})
     return [key if isinstance(key, VideoError)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from lmms_videominer.batching import MAX_BYTES, fitting
 from lmms_videominer.cache import Cache
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import Event, Span
@@ -16,7 +17,6 @@ from lmms_videominer.vlm.prompts import caption_prompt
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 KIND = "caption"  # of the cache
-MAX_BATCH_BYTES = 4 * 2**30  # decoded frames held at once; more are captioned in several calls
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CaptionedEvents:
 
 
 def caption_events(jobs: Sequence[CaptionJob], vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int,
-                   max_batch_bytes: int = MAX_BATCH_BYTES) -> list[CaptionedEvents | VideoError]:
+                   max_batch_bytes: int = MAX_BYTES) -> list[CaptionedEvents | VideoError]:
     """Caption every event of every job: ``Caption_m = VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1).
 
     Everything that the cache lacks goes to the video LLM in one call, as long as its decoded frames
@@ -75,7 +75,7 @@ def caption_events(jobs: Sequence[CaptionJob], vlm: VLM, cache: Cache, caption_f
     captions = _cached(wanted, cache)
     missing = [ask for plan in plans for ask in plan if wanted[ask.key] is ask and ask.key not in captions]
     errors: dict[str, VideoError] = {}
-    for batch in _batches(missing, max_batch_bytes):
+    for batch in fitting(missing, lambda ask: ask.bytes, max_batch_bytes):
         made = _generate(batch, vlm, caption_tokens, errors)
         cache.put_many(KIND, made)
         captions.update(made)
@@ -115,20 +115,6 @@ def _cached(wanted: dict[str, _Ask], cache: Cache) -> dict[str, str]:
     """Captions that the cache holds, by key."""
     found = zip(wanted, cache.get_many(KIND, list(wanted)))
     return {key: caption for key, caption in found if isinstance(caption, str)}
-
-
-def _batches(asks: Sequence[_Ask], max_bytes: int) -> Iterator[list[_Ask]]:
-    """``asks`` in order, cut where the decoded frames would exceed ``max_bytes``."""
-    batch: list[_Ask] = []
-    held = 0
-    for ask in asks:
-        if batch and held + ask.bytes > max_bytes:
-            yield batch
-            batch, held = [], 0
-        batch.append(ask)
-        held += ask.bytes
-    if batch:
-        yield batch
 
 
 def _generate(batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, VideoError]) -> dict[str, str]:

@@ -192,8 +192,8 @@ class Usage:
     prompt_tokens: int = 0  # of the policy
     completion_tokens: int = 0  # of the policy
     embeddings: int = 0
-    scores: int = 0  # frames compared with a text
-    scores_cached: int = 0  # of which the cache knew the score
+    scores: int = 0  # frames that an image-text model scored or encoded
+    scores_cached: int = 0  # those that the cache knew
     frames_decoded: int = 0
     seconds: dict[str, float] = field(default_factory=dict)  # by stage; shared evenly over a batch
 
@@ -245,3 +245,8 @@ class Selection:
     seed: int = 0
     answer: str | None = None
     scores: Scores | None = None
+
+    @property
+    def frame_bytes(self) -> int:
+        """What the key frames hold once decoded, at the video's own resolution."""
+        return len(self.key_frames) * self.video.width * self.video.height * 3

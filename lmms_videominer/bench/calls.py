@@ -52,7 +52,7 @@ def calls_at_most(config: MinerConfig, duration_s: float = math.inf) -> Calls:
     pool = min(_count(duration_s), config.max_vlm_calls if by_captions else MOST_COMPARED)
     if selector == "videotree":
         widths = _widths(config, pool)
-        captions = pool if by_captions else min(pool, sum(widths))
+        captions = pool if by_captions else min(pool, sum(widths), config.max_vlm_calls)
         return Calls(captions, _asked(config, len(widths), sum(widths)), 0 if by_captions else pool)
     looks = _looks(config, pool)
     captions = pool if by_captions else looks[-1]

@@ -222,6 +222,8 @@ def _encode(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[
         encoded = encode_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
     for talk, done in zip(talks, encoded, strict=True):
         if not isinstance(done, VideoError):
+            talk.case.usage.scores += done.frames_decoded
+            talk.case.usage.scores_cached += len(done.vectors) - done.frames_decoded
             talk.case.usage.frames_decoded += done.frames_decoded
     return [done if isinstance(done, VideoError) else done.vectors for done in encoded]
 

@@ -80,13 +80,15 @@ class VideoTreeSelector(AskingSelector):
         config, pool = case.config, case.pool()
         vectors = yield from _vectors(case, pool)
         rounds: list[Round] = []
-        width = config.videotree_first
+        width = min(config.videotree_first, config.max_vlm_calls)
         while True:
             rounds.append((yield from _round(case, pool, vectors, width)))
             enough = rounds[-1].scores.count(SURE) >= config.videotree_enough
             if enough or width >= config.videotree_most or len(rounds[-1].heads) < width:
                 break
             width = min(2 * width, config.videotree_most)
+            if config.features == "scorer" and len(case.seen) + width > config.max_vlm_calls:
+                break  # with features=captions all candidates are captioned already
         return _found(case, rounds, pool, vectors)
 
 
