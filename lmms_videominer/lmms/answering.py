@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lmms_videominer.batching import fitting
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
 from lmms_videominer.lmms.documents import Request, question_of, shown_video, shows_video, with_video
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from lmms_videominer.selectors.selector import Selector
 
-ANSWERS_AT_ONCE = 64  # their clips are on disk together
+ANSWERS_AT_ONCE = 64
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,10 @@ class Sample:
 
     Attributes:
         instance, request: As lmms-eval gave it, and taken apart.
-        document, shown: The task's document, and what it shows.
+        document: The task's document.
+        shows_video: Whether it shows any.
         question: What to mine; ``None`` where there is no single video.
+        shown: What the document shows, where there is a question: pictures of other tasks are not kept.
         selection: What mining gave.
         problem: Why the sample cannot be mined.
         output: The backbone's output.
@@ -45,8 +48,9 @@ class Sample:
     instance: Instance
     request: Request
     document: Any = None
-    shown: Any = None
+    shows_video: bool = False
     question: Question | None = None
+    shown: Any = None
     selection: Selection | None = None
     problem: Exception | SystemExit | None = None
     output: Any = ""
@@ -96,13 +100,14 @@ class Answerer:
             return sample
         try:
             sample.document = self.driver.backbone.task_dict[request.task][request.split][request.doc_id]
-            sample.shown = request.shows(sample.document)
+            shown = request.shows(sample.document)
         except (Exception, SystemExit) as error:  # tasks end the process where a file is missing
             sample.problem = error
             return sample
-        video = shown_video(sample.shown, self.driver.is_simple)
+        sample.shows_video = shows_video(shown, self.driver.is_simple)
+        video = shown_video(shown, self.driver.is_simple)
         if video:
-            sample.question = question_of(sample.document, request.context, video)
+            sample.question, sample.shown = question_of(sample.document, request.context, video), shown
         return sample
 
     def _mine(self, asked: Sequence[tuple[Sample, Question]], progress: bool) -> None:
@@ -136,8 +141,11 @@ class Answerer:
             key = (sample.request.task, sample.request.split, len(selection.key_frames))
             groups.setdefault(key, []).append((sample, selection))
         for members in groups.values():
-            for start in range(0, len(members), ANSWERS_AT_ONCE):
-                self._answer_alike(members[start : start + ANSWERS_AT_ONCE])
+            for part in fitting(members, self._clip_bytes, most=ANSWERS_AT_ONCE):
+                self._answer_alike(part)
+
+    def _clip_bytes(self, mined: tuple[Sample, Selection]) -> int:
+        return mined[1].frame_bytes * self.driver.profile.repeat
 
     def _answer_alike(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
         from lmms_videominer.miner import read_key_frames
@@ -184,12 +192,12 @@ class Answerer:
         if not samples:
             return
         try:
-            with self.driver.counting(self.own_frames, fixed=False):
+            with self.driver.by_itself(self.own_frames):
                 outputs = self.driver.backbone.generate_until([_as_given(s) for s in samples])
             if len(outputs) != len(samples):  # some backbones add an empty output for a video that they cannot read
                 raise RuntimeError(f"the backbone gave {len(outputs)} outputs for {len(samples)} requests")
         except (Exception, SystemExit) as error:
-            if not any(shows_video(s.shown, self.driver.is_simple) for s in samples):
+            if not any(sample.shows_video for sample in samples):
                 raise  # no video is to blame
             self._pass_one_by_one(samples, how, error)
             return
@@ -229,7 +237,8 @@ class Answerer:
             logger.warning("%s is not mined: %s. The backbone gets the sample as it is", name, sample.problem)
         note = Note(request.task, request.doc_id, "fallback", problem=str(sample.problem))
         try:
-            sample.output = self.driver.backbone.generate_until([_as_given(sample)])[0]
+            with self.driver.by_itself(self.own_frames):
+                sample.output = self.driver.backbone.generate_until([_as_given(sample)])[0]
         except (Exception, SystemExit) as error:  # one broken video must not end the run
             logger.warning("%s: the backbone fails on it too (%s); its answer is empty", name, error)
             sample.output, note.empty = "", True

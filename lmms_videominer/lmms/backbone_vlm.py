@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lmms_videominer.batching import fitting
+from lmms_videominer.errors import ModelError
 from lmms_videominer.lmms.documents import shown_with
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
+from lmms_videominer.lmms.profiles import Profile
 from lmms_videominer.vlm.vlm import VLMRequest
 
-CALLS_AT_ONCE = 64  # their clips are on disk together
+CALLS_AT_ONCE = 64
 TASK, SPLIT = "videominer", "search"  # what a backbone is told of requests that no task made
+FAILED = "[LMMS_EVAL_"  # how lmms-eval's API backbones begin what is no answer
 # Backbones cut an answer at these; where none is given some cut at an empty line.
 STOPS = ["<|im_end|>", "<|endoftext|>"]
 
@@ -28,11 +32,14 @@ class BackboneVLM:
         self.driver, self.identity = driver, identity
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
-        """One completion a request, in order, stripped; see ``VLM.generate``."""
+        """One completion a request, in order, stripped; see ``VLM.generate``.
+
+        Raises:
+            ModelError: The backbone is a service that did not answer.
+        """
         texts: list[str] = [""] * len(requests)
         for members in _alike(requests).values():
-            for start in range(0, len(members), CALLS_AT_ONCE):
-                part = members[start : start + CALLS_AT_ONCE]
+            for part in fitting(members, lambda i: _clip_bytes(requests[i], self.driver.profile), most=CALLS_AT_ONCE):
                 for i, text in zip(part, self._call([requests[i] for i in part]), strict=True):
                     texts[i] = text
         return texts
@@ -45,8 +52,21 @@ class BackboneVLM:
                 video = clip.video if clip else None
                 shown = shown_with(request.prompt, video, self.driver.is_simple)
                 handed.append(Handed(request.prompt, _settings(request), shown, number))
-            outputs = self.driver.generate(handed, TASK, SPLIT, clip.wanted if clip else 0)
-        return [text_of(output).strip() for output in outputs]
+            with self.driver.limiting(requests[0].max_new_tokens):
+                outputs = self.driver.generate(handed, TASK, SPLIT, clip.wanted if clip else 0)
+        return [_checked(text_of(output)) for output in outputs]
+
+
+def _clip_bytes(request: VLMRequest, profile: Profile) -> int:
+    return 0 if request.frames is None else request.frames.nbytes * profile.repeat
+
+
+def _checked(text: str) -> str:
+    """``text`` stripped; what lmms-eval's API backbones say in the place of an answer must not be kept as one."""
+    if text.startswith(FAILED):
+        raise ModelError(f"the backbone gave no answer: {text}. What was captioned so far is in the cache: run again "
+                         "when the service answers")  # fmt: skip
+    return text.strip()
 
 
 def _settings(request: VLMRequest) -> dict[str, Any]:

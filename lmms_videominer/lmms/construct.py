@@ -78,7 +78,8 @@ def identity(cls: type[lmms], profile: Profile, passed: Mapping[str, Any]) -> st
     model = next((name for name in ("pretrained", "model", "model_version") if kept.get(name)), None)
     if model:
         kept[model] = model_identity(os.fspath(kept[model]), kept.get("revision"))
-    return f"lmms-eval:{profile.backbone}:{json.dumps(kept, sort_keys=True, default=str)}"
+    form = cls.__module__.removeprefix("lmms_eval.models.")  # the simple form and the chat form process differently
+    return f"lmms-eval:{form}:{json.dumps(kept, sort_keys=True, default=str)}"
 
 
 def _has_cuda() -> bool:

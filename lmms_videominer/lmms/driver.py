@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,12 +80,22 @@ class Driver:
         finally:
             self.backbone.task_dict = tasks
 
-    @contextmanager
-    def counting(self, wanted: int, fixed: bool = True) -> Iterator[None]:
-        """The backbone's frame count is ``wanted`` (0: its own), and so is what its profile fixes; put back after."""
+    def counting(self, wanted: int) -> AbstractContextManager[None]:
+        """The backbone's frame count is ``wanted`` (0: its own), and so is what its profile fixes."""
+        return self._set({**dict.fromkeys(self.profile.count, wanted), **dict(self.profile.fixed)} if wanted else {})
+
+    def by_itself(self, wanted: int) -> AbstractContextManager[None]:
+        """The backbone chooses the frames, ``wanted`` of them (0: as many as it is set to)."""
         values = dict.fromkeys(self.profile.count, wanted) if wanted else {}
-        if wanted and fixed:
-            values.update(self.profile.fixed)
+        return self._set({**values, **({"batch_size_per_gpu": 1} if self.profile.counts_first_only else {})})
+
+    def limiting(self, tokens: int) -> AbstractContextManager[None]:
+        """No reply is longer than ``tokens``, where the backbone takes what a request says for the least."""
+        return self._set(dict.fromkeys(self.profile.least_tokens, tokens))
+
+    @contextmanager
+    def _set(self, values: Mapping[str, Any]) -> Iterator[None]:
+        """Those of the attributes that the backbone has are ``values``; put back after."""
         before = {name: getattr(self.backbone, name) for name in values if hasattr(self.backbone, name)}
         try:
             for name in before:

@@ -30,6 +30,8 @@ class Profile:
         sampling: How the plain backbone picks its frames from a file: ``"linspace"`` over all frames,
             ``"qwen"`` (2 a second first, then linspace), or empty: not known here.
         text_only: Whether it answers a request without any visual.
+        counts_first_only: Its own sampling heeds the count for the first video of a batch only.
+        least_tokens: Attributes that hold the least length of a reply, whatever a request says.
     """
 
     backbone: str
@@ -44,6 +46,8 @@ class Profile:
     fixed: tuple[tuple[str, Any], ...] = ()
     sampling: str = ""
     text_only: bool = True
+    counts_first_only: bool = False
+    least_tokens: tuple[str, ...] = ()
 
     @property
     def model_ids(self) -> tuple[str, ...]:
@@ -62,7 +66,7 @@ def _llava(backbone: str, simple: str, **more: Any) -> Profile:
 
 
 _ROWS = (
-    _qwen("qwen2_vl", simple="Qwen2_VL", aliases=("qwen2vl",), sampling="qwen"),
+    _qwen("qwen2_vl", simple="Qwen2_VL", aliases=("qwen2vl",), sampling="qwen", counts_first_only=True),
     _qwen("qwen2_5_vl", simple="Qwen2_5_VL", chat="Qwen2_5_VL", aliases=("qwen25vl", "qwen2_5vl", "qwen25_vl")),
     _qwen("qwen3_vl", simple="Qwen3_VL", chat="Qwen3_VL", aliases=("qwen3vl",)),
     _qwen("qwen3_5", simple="Qwen3_5", chat="Qwen3_5"),
@@ -73,9 +77,10 @@ _ROWS = (
     _qwen("llava_onevision2", chat="Llava_OneVision2", count=("max_num_frames", "fixed_num_frames"), fixed=()),
     _qwen("huggingface", chat="Huggingface"),
     _qwen("async_hf_model", chat="AsyncHFModel"),
-    _qwen("vllm", simple="VLLM", chat="VLLM", count=("max_frame_num", "nframes"), sampling="linspace"),
-    _qwen("vllm_generate", chat="VLLMGenerate", count=("max_frame_num", "nframes")),
-    _qwen("sglang", chat="Sglang", count=("max_frame_num", "nframes")),
+    _qwen("vllm", simple="VLLM", chat="VLLM", count=("nframes", "max_frame_num"), sampling="linspace",
+          least_tokens=("max_new_tokens",)),
+    _qwen("vllm_generate", chat="VLLMGenerate", count=("nframes", "max_frame_num"), least_tokens=("max_new_tokens",)),
+    _qwen("sglang", chat="Sglang", count=("nframes", "max_frame_num")),
     _qwen("openai", simple="OpenAICompatible", chat="OpenAICompatible", aliases=("openai_compatible",),
           count=("max_frames_num",), fixed=(("video_fps", None),), sampling="linspace"),
     _qwen("async_openai", chat="AsyncOpenAIChat", count=("nframes",), fixed=(("fps", None),)),
@@ -91,8 +96,8 @@ _ROWS = (
     # its chat form fails on every video under transformers 5 (an empty list of images): the simple form serves
     _llava("llava_hf", "LlavaHf", aliases=("llavahf",), text_only=False),
     _llava("llava_onevision", "Llava_OneVision", aliases=("llava_ov",)),
-    _llava("llava_onevision_moviechat", "Llava_OneVision_MovieChat"),
-    _llava("longva", "LongVA"),
+    _llava("llava_onevision_moviechat", "Llava_OneVision_MovieChat", text_only=False),
+    _llava("longva", "LongVA", text_only=False),
     _llava("oryx", "Oryx"),
     _llava("ola", "Ola"),
     _llava("vila", "VILA"),
@@ -109,11 +114,12 @@ _ROWS = (
     _llava("gemma3", "Gemma3", count=("max_num_frames",)),
     _llava("gemma4", "Gemma4", count=("max_num_frames",)),
     _llava("plm", "PerceptionLM", count=("max_num_frames", "max_frames_num")),
-    _llava("video_llava", "VideoLLaVA", count=("num_frames",)),
+    _llava("video_llava", "VideoLLaVA", count=("num_frames",), text_only=False),
     _llava("llama_vid", "LLaMAVid", count=("num_frames",)),
     _llava("mplug_owl_video", "mplug_Owl", count=("num_frames",)),
-    _llava("videochat_flash", "VideoChat_Flash", count=("max_num_frames",)),
-    Profile("llava_vid", simple="LlavaVid", count=("max_frames_num",), fixed=(("fps", 1),), file_fps=1.0),
+    _llava("videochat_flash", "VideoChat_Flash", count=("max_num_frames",), text_only=False),
+    Profile("llava_vid", simple="LlavaVid", count=("max_frames_num",), fixed=(("fps", 1),), file_fps=1.0,
+            text_only=False),
     Profile("videollama3", simple="VideoLLaMA3", file_fps=1.0),
     Profile("penguinvl", simple="PenguinVL", fixed=(("fps", 1),), file_fps=1.0),
     Profile("minicpm_o", simple="MiniCPM_O", chat="MiniCPM_O", file_fps=1.0),

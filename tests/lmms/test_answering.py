@@ -9,12 +9,15 @@ import pytest
 from lmms_eval.api.instance import Instance, unwrap_generation_output
 
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ModelError
 from lmms_videominer.lmms.answering import Answerer
+from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
-from lmms_videominer.lmms.profiles import UNLISTED
+from lmms_videominer.lmms.profiles import PROFILES, UNLISTED
 from lmms_videominer.lmms.records import summarise
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.stages import Stages
+from lmms_videominer.vlm.vlm import VLMRequest
 
 SHOWN = [["good.mp4"], ["broken.mp4"], ["good.mp4"], ["other.mp4"], ["good.mp4", "broken.mp4"], ["a picture"]]
 ROWS = [{"question": f"what is in part {number}?", "shown": shown} for number, shown in enumerate(SHOWN)]
@@ -109,3 +112,30 @@ def test_a_video_whose_key_frames_cannot_be_decoded_is_the_backbones_and_the_oth
     assert texts(answering, 0, 1) == ["ask 0 until stop", "ask 1 until stop"]
     assert {note.doc_id: note.how for note in answering.notes} == {0: "mined", 1: "fallback"}
     assert "damaged.mp4: the file is damaged" in next(note.problem for note in answering.notes if note.doc_id == 1)
+
+
+@dataclass
+class Service:
+    """A backbone that says ``text`` to everything, and of what it was told to say at least; ``least`` by call."""
+
+    text: str
+    max_new_tokens: int = 4096
+    task_dict: dict = field(default_factory=dict)
+    least: list[int] = field(default_factory=list)
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        self.least.append(self.max_new_tokens)
+        return [self.text] * len(requests)
+
+
+def test_what_a_service_says_in_the_place_of_an_answer_is_no_caption():
+    vlm = BackboneVLM(Driver(Service("[LMMS_EVAL_REQUEST_FAILED after 5 retries] 429"), UNLISTED, True), "service")
+    with pytest.raises(ModelError, match=r"no answer: \[LMMS_EVAL_REQUEST_FAILED after 5 retries\] 429.*run again"):
+        vlm.generate([VLMRequest("What is seen?", None, 96)])
+
+
+def test_a_caption_is_as_short_as_asked_where_the_backbone_has_a_least_length():
+    service = Service(" a red square ")
+    vlm = BackboneVLM(Driver(service, PROFILES["vllm"], True), "vllm")
+    assert vlm.generate([VLMRequest("What is seen?", None, 96)]) == ["a red square"]
+    assert service.least == [96] and service.max_new_tokens == 4096
