@@ -158,11 +158,13 @@ class Answerer:
                 if isinstance(frames, VideoError):
                     sample.selection, sample.problem = None, frames
                     continue
-                clip = hand_over(frames, clips, self.driver.is_simple)
+                times_s = [frame.time_s for frame in selection.key_frames]
+                clip = hand_over(frames, clips, self.driver.is_simple, times_s)
                 handed.append(self._handed(sample, clip.video if clip else None))
                 answered.append((sample, selection))
             first = mined[0][0].request
-            outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0)
+            outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0,
+                                           clips.times_s)
         each_s = (time.perf_counter() - started) / max(1, len(answered))
         for (sample, selection), output in zip(answered, outputs, strict=True):
             self._finish(sample, selection, output, each_s)

@@ -48,12 +48,12 @@ class BackboneVLM:
         with clip_folder(self.driver.profile) as clips:
             handed = []
             for number, request in enumerate(requests):
-                clip = hand_over(request.frames, clips, self.driver.is_simple)
+                clip = hand_over(request.frames, clips, self.driver.is_simple, request.frame_times_s)
                 video = clip.video if clip else None
                 shown = shown_with(request.prompt, video, self.driver.is_simple)
                 handed.append(Handed(request.prompt, _settings(request), shown, number))
             with self.driver.limiting(requests[0].max_new_tokens):
-                outputs = self.driver.generate(handed, TASK, SPLIT, clip.wanted if clip else 0)
+                outputs = self.driver.generate(handed, TASK, SPLIT, clip.wanted if clip else 0, clips.times_s)
         return [_checked(text_of(output)) for output in outputs]
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lmms_videominer.lmms.handover import true_times
 from lmms_videominer.lmms.profiles import Profile
 
 if TYPE_CHECKING:
@@ -53,12 +54,19 @@ class Driver:
     def __init__(self, backbone: lmms, profile: Profile, is_simple: bool):
         self.backbone, self.profile, self.is_simple = backbone, profile, is_simple
 
-    def generate(self, handed: Sequence[Handed], task: str, split: str, wanted: int) -> list[Any]:
-        """``generate_until`` of requests of one task that all show ``wanted`` frames (0: text only)."""
+    def generate(
+        self, handed: Sequence[Handed], task: str, split: str, wanted: int, times_s: Mapping[str, Sequence[float]] = {}
+    ) -> list[Any]:
+        """``generate_until`` of requests of one task that all show ``wanted`` frames (0: text only).
+
+        Args:
+            times_s: Of ``ClipFolder``.
+        """
         if not handed:
             return []
         instances = [self._instance(h, task, split) for h in handed]
-        with self._showing({task: {split: {h.doc_id: h for h in handed}}}), self.counting(wanted):
+        shown = {task: {split: {h.doc_id: h for h in handed}}}
+        with self._showing(shown), self.counting(wanted), true_times(times_s):
             return list(self.backbone.generate_until(instances))
 
     def _instance(self, handed: Handed, task: str, split: str) -> Any:

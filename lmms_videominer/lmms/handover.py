@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -59,13 +59,18 @@ def write_lossless(path: str | os.PathLike[str], frames: np.ndarray, fps: float)
 
 
 class ClipFolder:
-    """A temporary folder for the clips of one call of a backbone."""
+    """A temporary folder for the clips of one call of a backbone.
+
+    Attributes:
+        times_s: By file, when each of its frames is shown in the video that it is from, where that is known.
+    """
 
     def __init__(self, folder: str, profile: Profile):
         self.folder, self.profile = Path(folder), profile
+        self.times_s: dict[str, list[float]] = {}
         self._written = 0
 
-    def write(self, frames: np.ndarray) -> Clip:
+    def write(self, frames: np.ndarray, times_s: Sequence[float] = ()) -> Clip:
         """``frames``, uint8 [T, H, W, 3], as a clip in the form that the profile asks for."""
         whole = padded(frames, self.profile.multiple)
         repeated = np.repeat(whole, self.profile.repeat, axis=0)
@@ -74,6 +79,9 @@ class ClipFolder:
         path = self.folder / f"{self._written:06d}.mp4"
         self._written += 1
         write_lossless(path, repeated, self.profile.file_fps * self.profile.repeat)
+        if len(times_s) == len(frames):
+            shown_s = [*times_s, *[times_s[-1]] * (len(whole) - len(frames))]
+            self.times_s[str(path)] = [time_s for time_s in shown_s for _ in range(self.profile.repeat)]
         return Clip(str(path), len(whole))
 
 
@@ -87,10 +95,51 @@ def clip_folder(profile: Profile) -> Iterator[ClipFolder]:
 BLANK = np.zeros((2, 112, 112, 3), np.uint8)  # shown by a backbone that cannot do without a visual
 
 
-def hand_over(frames: np.ndarray | None, clips: ClipFolder, is_simple: bool) -> Clip | None:
-    """What to show for ``frames``; ``None``: nothing, as long as the backbone's simple form does without."""
+@contextmanager
+def true_times(times_s: Mapping[str, Sequence[float]]) -> Iterator[None]:
+    """While it lasts, ``qwen_vl_utils`` tells of a clip when its frames are shown in their video, by ``times_s``.
+
+    Qwen2.5-VL, Qwen3-VL and their kin read times from what comes with a video: the plain rate of the clip's file would
+    say that frames lie half a second apart. A file that ``times_s`` does not name is read as ever.
+    """
+    try:
+        from qwen_vl_utils import vision_process
+    except ImportError:  # the backbone does without
+        yield
+        return
+    fetch = vision_process.fetch_video
+
+    def fetch_with_times(element: dict[str, Any], *arguments: Any, **named: Any) -> Any:
+        fetched = fetch(element, *arguments, **named)
+        video = fetched[0] if named.get("return_video_sample_fps") else fetched
+        shown_s = times_s.get(str(element["video"]).removeprefix("file://"), ())
+        if named.get("return_video_metadata") and len(shown_s) == len(video[0]):
+            video[1].update(_metadata(shown_s))
+        return fetched
+
+    vision_process.fetch_video = fetch_with_times
+    try:
+        yield
+    finally:
+        vision_process.fetch_video = fetch
+
+
+def _metadata(times_s: Sequence[float]) -> dict[str, Any]:
+    """Frames of a video of 1000 a second, and as many of them as say the mean distance of those shown."""
+    indices = [round(1000 * time_s) for time_s in times_s]
+    span = (indices[-1] - indices[0]) * len(indices) / max(1, len(indices) - 1)
+    return {"fps": 1000.0, "frames_indices": indices, "total_num_frames": max(1, round(span))}
+
+
+def hand_over(
+    frames: np.ndarray | None, clips: ClipFolder, is_simple: bool, times_s: Sequence[float] = ()
+) -> Clip | None:
+    """What to show for ``frames``, which the video shows at ``times_s`` seconds, where that is known.
+
+    ``None``: nothing, as long as the backbone's simple form does without.
+    """
     if frames is None or not len(frames):
         if clips.profile.text_only or not is_simple:
             return None
         frames = BLANK
-    return clips.write(frames)
+    return clips.write(frames, times_s)

@@ -50,6 +50,20 @@ def test_the_backbone_sees_the_chosen_frames_and_no_others(backbone, tiny, task,
         assert not was_shown(seen, tower_input(processor, padded(frames_of(video, shifted), multiple)))
 
 
+@pytest.mark.parametrize("form", [(), ("--force_simple",)])
+def test_qwen3_vl_is_told_when_the_frames_are_shown_in_their_video(form, tiny, task, tmp_path):
+    arguments = f"pretrained={tiny('qwen3_vl')},frames=4,selector=oracle{PIXELS['qwen3_vl']}"
+    with watching() as seen:
+        samples = evaluate(tmp_path, "videominer_qwen3_vl", arguments, "tiny_video", task, *form)
+
+    tokenizer = AutoProcessor.from_pretrained(tiny("qwen3_vl")).tokenizer
+    prompts = ["".join(tokenizer.decode(ids).split()) for ids in seen.prompts]
+    for sample in samples:
+        first, second, third, last = note_of(sample)["times_s"]  # two frames a patch of the vision tower
+        told = f"<{(first + second) / 2:.1f}seconds>", f"<{(third + last) / 2:.1f}seconds>"
+        assert any(told[0] in prompt and told[1] in prompt for prompt in prompts), (told, prompts[0])
+
+
 def test_an_odd_number_of_frames_is_padded_with_the_last_one(tiny, task, videos, tmp_path):
     with watching() as seen:
         samples = evaluate(tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},frames=5,selector=oracle",
