@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from trl import ModelConfig, SFTConfig, TrlParser
+from trl import ModelConfig, SFTConfig
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.training.lessons import Lesson, LessonSet, read_lessons
+from lmms_videominer.training.resume import checkpoint_of, is_finished, save_settings, settings_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -46,8 +47,13 @@ class ColdStartArguments:
 
 @dataclass
 class ColdStartConfig(SFTConfig):
-    """``SFTConfig`` without a limit of length: a cut at 1024 tokens would take completions away, not prompts."""
+    """``SFTConfig`` without a limit of length, learning completions alone.
 
+    A cut at 1024 tokens would take completions away, not prompts. Of rows that are tokens already TRL learns the prompt
+    too, unless it is told.
+    """
+
+    completion_only_loss: bool | None = field(default=True, metadata={"help": "Leave it: prompts are not learnt."})
     max_length: int | None = field(default=None, metadata={"help": "Longer lessons are left out; none: no limit."})
 
     def __post_init__(self) -> None:
@@ -79,11 +85,12 @@ def parse(argv: Sequence[str]) -> tuple[ColdStartConfig, ModelConfig, ColdStartA
     Raises:
         ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together.
     """
-    from lmms_videominer.training.run import checked_settings
+    from lmms_videominer.training.run import parsed
 
-    types: Any = (ColdStartConfig, ModelConfig, ColdStartArguments)
-    parsed: Any = TrlParser(types).parse_args_and_config(checked_settings(argv, types))
-    return parsed
+    args, model, arguments = parsed(argv, (ColdStartConfig, ModelConfig, ColdStartArguments))
+    if isinstance(arguments.lessons, str):  # one name in a file
+        arguments.lessons = [arguments.lessons]
+    return args, model, arguments
 
 
 def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartArguments) -> LessonSet:
@@ -97,18 +104,23 @@ def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartAr
     """
     if not model.model_name_or_path:
         raise ConfigError("model_name_or_path is empty: name the causal LM that learns")
+    settings = settings_of(args, model, arguments)
+    checkpoint = checkpoint_of(args, settings)
     found = read_lessons(arguments.lessons, arguments.keep, _questions(arguments))
     logger.info("%s", found)
-    policy = _policy(model, arguments)
+    if is_finished(args, checkpoint):
+        logger.info("%s has made all its steps: nothing is left to do", args.output_dir)
+        return found
+    policy = _policy(model, arguments, args.trust_remote_code)
     rows = tokenized(found.lessons, policy, args.max_length)
 
     from trl import SFTTrainer, get_peft_config
 
-    from lmms_videominer.training.run import last_checkpoint
-
     trainer = SFTTrainer(policy.model, args, train_dataset=rows, processing_class=policy.tokenizer,
                          peft_config=get_peft_config(model))
-    trainer.train(resume_from_checkpoint=last_checkpoint(cast(Any, args)))
+    if trainer.is_world_process_zero():
+        save_settings(args.output_dir, settings)
+    trainer.train(resume_from_checkpoint=checkpoint)
     _save(trainer, policy.tokenizer, Path(str(args.output_dir)))
     if args.push_to_hub and trainer.is_world_process_zero():
         _push(trainer)
@@ -124,7 +136,7 @@ def _questions(arguments: ColdStartArguments) -> list[Any]:
     return read_questions(arguments.questions, media_root=arguments.media_root, bad_rows="skip").questions
 
 
-def _policy(model: ModelConfig, arguments: ColdStartArguments) -> CausalLMPolicy:
+def _policy(model: ModelConfig, arguments: ColdStartArguments, trusted: bool) -> CausalLMPolicy:
     """The model that learns, as a policy: float32 where nothing is said, as in T-GRPO."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -134,8 +146,8 @@ def _policy(model: ModelConfig, arguments: ColdStartArguments) -> CausalLMPolicy
 
     name = str(model.model_name_or_path)
     with loading("policy", name):
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=model.model_revision)
-        loaded = AutoModelForCausalLM.from_pretrained(name, **model_settings(model))
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=model.model_revision, trust_remote_code=trusted)
+        loaded = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=trusted, **model_settings(model))
     return CausalLMPolicy(loaded, tokenizer, name, arguments.policy_tokens)
 
 

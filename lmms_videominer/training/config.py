@@ -30,6 +30,8 @@ FIXED = {
     "reward_weights": (None, "set the parts of the reward: length_weight, format_full, lambda_auxin"),
     "entropy_coef": (0.0, "its mean over a forward pass would weigh decisions by their batch"),
     "use_adaptive_entropy": (False, "its mean over a forward pass would weigh decisions by their batch"),
+    "top_entropy_quantile": (1.0, "its quantile over a forward pass would weigh decisions by their batch"),
+    "sync_ref_model": (False, "a checkpoint does not hold the reference, and a resumed run would have another one"),
     "remove_unused_columns": (False, "a row holds video, question, options and answer"),
     "ds3_gather_for_generation": (True, "trees call the policy a different number of times on every process"),
     "use_transformers_continuous_batching": (False, "use vllm"),
@@ -77,8 +79,8 @@ class TGRPOConfig(GRPOConfig):
     forward_batch_size: int = field(default=8, metadata={"help": "Decisions in one forward and backward pass."})
     rollout_batch_size: int = field(default=16, metadata={"help": "Decisions generated at once by transformers."})
     tree_log_steps: int = field(
-        default=50, metadata={"help": "Save the trees of one question under output_dir/trees every so many steps; "
-                                      "0: never."})  # fmt: skip
+        default=50, metadata={"help": "Save the trees of one question under output_dir/trees in the first rollout of "
+                                      "every so many steps; 0: never."})  # fmt: skip
 
     loss_type: str = field(default="grpo", metadata={"help": "grpo, dr_grpo, sapo, luspo, dapo, cispo or vespo."})
     beta: float = field(default=0.04, metadata={"help": "Coefficient of the KL term; 0: no reference model."})
@@ -144,7 +146,10 @@ class TGRPOConfig(GRPOConfig):
         per_generation: Any = self.steps_per_generation  # filled in by GRPOConfig
         steps = per_generation * self.num_iterations
         saves = self.save_steps * self.gradient_accumulation_steps
-        if self.save_strategy == "steps" and self.save_steps >= 1 and saves % steps:
+        if self.save_strategy == "steps" and self.save_steps < 1:
+            raise ConfigError(f"save_steps={self.save_steps}: give a number of steps, a multiple of "
+                              f"steps_per_generation={per_generation} x num_iterations={self.num_iterations}")
+        if self.save_strategy == "steps" and saves % steps:
             raise ConfigError(
                 f"save_steps={self.save_steps} x gradient_accumulation_steps={self.gradient_accumulation_steps} is no "
                 f"multiple of steps_per_generation={per_generation} x num_iterations={self.num_iterations}: "

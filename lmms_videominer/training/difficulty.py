@@ -61,6 +61,7 @@ class Report:
         kept: Some tree solves it, uniform frames do not.
         easy: Uniform frames solve it.
         hard: None of the trees solves it.
+        short: Nothing is decided on it: its video is too short to be searched.
         failed: Its video cannot be used; why, by the question's id, in ``failures``.
         undecided: Left to the other parts.
     """
@@ -69,15 +70,17 @@ class Report:
     kept: list[TrainingQuestion] = field(default_factory=list)
     easy: list[TrainingQuestion] = field(default_factory=list)
     hard: list[TrainingQuestion] = field(default_factory=list)
+    short: list[TrainingQuestion] = field(default_factory=list)
     failed: list[TrainingQuestion] = field(default_factory=list)
     undecided: list[TrainingQuestion] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        total = sum(len(getattr(self, name)) for name in ("kept", "easy", "hard", "failed", "undecided"))
+        total = sum(len(getattr(self, name)) for name in ("kept", "easy", "hard", "short", "failed", "undecided"))
         text = (f"kept {len(self.kept)} of {total} questions: {len(self.easy)} are solved by "
                 f"{self.config.uniform_frames} uniform frames, {len(self.hard)} by none of {self.config.trees} trees, "
                 f"{len(self.failed)} cannot be mined")
+        text += f", {len(self.short)} are too short to be searched" if self.short else ""
         return text + (f"; {len(self.undecided)} are left to other parts" if self.undecided else "")
 
 
@@ -185,9 +188,8 @@ class DifficultyFilter:
         rollouts = roll_out(jobs, self.stages, self.mining, RewardConfig())
         if self.trees_dir is not None:
             save_trees([rollout for rollout in rollouts if isinstance(rollout, TreeRollout)], self.trees_dir)
-        results = [rollout.selection if isinstance(rollout, TreeRollout) else rollout for rollout in rollouts]
-        return [_outcome([(result, question) for result in results[i * n : (i + 1) * n]])
-                for i, question in enumerate(questions)]
+        groups = [rollouts[i * n : (i + 1) * n] for i in range(len(questions))]
+        return [_of_trees(group, question) for group, question in zip(groups, questions, strict=True)]
 
     def _seed(self, question: TrainingQuestion, tree: int) -> int:
         parts = f"{self.mining.seed}\0difficulty\0{question.id}\0{tree}"
@@ -206,9 +208,22 @@ class DifficultyFilter:
                 report.easy.append(question)
             elif trees is None:
                 report.undecided.append(question)
+            elif not trees.of:
+                report.short.append(question)
             else:
                 (report.kept if trees.solved else report.hard).append(question)
         return report
+
+
+def _of_trees(
+    rollouts: Sequence[TreeRollout | VideoMinerError], question: TrainingQuestion
+) -> tuple[int, int, str]:
+    """As ``_outcome``; of none where no tree holds a decision, and nothing could be learnt."""
+    grown = [rollout for rollout in rollouts if isinstance(rollout, TreeRollout)]
+    if len(grown) == len(rollouts) and not any(rollout.decisions for rollout in grown):
+        return 0, 0, ""
+    return _outcome([(rollout.selection if isinstance(rollout, TreeRollout) else rollout, question)
+                     for rollout in rollouts])
 
 
 def _outcome(results: Sequence[tuple[Selection | VideoMinerError, TrainingQuestion]]) -> tuple[int, int, str]:

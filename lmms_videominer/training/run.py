@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.config import MinerConfig, nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.training.data import DataArguments
+from lmms_videominer.training.resume import (
+    checkpoint_of,
+    is_finished,
+    save_settings,
+    settings_of,
+    warn_inside_rollout,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,6 +41,7 @@ class RunArguments(DataArguments):
     """What is trained on, and beside which frozen models. The policy is ``model_name_or_path``."""
 
     eval_questions: str = _option("", "Questions to evaluate on, of the same layout; empty: none.")
+    eval_split: str = _option("", "Their split of a hub dataset; empty: that of the questions.")
     video_llm: str = _option("videominer-world", "Frozen video LLM, or a bundle that brings policy and embedder.")
     embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
 
@@ -69,15 +77,37 @@ def parse(argv: Sequence[str]) -> Run:
             training needs is not installed.
     """
     try:
-        from trl import ModelConfig, TrlParser
+        from trl import ModelConfig
 
         from lmms_videominer.training.config import MiningArguments, TGRPOConfig
     except ImportError as error:
         raise ConfigError(f"training needs {error.name or error}: pip install 'lmms-videominer[train]'") from error
 
     types: Any = (TGRPOConfig, ModelConfig, RunArguments, MiningArguments)
-    args, model, arguments, mining = TrlParser(types).parse_args_and_config(checked_settings(argv, types))
+    args, model, arguments, mining = parsed(argv, types)
+    if arguments.eval_questions and args.eval_strategy == "no":
+        raise ConfigError(f"eval_questions={arguments.eval_questions!r} with eval_strategy='no': nothing would be "
+                          "evaluated; set eval_strategy to steps or epoch")
     return Run(args, model, arguments, MinerConfig(**vars(mining)))
+
+
+def parsed(argv: Sequence[str], types: Sequence[Any]) -> tuple[Any, ...]:
+    """The settings of ``types`` from a file and what follows it.
+
+    Raises:
+        ConfigError: As ``parse``.
+    """
+    from trl import ModelConfig, TrlParser
+
+    try:
+        found = TrlParser(list(types)).parse_args_and_config(checked_settings(argv, types))
+    except ValueError as error:  # of the parser, and of settings that TRL or transformers refuse
+        raise ConfigError(str(error)) from error
+    for part in found:
+        if isinstance(part, ModelConfig) and (part.load_in_4bit or part.load_in_8bit):
+            raise ConfigError("load_in_4bit and load_in_8bit are not supported: use LoRA (use_peft) with "
+                              "dtype=bfloat16")
+    return found
 
 
 def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
@@ -107,6 +137,12 @@ def train(run: Run) -> None:
     Raises:
         VideoMinerError: Data or models cannot be used, or a reward or loss is not a number.
     """
+    settings = settings_of(run.args, run.model, run.arguments, run.mining)
+    checkpoint = checkpoint_of(run.args, settings)
+    warn_inside_rollout(run.args, checkpoint)
+    if is_finished(run.args, checkpoint):
+        logger.info("%s has made its %d steps: nothing is left to do", run.args.output_dir, run.args.max_steps)
+        return
     questions, held_out = _questions(run)
     policy = _policy_name(run)
     stages = _stages(run)
@@ -119,7 +155,9 @@ def train(run: Run) -> None:
     run.args.model_init_kwargs = {**model_settings(run.model), **given}
     trainer = TGRPOTrainer(policy, run.args, stages, questions, run.mining, eval_dataset=held_out,
                            peft_config=get_peft_config(run.model))
-    trainer.train(resume_from_checkpoint=last_checkpoint(run.args))
+    if trainer.is_world_process_zero():
+        save_settings(run.args.output_dir, settings)
+    trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(run.args.output_dir)
     trainer.save_state()
     if run.args.push_to_hub:
@@ -133,8 +171,10 @@ def _questions(run: Run) -> tuple[Dataset, Dataset | None]:
         raise ConfigError("questions is empty: name a JSONL file, a folder of a world or a dataset")
     questions = given.load()
     run.args.check_questions(questions["id"])
-    held_out = dataclasses.replace(given, questions=given.eval_questions).load() if given.eval_questions else None
-    return questions, held_out
+    if not given.eval_questions:
+        return questions, None
+    held_out = dataclasses.replace(given, questions=given.eval_questions, split=given.eval_split or given.split)
+    return questions, held_out.load()
 
 
 def _policy_name(run: Run) -> str:
@@ -168,18 +208,6 @@ def _stages(run: Run) -> Stages:
         vlm = TransformersVLM.from_pretrained(bundle.vlm if bundle else name, device=device)
         embedder = run.arguments.embedder or (bundle.embedder if bundle else "")
         return Stages.build(run.args.mining(run.mining), vlm, embedder=embedder, device=device)
-
-
-def last_checkpoint(args: TGRPOConfig) -> str | None:
-    """The checkpoint to go on from: a folder, or with ``auto`` the last one of ``output_dir``, if any."""
-    from transformers.trainer_utils import get_last_checkpoint
-
-    if args.resume_from_checkpoint != "auto":
-        return args.resume_from_checkpoint
-    folder = args.output_dir or ""
-    last = get_last_checkpoint(folder) if Path(folder).is_dir() else None
-    logger.info("Going on from %s", last or "the start: there is no checkpoint yet")
-    return last
 
 
 def leave() -> None:

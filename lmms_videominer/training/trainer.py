@@ -101,6 +101,7 @@ class TGRPOTrainer(GRPOTrainer):
         self._mining, self._rewards = args.mining(miner_config), args.rewards()
         self._rows: dict[str, list[Row]] = {}  # of the last rollout in training and in evaluation
         self._rollout_s = 0.0
+        self._trees_saved = -1  # the last multiple of tree_log_steps
         self._undecided: set[str] = set()  # questions of which it was said that nothing is decided on them
 
     # --- rollout --------------------------------------------------------------------------------------------
@@ -303,7 +304,10 @@ class TGRPOTrainer(GRPOTrainer):
 
     def _save_trees(self, rollouts: Sequence[Any]) -> None:
         every, step = self.args.tree_log_steps, self.state.global_step
-        if not every or step % every or not self.model.training:
+        if not every or not self.model.training or step // every == self._trees_saved:
+            return
+        self._trees_saved = step // every
+        if not self.accelerator.is_main_process:
             return
         trees = [tree for tree in rollouts if isinstance(tree, TreeRollout)]
         first = [tree for tree in trees if tree.question_id == trees[0].question_id]

@@ -25,7 +25,7 @@ class Verdict:
         key: Changes with the question, the models and the settings of the step.
         id: The question's.
         step: ``"uniform"`` or ``"trees"``.
-        solved, of: How many answers were right, of how many.
+        solved, of: How many answers were right, of how many; of 0 trees where nothing is decided in any.
         failure: Why there was no answer, which another run may change; empty where there was.
     """
 

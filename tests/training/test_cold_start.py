@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from mined import mined_selection, node
 from tiny_models import tiny_qwen2_lm
@@ -14,7 +15,8 @@ from lmms_videominer.errors import ConfigError, SchemaError
 from lmms_videominer.policy.causal_lm import CausalLMPolicy
 from lmms_videominer.policy.prompt import policy_completion, policy_prompt
 from lmms_videominer.serialization import save
-from lmms_videominer.training.cold_start import ColdStartConfig, tokenized
+from lmms_videominer.training import run as training_run
+from lmms_videominer.training.cold_start import ColdStartConfig, parse, tokenized
 from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.lessons import Lesson, read_lessons
 from lmms_videominer.types import Action, Reading, Selection
@@ -196,6 +198,23 @@ def test_the_policy_says_what_it_learnt_and_the_folder_is_an_ordinary_one(tmp_pa
     assert all(completion.completion_ids[-1] == policy.tokenizer.eos_token_id for completion in made)
 
 
+def test_the_loss_is_that_of_the_completions_alone(tmp_path, policy_folder, rows):
+    code, out = run(tmp_path, policy_folder, rows, max_steps=1, logging_steps=1)
+    logged = json.loads((out / "trainer_state.json").read_text())["log_history"][0]["loss"]
+    policy = CausalLMPolicy.from_pretrained(policy_folder)
+    told = []
+    for row in tokenized(LESSONS, policy):
+        ids, learnt = torch.tensor(row["input_ids"]), torch.tensor(row["completion_mask"]).bool()
+        logprobs = policy.model(ids[None]).logits[0, :-1].log_softmax(-1)
+        told += logprobs[torch.arange(len(ids) - 1), ids[1:]][learnt[1:]].tolist()
+    assert code == 0 and logged == pytest.approx(-sum(told) / len(told), abs=1e-3)
+
+
+def test_one_name_of_lessons_needs_no_list(tmp_path, policy_folder, rows):
+    (tmp_path / "sft.yaml").write_text(f"lessons: {rows}\noutput_dir: {tmp_path / 'out'}\nbf16: false\n")
+    assert parse([str(tmp_path / "sft.yaml")])[2].lessons == [str(rows)]
+
+
 def test_an_adapter_is_merged_into_the_folder_and_kept_beside_it(tmp_path, policy_folder, rows):
     code, out = run(tmp_path, policy_folder, rows, use_peft=True, lora_r=4, max_steps=3, learning_rate=0.5)
     assert code == 0 and (out / "adapter" / "adapter_config.json").is_file()
@@ -231,6 +250,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, policy_folder,
         ({"model_name_or_path": ""}, "model_name_or_path is empty"),
         ({"lessons": []}, "lessons is empty"),
         ({"packing": True}, "packing=True"),
+        ({"load_in_4bit": True}, "load_in_4bit and load_in_8bit are not supported"),
         ({"learning_rat": 1}, "there is no setting 'learning_rat'; did you mean 'learning_rate'?"),
         ({"model_name_or_path": "no/such-model"}, "no/such-model"),
     ],
@@ -242,3 +262,19 @@ def test_what_cannot_work_is_told(tmp_path, policy_folder, rows, settings, told,
 
 def test_lessons_are_not_cut_by_default(tmp_path):
     assert ColdStartConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none").max_length is None
+
+
+def test_a_setting_that_there_is_not_is_told_on_the_command_line_too(tmp_path, policy_folder, rows, capsys):
+    run(tmp_path, policy_folder, rows, max_steps=1)
+    assert main(["cold-start", str(tmp_path / "sft.yaml"), "--learning_ratee", "1"]) == 1
+    assert "--learning_ratee" in capsys.readouterr().err
+
+
+ON_A_CPU = ["--bf16", "false", "--gradient_checkpointing", "false", "--use_cpu", "true"]
+
+
+@pytest.mark.parametrize(("name", "parse_file"), [
+    ("cold_start", parse), ("train_world", training_run.parse), ("train_qwen", training_run.parse),
+])
+def test_the_examples_are_settings(name, parse_file):
+    parse_file([str(Path(__file__).parents[2] / "examples" / f"{name}.yaml"), *ON_A_CPU])

@@ -62,6 +62,12 @@ def test_questions_are_told_apart_by_what_solves_them(questions, tmp_path):
                            "1 cannot be mined")  # fmt: skip
 
 
+def test_a_question_on_which_nothing_is_decided_is_not_kept(questions, tmp_path):
+    report = make(tmp_path / "v.jsonl", grain_s=9.0).run(questions)  # 4 events x 9 s cover the 35 s without a tree
+    assert (ids(report.easy), ids(report.short), ids(report.kept)) == (["easy"], ["kept", "hard"], [])
+    assert str(report).endswith("1 cannot be mined, 2 are too short to be searched")
+
+
 def test_one_right_tree_among_many_is_enough(film, tmp_path):
     question = asked(film, "q", "blue and yellow")
     filter_ = make(tmp_path / "v.jsonl", SamplingPolicy(), DifficultyConfig(trees=16, uniform_frames=2))

@@ -230,6 +230,17 @@ def test_logs_and_trees_tell_what_happened(policy, questions, tmp_path):
         assert part in entry
     saved = sorted((tmp_path / "trees").rglob("*.json"))
     assert [path.parent.name for path in saved] == ["step-000000"] * 4  # steps 0, 2, ...: one question's trees
+
+
+def test_trees_are_saved_in_the_first_rollout_of_every_so_many_steps(policy, questions, tmp_path):
+    rollouts_at = {"per_device_train_batch_size": 4, "steps_per_generation": 2}  # steps 0, 2, 4
+    trainer(policy, questions, tmp_path, max_steps=6, tree_log_steps=3, **rollouts_at).train()
+    assert sorted(path.name for path in (tmp_path / "trees").iterdir()) == ["step-000000", "step-000004"]
+
+
+def test_the_trees_of_the_log_can_be_read_again(policy, questions, tmp_path):
+    trainer(policy, questions, tmp_path, max_steps=1, tree_log_steps=1).train()
+    saved = sorted((tmp_path / "trees").rglob("*.json"))
     assert load(saved[0]).nodes[1].decision.completion_ids
 
 
@@ -278,6 +289,9 @@ def test_evaluation_grows_trees_too(policy, questions, tmp_path):
     ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
     ({"steps_per_generation": 2, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 4},
      "save_steps=3 x gradient_accumulation_steps=1 is no multiple of steps_per_generation=2"),
+    ({"save_strategy": "steps", "save_steps": 0.1}, "save_steps=0.1: give a number of steps"),
+    ({"top_entropy_quantile": 0.2}, "top_entropy_quantile=0.2"),
+    ({"sync_ref_model": True}, "sync_ref_model=True"),
 ])
 def test_settings_that_cannot_work_are_refused_with_their_values(settings, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
