@@ -36,7 +36,7 @@ from lmms_videominer.world.tasks import ensure_task_world
 CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
 BUNDLED = "videominer-world"
 NONE = "none"
-STYLES = {"rf": "--", "format": ":", "t-grpo": "-"}
+COLOURS = {"rf": "#c33d32", "format": "#d99a1c", "t-grpo": "#22945a"}
 TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "questions": 5}
 
 
@@ -153,9 +153,10 @@ def curves(runs: Sequence[Run], out: Path) -> None:
         for axis, (name, title) in zip(axes, shown.items(), strict=True):
             points = [(entry["step"], entry[name]) for entry in history if name in entry]
             steps, values = zip(*points, strict=True)
-            axis.plot(steps, _smoothed(values), label=run.name, linestyle=STYLES[run.reward])
+            label = run.reward if run.seed == runs[0].seed else None
+            axis.plot(steps, _smoothed(values), label=label, color=COLOURS[run.reward], alpha=0.8)
             axis.set(title=title, xlabel="step")
-    axes[0].legend(fontsize="small")
+    axes[0].legend(fontsize="small", title="a line a training seed", title_fontsize="small")
     save_figure(figure, out / "curves.png")
 
 
@@ -211,22 +212,23 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=CONFIG, help="training file that every run starts from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--rewards", nargs="+", default=["rf", "t-grpo"],
-                        choices=list(STYLES), help="format is a further ablation")
+                        choices=list(COLOURS), help="format is a further ablation")
     parser.add_argument("--lambdas", type=float, nargs="*", default=[], help="T-GRPO at these too, on the first seed")
     parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
+    parser.add_argument("--lambda-minutes", type=int, nargs="+", help="lengths of those (default: as --minutes)")
     parser.add_argument("--start", help="policy to start from (default: the bundle's)")
     parser.add_argument("--only", nargs="*", help="names of runs to train and evaluate now; the report waits")
     arguments, settings = parser.parse_known_args()  # what is left goes to every training
     out = arguments.out.absolute()
     render_world(out / "train-world", TRAIN["minutes"], TRAIN["videos"], TRAIN["seed"], questions=TRAIN["questions"])
-    start = arguments.start or _bundled_start()
+    start, lambda_minutes = arguments.start or _bundled_start(), arguments.lambda_minutes or arguments.minutes
     runs = plan(arguments)
     chosen = [run for run in runs if not arguments.only or run.name in arguments.only]
     for name, run in [(NONE, None), *((run.name, run) for run in chosen)]:
         if arguments.only and name not in arguments.only:
             continue
         policy = train(run, out, start, arguments.config, settings) if run else start
-        for minutes in arguments.minutes:
+        for minutes in lambda_minutes if run and run.lambda_auxin != 1.0 else arguments.minutes:
             print(name, minutes, json.dumps(summary(lines_of(policy, name, minutes, out))), flush=True)
     if arguments.only:
         return
@@ -236,8 +238,8 @@ def main() -> None:
     text = report(groups, arguments.minutes, out)
     curves(base, out)
     if arguments.lambdas:
-        text += "\n### lambda_auxin\n\n" + auxin([run for run in runs if run.reward == "t-grpo"
-                                                  and run.seed == arguments.seeds[0]], arguments.minutes, out) + "\n"
+        first = [run for run in runs if run.reward == "t-grpo" and run.seed == arguments.seeds[0]]
+        text += f"\n### lambda_auxin\n\n{auxin(first, lambda_minutes, out)}\n"
     (out / "report.md").write_text(text)
     before_and_after(start, Run("t-grpo", arguments.seeds[0]).name, arguments.minutes[0], out)
     print(text)
