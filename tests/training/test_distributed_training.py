@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 pytest.importorskip("trl")
 pytest.importorskip("deepspeed")
@@ -101,13 +103,13 @@ def log(output: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def alone(config) -> list[dict]:
-    """What one process logs for the same trees."""
+def alone(config) -> Path:
+    """What one process leaves, trained on the same trees."""
     output = config.parent / "alone"
     run = launched([sys.executable, "-m", MODULE], config, output, "--per_device_train_batch_size", "16",
                    "--use_cpu", "True")
     assert run.returncode == 0, run.stderr[-3000:]
-    return log(output)
+    return output
 
 
 @pytest.mark.parametrize(("launcher", "settings"), [
@@ -119,12 +121,18 @@ def alone(config) -> list[dict]:
 def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path):
     run = launched(launcher(), config, tmp_path, "--per_device_train_batch_size", "8", *settings.split())
     assert run.returncode == 0, run.stderr[-3000:]
-    together = log(tmp_path)
-    assert [entry["decisions"] for entry in together] == [entry["decisions"] for entry in alone]
-    assert all(entry["decisions"] for entry in alone)
-    assert [entry["loss"] for entry in together] == pytest.approx([entry["loss"] for entry in alone], abs=1e-5)
+    together, by_one = log(tmp_path), log(alone)
+    assert [entry["decisions"] for entry in together] == [entry["decisions"] for entry in by_one]
+    assert all(entry["decisions"] for entry in by_one)
+    assert [entry["loss"] for entry in together] == pytest.approx([entry["loss"] for entry in by_one], abs=1e-5)
     assert [entry["groups/failed"] for entry in together] == [1.0] * 3  # the damaged video's, and nothing hung for it
-    assert (tmp_path / "model.safetensors").is_file()
+    # on the policy that sampled, the loss is the KL term alone: what the gradients were shows in the weights
+    start, expected, found = (load_file(folder / "model.safetensors")
+                              for folder in (config.parent / "policy", alone, tmp_path))
+    assert found.keys() == expected.keys()
+    assert max((expected[name] - start[name]).abs().max() for name in expected) > 0.01
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name].float(), weight.float(), rtol=0, atol=1e-6, msg=name)
 
 
 def test_a_loss_that_is_no_number_ends_every_process(config, tmp_path):
