@@ -49,6 +49,12 @@ _MODELS = {
                "A CLIP that says how well a frame fits a question, for the selectors that go by such scores."),
 }  # fmt: skip
 
+_EVALUATED = {
+    "": "the share of replies that are right to the last token, teacher\nforced",
+    "scorer": "the share of the evidence that the 8 best frames of a 5-minute video, at\none a second, hold, by "
+              "kind of question",
+}  # fmt: skip
+
 
 def pack(sources: dict[str, Path], out: Path, flags: dict[str, str], how: dict[str, str]) -> None:
     """Copy each model's files into ``out`` without what only training needs, and write cards and ``bundle.json``.
@@ -86,21 +92,23 @@ def _card(part: str, source: Path, target: Path, flags: str, how: str) -> str:
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
     command = f"python -m lmms_videominer.world.{script} FOLDER {flags}".strip()
     return _CARD.format(library=library, title=title, world=world, what=what, how=how or f"Trained by `{command}`.",
-                        size=size, log=_rollouts(source) or _evaluations(source))
+                        size=size, log=_rollouts(source) or _evaluations(source, _EVALUATED.get(part, _EVALUATED[""])))
 
 
-def _evaluations(source: Path) -> str:
-    """The records of ``log.jsonl`` that hold an evaluation, as Markdown; empty where there are none."""
+def _evaluations(source: Path, said: str) -> str:
+    """The records of ``log.jsonl`` that hold an evaluation, as Markdown; empty where there are none.
+
+    Args:
+        said: What was measured.
+    """
     path = source / "log.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     measured = [r for r in records if set(r) - {"step", "loss", "seconds"}]
     if not measured:
         return ""
     kinds = sorted({kind for r in measured for kind in r} - {"step", "loss", "seconds"})
-    return (
-        "Measured during training on worlds of the `dev` range: the share of replies that are right to the last token, "
-        f"teacher\nforced.\n\n{_table(measured, {kind: kind for kind in kinds})}"
-    )
+    table = _table(measured, {kind: kind for kind in kinds})
+    return f"Measured during training on worlds of the `dev` range: {said}.\n\n{table}"
 
 
 def _rollouts(source: Path) -> str:
