@@ -173,11 +173,11 @@ def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
     for axis, length in zip(axes, minutes, strict=True):
         found = {run.lambda_auxin: summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in runs}
         for value, mean in sorted(found.items()):
-            axis.scatter(mean["nodes"], 100 * mean["correct"])
-            axis.annotate(f" {value:g}", (mean["nodes"], 100 * mean["correct"]))
+            axis.scatter(mean["nodes"], 100 * mean["correct"], label=f"{value:g}", s=60, alpha=0.7)
             rows.append([f"{length}", f"{value:g}", f"{mean['questions']:g}", f"{100 * mean['correct']:.1f}",
                          f"{100 * mean['recall']:.1f}", f"{mean['nodes']:.1f}", f"{mean['vlm_calls']:.1f}"])
-        axis.set(title=f"{length} minutes", xlabel="nodes explored a question", ylabel="accuracy %")
+        axis.set(title=f"{length} minutes", xlabel="nodes explored a question", ylabel="accuracy %", ylim=(0, 100))
+        axis.legend(title="lambda_auxin")
     save_figure(figure, out / "auxin.png")
     heads = ["minutes", "lambda_auxin", "questions", "accuracy %", "evidence recall %", "nodes", "VLM calls"]
     return markdown_table(heads, rows)
