@@ -44,7 +44,7 @@ class KTSSegmenter:
         indices, owners = scan(reader, union, scan_frames)
         vectors, weights = appearances(reader, indices.tolist())
         step_s = sum(span.duration_s for span in union) / len(indices)
-        steady = without_blips(vectors, owners, blip_frames(min_event_s, step_s))
+        steady = without_blips(vectors, owners, blip_frames(min_event_s, step_s, len(indices)))
         cuts_s = boundaries_s(reader, indices)
         lengths_s = event_lengths_s(union, owners, cuts_s)
         costs = scatter(steady, weights) + EVENNESS * len(indices) * _squared_shares(len(indices))
@@ -53,9 +53,15 @@ class KTSSegmenter:
         return split(union, [float(cuts_s[i - 1]) for i in begins if owners[i - 1] == owners[i]])
 
 
-def blip_frames(min_event_s: float, step_s: float) -> int:
-    """How many scanned frames a change may last and still be none: less than ``min_event_s``, and at least one."""
-    return max(1, math.ceil(min_event_s / step_s - 1e-6) - 1) if step_s > 0 else 1
+def blip_frames(min_event_s: float, step_s: float, frames: int) -> int:
+    """How many of ``frames`` scanned frames, ``step_s`` apart, a change may last and still be none.
+
+    It is less than ``min_event_s``, and at least one frame; one as well where all of them last no longer than that:
+    no cut is possible then.
+    """
+    if step_s * frames <= min_event_s:
+        return 1
+    return max(1, math.ceil(min_event_s / step_s - 1e-6) - 1)
 
 
 def without_blips(vectors: np.ndarray, owners: np.ndarray, blip: int) -> np.ndarray:

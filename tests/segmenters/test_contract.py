@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lmms_videominer.errors import ConfigError, VideoError
@@ -96,6 +96,8 @@ def reader(vfr_video: Path):
         yield reader
 
 
+@example(pairs=[(0.0, 5e-324)], events=2, scan_frames=1, min_event_s=0.1)
+@example(pairs=[(0.0, 1e-9)], events=2, scan_frames=9, min_event_s=3.0)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pairs=st.lists(st.tuples(st.floats(0, 8), st.floats(0, 4)), min_size=1, max_size=4),

@@ -117,10 +117,11 @@ def test_films_without_colour_are_cut_by_their_tones(tmp_path: Path):
 
 
 def test_a_change_shorter_than_an_event_is_a_blip():
-    assert blip_frames(0.5, step_s=0.04) == 12  # 12 frames last 0.48 s
-    assert blip_frames(0.5, step_s=0.125) == 3  # 4 frames last 0.5 s, and that is an event
-    assert blip_frames(0.5, step_s=3.5) == 1
-    assert blip_frames(0.0, step_s=0.04) == 1
+    assert blip_frames(0.5, step_s=0.04, frames=64) == 12  # 12 frames last 0.48 s
+    assert blip_frames(0.5, step_s=0.125, frames=64) == 3  # 4 frames last 0.5 s, and that is an event
+    assert blip_frames(0.5, step_s=3.5, frames=64) == 1
+    assert blip_frames(0.0, step_s=0.04, frames=64) == 1
+    assert blip_frames(3.0, step_s=1e-9, frames=64) == 1  # all of them together are no event
 
 
 def test_blips_are_removed_within_each_span_and_steps_stay():
