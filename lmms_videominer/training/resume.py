@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from lmms_videominer.atomic import written
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.training.rewards import RewardConfig
 
 logger = logging.getLogger("lmms_videominer.training")
 
 SETTINGS = "settings.json"  # in output_dir
 STATE = "trainer_state.json"  # of a checkpoint; transformers writes it last
 # what a run is trained with: another value is another run. How long, on how many processes and with what log may change
-KEPT = ("model_name_or_path", "questions", "split", "lessons", "keep", "video_llm", "embedder", "use_peft", "lora_r",
-        "lora_alpha", "seed", "learning_rate", "lr_scheduler_type", "optim", "weight_decay", "max_grad_norm", "beta",
-        "epsilon", "loss_type", "num_generations", "num_iterations", "generation_batch_size", "temperature",
-        "max_completion_length", "max_length", "reward", "lambda_auxin", "target_length", "length_sigma",
-        "length_weight", "format_full", "format_partial", "frames", "events", "max_depth", "scan_frames",
-        "caption_frames", "caption_tokens", "min_event_s", "grain_s", "max_nodes", "max_vlm_calls", "segmenter",
-        "clustering", "cluster_eps", "cluster_min_samples", "default_action")  # fmt: skip
+KEPT = {
+    "model_name_or_path", "questions", "split", "lessons", "keep", "video_llm", "use_peft", "lora_r", "lora_alpha",
+    "learning_rate", "lr_scheduler_type", "optim", "weight_decay", "max_grad_norm", "beta", "epsilon", "loss_type",
+    "num_generations", "num_iterations", "generation_batch_size", "max_completion_length", "max_length",
+    *(field.name for field in fields(RewardConfig)), *MinerConfig.names(),
+} - {"cache_dir", "reader"}  # fmt: skip
 
 
 def settings_of(*parts: Any) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def is_finished(args: Any, checkpoint: str | None) -> bool:
     """Whether ``checkpoint`` is the end of the run, and the trained policy is saved already."""
     if checkpoint is None:
         return False
-    state = json.loads((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
+    state = _state(checkpoint)
     same_end = args.num_train_epochs == state.get("num_train_epochs")
     last = args.max_steps if args.max_steps > 0 else state["max_steps"] if same_end else 0
     saved = any((Path(args.output_dir or ".") / name).is_file() for name in ("config.json", "adapter_config.json"))
@@ -82,10 +84,18 @@ def warn_inside_rollout(args: Any, checkpoint: str | None) -> None:
     """Say so where ``checkpoint`` lies inside a rollout, as the one at the end of a run may."""
     if checkpoint is None:
         return
-    step = json.loads((Path(checkpoint) / STATE).read_text(encoding="utf-8"))["global_step"]
-    if step * args.gradient_accumulation_steps % (args.steps_per_generation * args.num_iterations):
+    batches = _state(checkpoint)["global_step"] * args.gradient_accumulation_steps
+    if batches % (args.steps_per_generation * args.num_iterations):
         logger.warning("%s lies inside a rollout: its trees are grown anew, and the run goes on differently from one "
                        "that was not interrupted", checkpoint)
+
+
+def _state(checkpoint: str) -> dict[str, Any]:
+    try:
+        return json.loads((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"resume_from_checkpoint={checkpoint}: no whole checkpoint ({error}). Name a folder "
+                          f"checkpoint-N that holds {STATE}, or auto") from error
 
 
 def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -93,7 +103,7 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
         before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return  # a run of an earlier version
-    changed: Sequence[str] = [name for name in settings if name in before and before[name] != settings[name]]
+    changed = [name for name in settings if name in before and before[name] != settings[name]]
     if changed:
         told = ", ".join(f"{name}={before[name]!r} (now {settings[name]!r})" for name in changed)
         raise ConfigError(f"{folder}: the run there was made with {told}. Name another output_dir, or delete the "

@@ -141,7 +141,7 @@ def train(run: Run) -> None:
     checkpoint = checkpoint_of(run.args, settings)
     warn_inside_rollout(run.args, checkpoint)
     if is_finished(run.args, checkpoint):
-        logger.info("%s has made its %d steps: nothing is left to do", run.args.output_dir, run.args.max_steps)
+        logger.info("%s has made all its steps: nothing is left to do", run.args.output_dir)
         return
     questions, held_out = _questions(run)
     policy = _policy_name(run)
