@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -102,9 +103,8 @@ def true_times(times_s: Mapping[str, Sequence[float]]) -> Iterator[None]:
     Qwen2.5-VL, Qwen3-VL and their kin read times from what comes with a video: the plain rate of the clip's file would
     say that frames lie half a second apart. A file that ``times_s`` does not name is read as ever.
     """
-    try:
-        from qwen_vl_utils import vision_process
-    except ImportError:  # the backbone does without
+    vision_process: Any = sys.modules.get("qwen_vl_utils.vision_process")
+    if vision_process is None:  # the backbone does without
         yield
         return
     fetch = vision_process.fetch_video
