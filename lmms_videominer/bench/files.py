@@ -44,17 +44,20 @@ def read_json(path: Path) -> Any:
     Raises:
         SchemaError: It cannot be read.
     """
-    try:
+    with _reading(path):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder, and it is made again.") from error
 
 
 def read_lines(path: Path) -> list[Any]:
     """The values of a JSON Lines file. Raises ``SchemaError`` as ``read_json``."""
+    with _reading(path), open(path, encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
+        return [json.loads(line) for line in file]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with open(path, encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
-            return [json.loads(line) for line in file]
+        yield
     except (OSError, ValueError) as error:
         raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder, and it is made again.") from error
 
