@@ -27,6 +27,7 @@ from lmms_videominer.bench.plots import new_figure, save_figure
 from lmms_videominer.bench.statistics import difference_interval
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.markdown import markdown_table
+from lmms_videominer.miner import VideoMiner
 from lmms_videominer.tree_view import answer_text, tree_of
 from lmms_videominer.world import render_world
 from lmms_videominer.world.bundle import resolve
@@ -89,11 +90,17 @@ def _run(module: str, *arguments: Any) -> None:
 def lines_of(policy: str | Path, name: str, minutes: int, out: Path) -> Path:
     """The evaluated questions of one policy at one length, made as far as they are missing."""
     file, world = out / "results" / f"{name}-{minutes}min.jsonl", ensure_task_world(minutes)
-    wanted = len((world / "qa.jsonl").read_text().splitlines())
-    if not file.exists() or len(file.read_text().splitlines()) < wanted:
-        config = MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160)
-        evaluate(load(str(policy), config, BUNDLED, 32), world, file)
+    if not file.exists() or len(_lines(file)) < len(_lines(world / "qa.jsonl")):
+        evaluate(_miner(policy, out), world, file)
     return file
+
+
+def _miner(policy: str | Path, out: Path) -> VideoMiner:
+    return load(str(policy), MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160), BUNDLED, 32)
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 # --- reporting ----------------------------------------------------------------------------------------------
@@ -105,7 +112,7 @@ COLUMNS = {"correct": ("accuracy %", 100), "recall": ("evidence recall %", 100),
 
 def scores(files: Sequence[Path], name: str = "correct") -> np.ndarray:
     """float64 [questions]: the mean over ``files`` (training seeds) of every question, in the order of the first."""
-    tables = [{line["id"]: line[name] for line in map(json.loads, file.read_text().splitlines())} for file in files]
+    tables = [{line["id"]: line[name] for line in _lines(file)} for file in files]
     return np.array([[table[id] for id in tables[0]] for table in tables]).mean(0)
 
 
@@ -188,17 +195,16 @@ def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
     from rich.console import Console, Group
     from rich.table import Table
 
-    before, after = ({line["id"]: line for line in map(json.loads, file.read_text().splitlines())}
-                     for file in (out / "results" / f"{name}-{minutes}min.jsonl" for name in (NONE, trained)))
+    before, after = ({line["id"]: line for line in _lines(out / "results" / f"{name}-{minutes}min.jsonl")}
+                     for name in (NONE, trained))
     gained = [line for id, line in after.items() if line["correct"] > before[id]["correct"]]
     world = ensure_task_world(minutes)
-    rows = {row["id"]: row for row in map(json.loads, (world / "qa.jsonl").read_text().splitlines())}
+    rows = {row["id"]: row for row in _lines(world / "qa.jsonl")}
     row = rows[min(gained, key=lambda line: line["nodes"])["id"]]
     grid = Table("before training", "after training", box=None, padding=(0, 4, 0, 0))
     shown = []
-    for policy in (start, str(out / trained)):
-        miner = load(policy, MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160), BUNDLED, 32)
-        selection = miner.mine(world / row["video"], row["question"], row["options"])
+    for policy in (start, out / trained):
+        selection = _miner(policy, out).mine(world / row["video"], row["question"], row["options"])
         shown.append(Group(tree_of(selection, 36), "", answer_text(selection, ord(row["answer"]) - ord("A"))))
     grid.add_row(*shown)
     console = Console(record=True, width=240, file=io.StringIO())
