@@ -76,11 +76,6 @@ class Cell:
     config: MinerConfig = field(compare=False)
 
     @property
-    def batch_size(self) -> int:
-        """1 for uniform frames, where the backbone chooses: lmms-eval's qwen2_vl limits a batch's first video only."""
-        return 1 if self.variant.selector == "uniform" else self.settings.batch_size
-
-    @property
     def arguments(self) -> dict[str, str]:
         """Model arguments of lmms-eval: the backbone's, and the settings that are not at their defaults."""
         changed = {name: value for name, value in dataclasses.asdict(self.config).items()
@@ -117,7 +112,7 @@ class Cell:
         arguments = {**self.arguments, **({"cache_dir": str(cache)} if self.settings.cold else {})}
         command = [sys.executable, "-m", "lmms_eval", "--model", self.settings.model, "--tasks", self.task,
                    "--model_args", ",".join(f"{name}={value}" for name, value in arguments.items()),
-                   "--batch_size", str(self.batch_size), "--log_samples", "--output_path", str(output)]  # fmt: skip
+                   "--batch_size", str(self.settings.batch_size), "--log_samples", "--output_path", str(output)]  # fmt: skip
         if self.settings.limit:
             command += ["--limit", str(self.settings.limit)]
         if self.settings.include_path:

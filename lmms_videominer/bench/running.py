@@ -161,7 +161,7 @@ def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
 def _name(folder: Path, cell: Cell) -> None:
     """Write, or bring up to date, what the cell is: its label may have changed."""
     told = {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
-            "frames": cell.frames, "batch_size": cell.batch_size, "key": cell.key, "version": __version__,
+            "frames": cell.frames, "batch_size": cell.settings.batch_size, "key": cell.key, "version": __version__,
             **cell.identity}  # fmt: skip
     path = folder / CELL
     before = read_json(path) if path.is_file() else {}

@@ -65,9 +65,9 @@ def test_a_cells_command_is_lmms_evals():
     ]  # fmt: skip
 
 
-def test_uniform_frames_are_answered_one_by_one():
+def test_the_plain_backbone_gets_a_count_of_frames_that_is_named():
     (cell,) = cells("uniform")
-    assert cell.batch_size == 1 and cell.arguments["frames"] == "8"  # a default, and named all the same
+    assert cell.arguments["frames"] == "8"  # a default, and named all the same
 
 
 def test_a_backbone_that_calls_its_weights_otherwise_gets_no_bundle():
