@@ -380,10 +380,12 @@ def add_bench(subcommands: Subcommands) -> None:
                         help="policy of all variants; with --figure training or auxin: LABEL=FOLDER, several")
     parser.add_argument("--model-args", nargs="+", default=[], metavar="NAME=VALUE",
                         help="settings of all variants, and further arguments of the backbone")
-    parser.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="default: 16; uniform: always 1")
+    parser.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="default: 16")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of selectors and bootstrap (default: 0)")
     parser.add_argument("--cold", action="store_true",
                         help="an empty cache for every cell, so that seconds can be compared; --figure implies it")
+    parser.add_argument("--warm", action="store_true",
+                        help="every cell with an empty cache, and once more with what that run left in it")
     parser.add_argument("--include-path", default="", metavar="DIR", help="folder of further tasks, as in lmms-eval")
     parser.add_argument("--figure", choices=("clustering", "training", "auxin"), default="",
                         help="the variants of one of the paper's figures, and its plot; takes the place of --selectors")

@@ -68,10 +68,16 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
                           "in weak=videominer:policy=FOLDER")  # fmt: skip
     variants = figure_variants(args.figure, labelled) if args.figure else parse_variants(args.selectors)
     settings = settings_of(args.model, args.pretrained, args.model_args, "".join(plain), args.seed, limit=args.limit,
-                           batch_size=args.batch_size, cold=args.cold or bool(args.figure),
+                           batch_size=args.batch_size, caches=_caches(args),
                            include_path=args.include_path)  # fmt: skip
     return Comparison(args.out, settings, tuple(args.tasks), variants, tuple(args.frames), args.figure, args.sheet,
                       args.seed)  # fmt: skip
+
+
+def _caches(args: argparse.Namespace) -> tuple[str, ...]:
+    if args.warm:
+        return ("cold", "warm")
+    return ("cold",) if args.cold or args.figure else ("shared",)
 
 
 def run_comparison(
@@ -160,7 +166,7 @@ def _keep_figure(comparison: Comparison, cells: Sequence[Cell]) -> None:
     path = comparison.out / FIGURES
     prefix = f"{comparison.figure} "
     shown = [FigureCell(cell.variant.label.removeprefix(prefix), cell.task, cell.key) for cell in cells
-             if cell.frames == min(comparison.frames)]  # fmt: skip
+             if cell.frames == min(comparison.frames) and cell.cache == "cold"]  # fmt: skip
     kept = read_json(path) if path.is_file() else {}
     write_json(path, {**kept, comparison.figure: [vars(cell) for cell in shown]})
 

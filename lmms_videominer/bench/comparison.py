@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmms_videominer.bench.plan import CACHES
 from lmms_videominer.bench.statistics import Interval, accuracy_interval, difference_interval
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Summary:
         recall: Mean evidence recall over the questions whose evidence is known.
         vlm_calls, vlm_made: Captions asked for, and those of them that the cache did not have.
         llm_calls, scored, nodes: Means a question.
-        cold_s, shared_s: Seconds a question in a run with an empty cache, and with the shared one.
+        seconds: Seconds a question by cache: of the run with an empty one, of that with what it left, of that with
+            the shared one.
         selection_s: Of these, what the selector says it took; of the cold run where there is one.
         fallbacks, problems: Questions with a fallback, and those that could not be mined.
     """
@@ -74,8 +76,7 @@ class Summary:
     llm_calls: float | None
     scored: float | None
     nodes: float | None
-    cold_s: float | None
-    shared_s: float | None
+    seconds: dict[str, float | None]
     selection_s: float | None
     fallbacks: int
     problems: int
@@ -95,8 +96,9 @@ def groups_of(table: pd.DataFrame) -> Iterator[Group]:
 
 
 def preferred(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one variant from one run: of the cold one where there are both."""
-    return rows[rows["cache"] == "cold"] if (rows["cache"] == "cold").any() else rows
+    """The rows of one variant from one run, the cold one where there are several."""
+    cache = next((cache for cache in CACHES if (rows["cache"] == cache).any()), "")
+    return rows[rows["cache"] == cache]
 
 
 def by_variant(group: Group) -> dict[str, pd.DataFrame]:
@@ -150,7 +152,6 @@ def mean(values: pd.Series) -> float | None:
 
 def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
     runs = group.table[group.table["variant"] == label]
-    seconds = {cache: mean(runs[runs["cache"] == cache]["cell_s"]) for cache in ("cold", "shared")}
     return Summary(
         variant=label,
         selector=str(rows["selector"].iloc[0]),
@@ -162,8 +163,7 @@ def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
         llm_calls=mean(rows["llm_calls"]),
         scored=mean(rows["scored_frames"]),
         nodes=mean(rows["nodes"]),
-        cold_s=seconds["cold"],
-        shared_s=seconds["shared"],
+        seconds={cache: mean(runs[runs["cache"] == cache]["cell_s"]) for cache in CACHES},
         selection_s=mean(rows["selection_s"]),
         fallbacks=int((rows["fallbacks"] != "").sum()),
         problems=int((rows["problem"] != "").sum()),

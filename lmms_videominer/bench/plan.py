@@ -22,6 +22,7 @@ from lmms_videominer.lmms.profiles import PROFILES, backbone_of
 
 BUNDLE = "videominer-world"
 MODELS = ("pretrained", "model", "model_version")  # what backbones of lmms-eval call their weights
+CACHES = ("cold", "shared", "warm")  # the first that there is stands for the others where one is shown
 _WEIGHTS = (*MODELS, "policy", "embedder", "scorer")
 
 
@@ -35,7 +36,8 @@ class Settings:
         common: Settings of ``MinerConfig`` that every variant has unless it sets them itself.
         limit: First documents of each task; ``None``: all.
         batch_size: lmms-eval's.
-        cold: Each cell starts from an empty cache of its own, so that seconds can be compared.
+        caches: With which cache each cell is run, of ``CACHES``: the ``"shared"`` one, ``"cold"``, an empty one of
+            its own, so that seconds can be compared, or ``"warm"``, once more with what the cold run left.
         include_path: Folder of further tasks, or empty.
     """
 
@@ -44,7 +46,7 @@ class Settings:
     common: tuple[tuple[str, str], ...] = ()
     limit: int | None = None
     batch_size: int = 16
-    cold: bool = False
+    caches: tuple[str, ...] = ("shared",)
     include_path: str = ""
 
     @property
@@ -61,12 +63,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of lmms-eval: a model, a task, a variant, a number of frames.
+    """One run of lmms-eval: a model, a task, a variant, a number of frames, a cache.
 
     Attributes:
         settings, task, variant: Its parts.
         frames: Most frames handed over; 0 for ``selector=none``, which shows none.
         config: The variant's settings, checked.
+        cache: Of ``CACHES``.
     """
 
     settings: Settings
@@ -74,6 +77,7 @@ class Cell:
     variant: Variant
     frames: int
     config: MinerConfig = field(compare=False)
+    cache: str = "shared"
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -89,7 +93,7 @@ class Cell:
         """All that decides what the cell gives. Its label does not, and the batch size is not meant to."""
         weights = {name: weights_of(value) for name, value in self.arguments.items() if name in _WEIGHTS}
         return {"model": self.settings.model, "task": self.task, "arguments": self.arguments, "weights": weights,
-                "cold": self.settings.cold, **self.settings.source}  # fmt: skip
+                "cache": self.cache, **self.settings.source}  # fmt: skip
 
     @property
     def key(self) -> str:
@@ -102,17 +106,22 @@ class Cell:
         """Readable, unique, and fit for a folder."""
         return f"{file_part(f'{self.task}-{self.variant.label}-{self.frames}f')}-{self.key}"
 
+    def with_cache(self, cache: str) -> Cell:
+        """The same run with another cache."""
+        return dataclasses.replace(self, cache=cache)
+
     def command(self, output: Path, cache: Path) -> list[str]:
         """The command line that runs it.
 
         Args:
             output: Gets the results.
-            cache: The cache folder of a cold cell.
+            cache: The cache folder, unless it is the shared one.
         """
-        arguments = {**self.arguments, **({"cache_dir": str(cache)} if self.settings.cold else {})}
+        arguments = {**self.arguments, **({"cache_dir": str(cache)} if self.cache != "shared" else {})}
         command = [sys.executable, "-m", "lmms_eval", "--model", self.settings.model, "--tasks", self.task,
                    "--model_args", ",".join(f"{name}={value}" for name, value in arguments.items()),
-                   "--batch_size", str(self.settings.batch_size), "--log_samples", "--output_path", str(output)]  # fmt: skip
+                   "--batch_size", str(self.settings.batch_size), "--log_samples",
+                   "--output_path", str(output)]  # fmt: skip
         if self.settings.limit:
             command += ["--limit", str(self.settings.limit)]
         if self.settings.include_path:
@@ -170,7 +179,7 @@ def check_model(model: str) -> None:
 
 def plan_cells(settings: Settings, tasks: Sequence[str], variants: Sequence[Variant],
                frames: Sequence[int]) -> tuple[Cell, ...]:  # fmt: skip
-    """Every cell, by task, then frames, then variant. ``selector=none`` shows no frames and has one cell a task.
+    """Every cell, by task, frames, variant and cache. ``selector=none`` shows no frames: a cell for all their numbers.
 
     Raises:
         ConfigError: Settings of a variant cannot work.
@@ -182,12 +191,13 @@ def plan_cells(settings: Settings, tasks: Sequence[str], variants: Sequence[Vari
                 _check_commas(dict(variant.settings))
                 shown = 0 if variant.selector == "none" else count
                 config = config_of(variant, dict(settings.common), shown or 1)
-                cell = Cell(settings, task, variant, shown, config)
-                same = cells.setdefault(cell.key, cell)
-                if same.variant != variant:
-                    raise ConfigError(
-                        f"{same.variant.label!r} and {variant.label!r} are the same settings: name one of them"
-                    )
+                for cache in settings.caches:
+                    cell = Cell(settings, task, variant, shown, config, cache)
+                    same = cells.setdefault(cell.key, cell)
+                    if same.variant != variant:
+                        raise ConfigError(
+                            f"{same.variant.label!r} and {variant.label!r} are the same settings: name one of them"
+                        )
     return tuple(cells.values())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.bench.comparison import Group, Summary, by_variant, scores_by_length, summaries
 from lmms_videominer.bench.files import written
+from lmms_videominer.bench.plan import CACHES
 from lmms_videominer.bench.statistics import Interval
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def draw_plots(groups: Sequence[Group], folder: Path) -> list[Path]:
     panels = _panels(groups)
     told: list[tuple[str, str, Callable[[Summary], float | None]]] = [
         ("accuracy_vs_vlm_calls", "captions by the video LLM a question", lambda s: s.vlm_calls),
-        ("accuracy_vs_seconds", "seconds a question", lambda s: s.shared_s if s.cold_s is None else s.cold_s),
+        ("accuracy_vs_seconds", "seconds a question", _seconds),
     ]
     paths = []
     for name, axis, cost in told:
@@ -44,6 +45,11 @@ def draw_plots(groups: Sequence[Group], folder: Path) -> list[Path]:
     known = [panel for panel in panels if any(s.recall is not None for group in panel for s in summaries(group))]
     paths += _save(folder / "recall.png", known, lambda axes, panel: _recall(axes, panel, styles))
     return paths
+
+
+def _seconds(summary: Summary) -> float | None:
+    """Seconds a question of the run that stands for the others."""
+    return next((summary.seconds[cache] for cache in CACHES if summary.seconds[cache] is not None), None)
 
 
 def new_figure(panels: int, down: int = 1) -> tuple[Figure, list[Axes]]:

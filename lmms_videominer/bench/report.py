@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 FIGURES = "figures.json"  # in the folder: the figures asked for so far, with the cells that they show
 ORDER = "order.json"  # in the folder: the labels in the order in which they were last asked for
 NO_VALUE = ""
-COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "VLM calls", "of them made",
-           "LLM calls", "frames scored", "nodes", "s cold", "s shared cache", "fallbacks", "not mined")  # fmt: skip
+COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "VLM calls",
+           "of them made", "LLM calls", "frames scored", "nodes", "s cold", "s warm", "s shared cache",
+           "fallbacks", "not mined")  # fmt: skip
 NOTES = f"""\
 VLM calls, LLM calls, scored frames, nodes and seconds are means a question, the answering call not counted. Seconds are
 those of all requests of a cell divided by its questions, selection and answer together, loading left out. Intervals:
@@ -193,7 +194,8 @@ def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> t
         summary.variant, str(summary.questions), _percent(summary.accuracy), _number(score, 4),
         _number(None if summary.recall is None else 100 * summary.recall), _number(summary.vlm_calls),
         _number(summary.vlm_made), _number(summary.llm_calls), _number(summary.scored), _number(summary.nodes),
-        _number(summary.cold_s, 2), _number(summary.shared_s, 2), str(summary.fallbacks), str(summary.problems),
+        *(_number(summary.seconds[cache], 2) for cache in ("cold", "warm", "shared")), str(summary.fallbacks),
+        str(summary.problems),
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ class Row:
     variant: str
     selector: str
     cell: str
-    cache: str  # "cold" or "shared"
+    cache: str  # "cold", "warm" or "shared"
     doc_id: int
     kind: str
     video: str
@@ -142,7 +142,7 @@ def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[
     run_s = done["run_s"]
     return {"model": cell["model"], "weights": weights, "common": cell["common"], "task": cell["task"],
             "limit": cell["limit"], "frames": cell["frames"], "variant": cell["label"],
-            "selector": cell["selector"], "cell": cell["key"], "cache": "cold" if cell["cold"] else "shared",
+            "selector": cell["selector"], "cell": cell["key"], "cache": cell["cache"],
             "wall_s": done["wall_s"],
             "cell_s": None if run_s is None else run_s / max(1, count)}  # fmt: skip
 

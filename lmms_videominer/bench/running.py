@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +21,8 @@ from lmms_videominer.bench.loading import Request
 from lmms_videominer.bench.plan import Cell, Settings
 from lmms_videominer.errors import ConfigError
 
-CELL, DONE, RUN, LOG = "cell.json", "done.json", "run", "log.txt"  # in the folder of a cell
-SCHEMA = 2
+CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
+SCHEMA = 3
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
 ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
@@ -99,45 +99,70 @@ def run_cells(
     """Run every cell of ``cells`` that is not finished, and yield how each ended, in order."""
     from tqdm import tqdm
 
+    warm = {cell.key for cell in cells if cell.cache == "warm" and not is_finished(out, cell)}
     with tqdm(total=len(cells), desc="cells", unit="cell", disable=not progress) as bar:
         for cell in cells:
-            bar.set_postfix_str(f"{cell.task} {cell.variant.label} {cell.frames}f")
-            yield _run(cell, out, execute)
+            bar.set_postfix_str(f"{cell.task} {cell.variant.label} {cell.frames}f {cell.cache}")
+            yield _run(cell, out, execute, cell.cache == "cold" and cell.with_cache("warm").key in warm)
             bar.update()
 
 
-def _run(cell: Cell, out: Path, execute: Execute) -> Outcome:
+def _run(cell: Cell, out: Path, execute: Execute, keep: bool) -> Outcome:
     folder = folder_of(out, cell)
-    with _held(folder) as free:
+    # a warm run takes over the cache of the cold one, which is nobody else's for so long
+    with _held(*dict.fromkeys((folder, _first_of(out, cell)))) as free:
         if (folder / DONE).is_file():
             _name(folder, cell)
             return Outcome(cell, "kept")
         if not free:
             return Outcome(cell, "busy", log=folder / LOG)
-        reason = _execute(cell, out, folder, execute)
+        reason = _execute(cell, out, folder, execute, keep)
     return Outcome(cell, "failed" if reason else "run", reason, folder / LOG)
 
 
-def _execute(cell: Cell, out: Path, folder: Path, execute: Execute) -> str:
-    """Run a cell from the start; why it failed, or empty."""
-    cache = folder / "cache"
-    for left in (folder / RUN, cache):
-        shutil.rmtree(left, ignore_errors=True)  # of a run that was interrupted
+def _first_of(out: Path, cell: Cell) -> Path:
+    """The folder of the run whose cache ``cell`` is given: of a warm cell the cold one's, else its own."""
+    return folder_of(out, cell.with_cache("cold") if cell.cache == "warm" else cell)
+
+
+def _execute(cell: Cell, out: Path, folder: Path, execute: Execute, keep: bool) -> str:
+    """Run a cell from the start; why it failed, or empty.
+
+    Args:
+        keep: Leave the cache of a cold run to the warm one.
+    """
+    first = _first_of(out, cell)
+    cache = first / CACHE
     _name(folder, cell)
+    if cell.cache != "warm":
+        shutil.rmtree(cache, ignore_errors=True)  # of a run that was interrupted
+    elif not (cache.is_dir() and (first / DONE).is_file()):  # the cold run is of another day
+        shutil.rmtree(cache, ignore_errors=True)
+        *_, reason = _evaluate(cell.with_cache("cold"), out, folder, cache, execute)
+        if reason:
+            return reason
+    results, samples, wall_s, reason = _evaluate(cell, out, folder, cache, execute)
+    if not keep or reason:
+        shutil.rmtree(cache, ignore_errors=True)
+    if not reason:
+        write_json(folder / DONE, {"schema": SCHEMA, "wall_s": round(wall_s, 3),
+                                   "run_s": seconds_of_requests(folder / LOG),
+                                   "results": str(results.relative_to(folder)),
+                                   "samples": str(samples.relative_to(folder))})  # fmt: skip
+    return reason
+
+
+def _evaluate(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> tuple[Path, Path, float, str]:
+    """Run lmms-eval: its results, its logged samples, its seconds, and why it failed, or empty."""
+    shutil.rmtree(folder / RUN, ignore_errors=True)  # of a run that was interrupted
     started = time.perf_counter()
     status = execute(cell.command((folder / RUN).absolute(), cache.absolute()), folder / LOG)
     wall_s = time.perf_counter() - started
-    shutil.rmtree(cache, ignore_errors=True)  # cold is cold: nobody reads it again
     results, samples = find_results(folder / RUN, cell.task)
     if results is None or samples is None:
-        return reason_in(folder / LOG) or f"lmms-eval ended with status {status} and left no results"
-    lacking = _lacking(samples, table_path(out, cell.task, cell.settings.source))
-    if lacking:
-        return lacking
-    write_json(folder / DONE, {"schema": SCHEMA, "wall_s": round(wall_s, 3), "run_s": seconds_of_requests(folder / LOG),
-                               "results": str(results.relative_to(folder)),
-                               "samples": str(samples.relative_to(folder))})  # fmt: skip
-    return ""
+        reason = reason_in(folder / LOG) or f"lmms-eval ended with status {status} and left no results"
+        return Path(), Path(), wall_s, reason
+    return results, samples, wall_s, _lacking(samples, table_path(out, cell.task, cell.settings.source))
 
 
 def _lacking(samples: Path, table: Path) -> str:
@@ -172,21 +197,20 @@ def _name(folder: Path, cell: Cell) -> None:
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[bool]:
-    """Whether the cell is ours: several processes may share the cells of one folder, each on a GPU of its own."""
+def _held(*folders: Path) -> Iterator[bool]:
+    """Whether the cells are ours: several processes may share those of one folder, each on a GPU of its own."""
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
+    with ExitStack() as stack:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(FileLock(folder / ".lock", timeout=0))
+            except Timeout:
+                stack.close()
+                yield False
+                return
         yield True
-    finally:
-        lock.release()
 
 
 def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:

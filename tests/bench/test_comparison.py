@@ -64,11 +64,12 @@ def test_order_of_rows_does_not_matter():
     assert differences(straight) == differences(turned)
 
 
-def test_both_seconds_are_told_and_the_cold_run_counts():
-    shared = made("aks", [1, 0], cell_s=0.5, vlm_calls_made=0)
+def test_the_seconds_of_every_run_are_told_and_the_cold_run_counts():
+    shared = made("aks", [1, 0], cell_s=0.5, vlm_calls_made=1)
+    warm = made("aks", [0, 0], cell_s=0.25, vlm_calls_made=0, cache="warm")
     cold = made("aks", [1, 1], cell_s=4.0, vlm_calls_made=4, cache="cold")
-    (summary,) = summaries(only_group(shared, cold))
-    assert (summary.cold_s, summary.shared_s, summary.vlm_made) == (4.0, 0.5, 4.0)
+    (summary,) = summaries(only_group(shared, warm, cold))
+    assert summary.seconds == {"cold": 4.0, "warm": 0.25, "shared": 0.5} and summary.vlm_made == 4.0
     assert (summary.questions, summary.accuracy.value) == (2, 1.0)
 
 

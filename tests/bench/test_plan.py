@@ -33,7 +33,7 @@ def test_a_key_depends_on_what_is_run_not_on_how_it_is_called():
     assert plain == key("mine=videominer") == key("videominer:events=16,seed=0")  # the defaults
     assert plain == key("videominer", settings=dataclasses.replace(PLAIN, batch_size=1))
     others = [key("videominer:events=8"), key("aks"), key("videominer", frames=(9,)), key("videominer", tasks=("b",))]
-    for name, value in (("limit", 3), ("cold", True), ("include_path", "x"), ("model", "videominer_qwen3_vl"),
+    for name, value in (("limit", 3), ("caches", ("cold",)), ("include_path", "x"), ("model", "videominer_qwen3_vl"),
                         ("passed", (("pretrained", "other"),))):  # fmt: skip
         others.append(key("videominer", settings=dataclasses.replace(PLAIN, **{name: value})))
     assert len({plain, *others}) == 10
@@ -54,7 +54,7 @@ def test_a_key_changes_with_the_weights_in_a_folder_and_with_the_world(tmp_path,
 
 def test_a_cells_command_is_lmms_evals():
     settings = settings_of("videominer_qwen2vl", "some/model", ["min_pixels=3136", "max_depth=2"], "some/policy", 7,
-                           limit=5, cold=True, include_path="mine")  # fmt: skip
+                           limit=5, caches=("cold",), include_path="mine")  # fmt: skip
     (cell,) = cells("aks:aks_depth=3", settings=settings)
     command = cell.command(Path("/out"), Path("/cache"))
     assert command[1:] == [

@@ -210,7 +210,7 @@ def test_a_report_on_nothing_says_so(tmp_path, capsys):
 ])  # fmt: skip
 def test_a_figure_names_its_variants_and_runs_them_cold(figure, policies, labels, vlm, tasks, tmp_path):
     asked = comparison(vlm, tasks, tmp_path, "--figure", figure, *(["--policy", *policies] if policies else []))
-    assert [variant.label for variant in asked.variants] == labels and asked.settings.cold
+    assert [variant.label for variant in asked.variants] == labels and asked.settings.caches == ("cold",)
     assert all(variant.selector == "videominer" for variant in asked.variants)
 
 
@@ -237,11 +237,12 @@ def test_the_order_of_the_report_is_that_of_the_command_line(out):
 
 def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
     cells = [made("aks", [1, 0, 1]), made("aks", [1, 1, 1], frames=16),
-             made("aks", [1, 0, 1], cache="cold", cell_s=9.0),
+             made("aks", [1, 0, 1], cache="cold", cell_s=9.0), made("aks", [1, 0, 1], cache="warm", cell_s=1.0),
              made("none", [0, 0, 0], frames=0, evidence_recall=None, vlm_calls=0)]  # fmt: skip
     report = write_report(tmp_path, table(*cells))
     text = (tmp_path / "report.md").read_text()
-    assert "| aks | 3 | 66.7 (20.8 to 93.9) |  | 50.0 | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 2.00 | 0 | 0 |" in text
+    costs = "50.0 | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 1.00 | 2.00 | 0 | 0 |"
+    assert f"| aks | 3 | 66.7 (20.8 to 93.9) |  | {costs}" in text
     assert "| aks | 3 | 100.0 (43.9 to 100.0) |" in text and text.count("| none | 3 | 0.0 (") == 2
     assert "| aks | none | +66.7 (+0.0 to +100.0) |  |" in text
     assert "| aks | none | +100.0 (+100.0 to +100.0) | 0 is outside |" in text

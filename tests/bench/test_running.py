@@ -65,13 +65,29 @@ def test_a_cell_that_fails_is_told_with_its_log_and_the_others_go_on(cells, tmp_
 @pytest.mark.slow
 def test_a_cold_cell_starts_from_nothing_and_leaves_no_cache(cells, tmp_path, in_process):
     for _ in range(2):
-        [outcome] = run_cells(cells("videominer", cold=True), tmp_path, execute=in_process)
+        [outcome] = run_cells(cells("videominer", caches=("cold",)), tmp_path, execute=in_process)
         folder = folder_of(tmp_path, outcome.cell)
         (tree,) = (folder / "run").glob("videominer/*/tiny_video/0.json")
         usage = json.loads(tree.read_text())["usage"]
         assert (usage["vlm_calls"], usage["vlm_calls_cached"]) == (4, 0)
         assert not (folder / "cache").exists()
         (folder / "done.json").unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_warm_cell_finds_what_its_cold_run_left(cells, tmp_path, in_process, at_once):
+    cold, warm = cells("videominer", caches=("cold", "warm"))
+    for batch in [(cold, warm)] if at_once else [(cold,), (warm,)]:
+        assert {outcome.status for outcome in run_cells(batch, tmp_path, execute=in_process)} == {"run"}
+    assert len(in_process.ran) == (2 if at_once else 3)  # what is gone by then is made again
+    calls = []
+    for cell in (cold, warm):
+        (tree,) = (folder_of(tmp_path, cell) / "run").glob("videominer/*/tiny_video/0.json")
+        usage = json.loads(tree.read_text())["usage"]
+        calls.append((usage["vlm_calls"], usage["vlm_calls_cached"]))
+    assert calls == [(4, 0), (0, 4)]
+    assert not [path for path in tmp_path.rglob("cache") if path.is_dir()]
 
 
 def test_a_cell_that_another_process_runs_is_left_to_it(cells, tmp_path, in_process):
