@@ -101,9 +101,15 @@ def asked(question: Question) -> str:
     return "\n".join([question.text, *options])
 
 
-def judgements(case: Case, captions: Sequence[str]) -> Generator[Ask, tuple[str, ...], list[Decision]]:
-    """The policy's decision about each caption, in its own format, all asked at once (``judge=policy``)."""
-    prompts = tuple(policy_prompt(case.question.text, caption, 1, case.config.max_depth) for caption in captions)
+def judgements(
+    case: Case, captions: Sequence[str], depth: int = 1
+) -> Generator[Ask, tuple[str, ...], list[Decision]]:
+    """The policy's decision about each caption, in its own format, all asked at once (``judge=policy``).
+
+    Args:
+        depth: What the policy is told: at the last depth (``max_depth``) no closer look follows.
+    """
+    prompts = tuple(policy_prompt(case.question.text, caption, depth, case.config.max_depth) for caption in captions)
     texts = yield Ask(prompts)
     default = Action(case.config.default_action)
     return [Decision(*_read(text, default), prompt=prompt) for prompt, text in zip(prompts, texts, strict=True)]

@@ -14,8 +14,9 @@ What differs:
 - A summary (``llovi_summary_words``, 500 in the paper) is not the default: in it the moments get lost. It is told to
   keep the numbers of the clips.
 - One captioner and one language model instead of LaViLa or BLIP-2 and GPT; prompts of their own words.
-- ``judge=policy``: the policy decides about each clip in its own format instead, one call each; the accepted ones are
-  those named, or where there are none those that continue. For policy models that know no other format.
+- ``judge=policy``: the policy decides about each clip in its own format instead, one call each, as at the last depth,
+  since no closer look follows; the accepted ones are those named, or where there are none those that continue. For
+  policy models that know no other format.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _replied(case: Case, clips: Sequence[Event]) -> Generator[Any, Any, Told]:
 
 def _judged(case: Case, clips: Sequence[Event]) -> Generator[Any, Any, Told]:
     """A node a clip, decided by the policy."""
-    decisions = yield from judgements(case, [clip.caption or "" for clip in clips])
+    decisions = yield from judgements(case, [clip.caption or "" for clip in clips], case.config.max_depth)
     nodes = [Node(f"0.{i}", 1, (clip,), made) for i, (clip, made) in enumerate(zip(clips, decisions, strict=True))]
     accepted, continued = ([node for node, made in zip(nodes, decisions, strict=True) if made.action is action]
                            for action in (Action.ACCEPT, Action.CONTINUE))  # fmt: skip

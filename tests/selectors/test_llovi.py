@@ -72,3 +72,4 @@ def test_the_policy_may_judge_each_clip(accepted, continued, expected, fallbacks
 
     found, prompts = talk(reply, frames=2, judge="policy")
     assert len(prompts) == 20 and frames_of(found) == expected and found.fallbacks == fallbacks
+    assert all("Depth: 3 of 3" in prompt for prompt in prompts)  # nothing is looked at more closely afterwards
