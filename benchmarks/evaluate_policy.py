@@ -37,8 +37,15 @@ def evaluate(miner: VideoMiner, world: Path, out: Path, limit: int | None = None
     todo = [row for row in rows if row["id"] not in done]
     out.parent.mkdir(parents=True, exist_ok=True)
     for part in tqdm(list(_parts(todo, together)), desc=out.stem):
-        asked = [Question(str(world / row["video"]), row["question"], tuple(row["options"]),
-                          tuple(Span(*span) for span in row["evidence"])) for row in part]
+        asked = [
+            Question(
+                str(world / row["video"]),
+                row["question"],
+                tuple(row["options"]),
+                tuple(Span(*span) for span in row["evidence"]),
+            )
+            for row in part
+        ]
         results = miner.mine_batch(asked)
         with open(out, "a", encoding="utf-8") as file:
             file.writelines(json.dumps(_line(row, result)) + "\n" for row, result in zip(part, results, strict=True))

@@ -54,8 +54,10 @@ def questions(folder: Path, minutes: float, count: int, seed: int) -> list[tuple
     """Id, question and right option's letter of the first question on each of ``count`` videos."""
     path = render_world(folder, minutes, count, seed, questions=1)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [(row["id"], Question(str(folder / row["video"]), row["question"], tuple(row["options"])), row["answer"])
-            for row in rows]
+    return [
+        (row["id"], Question(str(folder / row["video"]), row["question"], tuple(row["options"])), row["answer"])
+        for row in rows
+    ]
 
 
 def timed(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, cost: Cost) -> list[TreeRollout]:
@@ -75,18 +77,27 @@ def timed(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, cost:
 
 def same_tree(one: TreeRollout, other: TreeRollout) -> bool:
     """Whether both hold the same decisions on the same nodes."""
-    return [(d.node_id, d.completion_ids) for d in one.decisions] == [(d.node_id, d.completion_ids)
-                                                                      for d in other.decisions]
+    return [(d.node_id, d.completion_ids) for d in one.decisions] == [
+        (d.node_id, d.completion_ids) for d in other.decisions
+    ]
 
 
 def report(together: Cost, apart: Cost) -> str:
     """Both costs and their ratios as a Markdown table."""
-    costs = [("caption calls", apart.captions, together.captions), ("answer calls", apart.answers, together.answers),
-             ("decisions", apart.decisions, together.decisions), ("seconds", apart.seconds, together.seconds)]
+    costs = [
+        ("caption calls", apart.captions, together.captions),
+        ("answer calls", apart.answers, together.answers),
+        ("decisions", apart.decisions, together.decisions),
+        ("seconds", apart.seconds, together.seconds),
+    ]
     costs += [(f"seconds: {stage}", apart.stages[stage], together.stages[stage]) for stage in STAGES]
-    return markdown_table(["", "one after another", "together", "ratio"],
-                          [[name, f"{before:.5g}", f"{after:.5g}", f"{before / after:.1f}" if after else ""]
-                           for name, before, after in costs])
+    return markdown_table(
+        ["", "one after another", "together", "ratio"],
+        [
+            [name, f"{before:.5g}", f"{after:.5g}", f"{before / after:.1f}" if after else ""]
+            for name, before, after in costs
+        ],
+    )
 
 
 def main() -> None:
@@ -109,22 +120,32 @@ def main() -> None:
 def run(arguments: argparse.Namespace, folder: Path) -> None:
     settings = dict(pair.split("=", 1) for pair in arguments.set)
     config = MinerConfig.from_strings({"cache_dir": "off", "temperature": arguments.temperature, **settings})
-    stages = VideoMiner.from_pretrained(arguments.model, policy=arguments.policy, config=config,
-                                        device=arguments.device).stages
+    stages = VideoMiner.from_pretrained(
+        arguments.model, policy=arguments.policy, config=config, device=arguments.device
+    ).stages
     asked = questions(folder, arguments.minutes, arguments.questions, seed=1)
-    jobs = [[RolloutJob(question, right, id, tree, seed=tree) for tree in range(arguments.trees)]
-            for id, question, right in asked]
+    jobs = [
+        [RolloutJob(question, right, id, tree, seed=tree) for tree in range(arguments.trees)]
+        for id, question, right in asked
+    ]
     timed(jobs[0][:1], stages, config, Cost())  # the first run pays for much that later ones do not
     together, apart, same = Cost(), Cost(), 0
     for number, group in enumerate(jobs, start=1):
         grown = timed(group, stages, config, together)
         alone = [timed([job], stages, config, apart)[0] for job in group]
         same += sum(map(same_tree, grown, alone))
-        print(f"After {number} of {len(jobs)} questions, {arguments.trees} trees each; {same} trees are the same token "
-              f"by token both ways.\n\n{report(together, apart)}\n", flush=True)
+        print(
+            f"After {number} of {len(jobs)} questions, {arguments.trees} trees each; {same} trees are the same token "
+            f"by token both ways.\n\n{report(together, apart)}\n",
+            flush=True,
+        )
     if arguments.out:
-        numbers = {"together": dataclasses.asdict(together), "apart": dataclasses.asdict(apart), "same_trees": same,
-                   "arguments": {name: str(value) for name, value in vars(arguments).items()}}
+        numbers = {
+            "together": dataclasses.asdict(together),
+            "apart": dataclasses.asdict(apart),
+            "same_trees": same,
+            "arguments": {name: str(value) for name, value in vars(arguments).items()},
+        }
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(numbers, indent=1) + "\n")
 

@@ -145,16 +145,19 @@ def _measure_one(script: Script, path: Path, segmenters: Sequence[str], detect: 
 def _read(path: Path | None) -> dict[tuple[str, str], Tally]:
     """The tallies of a file that ``_append`` wrote, by video and row."""
     lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
-    return {(line["video"], line["row"]): Tally(line["matched"], line["found"], line["true"])
-            for line in map(json.loads, lines)}
+    return {
+        (line["video"], line["row"]): Tally(line["matched"], line["found"], line["true"])
+        for line in map(json.loads, lines)
+    }
 
 
 def _append(path: Path | None, video: str, measured: dict[str, Tally]) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps({"video": video, "row": row, **asdict(tally)}) + "\n"
-                            for row, tally in measured.items())
+            file.writelines(
+                json.dumps({"video": video, "row": row, **asdict(tally)}) + "\n" for row, tally in measured.items()
+            )
 
 
 def _scripts(arguments: argparse.Namespace) -> Iterator[tuple[Script, str]]:
@@ -168,8 +171,10 @@ def _scripts(arguments: argparse.Namespace) -> Iterator[tuple[Script, str]]:
 def table(tallies: dict[tuple[int, str, str], Tally], minutes: int, conditions: Sequence[str]) -> str:
     """The rows of one length as Markdown."""
     rows = dict.fromkeys(row for length, row, _ in tallies if length == minutes)
-    return markdown_table([f"{minutes} minutes", *conditions],
-                          [[row, *(str(tallies[minutes, row, name]) for name in conditions)] for row in rows])
+    return markdown_table(
+        [f"{minutes} minutes", *conditions],
+        [[row, *(str(tallies[minutes, row, name]) for name in conditions)] for row in rows],
+    )
 
 
 def main() -> None:

@@ -24,11 +24,28 @@ def run_cell(out: Path, minutes: int, selector: str, arguments: argparse.Namespa
     folder = out / f"{minutes}min-{selector}"
     if list(folder.rglob("*_results.json")):
         return folder
-    model_args = [f"pretrained={arguments.pretrained}", f"selector={selector}", f"frames={arguments.frames}",
-                  *arguments.model_args]
-    command = [sys.executable, "-m", "lmms_eval", "--model", arguments.model, "--model_args", ",".join(model_args),
-               "--tasks", f"videominer_world_{minutes}min", "--batch_size", str(_batch_size(selector, arguments)),
-               "--log_samples", "--output_path", str(folder)]
+    model_args = [
+        f"pretrained={arguments.pretrained}",
+        f"selector={selector}",
+        f"frames={arguments.frames}",
+        *arguments.model_args,
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "lmms_eval",
+        "--model",
+        arguments.model,
+        "--model_args",
+        ",".join(model_args),
+        "--tasks",
+        f"videominer_world_{minutes}min",
+        "--batch_size",
+        str(_batch_size(selector, arguments)),
+        "--log_samples",
+        "--output_path",
+        str(folder),
+    ]
     if arguments.limit:
         command += ["--limit", str(arguments.limit)]
     started = time.time()
@@ -49,8 +66,11 @@ def read_cell(folder: Path, minutes: int) -> dict[str, Any]:
     """Accuracy by kind from lmms-eval's results, recall and calls from the plugin's summary."""
     results = json.loads(sorted(folder.rglob("*_results.json"))[-1].read_text())
     scores = results["results"][f"videominer_world_{minutes}min"]
-    cell = {name.split(",")[0]: value for name, value in scores.items() if name.startswith("accuracy")
-            and "stderr" not in name}
+    cell = {
+        name.split(",")[0]: value
+        for name, value in scores.items()
+        if name.startswith("accuracy") and "stderr" not in name
+    }
     summaries = sorted(folder.rglob("videominer_summary.json"))
     if summaries:
         cell.update(json.loads(summaries[-1].read_text())["tasks"]["all"])
@@ -70,8 +90,11 @@ def _number(value: float | None) -> str:
 
 def table(cells: dict[tuple[int, str], dict[str, Any]]) -> str:
     """The cells as Markdown."""
-    lines = ["| minutes | frames from | questions | accuracy | sign | action | order | count | evidence recall "
-             "| VLM calls | policy calls | seconds |", "|" + "---|" * 12]
+    lines = [
+        "| minutes | frames from | questions | accuracy | sign | action | order | count | evidence recall "
+        "| VLM calls | policy calls | seconds |",
+        "|" + "---|" * 12,
+    ]
     for (minutes, selector), cell in cells.items():
         row = [str(minutes), selector, str(cell.get("samples", "")), _percent(cell.get("accuracy"))]
         row += [_percent(cell.get(f"accuracy_{kind}")) for kind in ("sign", "action", "order", "count")]

@@ -74,9 +74,25 @@ def train(run: Run, out: Path, start: str, config: Path, settings: Sequence[str]
     """The folder of the trained policy."""
     folder = out / run.name
     if not (folder / "finished").exists():
-        _run("lmms_videominer.training", config, "--questions", out / "train-world" / "qa.jsonl",
-             "--model_name_or_path", start, "--output_dir", folder, "--cache_dir", out / "cache", "--seed", run.seed,
-             "--reward", run.reward, "--lambda_auxin", run.lambda_auxin, *settings)
+        _run(
+            "lmms_videominer.training",
+            config,
+            "--questions",
+            out / "train-world" / "qa.jsonl",
+            "--model_name_or_path",
+            start,
+            "--output_dir",
+            folder,
+            "--cache_dir",
+            out / "cache",
+            "--seed",
+            run.seed,
+            "--reward",
+            run.reward,
+            "--lambda_auxin",
+            run.lambda_auxin,
+            *settings,
+        )
         (folder / "finished").touch()
     return folder
 
@@ -105,9 +121,16 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 
 # --- reporting ----------------------------------------------------------------------------------------------
 
-COLUMNS = {"correct": ("accuracy %", 100), "recall": ("evidence recall %", 100), "nodes": ("nodes", 1),
-           "vlm_calls": ("VLM calls", 1), "completion_tokens": ("completion tokens", 1), "accept": ("accept", 1),
-           "continue": ("continue", 1), "delete": ("delete", 1)}
+COLUMNS = {
+    "correct": ("accuracy %", 100),
+    "recall": ("evidence recall %", 100),
+    "nodes": ("nodes", 1),
+    "vlm_calls": ("VLM calls", 1),
+    "completion_tokens": ("completion tokens", 1),
+    "accept": ("accept", 1),
+    "continue": ("continue", 1),
+    "delete": ("delete", 1),
+}
 
 
 def scores(files: Sequence[Path], name: str = "correct") -> np.ndarray:
@@ -122,8 +145,12 @@ def report(groups: dict[str, list[str]], minutes: Sequence[int], out: Path) -> s
     for length in minutes:
         files = {name: out / "results" / f"{name}-{length}min.jsonl" for names in groups.values() for name in names}
         rows = [_row(label, [files[name] for name in names]) for label, names in groups.items()]
-        rows += [_row(name, [file]) for names in groups.values() if len(names) > 1 for name, file in
-                 ((name, files[name]) for name in names)]
+        rows += [
+            _row(name, [file])
+            for names in groups.values()
+            if len(names) > 1
+            for name, file in ((name, files[name]) for name in names)
+        ]
         heads = ["policy", "questions", *(head for head, _ in COLUMNS.values())]
         parts += [f"### {length} minutes\n", markdown_table(heads, rows), ""]
         parts += [_difference(*pair, groups, files) for pair in _pairs(groups)] + [""]
@@ -146,14 +173,20 @@ def _difference(after: str, before: str, groups: dict[str, list[str]], files: di
     first, second = (scores([files[name] for name in groups[label]]) for label in (after, before))
     interval = difference_interval(first, second)
     assert interval.low is not None and interval.high is not None
-    return (f"- {after} - {before}: {100 * interval.value:+.1f} points "
-            f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]")
+    return (
+        f"- {after} - {before}: {100 * interval.value:+.1f} points "
+        f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    )
 
 
 def curves(runs: Sequence[Run], out: Path) -> None:
     """R_tree, the whole reward, completion length and decisions a tree over training, a line a run."""
-    shown = {"tree/reward": "R_tree", "reward": "reward of a decision", "completions/mean_length": "completion tokens",
-             "tree/nodes": "decisions a tree"}
+    shown = {
+        "tree/reward": "R_tree",
+        "reward": "reward of a decision",
+        "completions/mean_length": "completion tokens",
+        "tree/nodes": "decisions a tree",
+    }
     figure, axes = new_figure(4, down=2)
     for run in runs:
         history = json.loads((out / run.name / "trainer_state.json").read_text())["log_history"]
@@ -181,8 +214,17 @@ def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
         found = {run.lambda_auxin: summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in runs}
         for value, mean in sorted(found.items()):
             axis.scatter(mean["nodes"], 100 * mean["correct"], label=f"{value:g}", s=60, alpha=0.7)
-            rows.append([f"{length}", f"{value:g}", f"{mean['questions']:g}", f"{100 * mean['correct']:.1f}",
-                         f"{100 * mean['recall']:.1f}", f"{mean['nodes']:.1f}", f"{mean['vlm_calls']:.1f}"])
+            rows.append(
+                [
+                    f"{length}",
+                    f"{value:g}",
+                    f"{mean['questions']:g}",
+                    f"{100 * mean['correct']:.1f}",
+                    f"{100 * mean['recall']:.1f}",
+                    f"{mean['nodes']:.1f}",
+                    f"{mean['vlm_calls']:.1f}",
+                ]
+            )
         axis.set(title=f"{length} minutes", xlabel="nodes explored a question", ylabel="accuracy %", ylim=(0, 100))
         axis.legend(title="lambda_auxin")
     save_figure(figure, out / "auxin.png")
@@ -195,8 +237,10 @@ def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
     from rich.console import Console, Group
     from rich.table import Table
 
-    before, after = ({line["id"]: line for line in _lines(out / "results" / f"{name}-{minutes}min.jsonl")}
-                     for name in (NONE, trained))
+    before, after = (
+        {line["id"]: line for line in _lines(out / "results" / f"{name}-{minutes}min.jsonl")}
+        for name in (NONE, trained)
+    )
     gained = [line for id, line in after.items() if line["correct"] > before[id]["correct"]]
     world = ensure_task_world(minutes)
     rows = {row["id"]: row for row in _lines(world / "qa.jsonl")}
@@ -217,8 +261,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", type=Path, default=CONFIG, help="training file that every run starts from")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--rewards", nargs="+", default=["rf", "t-grpo"],
-                        choices=list(COLOURS), help="format is a further ablation")
+    parser.add_argument(
+        "--rewards", nargs="+", default=["rf", "t-grpo"], choices=list(COLOURS), help="format is a further ablation"
+    )
     parser.add_argument("--lambdas", type=float, nargs="*", default=[], help="T-GRPO at these too, on the first seed")
     parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
     parser.add_argument("--lambda-minutes", type=int, nargs="+", help="lengths of those (default: as --minutes)")
@@ -239,8 +284,9 @@ def main() -> None:
     if arguments.only:
         return
     base = [run for run in runs if run.lambda_auxin == 1.0]
-    groups = {NONE: [NONE]} | {reward: [run.name for run in base if run.reward == reward]
-                               for reward in arguments.rewards}
+    groups = {NONE: [NONE]} | {
+        reward: [run.name for run in base if run.reward == reward] for reward in arguments.rewards
+    }
     text = report(groups, arguments.minutes, out)
     curves(base, out)
     if arguments.lambdas:

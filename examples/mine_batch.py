@@ -1,6 +1,6 @@
-"""Several questions on one video in one go: the frontier of all trees is captioned and decided together.
+"""Several questions on one video in one go: the frontier of all trees is captioned and decided together:
 
-    python examples/mine_batch.py VIDEO "first question" "second question" [--model NAME]
+python examples/mine_batch.py VIDEO "first question" "second question" [--model NAME]
 """
 
 from __future__ import annotations

@@ -52,10 +52,14 @@ def answer_selections(
         part = {key: first[key] for key in keys_at_once}
         made.update(_generate(part, vlm, backend))
         cache.put_many(KIND, {key: answer.text for key in part if isinstance(answer := made[key], _Made)})
-    return [key if isinstance(key, VideoError)
-            else dataclasses.replace(selection, answer=known[key]) if key in known
-            else _answered(selection, made[key], pays=first[key] is selection)
-            for key, selection in zip(keys, selections, strict=True)]
+    return [
+        key
+        if isinstance(key, VideoError)
+        else dataclasses.replace(selection, answer=known[key])
+        if key in known
+        else _answered(selection, made[key], pays=first[key] is selection)
+        for key, selection in zip(keys, selections, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,11 @@ def _keys(selections: Sequence[Selection], vlm: VLM, cache: Cache) -> list[str |
             videos[path] = _identity(path)
         video, prompt = videos[path], answer_prompt(selection.question.text, selection.question.options)
         frames = [frame.frame_index for frame in selection.key_frames]
-        keys.append(video if isinstance(video, VideoError) else cache.key(
-            video=video, vlm=vlm.identity, prompt=prompt, frames=frames, tokens=ANSWER_TOKENS))
+        keys.append(
+            video
+            if isinstance(video, VideoError)
+            else cache.key(video=video, vlm=vlm.identity, prompt=prompt, frames=frames, tokens=ANSWER_TOKENS)
+        )
     return keys
 
 
@@ -95,8 +102,9 @@ def _generate(asked: dict[str, Selection], vlm: VLM, backend: str) -> dict[str, 
     frames_s = (time.perf_counter() - started) / len(asked)
     results: dict[str, _Made | VideoError]
     results = {key: pixels for key, pixels in frames.items() if isinstance(pixels, VideoError)}
-    requests = {key: _request(asked[key], pixels) for key, pixels in frames.items()
-                if not isinstance(pixels, VideoError)}
+    requests = {
+        key: _request(asked[key], pixels) for key, pixels in frames.items() if not isinstance(pixels, VideoError)
+    }
     started = time.perf_counter()
     texts = vlm.generate(list(requests.values())) if requests else []
     seconds = {"frames": frames_s, "answer": (time.perf_counter() - started) / max(1, len(requests))}

@@ -83,8 +83,13 @@ class Cache(ABC):
         Raises:
             TypeError: A part is not JSON (NumPy arrays and numbers are taken too).
         """
-        text = json.dumps({"schema": CACHE_SCHEMA, "parts": parts}, sort_keys=True, separators=(",", ":"),
-                          allow_nan=False, default=_plain)
+        text = json.dumps(
+            {"schema": CACHE_SCHEMA, "parts": parts},
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+            default=_plain,
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -145,8 +150,13 @@ class DiskCache(Cache):
                 self._db.set(f"{kind}:{key}", value, retry=True)
 
     def _open(self) -> diskcache.Cache:
-        return diskcache.Cache(str(self.folder), disk=JSONTextDisk, disk_min_file_size=_INLINE_BYTES,
-                               size_limit=SIZE_LIMIT_BYTES, eviction_policy="least-recently-stored")
+        return diskcache.Cache(
+            str(self.folder),
+            disk=JSONTextDisk,
+            disk_min_file_size=_INLINE_BYTES,
+            size_limit=SIZE_LIMIT_BYTES,
+            eviction_policy="least-recently-stored",
+        )
 
     def _start_anew(self, error: sqlite3.DatabaseError) -> None:
         """Move a corrupt database aside; the process that comes first does, the others open what it has made."""
@@ -158,8 +168,12 @@ class DiskCache(Cache):
             if not _intact(self.folder):
                 aside = self.folder.with_name(f"{self.folder.name}.corrupt-{time.time_ns()}")
                 self.folder.rename(aside)
-                logger.warning("The cache %s is corrupt (%s): moved to %s and started anew; delete that when you like",
-                               self.folder, error, aside)
+                logger.warning(
+                    "The cache %s is corrupt (%s): moved to %s and started anew; delete that when you like",
+                    self.folder,
+                    error,
+                    aside,
+                )
             self._db = self._open()
         self.fallback = "cache_corrupt"
 
@@ -201,8 +215,10 @@ def open_cache(cache_dir: str = "") -> Cache:
         return DiskCache(root / "results")
     except (OSError, sqlite3.OperationalError, diskcache.Timeout) as error:
         if cache_dir or os.environ.get("VIDEOMINER_CACHE"):
-            raise CacheError(f"{root}: the cache folder cannot be written ({error}). "
-                             "Name another one with cache_dir or $VIDEOMINER_CACHE, or set cache_dir=off") from error
+            raise CacheError(
+                f"{root}: the cache folder cannot be written ({error}). "
+                "Name another one with cache_dir or $VIDEOMINER_CACHE, or set cache_dir=off"
+            ) from error
         logger.warning("The cache folder %s cannot be written (%s): nothing is kept after this run", root, error)
         return MemoryCache(fallback="cache_unwritable")
 

@@ -17,8 +17,9 @@ class Canvas:
         self._image = Image.new("RGB", (width * SCALE, height * SCALE), background)
         self._draw = ImageDraw.Draw(self._image)
 
-    def rectangle(self, box: Box, fill: str | None = None, radius: float = 0, outline: str | None = None,
-                  width: float = 1) -> None:
+    def rectangle(
+        self, box: Box, fill: str | None = None, radius: float = 0, outline: str | None = None, width: float = 1
+    ) -> None:
         left, top, right, bottom = (round(value * SCALE) for value in box)
         # Pillow's boxes include their last pixel; ours are half open, and never vanish
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
@@ -31,8 +32,17 @@ class Canvas:
     def disc(self, x: float, y: float, radius: float, fill: str, outline: str | None = None) -> None:
         self._draw.circle((x * SCALE, y * SCALE), radius * SCALE, fill, outline, SCALE)
 
-    def text(self, x: float, y: float, text: str, size: int, fill: str, anchor: str = "la", bold: bool = False,
-             like: str = "") -> None:
+    def text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: int,
+        fill: str,
+        anchor: str = "la",
+        bold: bool = False,
+        like: str = "",
+    ) -> None:
         """``text`` at (x, y), in the font that shows ``like`` too; ``anchor`` as in Pillow.
 
         Pillow's own font has one weight: bold is a stroke.

@@ -53,8 +53,14 @@ class CaptionedEvents:
     frames_decoded: int
 
 
-def caption_events(jobs: Sequence[CaptionJob], vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int,
-                   max_batch_bytes: int = MAX_BYTES) -> list[CaptionedEvents | VideoError]:
+def caption_events(
+    jobs: Sequence[CaptionJob],
+    vlm: VLM,
+    cache: Cache,
+    caption_frames: int,
+    caption_tokens: int,
+    max_batch_bytes: int = MAX_BYTES,
+) -> list[CaptionedEvents | VideoError]:
     """Caption every event of every job: ``Caption_m = VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1).
 
     Everything that the cache lacks goes to the video LLM in one call, as long as its decoded frames

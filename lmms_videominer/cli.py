@@ -67,13 +67,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    subcommands: Subcommands, name: str, summary: str, run: Callable[[argparse.Namespace], int],
-    examples: Sequence[str], notes: str = "",
+    subcommands: Subcommands,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+    examples: Sequence[str],
+    notes: str = "",
 ) -> argparse.ArgumentParser:
     """A subparser that calls ``run``, with its examples and ``--quiet``."""
     epilog = "\n".join(["examples:", *(f"  {example}" for example in examples), *([""] if notes else []), notes])
-    parser = subcommands.add_parser(name, help=summary, description=summary, epilog=epilog,
-                                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = subcommands.add_parser(
+        name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars and no log, only results and errors")
     parser.set_defaults(run=run, parser=parser)
     return parser
@@ -84,17 +89,29 @@ def _command(
 
 def add_mine(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "mine", "Find the key frames of a video for a question, and answer from them.", run_mine,
-        ['videominer mine film.mp4 --question "Who opens the door?"',
-         'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
-         'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
-         "--set max_depth=2"],
+        subcommands,
+        "mine",
+        "Find the key frames of a video for a question, and answer from them.",
+        run_mine,
+        [
+            'videominer mine film.mp4 --question "Who opens the door?"',
+            'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
+            'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
+            "--set max_depth=2",
+        ],
         notes="settings, each reached by --set NAME=VALUE:\n" + _settings_help(),
     )
     parser.add_argument("video", metavar="VIDEO", help="the video file")
     parser.add_argument("--question", required=True, metavar="TEXT", help="what is asked, without the options")
-    parser.add_argument("--option", dest="options", action="extend", nargs="+", default=[], metavar="TEXT",
-                        help="answer options in order, without letters; may be given again")
+    parser.add_argument(
+        "--option",
+        dest="options",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="answer options in order, without letters; may be given again",
+    )
     _add_miner_arguments(parser, (*FLAGS, "seed"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tree and all else as JSON")
     parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG named by time")
@@ -114,15 +131,29 @@ def run_mine(args: argparse.Namespace) -> int:
 
 def _add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
     """The models and the settings, shared by every command that mines."""
-    parser.add_argument("--model", default=BUNDLE, metavar="NAME",
-                        help="video LLM of transformers, a name or a folder, or a bundle (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        default=BUNDLE,
+        metavar="NAME",
+        help="video LLM of transformers, a name or a folder, or a bundle (default: %(default)s)",
+    )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
     for setting in fields(MinerConfig):
         if setting.name in flags:
-            parser.add_argument(f"--{setting.name}", type=type(setting.default), help=setting.metadata["help"],
-                                metavar="N" if isinstance(setting.default, int) else "NAME")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="NAME=VALUE",
-                        help="any other setting; may be given again")
+            parser.add_argument(
+                f"--{setting.name}",
+                type=type(setting.default),
+                help=setting.metadata["help"],
+                metavar="N" if isinstance(setting.default, int) else "NAME",
+            )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting; may be given again",
+    )
 
 
 def _settings_help() -> str:
@@ -160,13 +191,20 @@ def _mine(args: argparse.Namespace, config: MinerConfig, question: Question) -> 
 
 def add_show(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "show", "Print a stored tree again.", run_show,
+        subcommands,
+        "show",
+        "Print a stored tree again.",
+        run_show,
         ["videominer show tree.json", "videominer show tree.json --sheet sheet.jpg"],
     )
     parser.add_argument("tree", type=Path, metavar="TREE.json", help="what mine --json wrote")
     parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG named by time")
-    parser.add_argument("--sheet", type=_sheet_path, metavar="FILE.jpg",
-                        help="write the contact sheet; the video must still be where it was")
+    parser.add_argument(
+        "--sheet",
+        type=_sheet_path,
+        metavar="FILE.jpg",
+        help="write the contact sheet; the video must still be where it was",
+    )
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -188,14 +226,27 @@ def run_show(args: argparse.Namespace) -> int:
 
 def add_demo(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "demo", "Render a video whose answers are known, mine it, and compare.", run_demo,
+        subcommands,
+        "demo",
+        "Render a video whose answers are known, mine it, and compare.",
+        run_demo,
         ["videominer demo", "videominer demo --minutes 60 --seed 3000007 --out hour"],
     )
     parser.add_argument("--minutes", type=_minutes, default=15, metavar="M", help="length of the video (default: 15)")
-    parser.add_argument("--seed", type=int, default=FREE_SEED, metavar="S",
-                        help="seed of the video and its questions (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("videominer-demo"), metavar="DIR",
-                        help="where the video, the tree and the sheet go (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=FREE_SEED,
+        metavar="S",
+        help="seed of the video and its questions (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("videominer-demo"),
+        metavar="DIR",
+        help="where the video, the tree and the sheet go (default: %(default)s)",
+    )
     _add_miner_arguments(parser, FLAGS)  # the policy's seed: --set seed=N
 
 
@@ -217,11 +268,16 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def add_world(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "world", "Render videos whose answers are known, and their questions.", run_world,
-        ["videominer world hour --minutes 60 --videos 10 --seed 3000001",
-         "videominer world hard --minutes 15 --videos 4 --seed 3000002 --nuisances flashes fades",
-         "VIDEOMINER_WORLD=hour lmms-eval --model videominer_qwen2vl --model_args pretrained=videominer-world "
-         "--tasks videominer_world_60min"],
+        subcommands,
+        "world",
+        "Render videos whose answers are known, and their questions.",
+        run_world,
+        [
+            "videominer world hour --minutes 60 --videos 10 --seed 3000001",
+            "videominer world hard --minutes 15 --videos 4 --seed 3000002 --nuisances flashes fades",
+            "VIDEOMINER_WORLD=hour lmms-eval --model videominer_qwen2vl --model_args pretrained=videominer-world "
+            "--tasks videominer_world_60min",
+        ],
         notes=f"Seeds from {FREE_SEED} on are in none of the splits that models are trained and tested on.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="gets the videos and qa.jsonl; made if absent")
@@ -230,8 +286,13 @@ def add_world(subcommands: Subcommands) -> None:
     parser.add_argument("--seed", type=int, required=True, metavar="S", help="one seed gives one world")
     parser.add_argument("--questions", type=_positive, default=10, metavar="Q", help="questions a video (default: 10)")
     parser.add_argument("--workers", type=_positive, metavar="W", help="processes (default: one a core)")
-    parser.add_argument("--nuisances", nargs="+", default=[], metavar="NAME",
-                        help="what makes it harder: flashes, fades, light, pans, cuts, static")
+    parser.add_argument(
+        "--nuisances",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="what makes it harder: flashes, fades, light, pans, cuts, static",
+    )
 
 
 def run_world(args: argparse.Namespace) -> int:
@@ -244,8 +305,16 @@ def run_world(args: argparse.Namespace) -> int:
     except ConfigError as error:
         raise UsageError(str(error)) from error
     _make_folders(args.folder)
-    path = render_world(args.folder, args.minutes, args.videos, args.seed, workers=args.workers,
-                        progress=not args.quiet, questions=args.questions, nuisances=args.nuisances)
+    path = render_world(
+        args.folder,
+        args.minutes,
+        args.videos,
+        args.seed,
+        workers=args.workers,
+        progress=not args.quiet,
+        questions=args.questions,
+        nuisances=args.nuisances,
+    )
     print(path)
     return 0
 
@@ -255,10 +324,15 @@ def run_world(args: argparse.Namespace) -> int:
 
 def add_train(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "train", "Train a policy with T-GRPO.", run_train,
-        ["videominer train examples/train_world.yaml",
-         "videominer train examples/train_world.yaml --lambda_auxin 0.75 --output_dir slower",
-         "torchrun --nproc_per_node 2 -m lmms_videominer.training examples/train_world.yaml --deepspeed zero3"],
+        subcommands,
+        "train",
+        "Train a policy with T-GRPO.",
+        run_train,
+        [
+            "videominer train examples/train_world.yaml",
+            "videominer train examples/train_world.yaml --lambda_auxin 0.75 --output_dir slower",
+            "torchrun --nproc_per_node 2 -m lmms_videominer.training examples/train_world.yaml --deepspeed zero3",
+        ],
         notes="python -m lmms_videominer.training --help shows every setting.",
     )
     _add_settings(parser)
@@ -266,8 +340,9 @@ def add_train(subcommands: Subcommands) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG.yaml", help="settings, one 'name: value' a line")
-    parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="--SETTING VALUE",
-                        help="settings that replace those of the file")
+    parser.add_argument(
+        "settings", nargs=argparse.REMAINDER, metavar="--SETTING VALUE", help="settings that replace those of the file"
+    )
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -281,28 +356,50 @@ def run_train(args: argparse.Namespace) -> int:
 
 def add_difficulty(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "difficulty", "Keep the questions that teach: not too easy, not hopeless.", run_difficulty,
-        ["videominer difficulty world/qa.jsonl --out train.jsonl",
-         "videominer difficulty Video-R1-260k.json --media-root /data/Video-R1 --bad-rows skip --out train.jsonl "
-         "--model Qwen/Qwen2.5-VL-7B-Instruct --policy Qwen/Qwen2.5-1.5B-Instruct --part 1/2"],
+        subcommands,
+        "difficulty",
+        "Keep the questions that teach: not too easy, not hopeless.",
+        run_difficulty,
+        [
+            "videominer difficulty world/qa.jsonl --out train.jsonl",
+            "videominer difficulty Video-R1-260k.json --media-root /data/Video-R1 --bad-rows skip --out train.jsonl "
+            "--model Qwen/Qwen2.5-VL-7B-Instruct --policy Qwen/Qwen2.5-1.5B-Instruct --part 1/2",
+        ],
         notes="Verdicts are kept as they come: run it again and it goes on where it stopped. Parts may run at once.",
     )
-    parser.add_argument("questions", metavar="QUESTIONS",
-                        help="a .jsonl, .json or .parquet file, a folder, or a hub dataset, owner/name:config")
+    parser.add_argument(
+        "questions",
+        metavar="QUESTIONS",
+        help="a .jsonl, .json or .parquet file, a folder, or a hub dataset, owner/name:config",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="gets the questions kept")
-    parser.add_argument("--verdicts", type=Path, metavar="FILE.jsonl",
-                        help="where verdicts are kept (default: beside --out, ending in .verdicts.jsonl)")
+    parser.add_argument(
+        "--verdicts",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="where verdicts are kept (default: beside --out, ending in .verdicts.jsonl)",
+    )
     parser.add_argument("--save-trees", type=Path, metavar="DIR", help="save every tree there, for a cold start")
     parser.add_argument("--trees", type=_positive, default=8, metavar="N", help="sampled trees (default: %(default)s)")
-    parser.add_argument("--uniform-frames", type=_positive, default=4, metavar="N",
-                        help="uniform frames that must not solve it (default: %(default)s)")
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="T",
-                        help="of the policy (default: %(default)s)")
-    parser.add_argument("--part", type=_part, default=(1, 1), metavar="I/N",
-                        help="judge only every N-th question from the I-th on")
-    for name, text in (("--split", "split of a dataset"), ("--layout", "plain, world, llava-video-178k, video-r1"),
-                       ("--media-root", "folder that relative paths of videos start from"),
-                       ("--bad-rows", "at a row that cannot be used: stop or skip")):
+    parser.add_argument(
+        "--uniform-frames",
+        type=_positive,
+        default=4,
+        metavar="N",
+        help="uniform frames that must not solve it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, metavar="T", help="of the policy (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--part", type=_part, default=(1, 1), metavar="I/N", help="judge only every N-th question from the I-th on"
+    )
+    for name, text in (
+        ("--split", "split of a dataset"),
+        ("--layout", "plain, world, llava-video-178k, video-r1"),
+        ("--media-root", "folder that relative paths of videos start from"),
+        ("--bad-rows", "at a row that cannot be used: stop or skip"),
+    ):
         parser.add_argument(name, metavar="NAME", help=text)
     _add_miner_arguments(parser, MINING_FLAGS)
 
@@ -336,9 +433,14 @@ def run_difficulty(args: argparse.Namespace) -> int:
 
 def add_cold_start(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "cold-start", "Teach a causal LM the format and a first policy, from saved trees.", run_cold_start,
-        ["videominer cold-start examples/cold_start.yaml",
-         "videominer cold-start examples/cold_start.yaml --lessons trees more/lessons.jsonl --output_dir policy-cold"],
+        subcommands,
+        "cold-start",
+        "Teach a causal LM the format and a first policy, from saved trees.",
+        run_cold_start,
+        [
+            "videominer cold-start examples/cold_start.yaml",
+            "videominer cold-start examples/cold_start.yaml --lessons trees more.jsonl --output_dir policy-cold",
+        ],
         notes="python -m lmms_videominer.training.cold_start --help shows every setting.",
     )
     _add_settings(parser)
@@ -357,40 +459,80 @@ def run_cold_start(args: argparse.Namespace) -> int:
 
 def add_bench(subcommands: Subcommands) -> None:
     parser = _command(
-        subcommands, "bench", "Compare frame selectors through lmms-eval: accuracy, calls, seconds.", run_bench,
-        ["videominer bench --tasks videominer_world_15min --selectors uniform videominer --frames 8 16 --out table",
-         "videominer bench --tasks videomme mlvu_dev --selectors uniform aks:scorer=openai/clip-vit-base-patch32 "
-         "videominer deep=videominer:max_depth=4 --pretrained Qwen/Qwen2-VL-7B-Instruct --out videomme --dry-run",
-         "videominer bench --figure training --policy none=cold rf=policy-rf t-grpo=policy --tasks "
-         "videominer_world_60min --out training",
-         "videominer bench --out table --report-only --sheet 7"],
+        subcommands,
+        "bench",
+        "Compare frame selectors through lmms-eval: accuracy, calls, seconds.",
+        run_bench,
+        [
+            "videominer bench --tasks videominer_world_15min --selectors uniform videominer --frames 8 16 --out table",
+            "videominer bench --tasks videomme mlvu_dev --selectors uniform aks:scorer=openai/clip-vit-base-patch32 "
+            "videominer deep=videominer:max_depth=4 --pretrained Qwen/Qwen2-VL-7B-Instruct --out videomme --dry-run",
+            "videominer bench --figure training --policy none=cold rf=policy-rf t-grpo=policy --tasks "
+            "videominer_world_60min --out training",
+            "videominer bench --out table --report-only --sheet 7",
+        ],
         notes="docs/bench.md says what is written and how to read it. What is finished in DIR is not run again.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the cells and the report")
     parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="tasks or groups of lmms-eval")
-    parser.add_argument("--selectors", nargs="+", default=[], metavar="SPEC",
-                        help="[LABEL=]SELECTOR[:NAME=VALUE,...], a column each")
-    parser.add_argument("--frames", type=_positive, nargs="+", default=[8], metavar="N",
-                        help="most frames handed over; several may be given (default: 8)")
+    parser.add_argument(
+        "--selectors", nargs="+", default=[], metavar="SPEC", help="[LABEL=]SELECTOR[:NAME=VALUE,...], a column each"
+    )
+    parser.add_argument(
+        "--frames",
+        type=_positive,
+        nargs="+",
+        default=[8],
+        metavar="N",
+        help="most frames handed over; several may be given (default: 8)",
+    )
     parser.add_argument("--limit", type=_positive, metavar="N", help="first N questions of each task (default: all)")
-    parser.add_argument("--model", default="videominer_qwen2vl", metavar="NAME",
-                        help="model of the plugin in lmms-eval (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        default="videominer_qwen2vl",
+        metavar="NAME",
+        help="model of the plugin in lmms-eval (default: %(default)s)",
+    )
     parser.add_argument("--pretrained", default="", metavar="NAME", help=f"the video LLM's weights (default: {BUNDLE})")
-    parser.add_argument("--policy", nargs="+", default=[], metavar="NAME",
-                        help="policy of all variants; with --figure training or auxin: LABEL=FOLDER, several")
-    parser.add_argument("--model-args", nargs="+", default=[], metavar="NAME=VALUE",
-                        help="settings of all variants, and further arguments of the backbone")
+    parser.add_argument(
+        "--policy",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="policy of all variants; with --figure training or auxin: LABEL=FOLDER, several",
+    )
+    parser.add_argument(
+        "--model-args",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings of all variants, and further arguments of the backbone",
+    )
     parser.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="default: 16")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of selectors and bootstrap (default: 0)")
-    parser.add_argument("--cold", action="store_true",
-                        help="an empty cache for every cell, so that seconds can be compared; --figure implies it")
-    parser.add_argument("--warm", action="store_true",
-                        help="every cell with an empty cache, and once more with what that run left in it")
+    parser.add_argument(
+        "--cold",
+        action="store_true",
+        help="an empty cache for every cell, so that seconds can be compared; --figure implies it",
+    )
+    parser.add_argument(
+        "--warm",
+        action="store_true",
+        help="every cell with an empty cache, and once more with what that run left in it",
+    )
     parser.add_argument("--include-path", default="", metavar="DIR", help="folder of further tasks, as in lmms-eval")
-    parser.add_argument("--figure", choices=("clustering", "training", "auxin"), default="",
-                        help="the variants of one of the paper's figures, and its plot; takes the place of --selectors")
-    parser.add_argument("--sheet", type=int, metavar="DOC_ID",
-                        help="the question that the sheets show (default: the first on which variants differ)")
+    parser.add_argument(
+        "--figure",
+        choices=("clustering", "training", "auxin"),
+        default="",
+        help="the variants of one of the paper's figures, and its plot; takes the place of --selectors",
+    )
+    parser.add_argument(
+        "--sheet",
+        type=int,
+        metavar="DOC_ID",
+        help="the question that the sheets show (default: the first on which variants differ)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the estimate and stop")
     parser.add_argument("--report-only", action="store_true", help="run nothing; report on what is in DIR")
 
@@ -410,7 +552,10 @@ def run_bench(args: argparse.Namespace) -> int:
 
 def add_doctor(subcommands: Subcommands) -> None:
     _command(
-        subcommands, "doctor", "Check the installation; say what is wrong and the remedy.", run_doctor,
+        subcommands,
+        "doctor",
+        "Check the installation; say what is wrong and the remedy.",
+        run_doctor,
         ["videominer doctor", "videominer doctor --quiet   # only what is wrong"],
     )
 
@@ -437,7 +582,11 @@ def _print(selection: Selection, right_option: int | None = None) -> None:
 
 
 def _write(
-    selection: Selection, reader: str, json: Path | None, frames_dir: Path | None, sheet: Path | None,
+    selection: Selection,
+    reader: str,
+    json: Path | None,
+    frames_dir: Path | None,
+    sheet: Path | None,
     right_option: int | None = None,
 ) -> None:
     from lmms_videominer.output import write_outputs

@@ -29,26 +29,38 @@ class MinerConfig:
         ConfigError: A value is out of its range; the message quotes it.
     """
 
-    selector: str = _option("videominer", "How key frames are chosen: videominer, uniform, oracle, none, topk, aks, "
-                                         "bolt, focus, qframe, videotree, videoagent, llovi.")
+    selector: str = _option(
+        "videominer",
+        "How key frames are chosen: videominer, uniform, oracle, none, topk, aks, "
+        "bolt, focus, qframe, videotree, videoagent, llovi.",
+    )
     frames: int = _option(8, "Budget N: the most key frames handed to the video LLM.")
     max_depth: int = _option(3, "Levels of the tree below the root.")
     events: int = _option(16, "K: events that one segmentation yields.")
     scan_frames: int = _option(256, "Frames compared by one segmentation, uniform over the node's spans.")
     caption_frames: int = _option(4, "Frames of an event shown to the captioner.")
     min_event_s: float = _option(0.5, "No event is made shorter than this, in seconds.")
-    grain_s: float = _option(4.0, "A video no longer than this many seconds times the larger of frames and events "
-                                  "is not searched: uniform frames are taken. 0: always search.")
+    grain_s: float = _option(
+        4.0,
+        "A video no longer than this many seconds times the larger of frames and events "
+        "is not searched: uniform frames are taken. 0: always search.",
+    )
     max_nodes: int = _option(200, "Most nodes of one tree; later ones are left undecided.")
     max_vlm_calls: int = _option(200, "Most captioning calls of one tree; at the limit nothing is split further.")
-    segmenter: str = _option("histogram", "How a span is cut into events. histogram: as published; kts: by colours, "
-                                          "whatever the light.")
-    clustering: str = _option("event", "event: DBSCAN over event captions; frame: over captions of single frames; "
-                                       "none: every event is a node.")
+    segmenter: str = _option(
+        "histogram", "How a span is cut into events. histogram: as published; kts: by colours, whatever the light."
+    )
+    clustering: str = _option(
+        "event",
+        "event: DBSCAN over event captions; frame: over captions of single frames; none: every event is a node.",
+    )
     cluster_eps: float = _option(0.1, "DBSCAN eps, as cosine distance between caption embeddings.")
     cluster_min_samples: int = _option(2, "DBSCAN min_samples.")
-    policy: str = _option("", "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone; "
-                               "none: accept by embedding similarity.")
+    policy: str = _option(
+        "",
+        "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone; "
+        "none: accept by embedding similarity.",
+    )
     similarity_accept: float = _option(0.5, "policy=none: accept from this cosine of caption and question on.")
     similarity_delete: float = _option(0.25, "policy=none: delete below this cosine.")
     embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
@@ -57,12 +69,19 @@ class MinerConfig:
     caption_tokens: int = _option(96, "Most tokens of a caption.")
     policy_tokens: int = _option(256, "Most tokens of a policy completion.")
     llm_tokens: int = _option(1024, "Most tokens of a reply of the language model in videotree, videoagent and llovi.")
-    judge: str = _option("reply", "How those ask it. reply: one call over all captions, as published; policy: one "
-                                  "decision a caption, in the policy's format.")
-    captioning: str = _option("plain", "How those caption. plain: as published, the same for every question; "
-                                       "question: with the question.")
-    features: str = _option("captions", "What videotree and videoagent compare frames by. captions: embeddings of "
-                                        "captions of all candidates; scorer: an image-text model, as published.")
+    judge: str = _option(
+        "reply",
+        "How those ask it. reply: one call over all captions, as published; policy: one "
+        "decision a caption, in the policy's format.",
+    )
+    captioning: str = _option(
+        "plain", "How those caption. plain: as published, the same for every question; question: with the question."
+    )
+    features: str = _option(
+        "captions",
+        "What videotree and videoagent compare frames by. captions: embeddings of "
+        "captions of all candidates; scorer: an image-text model, as published.",
+    )
     videotree_first: int = _option(8, "videotree: clusters of the first round; doubled from round to round.")
     videotree_most: int = _option(32, "videotree: most clusters.")
     videotree_enough: int = _option(4, "videotree: highly relevant clusters that end the rounds.")
@@ -71,8 +90,11 @@ class MinerConfig:
     videoagent_rounds: int = _option(3, "videoagent: most looks.")
     llovi_clip_s: float = _option(1.0, "llovi: length of a clip, in seconds; longer where max_vlm_calls needs it.")
     llovi_summary_words: int = _option(0, "llovi: words of a summary written first; 0: none, the captions themselves.")
-    scorer: str = _option("", "CLIP, SigLIP or BLIP-ITM model of topk, aks, bolt, focus and qframe, a name or a "
-                              "folder; empty: the bundle's, or CLIP ViT-L/14.")
+    scorer: str = _option(
+        "",
+        "CLIP, SigLIP or BLIP-ITM model of topk, aks, bolt, focus and qframe, a name or a "
+        "folder; empty: the bundle's, or CLIP ViT-L/14.",
+    )
     candidate_fps: float = _option(1.0, "Frames a second that topk, aks, bolt and qframe choose from.")
     aks_threshold: float = _option(0.8, "aks: what the best scores must exceed the mean by, of scores from 0 to 1.")
     aks_spread: float = _option(-100.0, "aks: what their standard deviation must exceed.")
@@ -89,17 +111,33 @@ class MinerConfig:
     seed: int = _option(0, "Seed of everything that is random.")
 
     def __post_init__(self) -> None:
-        for name in ("frames", "max_depth", "caption_frames", "max_nodes", "max_vlm_calls",
-                     "cluster_min_samples", "caption_tokens", "policy_tokens", "llm_tokens", "videotree_first",
-                     "videotree_most", "videotree_enough", "videotree_branches", "videoagent_frames",
-                     "videoagent_rounds", "qframe_candidates"):
+        for name in (
+            "frames",
+            "max_depth",
+            "caption_frames",
+            "max_nodes",
+            "max_vlm_calls",
+            "cluster_min_samples",
+            "caption_tokens",
+            "policy_tokens",
+            "llm_tokens",
+            "videotree_first",
+            "videotree_most",
+            "videotree_enough",
+            "videotree_branches",
+            "videoagent_frames",
+            "videoagent_rounds",
+            "qframe_candidates",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
         if self.events < 2:
             raise ConfigError(f"events={self.events}: a segmentation needs at least 2 events")
         if self.scan_frames < self.events:
-            raise ConfigError(f"scan_frames={self.scan_frames} cannot be cut into events={self.events}: "
-                              f"set scan_frames to {self.events} or more")
+            raise ConfigError(
+                f"scan_frames={self.scan_frames} cannot be cut into events={self.events}: "
+                f"set scan_frames to {self.events} or more"
+            )
         if not 0 < self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance lies in (0, 2]")
         for name in ("temperature", "min_event_s", "grain_s"):
@@ -109,8 +147,10 @@ class MinerConfig:
             raise ConfigError(f"default_action={self.default_action!r}: one of accept, continue, delete")
 
         if not -1 <= self.similarity_delete <= self.similarity_accept <= 1:
-            raise ConfigError(f"similarity_delete={self.similarity_delete}, "
-                              f"similarity_accept={self.similarity_accept}: cosines, the first no more than the second")
+            raise ConfigError(
+                f"similarity_delete={self.similarity_delete}, "
+                f"similarity_accept={self.similarity_accept}: cosines, the first no more than the second"
+            )
         self._check_asking()
         self._check_scoring()
 
@@ -131,14 +171,20 @@ class MinerConfig:
         check_names([self.captioning], ("plain", "question"), "captioning")
         check_names([self.features], ("captions", "scorer"), "features")
         if self.videotree_first > self.videotree_most:
-            raise ConfigError(f"videotree_first={self.videotree_first} is more than "
-                              f"videotree_most={self.videotree_most}: the first round has the fewest clusters")
+            raise ConfigError(
+                f"videotree_first={self.videotree_first} is more than "
+                f"videotree_most={self.videotree_most}: the first round has the fewest clusters"
+            )
         if not self.llovi_clip_s > 0 or self.llovi_summary_words < 0:
-            raise ConfigError(f"llovi_clip_s={self.llovi_clip_s}, llovi_summary_words={self.llovi_summary_words}: "
-                              "a clip has some length, and a summary no less than 0 words")
+            raise ConfigError(
+                f"llovi_clip_s={self.llovi_clip_s}, llovi_summary_words={self.llovi_summary_words}: "
+                "a clip has some length, and a summary no less than 0 words"
+            )
         if self.policy == NO_POLICY and self.selector in ASKING and self.judge == "reply":
-            raise ConfigError(f"policy={NO_POLICY} writes no replies, and selector={self.selector} asks for some: set "
-                              "judge=policy, or name a language model")
+            raise ConfigError(
+                f"policy={NO_POLICY} writes no replies, and selector={self.selector} asks for some: set "
+                "judge=policy, or name a language model"
+            )
 
     def covers(self, duration_s: float) -> bool:
         """Whether frames or events lie ``grain_s`` apart without any tree, in a video of ``duration_s`` seconds."""

@@ -32,7 +32,11 @@ def print_verdict(selection: Selection, right_option: int) -> None:
     console = Console(highlight=False)
     console.print(
         f"\nThe answer [bold {'green' if chosen == right_option else 'red'}]{told}[/]; "
-        f"{option_letter(right_option)} is the right one.", soft_wrap=True)
+        f"{option_letter(right_option)} is the right one.",
+        soft_wrap=True,
+    )
     console.print(
         f"The evidence lies at {clock_spans(evidence)}: {frames_hitting(frames, evidence)} of {len(frames)} key frames "
-        f"are in it, {windows_hit(frames, evidence)} of {len(evidence)} windows are hit.", soft_wrap=True)
+        f"are in it, {windows_hit(frames, evidence)} of {len(evidence)} windows are hit.",
+        soft_wrap=True,
+    )

@@ -129,8 +129,14 @@ def check_requirements(requirements: Iterable[str] | None = None) -> list[Check]
         try:
             requirements = importlib.metadata.requires(DISTRIBUTION) or []
         except importlib.metadata.PackageNotFoundError:
-            return [Check("packages", Status.WRONG, f"{DISTRIBUTION} is not installed, so lmms-eval cannot find it",
-                          "pip install -e . in the repository's folder")]
+            return [
+                Check(
+                    "packages",
+                    Status.WRONG,
+                    f"{DISTRIBUTION} is not installed, so lmms-eval cannot find it",
+                    "pip install -e . in the repository's folder",
+                )
+            ]
     parsed = map(Requirement, requirements)
     # decord has wheels for some platforms only: its marker leaves it out on the others
     return [_check_requirement(r) for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
@@ -161,8 +167,14 @@ def check_entry_points(points: Iterable[EntryPoint] | None = None) -> list[Check
     points = list(importlib.metadata.entry_points(group=GROUP) if points is None else points)
     checks = [_check_entry_point(point) for point in points]
     if not any(point.value.startswith("lmms_videominer.") for point in points):
-        checks.append(Check("entry points", Status.WRONG, f"none of the group {GROUP} is ours",
-                            "pip install -e . in the repository's folder, or " + REINSTALL))
+        checks.append(
+            Check(
+                "entry points",
+                Status.WRONG,
+                f"none of the group {GROUP} is ours",
+                "pip install -e . in the repository's folder, or " + REINSTALL,
+            )
+        )
     return checks
 
 
@@ -224,8 +236,12 @@ def check_decoder(backend: str, clip: Path) -> Check:
     finally:
         reader.close()
     if any(abs(level - expected) > CLIP_TOLERANCE for level, expected in zip(seen, CLIP_LEVELS)):
-        return Check(name, Status.WRONG, f"reads grey {seen} where {list(CLIP_LEVELS)} was written",
-                     f"pip install --force-reinstall {'av' if backend == 'pyav' else backend}")
+        return Check(
+            name,
+            Status.WRONG,
+            f"reads grey {seen} where {list(CLIP_LEVELS)} was written",
+            f"pip install --force-reinstall {'av' if backend == 'pyav' else backend}",
+        )
     return Check(name, Status.OK, f"{reader.info.frame_count} frames, the right ones")
 
 

@@ -81,8 +81,7 @@ def spread_frames(
         indices = [i for slot, count in shares for i in _midpoint_frames([slot], timestamps_s, count)]
     owners = np.searchsorted([slot.first for slot in slots], indices, side="right") - 1
     return tuple(
-        KeyFrame(float(timestamps_s[i]), int(i), slots[owner].node_id)
-        for i, owner in zip(indices, owners, strict=True)
+        KeyFrame(float(timestamps_s[i]), int(i), slots[owner].node_id) for i, owner in zip(indices, owners, strict=True)
     )
 
 

@@ -149,8 +149,9 @@ def _events_of(node: Node, video: OpenVideo, stages: Stages, config: MinerConfig
 
 def caption(expansions: Sequence[Expansion], stages: Stages, config: MinerConfig) -> list[Expansion]:
     """Caption the events of all expansions in one call; those of a video that cannot be read are dropped."""
-    jobs = [CaptionJob(e.growth.video.reader, e.growth.video.identity, e.growth.question.text, e.spans)
-            for e in expansions]
+    jobs = [
+        CaptionJob(e.growth.video.reader, e.growth.video.identity, e.growth.question.text, e.spans) for e in expansions
+    ]
     if not jobs:
         return []
     vlm = needed(stages.vlm, "video LLM")
@@ -220,10 +221,13 @@ def add(growth: Growth, child: Node, config: MinerConfig) -> tuple[Growth, int] 
 def decide(pending: Sequence[tuple[Growth, int]], depth: int, stages: Stages, config: MinerConfig) -> None:
     """Decide all of ``pending`` in one call of the policy; those that continue become the new frontiers."""
     nodes = [growth.nodes[position] for growth, position in pending]
-    prompts = [policy_prompt(growth.question.text, node.caption, depth, config.max_depth)
-               for (growth, _), node in zip(pending, nodes, strict=True)]
-    seeds = [seed_of(growth.seed, node.id, prompt)
-             for (growth, _), node, prompt in zip(pending, nodes, prompts, strict=True)]
+    prompts = [
+        policy_prompt(growth.question.text, node.caption, depth, config.max_depth)
+        for (growth, _), node in zip(pending, nodes, strict=True)
+    ]
+    seeds = [
+        seed_of(growth.seed, node.id, prompt) for (growth, _), node, prompt in zip(pending, nodes, prompts, strict=True)
+    ]
     completions = needed(stages.policy, "policy").decide(prompts, config.temperature, seeds)
     default = Action(config.default_action)
     for (growth, position), prompt, completion in zip(pending, prompts, completions, strict=True):

@@ -35,7 +35,11 @@ def write_outputs(
 
 
 def _written(
-    selection: Selection, reader: str, json: Path | None, frames_dir: Path | None, sheet: Path | None,
+    selection: Selection,
+    reader: str,
+    json: Path | None,
+    frames_dir: Path | None,
+    sheet: Path | None,
     right_option: int | None,
 ) -> Iterator[Path]:
     if json:

@@ -77,8 +77,13 @@ def _facts(selection: Selection) -> str:
     """Video and cost in one line."""
     video, usage = selection.video, selection.usage
     captions = usage.vlm_calls + usage.vlm_calls_cached
-    parts = [Path(video.path).name, clock(video.duration_s), f"{video.width} x {video.height}", selection.selector,
-             f"{len(selection.key_frames)} of {video.frame_count} frames"]
+    parts = [
+        Path(video.path).name,
+        clock(video.duration_s),
+        f"{video.width} x {video.height}",
+        selection.selector,
+        f"{len(selection.key_frames)} of {video.frame_count} frames",
+    ]
     parts += [f"{captions} captions, {usage.policy_calls} decisions"] * bool(selection.nodes)
     return " · ".join(parts)
 

@@ -156,8 +156,10 @@ def needed(model: T | None, name: str) -> T:
         ConfigError: It was not loaded.
     """
     if model is None:
-        raise ConfigError(f"no {name} is loaded, and this step asks it: build the stages with one "
-                          "and with the selector that they are for")
+        raise ConfigError(
+            f"no {name} is loaded, and this step asks it: build the stages with one "
+            "and with the selector that they are for"
+        )
     return model
 
 

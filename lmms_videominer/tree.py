@@ -119,8 +119,9 @@ def _grow_level(
 def _result(growth: Growth) -> GrownTree | VideoError:
     if growth.error is not None:
         return growth.error
-    return GrownTree(growth.question, growth.seed, growth.video.info, growth.timestamps_s, tuple(growth.nodes),
-                     growth.usage)
+    return GrownTree(
+        growth.question, growth.seed, growth.video.info, growth.timestamps_s, tuple(growth.nodes), growth.usage
+    )
 
 
 class _Clock:

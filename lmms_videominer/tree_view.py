@@ -96,8 +96,10 @@ def answer_text(selection: Selection, right_option: int | None = None) -> Text:
 
 def cost_text(usage: Usage) -> Text:
     """Calls, tokens and seconds, the cached calls apart."""
-    calls = (f"{usage.vlm_calls} captions made, {usage.vlm_calls_cached} from the cache · {usage.policy_calls} policy "
-             f"calls ({usage.prompt_tokens} + {usage.completion_tokens} tokens) · {usage.answer_calls} answer calls")
+    calls = (
+        f"{usage.vlm_calls} captions made, {usage.vlm_calls_cached} from the cache · {usage.policy_calls} policy "
+        f"calls ({usage.prompt_tokens} + {usage.completion_tokens} tokens) · {usage.answer_calls} answer calls"
+    )
     work = f"{usage.embeddings} embeddings · {usage.frames_decoded} frames decoded"
     if usage.scores or usage.scores_cached:
         work = f"{usage.scores} frames scored, {usage.scores_cached} from the cache · {work}"
@@ -107,8 +109,10 @@ def cost_text(usage: Usage) -> Text:
 
 def _header(selection: Selection) -> Text:
     video = selection.video
-    facts = (f"{clock(video.duration_s)} · {video.width} x {video.height} · {video.average_fps:.4g} frames a second · "
-             f"read with {video.backend}")
+    facts = (
+        f"{clock(video.duration_s)} · {video.width} x {video.height} · {video.average_fps:.4g} frames a second · "
+        f"read with {video.backend}"
+    )
     question = shortened(selection.question.text, 400)
     return Text.assemble((Path(video.path).name, "bold"), "  ", (facts, "dim"), "\n", (question, "bold cyan"))
 

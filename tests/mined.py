@@ -21,8 +21,14 @@ from lmms_videominer.types import (
 HOUR_S = 3600.0
 
 
-def node(id: str, action: Action | None, *spans: tuple[float, float], caption: str = "a red triangle in the desert",
-         reading: Reading = Reading.STRICT, note: str = "") -> Node:
+def node(
+    id: str,
+    action: Action | None,
+    *spans: tuple[float, float],
+    caption: str = "a red triangle in the desert",
+    reading: Reading = Reading.STRICT,
+    note: str = "",
+) -> Node:
     """A node at the depth that its id tells; ``action=None`` leaves it undecided."""
     events = tuple(Event(Span(*span), caption) for span in spans)
     text = f"<think>it shows {caption}</think><action>{action.value}</action>" if action else ""
@@ -48,14 +54,27 @@ def mined_selection() -> Selection:
     )
     times = [1131.25 + 0.5 * i for i in range(7)] + [2400.0]
     return Selection(
-        question=Question("desert.mp4", "Which sign appears while the red triangle is in the desert?",
-                          ("a circle", "a cross", "a star", "an arrow"), (Span(1131.0, 1134.0),)),
+        question=Question(
+            "desert.mp4",
+            "Which sign appears while the red triangle is in the desert?",
+            ("a circle", "a cross", "a star", "an arrow"),
+            (Span(1131.0, 1134.0),),
+        ),
         video=VideoInfo("desert.mp4", HOUR_S, 36_000, 10.0, 320, 180, "pyav"),
         key_frames=tuple(KeyFrame(t, round(t * 10), "0.1.1.1" if t < 2000 else None) for t in times),
         selector="videominer",
         nodes=nodes,
-        usage=Usage(vlm_calls=40, vlm_calls_cached=3, answer_calls=1, policy_calls=10, prompt_tokens=1000,
-                    completion_tokens=300, embeddings=43, frames_decoded=900, seconds={"scan": 1.5, "captions": 12.25}),
+        usage=Usage(
+            vlm_calls=40,
+            vlm_calls_cached=3,
+            answer_calls=1,
+            policy_calls=10,
+            prompt_tokens=1000,
+            completion_tokens=300,
+            embeddings=43,
+            frames_decoded=900,
+            seconds={"scan": 1.5, "captions": 12.25},
+        ),
         fallbacks=("filled",),
         answer="C",
     )
@@ -66,5 +85,5 @@ def pictures(selection: Selection, height: int = 180, width: int = 320) -> np.nd
     frames = np.zeros((len(selection.key_frames), height, width, 3), np.uint8)
     for index, frame in enumerate(frames):
         frame[:] = (40 + 20 * index) % 256
-        frame[height // 3: height // 2, width // 3: width // 2] = 255
+        frame[height // 3 : height // 2, width // 3 : width // 2] = 255
     return frames

@@ -57,8 +57,10 @@ class ColourVLM:
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
         self.calls.append(list(requests))
-        return ["nothing to see" if r.frames is None else "a scene in " + " and ".join(colours_of(r.frames))
-                for r in requests]
+        return [
+            "nothing to see" if r.frames is None else "a scene in " + " and ".join(colours_of(r.frames))
+            for r in requests
+        ]
 
 
 @dataclass

@@ -113,8 +113,9 @@ def test_a_corrupt_cache_is_started_anew_and_told_in_the_result(plain_video, tmp
 # models
 
 
-@pytest.mark.parametrize(("option", "role"),
-                         [("--model", "video LLM"), ("--policy", "policy"), ("--embedder", "embedder")])
+@pytest.mark.parametrize(
+    ("option", "role"), [("--model", "video LLM"), ("--policy", "policy"), ("--embedder", "embedder")]
+)
 def test_a_model_that_does_not_exist_is_named_with_the_way_out(
     option, role, plain_video, real_bundle, tmp_path, capsys
 ):

@@ -19,7 +19,9 @@ from lmms_videominer.errors import CacheError
 
 json_values = st.recursive(
     st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8)
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -34,8 +36,12 @@ def database(folder: Path) -> Path:
 
 def test_values_come_back_in_the_order_asked_and_none_where_absent(cache):
     cache.put_many("caption", {"a": "a red disc", "b": {"n": [1, 2.5, None]}})
-    assert cache.get_many("caption", ["b", "absent", "a", "b"]) == [{"n": [1, 2.5, None]}, None, "a red disc",
-                                                                     {"n": [1, 2.5, None]}]
+    assert cache.get_many("caption", ["b", "absent", "a", "b"]) == [
+        {"n": [1, 2.5, None]},
+        None,
+        "a red disc",
+        {"n": [1, 2.5, None]},
+    ]
 
 
 def test_kinds_do_not_share_keys(cache):
@@ -93,8 +99,12 @@ def test_keys_depend_on_every_part_and_not_on_their_order():
     key = Cache.key(video="v", frames=[1, 2], tokens=96)
     assert key == Cache.key(tokens=96, frames=(1, 2), video="v")
     assert key == Cache.key(tokens=np.int64(96), frames=np.array([1, 2]), video="v")
-    others = [Cache.key(video="w", frames=[1, 2], tokens=96), Cache.key(video="v", frames=[2, 1], tokens=96),
-              Cache.key(video="v", frames=[1, 2], tokens="96"), Cache.key(video="v", frames=[1, 2])]
+    others = [
+        Cache.key(video="w", frames=[1, 2], tokens=96),
+        Cache.key(video="v", frames=[2, 1], tokens=96),
+        Cache.key(video="v", frames=[1, 2], tokens="96"),
+        Cache.key(video="v", frames=[1, 2]),
+    ]
     assert len({key, *others}) == 5
 
 

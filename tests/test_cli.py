@@ -56,15 +56,45 @@ def usage_error(*argv: str) -> int:
     return stopped.value.code
 
 
-FAST = ("--set", "events=4", "--set", "scan_frames=60", "--set", "clustering=none", "--set", "max_depth=2",
-        "--set", "grain_s=0", "--quiet")
+FAST = (
+    "--set",
+    "events=4",
+    "--set",
+    "scan_frames=60",
+    "--set",
+    "clustering=none",
+    "--set",
+    "max_depth=2",
+    "--set",
+    "grain_s=0",
+    "--quiet",
+)
 
 
 def test_mine_prints_and_writes_everything(miner, video, tmp_path, capsys):
     out = tmp_path / "new" / "out"
-    code = main(["mine", video, "--question", "What colour is the car?", "--option", "blue", "red", "--option", "green",
-                 "--frames", "4", "--json", str(out / "tree.json"), "--frames-dir", str(out / "frames"),
-                 "--sheet", str(out / "sheet.jpg"), *FAST])
+    code = main(
+        [
+            "mine",
+            video,
+            "--question",
+            "What colour is the car?",
+            "--option",
+            "blue",
+            "red",
+            "--option",
+            "green",
+            "--frames",
+            "4",
+            "--json",
+            str(out / "tree.json"),
+            "--frames-dir",
+            str(out / "frames"),
+            "--sheet",
+            str(out / "sheet.jpg"),
+            *FAST,
+        ]
+    )
     told = capsys.readouterr().out
     assert code == 0
     assert "accept" in told and "delete" in told and "> B. red" in told
@@ -80,13 +110,38 @@ def test_mine_prints_and_writes_everything(miner, video, tmp_path, capsys):
 
 
 def test_settings_reach_the_miner_from_flags_and_from_set(miner, video):
-    assert main(["mine", video, "--question", "?", "--model", "a/b", "--selector", "uniform", "--frames", "3",
-                 "--seed", "7", "--policy", "p", "--embedder", "e", "--set", "cluster_eps=0.25",
-                 "--set", "reader=pyav"]) == 0
+    assert (
+        main(
+            [
+                "mine",
+                video,
+                "--question",
+                "?",
+                "--model",
+                "a/b",
+                "--selector",
+                "uniform",
+                "--frames",
+                "3",
+                "--seed",
+                "7",
+                "--policy",
+                "p",
+                "--embedder",
+                "e",
+                "--set",
+                "cluster_eps=0.25",
+                "--set",
+                "reader=pyav",
+            ]
+        )
+        == 0
+    )
     model, config = miner[0]
     assert model == "a/b"
-    assert config == MinerConfig(selector="uniform", frames=3, seed=7, policy="p", embedder="e", cluster_eps=0.25,
-                                 reader="pyav")
+    assert config == MinerConfig(
+        selector="uniform", frames=3, seed=7, policy="p", embedder="e", cluster_eps=0.25, reader="pyav"
+    )
 
 
 def test_every_setting_is_reachable_by_set_or_flag(miner, video, capsys):
@@ -95,22 +150,34 @@ def test_every_setting_is_reachable_by_set_or_flag(miner, video, capsys):
     assert all(f"  {name} " in told for name in MinerConfig.names())
 
 
-@pytest.mark.parametrize(("setting", "told"), [
-    ("max_dept=2", "did you mean 'max_depth'?"), ("events=many", "expected int"), ("events=1", "at least 2"),
-    ("frames=3", "frames is given twice"), ("events", "expected NAME=VALUE"),
-])
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("max_dept=2", "did you mean 'max_depth'?"),
+        ("events=many", "expected int"),
+        ("events=1", "at least 2"),
+        ("frames=3", "frames is given twice"),
+        ("events", "expected NAME=VALUE"),
+    ],
+)
 def test_a_wrong_setting_is_a_usage_error_that_helps(miner, video, capsys, setting, told):
     assert usage_error("mine", video, "--question", "?", "--frames", "2", "--set", setting) == 2
     assert told in capsys.readouterr().err
     assert not miner  # nothing was loaded for it
 
 
-@pytest.mark.parametrize("argv", [
-    (), ("dig",), ("mine", "v.mp4"), ("mine", "v.mp4", "--question", "?", "--sheet", "sheet.pdf"),
-    ("world", "d", "--minutes", "0.5", "--videos", "1", "--seed", "1"),
-    ("world", "d", "--minutes", "5", "--videos", "0", "--seed", "1"),
-    ("world", "d", "--minutes", "5", "--videos", "1", "--seed", "1", "--nuisances", "flashs"),
-])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        (),
+        ("dig",),
+        ("mine", "v.mp4"),
+        ("mine", "v.mp4", "--question", "?", "--sheet", "sheet.pdf"),
+        ("world", "d", "--minutes", "0.5", "--videos", "1", "--seed", "1"),
+        ("world", "d", "--minutes", "5", "--videos", "0", "--seed", "1"),
+        ("world", "d", "--minutes", "5", "--videos", "1", "--seed", "1", "--nuisances", "flashs"),
+    ],
+)
 def test_usage_errors_exit_with_2(argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert usage_error(*argv) == 2
@@ -169,8 +236,28 @@ def test_show_without_the_video_still_prints_but_draws_no_sheet(tmp_path, capsys
 
 def test_world_writes_videos_and_questions(tmp_path, capsys):
     folder = tmp_path / "world"
-    assert main(["world", str(folder), "--minutes", "1", "--videos", "2", "--seed", "3000001", "--questions", "2",
-                 "--workers", "1", "--nuisances", "fades", "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "world",
+                str(folder),
+                "--minutes",
+                "1",
+                "--videos",
+                "2",
+                "--seed",
+                "3000001",
+                "--questions",
+                "2",
+                "--workers",
+                "1",
+                "--nuisances",
+                "fades",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr() == (f"{folder / 'qa.jsonl'}\n", "")
     rows = [json.loads(line) for line in (folder / "qa.jsonl").read_text().splitlines()]
     assert len({row["video"] for row in rows}) == 2
@@ -210,9 +297,11 @@ def test_every_command_has_examples_that_parse(name, capsys):
 
 
 def test_help_needs_no_heavy_import():
-    code = ("import sys, lmms_videominer.cli as cli\ntry: cli.main(['mine', '--help'])\nexcept SystemExit: pass\n"
-            "heavy = {'torch', 'transformers', 'numpy', 'rich', 'PIL', 'av', 'lmms_eval'} & set(sys.modules)\n"
-            "assert not heavy, heavy")
+    code = (
+        "import sys, lmms_videominer.cli as cli\ntry: cli.main(['mine', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'rich', 'PIL', 'av', 'lmms_eval'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -228,11 +317,40 @@ def test_real_weights_from_a_bundle_folder(tmp_path, video, monkeypatch, capsys)
     tiny_qwen2_lm(bundle / "policy")
     (bundle / "embedder").mkdir()  # not loaded: nothing is clustered
     (bundle / "bundle.json").write_text(json.dumps({name: name for name in ("vlm", "policy", "embedder")}))
-    argv = ["mine", video, "--question", "Where is the red disc?", "--option", "one", "two", "--model", str(bundle),
-            "--frames", "4", "--json", str(tmp_path / "tree.json"), "--sheet", str(tmp_path / "sheet.jpg"),
-            "--set", "max_depth=1", "--set", "events=3", "--set", "scan_frames=30", "--set", "clustering=none",
-            "--set", "caption_tokens=4", "--set", "policy_tokens=4", "--set", "default_action=accept",
-            "--set", "grain_s=0", "--quiet"]
+    argv = [
+        "mine",
+        video,
+        "--question",
+        "Where is the red disc?",
+        "--option",
+        "one",
+        "two",
+        "--model",
+        str(bundle),
+        "--frames",
+        "4",
+        "--json",
+        str(tmp_path / "tree.json"),
+        "--sheet",
+        str(tmp_path / "sheet.jpg"),
+        "--set",
+        "max_depth=1",
+        "--set",
+        "events=3",
+        "--set",
+        "scan_frames=30",
+        "--set",
+        "clustering=none",
+        "--set",
+        "caption_tokens=4",
+        "--set",
+        "policy_tokens=4",
+        "--set",
+        "default_action=accept",
+        "--set",
+        "grain_s=0",
+        "--quiet",
+    ]
     assert main(argv) == 0
     assert "unreadable, default taken" in capsys.readouterr().out
     first = serialization.load(tmp_path / "tree.json")

@@ -36,8 +36,9 @@ def test_an_old_python_is_wrong():
 
 
 def test_absent_and_unfit_packages_are_wrong_with_the_command_that_helps():
-    checks = doctor.check_requirements(["numpy>=1", "numpy<0.1", "no-such-package-here>=2",
-                                        'decord; python_version < "3"', 'trl; extra == "train"'])
+    checks = doctor.check_requirements(
+        ["numpy>=1", "numpy<0.1", "no-such-package-here>=2", 'decord; python_version < "3"', 'trl; extra == "train"']
+    )
     assert [check.status for check in checks] == [Status.OK, Status.WRONG, Status.WRONG]
     assert "needs <0.1" in checks[1].result and checks[1].remedy == "pip install 'numpy<0.1'"
     assert checks[2].result == "absent" and "no-such-package-here>=2" in checks[2].remedy

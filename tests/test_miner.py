@@ -84,8 +84,12 @@ def test_equal_key_frames_are_answered_once_and_the_first_pays(film, tmp_path):
     mined = miner(selector="uniform")
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(film.read_bytes())
-    questions = [Question(str(film), "a?"), Question(str(copy), "a?"), Question(str(film), "b?"),
-                 Question(str(film), "a?", ("x", "y"))]
+    questions = [
+        Question(str(film), "a?"),
+        Question(str(copy), "a?"),
+        Question(str(film), "b?"),
+        Question(str(film), "a?", ("x", "y")),
+    ]
     selections = mined.mine_batch(questions)
     assert [len(call) for call in mined.stages.vlm.calls] == [3]  # a copy of the file is the same video
     assert [s.usage.answer_calls for s in selections] == [1, 0, 1, 1]

@@ -31,7 +31,12 @@ def tuples(of, most=3):
 spans = st.tuples(seconds, seconds).map(lambda pair: types.Span(min(pair), max(pair)))
 events = st.builds(types.Event, spans, st.none() | texts, tuples(seconds))
 decisions = st.builds(
-    types.Decision, st.sampled_from(types.Action), texts, st.sampled_from(types.Reading), texts, tuples(counts),
+    types.Decision,
+    st.sampled_from(types.Action),
+    texts,
+    st.sampled_from(types.Reading),
+    texts,
+    tuples(counts),
     tuples(counts),
 )
 nodes = st.builds(types.Node, texts, counts, tuples(events), st.none() | decisions, texts)
@@ -52,8 +57,8 @@ selections = st.builds(
     config=st.dictionaries(texts, json_values, max_size=3),
     seed=st.integers(),
     answer=st.none() | texts,
-    scores=st.none() | st.builds(types.Scores, texts, texts, tuples(counts), tuples(seconds), tuples(finite),
-                                 tuples(finite)),
+    scores=st.none()
+    | st.builds(types.Scores, texts, texts, tuples(counts), tuples(seconds), tuples(finite), tuples(finite)),
 )
 
 
@@ -129,10 +134,14 @@ def test_another_schema_version_is_refused_by_its_value(version):
         ({"nodes": {}}, r"selection\.nodes: expected list"),
         ({"nodes": [{"id": "0"}]}, r"selection\.nodes\[0\]\.depth is missing"),
         ({"colour": 1}, r"selection\.colour is unknown"),
-        ({"key_frames": [{"time_s": "1", "frame_index": 0, "node_id": None, "score": None}]},
-         r"key_frames\[0\]\.time_s"),
-        ({"question": {"video": "v", "text": "t", "options": [], "evidence": [{"start_s": 2, "end_s": 1}]}},
-         r"evidence\[0\]: a span needs"),
+        (
+            {"key_frames": [{"time_s": "1", "frame_index": 0, "node_id": None, "score": None}]},
+            r"key_frames\[0\]\.time_s",
+        ),
+        (
+            {"question": {"video": "v", "text": "t", "options": [], "evidence": [{"start_s": 2, "end_s": 1}]}},
+            r"evidence\[0\]: a span needs",
+        ),
     ],
 )
 def test_a_wrong_shape_is_named_by_its_place(changes, named):

@@ -270,8 +270,7 @@ def test_a_video_damaged_inside_is_found_out_late_and_fails_only_its_own_job(mak
     third = len(whole) // 3
     whole[third : 2 * third] = bytes(third)
     (folder / "damaged.mp4").write_bytes(whole)
-    damaged, tree = grow_trees([job(str(folder / "damaged.mp4")), job(film)],
-                               *make(finder("yellow"), reader=reader))
+    damaged, tree = grow_trees([job(str(folder / "damaged.mp4")), job(film)], *make(finder("yellow"), reader=reader))
     assert isinstance(damaged, VideoError) and "damaged.mp4" in str(damaged)
     assert isinstance(tree, GrownTree) and len(tree.nodes) > 1
 

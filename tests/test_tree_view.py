@@ -96,7 +96,7 @@ def test_a_selection_without_tree_frames_or_answer():
     bare = dataclasses.replace(mined_selection(), nodes=(), key_frames=(), answer=None, fallbacks=())
     text = printed(bare)
     assert "Tree" not in text and "Answer" not in text and "Not as planned" not in text
-    assert "none" in text[text.index("Key frames"):]
+    assert "none" in text[text.index("Key frames") :]
 
 
 def test_shortened_ends_at_a_word_and_never_exceeds():

@@ -12,12 +12,31 @@ from lmms_videominer.verdict import chosen_option, frames_hitting, in_evidence, 
 OPTIONS = ("a circle", "a cross", "a star", "an arrow")
 
 
-@pytest.mark.parametrize(("answer", "index"), [
-    ("C", 2), ("(B)", 1), ("d.", 3), ("A. a circle", 0), ("A star", 2), ("a star", 2), (" A STAR ", 2),
-    ("The answer is B", 1), ("The answer is a star", None), ("A moon", None), ("Option (D) fits", 3), ("E", None),
-    ("", None), (None, None), ("I do not know", None), ("a star (B)", 1), ("seen twice: a cross", 1), ("A star.", 2),
-    ("A: a star", 0), ("seen: a moon", None),
-])
+@pytest.mark.parametrize(
+    ("answer", "index"),
+    [
+        ("C", 2),
+        ("(B)", 1),
+        ("d.", 3),
+        ("A. a circle", 0),
+        ("A star", 2),
+        ("a star", 2),
+        (" A STAR ", 2),
+        ("The answer is B", 1),
+        ("The answer is a star", None),
+        ("A moon", None),
+        ("Option (D) fits", 3),
+        ("E", None),
+        ("", None),
+        (None, None),
+        ("I do not know", None),
+        ("a star (B)", 1),
+        ("seen twice: a cross", 1),
+        ("A star.", 2),
+        ("A: a star", 0),
+        ("seen: a moon", None),
+    ],
+)
 def test_an_answer_names_an_option_by_letter_or_in_full(answer, index):
     assert chosen_option(answer, OPTIONS) == index
 
@@ -45,10 +64,17 @@ def test_a_frame_in_two_windows_that_overlap_is_one_frame_that_hits_both():
     assert (windows_hit(frame, windows), frames_hitting(frame, windows)) == (2, 1)
 
 
-@pytest.mark.parametrize(("time_s", "decimals", "text"), [
-    (0, 0, "0:00:00"), (59.99, 0, "0:01:00"), (59.99, 1, "0:01:00.0"), (3725.04, 1, "1:02:05.0"),
-    (36_000, 0, "10:00:00"), (61.25, 2, "0:01:01.25"),
-])
+@pytest.mark.parametrize(
+    ("time_s", "decimals", "text"),
+    [
+        (0, 0, "0:00:00"),
+        (59.99, 0, "0:01:00"),
+        (59.99, 1, "0:01:00.0"),
+        (3725.04, 1, "1:02:05.0"),
+        (36_000, 0, "10:00:00"),
+        (61.25, 2, "0:01:01.25"),
+    ],
+)
 def test_clock(time_s, decimals, text):
     assert clock(time_s, decimals) == text
 

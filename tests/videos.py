@@ -37,7 +37,10 @@ def plain_color(level: int) -> np.ndarray:
 
 
 def write_video(
-    path: Path, frames: Iterable[np.ndarray], times_s: Sequence[float] | None = None, start_s: float = 0.0,
+    path: Path,
+    frames: Iterable[np.ndarray],
+    times_s: Sequence[float] | None = None,
+    start_s: float = 0.0,
     colorspace: int | None = None,
 ) -> Path:
     """H.264 with B-frames and a key frame at least every 12 frames; 25 fps unless ``times_s`` says otherwise."""

@@ -163,8 +163,7 @@ class Answerer:
                 handed.append(self._handed(sample, clip.video if clip else None))
                 answered.append((sample, selection))
             first = mined[0][0].request
-            outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0,
-                                           clips.times_s)
+            outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0, clips.times_s)
         each_s = (time.perf_counter() - started) / max(1, len(answered))
         for (sample, selection), output in zip(answered, outputs, strict=True):
             self._finish(sample, selection, output, each_s)
@@ -175,8 +174,11 @@ class Answerer:
         return Handed(request.context, request.settings, shown, request.doc_id, sample.document)
 
     def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
-        usage = replace(selection.usage, answer_calls=selection.usage.answer_calls + 1,
-                        seconds={**selection.usage.seconds, "answer": seconds})
+        usage = replace(
+            selection.usage,
+            answer_calls=selection.usage.answer_calls + 1,
+            seconds={**selection.usage.seconds, "answer": seconds},
+        )
         done = replace(selection, answer=text_of(output), usage=usage)
         tree = self._save(done, sample.instance)
         sample.note = Note.mined(sample.request.task, sample.request.doc_id, done, tree)

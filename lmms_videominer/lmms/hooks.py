@@ -70,8 +70,11 @@ def _with_backbone_name(original: Callable) -> Callable:
 def _prompt_name(given: str | None, config: Any) -> str | None:
     """The name to look prompts up by: the backbone's, unless the task's YAML names the plugin's model itself."""
     backbone = _state["backbone"] if given in GENERIC_IDS else backbone_of(given or "")
-    tables = (config.lmms_eval_specific_kwargs, config.model_specific_target_kwargs,
-              config.model_specific_generation_kwargs)
+    tables = (
+        config.lmms_eval_specific_kwargs,
+        config.model_specific_target_kwargs,
+        config.model_specific_generation_kwargs,
+    )
     if not backbone or any(given in table for table in tables if table):
         return given
     return backbone

@@ -55,8 +55,10 @@ def _list_them(made: list[ModelManifest]) -> None:
     """Enter the models into the two tables that ``lmms-eval models`` prints."""
     models = sys.modules.get("lmms_eval.models")
     for manifest in made:
-        for table, path in (("AVAILABLE_SIMPLE_MODELS", manifest.simple_class_path),
-                            ("AVAILABLE_CHAT_TEMPLATE_MODELS", manifest.chat_class_path)):
+        for table, path in (
+            ("AVAILABLE_SIMPLE_MODELS", manifest.simple_class_path),
+            ("AVAILABLE_CHAT_TEMPLATE_MODELS", manifest.chat_class_path),
+        ):
             if path and hasattr(models, table):
                 getattr(models, table).setdefault(manifest.model_id, path)
 

@@ -42,7 +42,7 @@ def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
 
 def _after_thought(text: str) -> str:
     """What follows the last ``</think>``; the whole text where there is none."""
-    return text[max((match.end() for match in _THOUGHT_END.finditer(text)), default=0):]
+    return text[max((match.end() for match in _THOUGHT_END.finditer(text)), default=0) :]
 
 
 def _lower(words: list[str]) -> set[str]:

@@ -62,7 +62,9 @@ def _parts(prompt: str) -> tuple[str, list[str]]:
     """The question, and the captions of the node, one at least."""
     asked = read_policy_prompt(prompt)
     if asked is None:
-        raise ConfigError("policy=none decides about nodes by similarity and replies to nothing else: name a language "
-                          "model with policy=, or set judge=policy")
+        raise ConfigError(
+            "policy=none decides about nodes by similarity and replies to nothing else: name a language "
+            "model with policy=, or set judge=policy"
+        )
     captions = [line for line in re.split(r"\n+", asked.caption) if line.strip()]
     return asked.question, captions or [asked.caption]

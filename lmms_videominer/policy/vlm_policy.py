@@ -32,8 +32,9 @@ class VLMPolicy:
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
     ) -> list[PolicyCompletion]:
         """One completion a prompt, in order; see ``Policy.decide``."""
-        requests = [VLMRequest(prompt, max_new_tokens=self.max_new_tokens, temperature=temperature)
-                    for prompt in prompts]
+        requests = [
+            VLMRequest(prompt, max_new_tokens=self.max_new_tokens, temperature=temperature) for prompt in prompts
+        ]
         if not requests:
             return []
         with seeded(zlib.crc32(repr(list(seeds)).encode())):

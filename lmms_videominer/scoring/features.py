@@ -47,8 +47,10 @@ def encode_frames(
         ModelError: A feature is no number: nothing could be clustered by it.
     """
     if not hasattr(scorer, "encode"):
-        raise ConfigError(f"scorer {scorer.identity!r} has no image features to cluster by: take a CLIP or a SigLIP "
-                          "with scorer=, or set features=captions")
+        raise ConfigError(
+            f"scorer {scorer.identity!r} has no image features to cluster by: take a CLIP or a SigLIP "
+            "with scorer=, or set features=captions"
+        )
     return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
 
 
@@ -61,8 +63,10 @@ def _encode(job: FrameJob, scorer: Scorer, cache: Cache, max_bytes: int) -> Enco
             frames = job.video.reader.frames(job.frame_indices[part].tolist())
             vectors = scorer.encode(frames)  # type: ignore[attr-defined]  # checked by the caller
             if not np.isfinite(vectors).all():
-                raise ModelError(f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
-                                 "take another one with scorer=")
+                raise ModelError(
+                    f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
+                    "take another one with scorer="
+                )
             made = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
             cache.put_many(KIND, {key: _pack(vector) for key, vector in made.items()})
             held.update(made)

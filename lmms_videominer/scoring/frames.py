@@ -80,8 +80,10 @@ def score_frames(
         cache.put_many(KIND, {key: _encode(row) for key in group if isinstance(row := made[key], np.ndarray)})
         paid.update(_shares(group))
     values.update(made)
-    return [_result(job, values[key], paid.get(key, 0) if key in made and first[key] is job else None)
-            for key, job in zip(keys, jobs, strict=True)]
+    return [
+        _result(job, values[key], paid.get(key, 0) if key in made and first[key] is job else None)
+        for key, job in zip(keys, jobs, strict=True)
+    ]
 
 
 def _key(job: ScoreJob, scorer: Scorer, cache: Cache) -> str:
@@ -108,14 +110,17 @@ def _score(group: dict[str, ScoreJob], scorer: Scorer, max_bytes: int) -> dict[s
     job = next(iter(group.values()))
     texts = [member.text for member in group.values()]
     try:
-        parts = [scorer.score(job.video.reader.frames(part), texts)
-                 for part in in_parts(job.frame_indices.tolist(), job.video.info, max_bytes)]
+        parts = [
+            scorer.score(job.video.reader.frames(part), texts)
+            for part in in_parts(job.frame_indices.tolist(), job.video.info, max_bytes)
+        ]
     except VideoError as error:
         return dict.fromkeys(group, error)
     scores = np.concatenate(parts) if parts else np.zeros((0, len(texts)), np.float32)  # [n, m]
     if not np.isfinite(scores).all():
-        raise ModelError(f"scorer {scorer.identity!r} gives scores that hold NaN or infinity; "
-                         "take another one with scorer=")
+        raise ModelError(
+            f"scorer {scorer.identity!r} gives scores that hold NaN or infinity; take another one with scorer="
+        )
     return {key: np.ascontiguousarray(scores[:, i], np.float32) for i, key in enumerate(group)}
 
 

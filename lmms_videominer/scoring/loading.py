@@ -54,5 +54,7 @@ def _model(name: str, device: str, blip: bool) -> Any:
 def _check(model: Any, processor: Any, name: str, blip: bool) -> None:
     compares = blip or (hasattr(model, "get_image_features") and hasattr(model, "get_text_features"))
     if not compares or not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
-        raise ModelError(f"scorer {name!r} is a {type(model).__name__}, which compares no images with texts: name "
-                         f"a CLIP, a SigLIP or a BLIP with a matching head, such as {DEFAULT_SCORER}")
+        raise ModelError(
+            f"scorer {name!r} is a {type(model).__name__}, which compares no images with texts: name "
+            f"a CLIP, a SigLIP or a BLIP with a matching head, such as {DEFAULT_SCORER}"
+        )

@@ -9,8 +9,10 @@ from lmms_videominer.segmenters.histogram import HistogramSegmenter
 from lmms_videominer.segmenters.kts import KTSSegmenter
 from lmms_videominer.segmenters.segmenter import Segmenter
 
-SEGMENTERS: dict[str, Callable[[], Segmenter]] = {HistogramSegmenter.name: HistogramSegmenter,
-                                                  KTSSegmenter.name: KTSSegmenter}
+SEGMENTERS: dict[str, Callable[[], Segmenter]] = {
+    HistogramSegmenter.name: HistogramSegmenter,
+    KTSSegmenter.name: KTSSegmenter,
+}
 
 
 def get_segmenter(name: str) -> Segmenter:

@@ -29,8 +29,7 @@ def appearances(reader: VideoReader, indices: Sequence[int]) -> tuple[np.ndarray
         VideoError: A frame cannot be decoded.
     """
     stride = math.ceil(math.sqrt(reader.info.height * reader.info.width / _PIXELS))
-    parts = [embed(reader.frames(part)[:, ::stride, ::stride])
-             for part in in_parts(indices, reader.info, _CHUNK_BYTES)]
+    parts = [embed(reader.frames(part)[:, ::stride, ::stride]) for part in in_parts(indices, reader.info, _CHUNK_BYTES)]
     vectors, weights = zip((np.empty((0, DIMENSIONS)), np.empty(0)), *parts)
     return np.concatenate(vectors), np.concatenate(weights)
 

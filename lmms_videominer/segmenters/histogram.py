@@ -39,5 +39,7 @@ def _candidates(
     reader: VideoReader, union: Sequence[Span], indices: np.ndarray, owners: np.ndarray, distances: np.ndarray
 ) -> list[Candidate]:
     times_s = boundaries_s(reader, indices)
-    return [Candidate(float(times_s[i]), float(distances[i]), union[owners[i]])
-            for i in np.flatnonzero(owners[:-1] == owners[1:])]
+    return [
+        Candidate(float(times_s[i]), float(distances[i]), union[owners[i]])
+        for i in np.flatnonzero(owners[:-1] == owners[1:])
+    ]

@@ -14,8 +14,9 @@ class Segmenter(Protocol):
 
     name: str
 
-    def segment(self, reader: VideoReader, spans: Sequence[Span], events: int, scan_frames: int,
-                min_event_s: float) -> tuple[Span, ...]:
+    def segment(
+        self, reader: VideoReader, spans: Sequence[Span], events: int, scan_frames: int, min_event_s: float
+    ) -> tuple[Span, ...]:
         """Cut ``spans`` (disjoint, in order) at up to ``events - 1`` places into contiguous events.
 
         Gaps between spans are boundaries already and not counted, so at most

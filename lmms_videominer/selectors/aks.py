@@ -61,9 +61,7 @@ def scaled(scores: np.ndarray) -> np.ndarray:
     return values / values.max() if values.max() > 0 else values
 
 
-def judge_and_split(
-    scores: np.ndarray, budget: int, threshold: float, spread: float, depth: int
-) -> Iterator[Stretch]:
+def judge_and_split(scores: np.ndarray, budget: int, threshold: float, spread: float, depth: int) -> Iterator[Stretch]:
     """Every stretch that is judged, each before its halves; the kept ones give ``budget`` frames together.
 
     Args:

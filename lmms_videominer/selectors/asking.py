@@ -101,9 +101,7 @@ def asked(question: Question) -> str:
     return "\n".join([question.text, *options])
 
 
-def judgements(
-    case: Case, captions: Sequence[str], depth: int = 1
-) -> Generator[Ask, tuple[str, ...], list[Decision]]:
+def judgements(case: Case, captions: Sequence[str], depth: int = 1) -> Generator[Ask, tuple[str, ...], list[Decision]]:
     """The policy's decision about each caption, in its own format, all asked at once (``judge=policy``).
 
     Args:

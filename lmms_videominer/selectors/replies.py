@@ -23,9 +23,7 @@ _NO_VALUE = (ValueError, SyntaxError, RecursionError, MemoryError, TypeError)
 _MARKS = r"[\s*_`\"':=>]*"  # white space, markdown, quotes and signs between a label and its value
 # a label that lists the choices, "confidence: 1, 2 or 3", repeats the prompt and chooses nothing
 _OTHER_CHOICE = r"\s*(?:,|/|-|or\b)\s*(?:or\s+)?[1-3]\b"
-_CONFIDENCE = re.compile(
-    rf"confidence(?:\s+level)?(?:\s+is)?{_MARKS}([1-3])\b(?!{_OTHER_CHOICE})", re.IGNORECASE
-)
+_CONFIDENCE = re.compile(rf"confidence(?:\s+level)?(?:\s+is)?{_MARKS}([1-3])\b(?!{_OTHER_CHOICE})", re.IGNORECASE)
 _LONE_RATING = re.compile(r"[\s*_`\"'.]*([1-3])[\s*_`\"'.]*")
 _CLIPS = re.compile(rf"\bclips?{_MARKS}\[?((?:[\s,;&]|and\b|to\b|\d{{1,6}}|-|–)+)", re.IGNORECASE)
 _NUMBERS = re.compile(r"(\d{1,6})(?:\s*(?:-|–|to)\s*(\d{1,6}))?")

@@ -53,12 +53,15 @@ The answer was:
 {answer}
 1 = the information is too little for a conclusion, 2 = it partly supports a guess, 3 = it fully supports the answer.
 Reply as {{"confidence": 1}}"""
-WISH_PROMPT = TOLD + """\
+WISH_PROMPT = (
+    TOLD
+    + """\
 The captions do not settle the question. The video between these frames falls into segments:
 {segments}
 Say for each segment that may hold what the question needs which frame you want to see, in one sentence about what is \
 visible. A segment may be named more than once or not at all.
 Reply as {{"frames": [{{"segment": 1, "description": "..."}}]}}"""
+)
 
 
 @dataclass(frozen=True)

@@ -160,9 +160,7 @@ def _pick(pool: Candidates, position: int, id: str, score: int) -> Pick:
     return Pick(int(pool.indices[position]), id, float(score))
 
 
-def _node(
-    id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, case: Case
-) -> Node:
+def _node(id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, case: Case) -> Node:
     """A cluster, in stretches; the one that holds the representative has its caption, where it was captioned."""
     seen = case.seen.get((pool.spans[head], 1))
     stretches = np.split(members, np.flatnonzero(np.diff(members) > 1) + 1)

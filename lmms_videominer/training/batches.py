@@ -77,8 +77,10 @@ def forward_passes(batch: Batch, size: int) -> list[Batch]:
     """
     lengths = batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)  # [R]
     order = torch.argsort(lengths, descending=True, stable=True)
-    return [_trimmed({name: value[part] if value.ndim else value for name, value in batch.items()})
-            for part in order.split(size)]
+    return [
+        _trimmed({name: value[part] if value.ndim else value for name, value in batch.items()})
+        for part in order.split(size)
+    ]
 
 
 def _trimmed(part: Batch) -> Batch:

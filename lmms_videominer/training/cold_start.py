@@ -35,14 +35,24 @@ logger = logging.getLogger("lmms_videominer.training")
 class ColdStartArguments:
     """What is learnt; the policy that learns is ``model_name_or_path``."""
 
-    lessons: list[str] = field(default_factory=list, metadata={
-        "help": "Trees, folders of trees, samples logged by lmms-eval, .jsonl files of prompt and completion."})
+    lessons: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "Trees, folders of trees, samples logged by lmms-eval, .jsonl files of prompt and completion."
+        },
+    )
     keep: str = field(default="right", metadata={"help": "right: trees whose answer was right; all: every tree."})
-    questions: str = field(default="", metadata={
-        "help": "Questions with their answers, for trees that do not tell whether theirs was right."})
+    questions: str = field(
+        default="",
+        metadata={"help": "Questions with their answers, for trees that do not tell whether theirs was right."},
+    )
     media_root: str = field(default="", metadata={"help": "Folder that relative paths of their videos start from."})
-    policy_tokens: int = field(default=MinerConfig.policy_tokens, metadata={
-        "help": "Tokens of context left to a completion: longer prompts lose their middle, as they do in a tree."})
+    policy_tokens: int = field(
+        default=MinerConfig.policy_tokens,
+        metadata={
+            "help": "Tokens of context left to a completion: longer prompts lose their middle, as they do in a tree."
+        },
+    )
 
 
 @dataclass
@@ -60,8 +70,9 @@ class ColdStartConfig(SFTConfig):
         super().__post_init__()
         for name, refused in (("packing", True), ("assistant_only_loss", True), ("completion_only_loss", False)):
             if getattr(self, name) is refused:
-                raise ConfigError(f"{name}={refused}: a lesson is one prompt, and its completion alone is learnt; "
-                                  f"leave {name} out")
+                raise ConfigError(
+                    f"{name}={refused}: a lesson is one prompt, and its completion alone is learnt; leave {name} out"
+                )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,8 +127,9 @@ def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartAr
 
     from trl import SFTTrainer, get_peft_config
 
-    trainer = SFTTrainer(policy.model, args, train_dataset=rows, processing_class=policy.tokenizer,
-                         peft_config=get_peft_config(model))
+    trainer = SFTTrainer(
+        policy.model, args, train_dataset=rows, processing_class=policy.tokenizer, peft_config=get_peft_config(model)
+    )
     if trainer.is_world_process_zero():
         save_settings(args.output_dir, settings)
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -166,8 +178,10 @@ def tokenized(lessons: Sequence[Lesson], policy: CausalLMPolicy, max_length: int
 
     end = policy.tokenizer.eos_token_id
     if end is None:
-        raise ConfigError(f"{policy.identity}: its tokenizer has no end-of-sequence token, and a completion could not "
-                          "learn to end. Set eos_token in its tokenizer_config.json")
+        raise ConfigError(
+            f"{policy.identity}: its tokenizer has no end-of-sequence token, and a completion could not "
+            "learn to end. Set eos_token in its tokenizer_config.json"
+        )
     rows = []
     for lesson in lessons:
         prompt = policy._prompt_ids(lesson.prompt)
@@ -175,11 +189,17 @@ def tokenized(lessons: Sequence[Lesson], policy: CausalLMPolicy, max_length: int
         rows.append({"input_ids": prompt + completion, "completion_mask": [0] * len(prompt) + [1] * len(completion)})
     fitting = [row for row in rows if max_length is None or len(row["input_ids"]) <= max_length]
     if len(fitting) < len(rows):
-        logger.warning("%d of %d lessons are longer than max_length=%d tokens and are left out",
-                       len(rows) - len(fitting), len(rows), max_length)
+        logger.warning(
+            "%d of %d lessons are longer than max_length=%d tokens and are left out",
+            len(rows) - len(fitting),
+            len(rows),
+            max_length,
+        )
     if not fitting:
-        raise ConfigError(f"max_length={max_length}: every lesson is longer, the shortest "
-                          f"{min(len(row['input_ids']) for row in rows)} tokens; raise it or leave it out")
+        raise ConfigError(
+            f"max_length={max_length}: every lesson is longer, the shortest "
+            f"{min(len(row['input_ids']) for row in rows)} tokens; raise it or leave it out"
+        )
     return Dataset.from_list(fitting)
 
 
@@ -201,8 +221,11 @@ def _push(trainer: SFTTrainer) -> None:
     from huggingface_hub import HfApi
 
     HfApi(token=trainer.args.hub_token).upload_folder(
-        repo_id=str(trainer.hub_model_id), folder_path=str(trainer.args.output_dir),
-        ignore_patterns=["checkpoint-*", "adapter/*"], commit_message="Cold start")
+        repo_id=str(trainer.hub_model_id),
+        folder_path=str(trainer.args.output_dir),
+        ignore_patterns=["checkpoint-*", "adapter/*"],
+        commit_message="Cold start",
+    )
 
 
 if __name__ == "__main__":

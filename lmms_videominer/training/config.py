@@ -89,8 +89,10 @@ class TGRPOConfig(GRPOConfig):
     def __post_init__(self) -> None:
         self._check_trees()
         if self.deepspeed and self.use_cpu:
-            raise ConfigError(f"use_cpu=True with deepspeed={self.deepspeed!r}: accelerate leaves DeepSpeed out there. "
-                              "Hide the GPUs instead: CUDA_VISIBLE_DEVICES= DS_ACCELERATOR=cpu")
+            raise ConfigError(
+                f"use_cpu=True with deepspeed={self.deepspeed!r}: accelerate leaves DeepSpeed out there. "
+                "Hide the GPUs instead: CUDA_VISIBLE_DEVICES= DS_ACCELERATOR=cpu"
+            )
         if isinstance(self.deepspeed, str) and self.deepspeed in DEEPSPEED:
             self.deepspeed = str(shipped_folder("deepspeed_configs") / f"{self.deepspeed}.json")
         self._meet_on_cpu()
@@ -123,11 +125,15 @@ class TGRPOConfig(GRPOConfig):
             if (getattr(self, name) or 0) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
         if not self.temperature > 0:
-            raise ConfigError(f"temperature={self.temperature}: a greedy policy grows the same tree "
-                              f"{self.num_generations} times; set it above 0")
+            raise ConfigError(
+                f"temperature={self.temperature}: a greedy policy grows the same tree "
+                f"{self.num_generations} times; set it above 0"
+            )
         if self.loss_type not in MEAN_OVER_ROWS + SUM_OVER_TOKENS:
-            raise ConfigError(f"loss_type={self.loss_type!r}: one of {', '.join(MEAN_OVER_ROWS + SUM_OVER_TOKENS)}; "
-                              "others would weigh a decision by what shares its forward pass")
+            raise ConfigError(
+                f"loss_type={self.loss_type!r}: one of {', '.join(MEAN_OVER_ROWS + SUM_OVER_TOKENS)}; "
+                "others would weigh a decision by what shares its forward pass"
+            )
 
     def _check_fixed(self) -> None:
         for name, (value, reason) in FIXED.items():
@@ -136,8 +142,10 @@ class TGRPOConfig(GRPOConfig):
         if not self.use_vllm:
             for name, value in PLAIN_SAMPLING.items():
                 if getattr(self, name) != value:
-                    raise ConfigError(f"{name}={getattr(self, name)!r}: trees are sampled at the plain temperature; "
-                                      f"leave it at {value!r}")
+                    raise ConfigError(
+                        f"{name}={getattr(self, name)!r}: trees are sampled at the plain temperature; "
+                        f"leave it at {value!r}"
+                    )
         if self.fsdp:
             raise ConfigError(f"fsdp={self.fsdp!r}: shard with DeepSpeed instead (deepspeed_configs/zero3.json)")
 
@@ -147,13 +155,16 @@ class TGRPOConfig(GRPOConfig):
         steps = per_generation * self.num_iterations
         saves = self.save_steps * self.gradient_accumulation_steps
         if self.save_strategy == "steps" and self.save_steps < 1:
-            raise ConfigError(f"save_steps={self.save_steps}: give a number of steps, a multiple of "
-                              f"steps_per_generation={per_generation} x num_iterations={self.num_iterations}")
+            raise ConfigError(
+                f"save_steps={self.save_steps}: give a number of steps, a multiple of "
+                f"steps_per_generation={per_generation} x num_iterations={self.num_iterations}"
+            )
         if self.save_strategy == "steps" and saves % steps:
             raise ConfigError(
                 f"save_steps={self.save_steps} x gradient_accumulation_steps={self.gradient_accumulation_steps} is no "
                 f"multiple of steps_per_generation={per_generation} x num_iterations={self.num_iterations}: "
-                "a checkpoint inside a rollout could not be continued identically")
+                "a checkpoint inside a rollout could not be continued identically"
+            )
 
     def rewards(self) -> RewardConfig:
         """The settings of the rewards."""
@@ -162,8 +173,13 @@ class TGRPOConfig(GRPOConfig):
     def mining(self, config: MinerConfig | None = None) -> MinerConfig:
         """``config`` as rollouts use it: a sampling policy under the videominer selector."""
         tokens: Any = self.max_completion_length  # checked on construction
-        return dataclasses.replace(config or MinerConfig(), selector="videominer", temperature=self.temperature,
-                                   policy_tokens=tokens, seed=self.seed)
+        return dataclasses.replace(
+            config or MinerConfig(),
+            selector="videominer",
+            temperature=self.temperature,
+            policy_tokens=tokens,
+            seed=self.seed,
+        )
 
     def check_questions(self, ids: Sequence[str]) -> None:
         """Refuse data that cannot fill one rollout, or whose groups could not be told apart.
@@ -177,7 +193,8 @@ class TGRPOConfig(GRPOConfig):
             raise ConfigError(
                 f"{len(ids)} questions cannot fill one rollout of {groups} (generation_batch_size="
                 f"{self.generation_batch_size} / num_generations={self.num_generations}): "
-                "lower the batch size, or give more questions")
+                "lower the batch size, or give more questions"
+            )
         if len(set(ids)) < len(ids):
             twice = next(name for name, count in Counter(ids).items() if count > 1)
             raise ConfigError(f"question id {twice!r} occurs twice: its trees would be compared with another's")

@@ -51,8 +51,11 @@ class DataArguments:
     split: str = _option("train", "Split of a dataset; a file has none.")
     layout: str = _option("auto", "plain, world, llava-video-178k, video-r1; auto: told by the first row's keys.")
     media_root: str = _option("", "Folder that relative paths of videos start from; empty: that of the questions.")
-    open_questions: bool = _option(False, "Keep questions without options of public layouts: only an equal text is "
-                                          "a right answer to them. Those of plain files are always kept.")
+    open_questions: bool = _option(
+        False,
+        "Keep questions without options of public layouts: only an equal text is "
+        "a right answer to them. Those of plain files are always kept.",
+    )
     bad_rows: str = _option("stop", "At a row that cannot be used: stop, or skip and count it.")
 
     def __post_init__(self) -> None:
@@ -163,7 +166,8 @@ class _Reading:
         reasons += [f"{len(self.found.bad)} bad rows, the first: {self.found.bad[0]}"] if self.found.bad else []
         return ConfigError(
             f"{self.arguments.questions}: no question to train on ({'; '.join(reasons) or 'it holds no row'}). "
-            "Name another file or split" + (", or set open_questions=true" if self.found.left_out else ""))
+            "Name another file or split" + (", or set open_questions=true" if self.found.left_out else "")
+        )
 
 
 def _translated(placed: PlacedRow, layout: str) -> Iterator[PlainRow | LeftOut | BadRow]:
@@ -197,23 +201,27 @@ def _video(name: str, folder: str | None, roots: tuple[Path, ...]) -> str:
     """
     path = Path(name).expanduser()
     if not path.is_absolute() and not roots:
-        raise BadRow(f"video {name} is a relative path, and a dataset of the hub has no folder",
-                     "Set media_root to the folder that it starts from")
+        raise BadRow(
+            f"video {name} is a relative path, and a dataset of the hub has no folder",
+            "Set media_root to the folder that it starts from",
+        )
     tried = [path] if path.is_absolute() else [root / part / path for root in roots for part in ("", folder or "")]
     for candidate in tried:
         if candidate.is_file():
             return os.path.normpath(candidate)
-    raise BadRow(f"video {name} is not at {os.path.normpath(tried[0])}",
-                 "Set media_root to the folder that the paths start from, or fetch the video")
+    raise BadRow(
+        f"video {name} is not at {os.path.normpath(tried[0])}",
+        "Set media_root to the folder that the paths start from, or fetch the video",
+    )
 
 
-def _with_unique_id(
-    question: TrainingQuestion, foreign: bool, taken: dict[str, str], place: str
-) -> TrainingQuestion:
+def _with_unique_id(question: TrainingQuestion, foreign: bool, taken: dict[str, str], place: str) -> TrainingQuestion:
     """``question`` itself; where its id is taken: of a foreign layout with a number at the end, else ``BadRow``."""
     if question.id in taken and not foreign:
-        raise BadRow(f"id {question.id!r} stands at {taken[question.id]} already",
-                     "Trees are compared within one id: give every question its own, or none")
+        raise BadRow(
+            f"id {question.id!r} stands at {taken[question.id]} already",
+            "Trees are compared within one id: give every question its own, or none",
+        )
     number, id = 2, question.id
     while id in taken:
         id, number = f"{question.id}~{number}", number + 1
@@ -226,8 +234,16 @@ def as_dataset(questions: Iterable[TrainingQuestion]) -> Dataset:
     from datasets import Dataset, Features, List, Value
 
     text = Value("string")
-    features = Features({"id": text, "video": text, "question": text, "options": List(text), "answer": text,
-                         "evidence": List(List(Value("float64")))})
+    features = Features(
+        {
+            "id": text,
+            "video": text,
+            "question": text,
+            "options": List(text),
+            "answer": text,
+            "evidence": List(List(Value("float64"))),
+        }
+    )
     return Dataset.from_list([question.row() for question in questions], features=features)
 
 

@@ -49,8 +49,10 @@ class DifficultyConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
         if self.trees > 1 and not self.temperature > 0:
-            raise ConfigError(f"temperature={self.temperature}: a greedy policy grows the same tree {self.trees} "
-                              "times; set it above 0, or trees=1")
+            raise ConfigError(
+                f"temperature={self.temperature}: a greedy policy grows the same tree {self.trees} "
+                "times; set it above 0, or trees=1"
+            )
 
 
 @dataclass
@@ -77,9 +79,11 @@ class Report:
 
     def __str__(self) -> str:
         total = sum(len(getattr(self, name)) for name in ("kept", "easy", "hard", "short", "failed", "undecided"))
-        text = (f"kept {len(self.kept)} of {total} questions: {len(self.easy)} are solved by "
-                f"{self.config.uniform_frames} uniform frames, {len(self.hard)} by none of {self.config.trees} trees, "
-                f"{len(self.failed)} cannot be mined")
+        text = (
+            f"kept {len(self.kept)} of {total} questions: {len(self.easy)} are solved by "
+            f"{self.config.uniform_frames} uniform frames, {len(self.hard)} by none of {self.config.trees} trees, "
+            f"{len(self.failed)} cannot be mined"
+        )
         text += f", {len(self.short)} are too short to be searched" if self.short else ""
         return text + (f"; {len(self.undecided)} are left to other parts" if self.undecided else "")
 
@@ -98,13 +102,20 @@ class DifficultyFilter:
         ConfigError: The policy is not one that can be trained.
     """
 
-    def __init__(self, stages: Stages, mining: MinerConfig, verdicts: VerdictFile,
-                 config: DifficultyConfig | None = None, trees_dir: Path | None = None):
+    def __init__(
+        self,
+        stages: Stages,
+        mining: MinerConfig,
+        verdicts: VerdictFile,
+        config: DifficultyConfig | None = None,
+        trees_dir: Path | None = None,
+    ):
         from lmms_videominer.policy.vlm_policy import VLMPolicy
 
         if isinstance(needed(stages.policy, "policy"), VLMPolicy):
-            raise ConfigError("the video LLM is its own policy: name the causal language model that is to be trained "
-                              "with --policy")
+            raise ConfigError(
+                "the video LLM is its own policy: name the causal language model that is to be trained with --policy"
+            )
         self.stages, self.verdicts, self.trees_dir = stages, verdicts, trees_dir
         self.config = config or DifficultyConfig()
         self.mining = dataclasses.replace(mining, selector="videominer", temperature=self.config.temperature)
@@ -115,8 +126,9 @@ class DifficultyFilter:
             "embedder": stages.embedder.identity if stages.embedder else "",
         }
 
-    def run(self, questions: Sequence[TrainingQuestion], part: tuple[int, int] = (1, 1),
-            progress: bool = False) -> Report:
+    def run(
+        self, questions: Sequence[TrainingQuestion], part: tuple[int, int] = (1, 1), progress: bool = False
+    ) -> Report:
         """Judge what has no verdict yet, and report on all questions.
 
         Args:
@@ -129,13 +141,17 @@ class DifficultyFilter:
         """
         mine = list(questions)[part[0] - 1 :: part[1]]
         uniform = self._judge("uniform", mine, UNIFORM_AT_ONCE, self._uniform, progress)
-        unsolved = [question for question, verdict in zip(mine, uniform, strict=True)
-                    if not verdict.failure and not verdict.solved]
+        unsolved = [
+            question
+            for question, verdict in zip(mine, uniform, strict=True)
+            if not verdict.failure and not verdict.solved
+        ]
         self._judge("trees", unsolved, self.config.questions_at_once, self._trees, progress)
         return self._report(questions)
 
-    def _judge(self, step: str, questions: Sequence[TrainingQuestion], at_once: int, judge: Any,
-               progress: bool) -> list[Verdict]:
+    def _judge(
+        self, step: str, questions: Sequence[TrainingQuestion], at_once: int, judge: Any, progress: bool
+    ) -> list[Verdict]:
         """The verdict of each question; those that lack one, or failed, are judged in batches and kept."""
         from tqdm import tqdm
 
@@ -149,8 +165,10 @@ class DifficultyFilter:
                 self.verdicts.refresh()  # another process may have been faster
                 todo = [(key, question) for key, question in batch if self._open(key)]
                 made = judge([question for _, question in todo]) if todo else []
-                self.verdicts.add(Verdict(key, question.id, step, *outcome)
-                                  for (key, question), outcome in zip(todo, made, strict=True))
+                self.verdicts.add(
+                    Verdict(key, question.id, step, *outcome)
+                    for (key, question), outcome in zip(todo, made, strict=True)
+                )
                 bar.update(len(batch))
         found = [self.verdicts.get(key) for key in keys]
         return [verdict for verdict in found if verdict is not None]
@@ -161,19 +179,26 @@ class DifficultyFilter:
 
     def key(self, step: str, question: TrainingQuestion) -> str:
         """What a verdict is kept under: the question, the models of the step and what can change its outcome."""
-        asked = {"id": question.id, "video": Path(question.video).name, "text": question.text,
-                 "options": question.options, "answer": question.answer}
+        asked = {
+            "id": question.id,
+            "video": Path(question.video).name,
+            "text": question.text,
+            "options": question.options,
+            "answer": question.answer,
+        }
         if step == "uniform":
             return Cache.key(step=step, question=asked, vlm=self._models["vlm"], frames=self.config.uniform_frames)
-        settings = {name: value for name, value in dataclasses.asdict(self.mining).items()
-                    if name not in _NO_PART_OF_KEYS}
+        settings = {
+            name: value for name, value in dataclasses.asdict(self.mining).items() if name not in _NO_PART_OF_KEYS
+        }
         return Cache.key(step=step, question=asked, models=self._models, settings=settings, trees=self.config.trees)
 
     def _uniform(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
         """Solved, of and failure of each question, answered once from uniform frames."""
         settings = dataclasses.replace(self.mining, selector="uniform", frames=self.config.uniform_frames)
         results: list[Selection | VideoMinerError] = list(
-            UniformSelector(self.stages, settings).select([question.question for question in questions]))
+            UniformSelector(self.stages, settings).select([question.question for question in questions])
+        )
         chosen = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
         answered = answer_selections(list(chosen.values()), self._vlm, self.stages.cache, settings.reader)
         for i, result in zip(chosen, answered, strict=True):
@@ -183,8 +208,11 @@ class DifficultyFilter:
     def _trees(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
         """Solved, of and failure of each question, answered from the key frames of each of its trees."""
         n = self.config.trees
-        jobs = [RolloutJob(question.question, question.answer, question.id, tree, self._seed(question, tree))
-                for question in questions for tree in range(n)]
+        jobs = [
+            RolloutJob(question.question, question.answer, question.id, tree, self._seed(question, tree))
+            for question in questions
+            for tree in range(n)
+        ]
         rollouts = roll_out(jobs, self.stages, self.mining, RewardConfig())
         if self.trees_dir is not None:
             save_trees([rollout for rollout in rollouts if isinstance(rollout, TreeRollout)], self.trees_dir)
@@ -215,15 +243,14 @@ class DifficultyFilter:
         return report
 
 
-def _of_trees(
-    rollouts: Sequence[TreeRollout | VideoMinerError], question: TrainingQuestion
-) -> tuple[int, int, str]:
+def _of_trees(rollouts: Sequence[TreeRollout | VideoMinerError], question: TrainingQuestion) -> tuple[int, int, str]:
     """As ``_outcome``; of none where no tree holds a decision, and nothing could be learnt."""
     grown = [rollout for rollout in rollouts if isinstance(rollout, TreeRollout)]
     if len(grown) == len(rollouts) and not any(rollout.decisions for rollout in grown):
         return 0, 0, ""
-    return _outcome([(rollout.selection if isinstance(rollout, TreeRollout) else rollout, question)
-                     for rollout in rollouts])
+    return _outcome(
+        [(rollout.selection if isinstance(rollout, TreeRollout) else rollout, question) for rollout in rollouts]
+    )
 
 
 def _outcome(results: Sequence[tuple[Selection | VideoMinerError, TrainingQuestion]]) -> tuple[int, int, str]:
@@ -231,6 +258,9 @@ def _outcome(results: Sequence[tuple[Selection | VideoMinerError, TrainingQuesti
     failure = next((str(result) for result, _ in results if isinstance(result, VideoMinerError)), "")
     if failure:
         return 0, 0, failure
-    right = [tree_reward(result.answer, question.options, question.answer)
-             for result, question in results if isinstance(result, Selection)]
+    right = [
+        tree_reward(result.answer, question.options, question.answer)
+        for result, question in results
+        if isinstance(result, Selection)
+    ]
     return int(sum(right)), len(right), ""

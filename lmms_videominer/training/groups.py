@@ -63,8 +63,14 @@ def record(job: RolloutJob, rollout: TreeRollout | VideoMinerError, logprobs: Lo
     nodes, usage = rollout.selection.nodes, rollout.selection.usage
     keys = [(sample.prompt_ids, sample.completion_ids) for sample in rollout.decisions]
     return TreeRecord(
-        job.question_id, job.tree, rollout.decisions, rollout.tree_reward, max(0, len(nodes) - 1),
-        max((node.depth for node in nodes), default=0), usage.vlm_calls, usage.vlm_calls_cached,
+        job.question_id,
+        job.tree,
+        rollout.decisions,
+        rollout.tree_reward,
+        max(0, len(nodes) - 1),
+        max((node.depth for node in nodes), default=0),
+        usage.vlm_calls,
+        usage.vlm_calls_cached,
         tuple(tuple(logprobs[key]) for key in keys) if logprobs else (),
     )
 
@@ -113,8 +119,17 @@ def rows(groups: Sequence[Group]) -> list[Row]:
         for tree, advantages in zip(group.trees, group_advantages(group.rewards), strict=True):
             logprobs = tree.logprobs or [()] * len(tree.decisions)
             for sample, advantage, told in zip(tree.decisions, advantages, logprobs, strict=True):
-                found.append(Row(group.question_id, tree.tree, sample.node_id, sample.prompt_ids,
-                                 sample.completion_ids, advantage, tuple(told)))
+                found.append(
+                    Row(
+                        group.question_id,
+                        tree.tree,
+                        sample.node_id,
+                        sample.prompt_ids,
+                        sample.completion_ids,
+                        advantage,
+                        tuple(told),
+                    )
+                )
     return found
 
 
@@ -122,5 +137,7 @@ def _check_finite(group: Group) -> None:
     for tree in group.trees:
         for sample in tree.decisions:
             if not math.isfinite(sample.rewards.total):
-                raise TrainingError(f"question {group.question_id}, tree {tree.tree}, node {sample.node_id}: the "
-                                    f"reward is {sample.rewards.total}: {dataclasses.asdict(sample.rewards)}")
+                raise TrainingError(
+                    f"question {group.question_id}, tree {tree.tree}, node {sample.node_id}: the "
+                    f"reward is {sample.rewards.total}: {dataclasses.asdict(sample.rewards)}"
+                )

@@ -61,8 +61,14 @@ class TrainingQuestion:
 
     def row(self) -> dict[str, Any]:
         """As a row of the layout ``plain``."""
-        return {"id": self.id, "video": self.video, "question": self.text, "options": list(self.options),
-                "answer": self.answer, "evidence": [[span.start_s, span.end_s] for span in self.evidence]}
+        return {
+            "id": self.id,
+            "video": self.video,
+            "question": self.text,
+            "options": list(self.options),
+            "answer": self.answer,
+            "evidence": [[span.start_s, span.end_s] for span in self.evidence],
+        }
 
 
 PlainRow = dict[str, Any]
@@ -91,11 +97,19 @@ def llava_video_178k(row: Mapping[str, Any]) -> list[PlainRow | LeftOut]:
 def _llava_question(row: Mapping[str, Any], id: str, human: Any, gpt: Any) -> PlainRow:
     for turn, speaker in ((human, "human"), (gpt, "gpt")):
         if not isinstance(turn, Mapping) or turn.get("from") != speaker or not isinstance(turn.get("value"), str):
-            raise BadRow(f"conversations holds {turn!r:.80} where {speaker} speaks",
-                         'A turn is {"from": "human" or "gpt", "value": text}')
+            raise BadRow(
+                f"conversations holds {turn!r:.80} where {speaker} speaks",
+                'A turn is {"from": "human" or "gpt", "value": text}',
+            )
     text, options = split_options(_MEDIA_TAG.sub("", human["value"]))
-    return {"id": id, "video": row.get("video"), "folder": row.get("data_source"), "question": text,
-            "options": options, "answer": gpt["value"].strip()}
+    return {
+        "id": id,
+        "video": row.get("video"),
+        "folder": row.get("data_source"),
+        "question": text,
+        "options": options,
+        "answer": gpt["value"].strip(),
+    }
 
 
 def split_options(text: str) -> tuple[str, list[str]]:
@@ -133,8 +147,15 @@ def video_r1(row: Mapping[str, Any]) -> list[PlainRow | LeftOut]:
     if row.get("problem_type") == "multiple choice" and not choices:
         raise BadRow("options is empty in a multiple choice problem", "It holds the options with their letters")
     name = "" if row.get("problem_id") is None else f"video-r1.{row['problem_id']}"
-    return [{"id": name, "video": row.get("path"), "question": row.get("problem"), "options": choices,
-             "answer": match[1].strip()}]
+    return [
+        {
+            "id": name,
+            "video": row.get("path"),
+            "question": row.get("problem"),
+            "options": choices,
+            "answer": match[1].strip(),
+        }
+    ]
 
 
 LAYOUTS: dict[str, Translation] = {
@@ -174,8 +195,10 @@ def _field(row: PlainRow, name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str) or not value.strip():
         what = "is missing" if name not in row else f"is {value!r:.80}"
-        raise BadRow(f"{name} {what}", 'A row is {"video": path, "question": text, "options": [texts], '
-                     '"answer": letter or text, "id": text}')
+        raise BadRow(
+            f"{name} {what}",
+            'A row is {"video": path, "question": text, "options": [texts], "answer": letter or text, "id": text}',
+        )
     return value.strip()
 
 
@@ -200,15 +223,19 @@ def _options(value: Any) -> tuple[str, ...]:
 
 def _answer(value: Any, options: tuple[str, ...]) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not str(value).strip():
-        raise BadRow(f"answer is {value!r:.80}", "It is the letter or the text of the right option, "
-                     "or the answer of an open question")
+        raise BadRow(
+            f"answer is {value!r:.80}",
+            "It is the letter or the text of the right option, or the answer of an open question",
+        )
     text = str(value).strip()
     if not options:
         return text
     index = chosen_option(text, options)
     if index is None:
-        raise BadRow(f"answer {text!r:.80} is none of the options {', '.join(options):.200}",
-                     f"Write a letter from A to {option_letter(len(options) - 1)}, or the option's text")
+        raise BadRow(
+            f"answer {text!r:.80} is none of the options {', '.join(options):.200}",
+            f"Write a letter from A to {option_letter(len(options) - 1)}, or the option's text",
+        )
     return option_letter(index)
 
 
@@ -216,5 +243,6 @@ def _evidence(value: Any) -> tuple[Span, ...]:
     try:
         return tuple(Span(float(start_s), float(end_s)) for start_s, end_s in value or ())
     except (TypeError, ValueError) as error:
-        raise BadRow(f"evidence is {value!r:.80} ({error})",
-                     "It is a list of [start, end] in seconds, or left out") from error
+        raise BadRow(
+            f"evidence is {value!r:.80} ({error})", "It is a list of [start, end] in seconds, or left out"
+        ) from error

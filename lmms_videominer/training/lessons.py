@@ -58,7 +58,8 @@ class LessonSet:
     def __str__(self) -> str:
         reasons = [f"{count} {reason}" for reason, count in self.left_out.items()]
         return f"{len(self.lessons)} lessons from {self.trees} trees" + (
-            f"; left out: {', '.join(reasons)}" if reasons else "")
+            f"; left out: {', '.join(reasons)}" if reasons else ""
+        )
 
 
 def read_lessons(
@@ -89,9 +90,14 @@ def read_lessons(
         taken.update(dict.fromkeys(_of_tree(path, told, keep, right_answers, found)))
     found.lessons = list(taken)
     if not found.lessons:
-        raise ConfigError(f"{', '.join(map(str, sources))}: no lesson to learn ({found}). Name other trees"
-                          + (", give questions=FILE with the right answers, or set keep=all"
-                             if any("verdict" in reason or "wrong" in reason for reason in found.left_out) else ""))
+        raise ConfigError(
+            f"{', '.join(map(str, sources))}: no lesson to learn ({found}). Name other trees"
+            + (
+                ", give questions=FILE with the right answers, or set keep=all"
+                if any("verdict" in reason or "wrong" in reason for reason in found.left_out)
+                else ""
+            )
+        )
     return found
 
 
@@ -134,8 +140,10 @@ def _lesson(row: PlacedRow) -> Lesson:
     values: dict[str, Any] = row.value if isinstance(row.value, dict) else {}
     lesson = Lesson(values.get("prompt", ""), values.get("completion", ""))
     if not all(isinstance(text, str) and text.strip() for text in (lesson.prompt, lesson.completion)):
-        raise ConfigError(f"{row.place}: no lesson ({row.value!r:.80}). A line is {{\"prompt\": text, \"completion\": "
-                          "text}, or a sample logged by lmms-eval with --log_samples")
+        raise ConfigError(
+            f'{row.place}: no lesson ({row.value!r:.80}). A line is {{"prompt": text, "completion": '
+            "text}, or a sample logged by lmms-eval with --log_samples"
+        )
     return lesson
 
 
@@ -149,8 +157,10 @@ def _tree_of_sample(row: PlacedRow, log: Path) -> Path | None:
     places = [Path(name), *(parent / name for parent in log.absolute().parents)]  # relative to where that run was
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise ConfigError(f"{row.place}: its tree {name} is not there. Run this where lmms-eval was run, or name the "
-                          "folder of the trees instead, with questions=FILE for their verdicts")
+        raise ConfigError(
+            f"{row.place}: its tree {name} is not there. Run this where lmms-eval was run, or name the "
+            "folder of the trees instead, with questions=FILE for their verdicts"
+        )
     return path
 
 
@@ -164,9 +174,7 @@ def _asked(video: str, text: str, options: Sequence[str]) -> tuple[str, str, tup
     return Path(video).name, text.strip(), tuple(options)
 
 
-def _of_tree(
-    path: Path, told: Told, keep: str, right_answers: Mapping[Any, str], found: LessonSet
-) -> Iterator[Lesson]:
+def _of_tree(path: Path, told: Told, keep: str, right_answers: Mapping[Any, str], found: LessonSet) -> Iterator[Lesson]:
     """The lessons of one tree; what is not taken is counted in ``found``."""
     selection = _load(path)
     verdict = _verdict(selection, told, right_answers)
@@ -199,7 +207,9 @@ def _load(path: Path) -> Selection:
     try:
         return load(path)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name trees, folders of trees, or files of "
-                          "prompts and completions") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). Name trees, folders of trees, or files of "
+            "prompts and completions"
+        ) from error
     except SchemaError as error:
         raise SchemaError(f"{error} (or leave it out)") from error

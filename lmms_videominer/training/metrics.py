@@ -38,15 +38,18 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
 
 def undecided(groups: Iterable[Group]) -> list[str]:
     """The questions on which nothing was decided, those left out aside."""
-    return [group.question_id for group in groups
-            if not group.failure and not any(tree.decisions for tree in group.trees)]
+    return [
+        group.question_id for group in groups if not group.failure and not any(tree.decisions for tree in group.trees)
+    ]
 
 
 def _of_decisions(decisions: Sequence[DecisionSample]) -> dict[str, float]:
     lengths = [len(sample.completion_ids) for sample in decisions]
     totals = [sample.rewards.total for sample in decisions]
-    parts = {f"reward/{part}": fmean(getattr(sample.rewards, part) for sample in decisions)
-             for part in ("format", "length", "action")}
+    parts = {
+        f"reward/{part}": fmean(getattr(sample.rewards, part) for sample in decisions)
+        for part in ("format", "length", "action")
+    }
     return {
         "reward": fmean(totals),
         "reward_std": fmean((total - fmean(totals)) ** 2 for total in totals) ** 0.5,

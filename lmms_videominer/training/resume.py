@@ -86,16 +86,21 @@ def warn_inside_rollout(args: Any, checkpoint: str | None) -> None:
         return
     batches = _state(checkpoint)["global_step"] * args.gradient_accumulation_steps
     if batches % (args.steps_per_generation * args.num_iterations):
-        logger.warning("%s lies inside a rollout: its trees are grown anew, and the run goes on differently from one "
-                       "that was not interrupted", checkpoint)
+        logger.warning(
+            "%s lies inside a rollout: its trees are grown anew, and the run goes on differently from one "
+            "that was not interrupted",
+            checkpoint,
+        )
 
 
 def _state(checkpoint: str) -> dict[str, Any]:
     try:
         return json.loads((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"resume_from_checkpoint={checkpoint}: no whole checkpoint ({error}). Name a folder "
-                          f"checkpoint-N that holds {STATE}, or auto") from error
+        raise ConfigError(
+            f"resume_from_checkpoint={checkpoint}: no whole checkpoint ({error}). Name a folder "
+            f"checkpoint-N that holds {STATE}, or auto"
+        ) from error
 
 
 def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -106,5 +111,6 @@ def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
     changed = [name for name in settings if name in before and before[name] != settings[name]]
     if changed:
         told = ", ".join(f"{name}={before[name]!r} (now {settings[name]!r})" for name in changed)
-        raise ConfigError(f"{folder}: the run there was made with {told}. Name another output_dir, or delete the "
-                          "folder to start anew")
+        raise ConfigError(
+            f"{folder}: the run there was made with {told}. Name another output_dir, or delete the folder to start anew"
+        )

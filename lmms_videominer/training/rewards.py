@@ -30,8 +30,10 @@ class RewardConfig:
         ConfigError: A value is out of its range; the message quotes it.
     """
 
-    reward: str = _option("t-grpo", "t-grpo: format + (length + action) * R_tree; rf: the same with R_tree left out; "
-                                    "format: the first part alone.")
+    reward: str = _option(
+        "t-grpo",
+        "t-grpo: format + (length + action) * R_tree; rf: the same with R_tree left out; format: the first part alone.",
+    )
     lambda_auxin: float = _option(1.0, "(delta_d + delta_a) / (2 delta_c): trees grow below 1, stop early above.")
     target_length: float = _option(96.0, "l_t: completion length that earns the full length reward, in tokens.")
     length_sigma: float = _option(48.0, "sigma: width of the length reward, in tokens.")
@@ -49,8 +51,10 @@ class RewardConfig:
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         if self.format_partial > self.format_full:
-            raise ConfigError(f"format_partial={self.format_partial} exceeds format_full={self.format_full}: "
-                              "a partly right completion would earn more than a right one")
+            raise ConfigError(
+                f"format_partial={self.format_partial} exceeds format_full={self.format_full}: "
+                "a partly right completion would earn more than a right one"
+            )
 
     @property
     def deltas(self) -> dict[Action, float]:

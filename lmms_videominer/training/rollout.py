@@ -118,13 +118,13 @@ def roll_out(
     """
     results = _selections(jobs, stages, config)
     failed = _failed(jobs, results)
-    return [failed.get(job.question_id) or _rollout(job, result, reward_config)
-            for job, result in zip(jobs, results, strict=True)]
+    return [
+        failed.get(job.question_id) or _rollout(job, result, reward_config)
+        for job, result in zip(jobs, results, strict=True)
+    ]
 
 
-def _selections(
-    jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig
-) -> list[Selection | VideoMinerError]:
+def _selections(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig) -> list[Selection | VideoMinerError]:
     """The answered selection of each job's tree, or why there is none."""
     results: dict[int, Selection | VideoMinerError] = {}
     tree_jobs: dict[int, TreeJob] = {}
@@ -143,9 +143,7 @@ def _selections(
     return [results[i] for i in range(len(jobs))]
 
 
-def _failed(
-    jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMinerError]
-) -> dict[str, VideoMinerError]:
+def _failed(jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMinerError]) -> dict[str, VideoMinerError]:
     """The first error of each question that has one: trees of which some are missing are no group to compare."""
     failed: dict[str, VideoMinerError] = {}
     for job, result in zip(jobs, results, strict=True):
@@ -169,11 +167,13 @@ def _sample(node: Node, right: float, config: RewardConfig) -> DecisionSample:
     decision = node.decision
     assert decision is not None
     if not decision.completion_ids:
-        raise ConfigError(f"node {node.id}: the policy gave no token ids to train on. Use a causal language model "
-                          "as policy")
+        raise ConfigError(
+            f"node {node.id}: the policy gave no token ids to train on. Use a causal language model as policy"
+        )
     format = format_reward(decision.reading, config)
     length = length_reward(len(decision.completion_ids), config)
     action = action_reward(decision.action, config)
     rewards = DecisionRewards(format, length, action, right, total_reward(format, length, action, right, config))
-    return DecisionSample(node.id, node.depth, decision.prompt_ids, decision.completion_ids, decision.action,
-                          decision.reading, rewards)
+    return DecisionSample(
+        node.id, node.depth, decision.prompt_ids, decision.completion_ids, decision.action, decision.reading, rewards
+    )

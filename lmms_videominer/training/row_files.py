@@ -56,11 +56,14 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name a .jsonl, .json or .parquet file, "
-                          "a folder with qa.jsonl, or a dataset of the hub") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). Name a .jsonl, .json or .parquet file, "
+            "a folder with qa.jsonl, or a dataset of the hub"
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}). "
-                          "Store it as UTF-8 JSON") from error
+        raise ConfigError(
+            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}). Store it as UTF-8 JSON"
+        ) from error
 
 
 def _lines(path: Path) -> Iterator[PlacedRow]:
@@ -69,8 +72,10 @@ def _lines(path: Path) -> Iterator[PlacedRow]:
             try:
                 yield PlacedRow(f"{path}:{number}", json.loads(line))
             except json.JSONDecodeError as error:
-                raise ConfigError(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}). A .jsonl file "
-                                  "holds one JSON object a line; an array of objects is named .json") from error
+                raise ConfigError(
+                    f"{path}:{number}: not JSON ({error.msg} at column {error.colno}). A .jsonl file "
+                    "holds one JSON object a line; an array of objects is named .json"
+                ) from error
 
 
 def _array(path: Path) -> Iterator[PlacedRow]:
@@ -78,8 +83,9 @@ def _array(path: Path) -> Iterator[PlacedRow]:
     text, decoder = _text(path), json.JSONDecoder()
     at = _skip_space(text, 0)
     if not text.startswith("[", at):
-        raise ConfigError(f"{path}: not an array of rows. A .json file holds [row, row, ...]; "
-                          "one object a line is named .jsonl")
+        raise ConfigError(
+            f"{path}: not an array of rows. A .json file holds [row, row, ...]; one object a line is named .jsonl"
+        )
     at, counted, line = _skip_space(text, at + 1), 0, 1
     while not text.startswith("]", at):
         line, counted = line + text.count("\n", counted, at), at
@@ -124,5 +130,7 @@ def _load(name: str, path: Path, split: str) -> Any:
         return datasets.load_dataset(hub_name, config or None, split=split)
     except Exception as error:  # whatever the hub, the network or the dataset's files raise: named, and passed on
         reason = (str(error).splitlines() or [""])[0][:300] or type(error).__name__
-        raise ConfigError(f"{name}: the dataset cannot be loaded, split {split!r} ({reason}). Name an existing file or "
-                          "folder, or a dataset of the hub as owner/name or owner/name:config") from error
+        raise ConfigError(
+            f"{name}: the dataset cannot be loaded, split {split!r} ({reason}). Name an existing file or "
+            "folder, or a dataset of the hub as owner/name or owner/name:config"
+        ) from error

@@ -86,8 +86,10 @@ def parse(argv: Sequence[str]) -> Run:
     types: Any = (TGRPOConfig, ModelConfig, RunArguments, MiningArguments)
     args, model, arguments, mining = parsed(argv, types)
     if arguments.eval_questions and args.eval_strategy == "no":
-        raise ConfigError(f"eval_questions={arguments.eval_questions!r} with eval_strategy='no': nothing would be "
-                          "evaluated; set eval_strategy to steps or epoch")
+        raise ConfigError(
+            f"eval_questions={arguments.eval_questions!r} with eval_strategy='no': nothing would be "
+            "evaluated; set eval_strategy to steps or epoch"
+        )
     return Run(args, model, arguments, MinerConfig(**vars(mining)))
 
 
@@ -105,8 +107,9 @@ def parsed(argv: Sequence[str], types: Sequence[Any]) -> tuple[Any, ...]:
         raise ConfigError(str(error)) from error
     for part in found:
         if isinstance(part, ModelConfig) and (part.load_in_4bit or part.load_in_8bit):
-            raise ConfigError("load_in_4bit and load_in_8bit are not supported: use LoRA (use_peft) with "
-                              "dtype=bfloat16")
+            raise ConfigError(
+                "load_in_4bit and load_in_8bit are not supported: use LoRA (use_peft) with dtype=bfloat16"
+            )
     return found
 
 
@@ -120,8 +123,9 @@ def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
     try:
         values = yaml.safe_load(Path(argv[0]).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{argv[0]}: cannot be read as YAML ({error}). Name a file of settings, such as "
-                          "examples/train_world.yaml") from error
+        raise ConfigError(
+            f"{argv[0]}: cannot be read as YAML ({error}). Name a file of settings, such as examples/train_world.yaml"
+        ) from error
     if not isinstance(values, dict):
         raise ConfigError(f"{argv[0]}: holds no settings; write one 'name: value' a line")
     known = {"env", *(name for kind in types for name in kind.__dataclass_fields__)}
@@ -153,8 +157,9 @@ def train(run: Run) -> None:
 
     given: Any = run.args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
     run.args.model_init_kwargs = {**model_settings(run.model), **given}
-    trainer = TGRPOTrainer(policy, run.args, stages, questions, run.mining, eval_dataset=held_out,
-                           peft_config=get_peft_config(run.model))
+    trainer = TGRPOTrainer(
+        policy, run.args, stages, questions, run.mining, eval_dataset=held_out, peft_config=get_peft_config(run.model)
+    )
     if trainer.is_world_process_zero():
         save_settings(run.args.output_dir, settings)
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -183,15 +188,20 @@ def _policy_name(run: Run) -> str:
     bundle = resolve(run.arguments.video_llm)
     name = run.model.model_name_or_path or (bundle.start or bundle.policy if bundle else None)
     if not name:
-        raise ConfigError(f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is no bundle that "
-                          "brings a policy: name the causal LM to train")
+        raise ConfigError(
+            f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is no bundle that "
+            "brings a policy: name the causal LM to train"
+        )
     return str(name)
 
 
 def model_settings(model: ModelConfig) -> dict[str, Any]:
     """What the policy is loaded with; float32 where nothing is said, as ``GRPOTrainer`` does."""
-    settings = {"revision": model.model_revision, "attn_implementation": model.attn_implementation,
-                "dtype": model.dtype or "float32"}
+    settings = {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype or "float32",
+    }
     return {name: value for name, value in settings.items() if value is not None}
 
 

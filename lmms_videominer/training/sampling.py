@@ -39,20 +39,25 @@ class PolicyInTraining:
     def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
         started = time.perf_counter()
         trainer, args = self._trainer, self._trainer.args
-        with unwrap_model_for_generation(
-            trainer.model_wrapped,
-            trainer.accelerator,
-            gather_deepspeed3_params=args.ds3_gather_for_generation,
-            gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
-        ) as model, _unobserved(trainer.model_wrapped), trainer.accelerator.autocast():
+        with (
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                trainer.accelerator,
+                gather_deepspeed3_params=args.ds3_gather_for_generation,
+                gradient_checkpointing_kwargs=args.gradient_checkpointing_kwargs,
+            ) as model,
+            _unobserved(trainer.model_wrapped),
+            trainer.accelerator.autocast(),
+        ):
             completions = self._policy(model).decide(prompts, temperature, seeds)
         self.seconds += time.perf_counter() - started
         return completions
 
     def _policy(self, model: Any) -> CausalLMPolicy:
         args = self._trainer.args
-        return CausalLMPolicy(model, self._trainer.processing_class, self.identity, args.max_completion_length,
-                              args.rollout_batch_size)
+        return CausalLMPolicy(
+            model, self._trainer.processing_class, self.identity, args.max_completion_length, args.rollout_batch_size
+        )
 
 
 class PolicyInVLLM(PolicyInTraining):

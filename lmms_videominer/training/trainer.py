@@ -87,15 +87,19 @@ class TGRPOTrainer(GRPOTrainer):
         **rest: Any,
     ):
         if not isinstance(train_dataset, Dataset):
-            raise ConfigError(f"train_dataset is a {type(train_dataset).__name__}: questions must be countable, "
-                              "use a datasets.Dataset")
+            raise ConfigError(
+                f"train_dataset is a {type(train_dataset).__name__}: questions must be countable, "
+                "use a datasets.Dataset"
+            )
         args.check_questions(train_dataset["id"])
         rest["processing_class"] = rest.get("processing_class") or _tokenizer(model, args)
         rewards: Any = _rewarded_in_rollout
         super().__init__(model, rewards, args, train_dataset, **rest)
         if self.aux_loss_enabled and args.loss_type not in MEAN_OVER_ROWS:
-            raise ConfigError(f"loss_type={args.loss_type!r} cannot weigh the auxiliary loss of a mixture of experts: "
-                              f"use one of {', '.join(MEAN_OVER_ROWS)}, or set router_aux_loss_coef to 0")
+            raise ConfigError(
+                f"loss_type={args.loss_type!r} cannot weigh the auxiliary loss of a mixture of experts: "
+                f"use one of {', '.join(MEAN_OVER_ROWS)}, or set router_aux_loss_coef to 0"
+            )
         self._policy = (PolicyInVLLM if args.use_vllm else PolicyInTraining)(self)
         self._stages = dataclasses.replace(stages, policy=self._policy)
         self._mining, self._rewards = args.mining(miner_config), args.rewards()
@@ -150,8 +154,9 @@ class TGRPOTrainer(GRPOTrainer):
     def _batch(self, found: list[Row]) -> Batch:
         """This process's share of the decisions, as ``GRPOTrainer`` passes it on to ``_compute_loss``."""
         dealt = deal(len(found), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
-        masked = [self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids
-                  for row in found]
+        masked = [
+            self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids for row in found
+        ]
         device = self.accelerator.device
         batch = batch_of(found, dealt, self._tokenizer.pad_token_id, device, masked)
         tokens = sum(len(row.completion_ids) for row, left_out in zip(found, masked) if not left_out)
@@ -171,9 +176,13 @@ class TGRPOTrainer(GRPOTrainer):
                 sampled = sampler_logprobs(dealt, batch["completion_mask"])
                 known["sampling_per_token_logps"] = sampled
                 known["importance_sampling_ratio"] = importance_ratio(
-                    known["old_per_token_logps"], sampled, batch["completion_mask"],
-                    self.vllm_importance_sampling_mode, self.vllm_importance_sampling_clip_min,
-                    self.vllm_importance_sampling_clip_max)
+                    known["old_per_token_logps"],
+                    sampled,
+                    batch["completion_mask"],
+                    self.vllm_importance_sampling_mode,
+                    self.vllm_importance_sampling_clip_min,
+                    self.vllm_importance_sampling_clip_max,
+                )
             if self.beta:
                 known["ref_per_token_logps"] = self._reference_logprobs(batch)
         return known
@@ -251,7 +260,8 @@ class TGRPOTrainer(GRPOTrainer):
         raise TrainingError(
             f"the loss is not finite at step {self.state.global_step}; from: {'; '.join(sources[:3])}"
             f"{f' and {len(sources) - 3} more' if len(sources) > 3 else ''}. "
-            "The last checkpoint is sound; a lower learning_rate or max_grad_norm, or bf16 instead of fp16, may help")
+            "The last checkpoint is sound; a lower learning_rate or max_grad_norm, or bf16 instead of fp16, may help"
+        )
 
     # --- order, log -----------------------------------------------------------------------------------------
 
@@ -271,18 +281,24 @@ class TGRPOTrainer(GRPOTrainer):
         metrics["seconds/generation"] = self._policy.seconds
         if self.model.training:
             self.state.num_input_tokens_seen += sum(
-                len(row.prompt_ids) + len(row.completion_ids) for row in self._rows["train"])
+                len(row.prompt_ids) + len(row.completion_ids) for row in self._rows["train"]
+            )
             metrics["num_tokens"] = float(self.state.num_input_tokens_seen)
         for name, value in metrics.items():
             self._metrics[self._mode][name].append(value)
         if self.log_completions:
-            self._log_completions([sample for group in groups if not group.failure for tree in group.trees
-                                   for sample in tree.decisions])
+            self._log_completions(
+                [sample for group in groups if not group.failure for tree in group.trees for sample in tree.decisions]
+            )
         if self.accelerator.is_main_process:
             for group in groups:
                 if group.failure:
-                    logger.warning("Question %s is left out of step %d: %s", group.question_id,
-                                   self.state.global_step, group.failure)
+                    logger.warning(
+                        "Question %s is left out of step %d: %s",
+                        group.question_id,
+                        self.state.global_step,
+                        group.failure,
+                    )
             self._warn_of_undecided(undecided(groups))
 
     def _warn_of_undecided(self, question_ids: Sequence[str]) -> None:
@@ -290,14 +306,19 @@ class TGRPOTrainer(GRPOTrainer):
         new = [name for name in question_ids if name not in self._undecided]
         self._undecided.update(new)
         if new:
-            logger.warning("Nothing is decided, and nothing learnt, on %d more questions: %s. Their videos are too "
-                           "short for a search: leave them out, or set grain_s=%g lower",
-                           len(new), ", ".join(new), self._mining.grain_s)
+            logger.warning(
+                "Nothing is decided, and nothing learnt, on %d more questions: %s. Their videos are too "
+                "short for a search: leave them out, or set grain_s=%g lower",
+                len(new),
+                ", ".join(new),
+                self._mining.grain_s,
+            )
 
     def _log_completions(self, samples: Sequence[DecisionSample]) -> None:
         self._logs["prompt"].extend(self._tokenizer.batch_decode([list(sample.prompt_ids) for sample in samples]))
         self._logs["completion"].extend(
-            self._tokenizer.batch_decode([list(sample.completion_ids) for sample in samples]))
+            self._tokenizer.batch_decode([list(sample.completion_ids) for sample in samples])
+        )
         for part in ("format", "length", "action", "tree", "total"):
             self._logs["rewards"][part].extend(getattr(sample.rewards, part) for sample in samples)
         self._logs["advantages"].extend(row.advantage for row in self._rows[self._mode])
@@ -320,8 +341,13 @@ def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:
     loading_settings: Any = args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
     revision = loading_settings.get("revision")
     with loading("policy", name):
-        return AutoTokenizer.from_pretrained(name, revision=revision, padding_side="left", truncation_side="left",
-                                             trust_remote_code=args.trust_remote_code)
+        return AutoTokenizer.from_pretrained(
+            name,
+            revision=revision,
+            padding_side="left",
+            truncation_side="left",
+            trust_remote_code=args.trust_remote_code,
+        )
 
 
 def _rewarded_in_rollout(*args: Any, **kwargs: Any) -> list[float]:

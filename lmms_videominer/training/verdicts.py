@@ -72,8 +72,11 @@ class VerdictFile:
         found = [_verdict(line) for line in whole.split(b"\n") if line.strip()]
         self._known.update((verdict.key, verdict) for verdict in found if verdict is not None)
         if None in found:
-            logger.warning("%s: %d lines are no verdicts and are skipped: those questions are judged again",
-                           self.path, found.count(None))
+            logger.warning(
+                "%s: %d lines are no verdicts and are skipped: those questions are judged again",
+                self.path,
+                found.count(None),
+            )
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
         """Append, all together and at once: no process cuts another's lines, and none is lost when one is killed."""

@@ -51,8 +51,11 @@ class DecordReader:
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
         unique, back = np.unique(self._track.checked(indices), return_inverse=True)
-        out = [gray_histogram(rgb) for part in in_parts(unique.tolist(), self.info, _CHUNK_BYTES)
-               for rgb in self._decode(np.array(part))]
+        out = [
+            gray_histogram(rgb)
+            for part in in_parts(unique.tolist(), self.info, _CHUNK_BYTES)
+            for rgb in self._decode(np.array(part))
+        ]
         return np.array(out, dtype=np.float64).reshape(-1, 256)[back]
 
     def close(self) -> None:

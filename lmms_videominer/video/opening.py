@@ -46,8 +46,10 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoRead
 def _named_decord(error: VideoError | ImportError) -> Exception:
     if isinstance(error, VideoError):
         return error
-    return ConfigError(f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
-                       "Windows on x86-64), or use reader=pyav")
+    return ConfigError(
+        f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
+        "Windows on x86-64), or use reader=pyav"
+    )
 
 
 def _fallback(track: Track, error: VideoError | ImportError) -> PyAVReader:

@@ -56,17 +56,16 @@ class Track:
 
     def info(self, backend: str) -> VideoInfo:
         count = len(self.times_s)
-        return VideoInfo(
-            self.path, self.duration_s, count, count / self.duration_s, self.width, self.height, backend
-        )
+        return VideoInfo(self.path, self.duration_s, count, count / self.duration_s, self.width, self.height, backend)
 
     def checked(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """int64 [len(indices)]; ``IndexError`` where one is not in ``[0, frame_count)``."""
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
         outside = wanted[(wanted < 0) | (wanted >= len(self.times_s))]
         if outside.size:
-            raise IndexError(f"{self.path}: no frame {outside[0]}, there are {len(self.times_s)} (0 to "
-                             f"{len(self.times_s) - 1})")
+            raise IndexError(
+                f"{self.path}: no frame {outside[0]}, there are {len(self.times_s)} (0 to {len(self.times_s) - 1})"
+            )
         return wanted
 
 

@@ -52,10 +52,13 @@ def _load(folder: Path) -> Bundle:
         parts = ("vlm", "policy", "embedder", *(part for part in OPTIONAL if part in entries))
         paths = {part: str(folder / entries[part]) for part in parts}
     except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise ModelError(f"{folder}/bundle.json cannot be read ({error!r}): reinstall lmms-videominer, or write "
-                         'it as {"vlm": folder, "policy": folder, "embedder": folder}') from error
+        raise ModelError(
+            f"{folder}/bundle.json cannot be read ({error!r}): reinstall lmms-videominer, or write "
+            'it as {"vlm": folder, "policy": folder, "embedder": folder}'
+        ) from error
     for part, path in paths.items():
         if not Path(path).is_dir():
-            raise ModelError(f"{path}: the bundle's {part} is missing. Reinstall lmms-videominer, or correct "
-                             f"{folder}/bundle.json")
+            raise ModelError(
+                f"{path}: the bundle's {part} is missing. Reinstall lmms-videominer, or correct {folder}/bundle.json"
+            )
     return Bundle(**paths, vlm_args=entries.get("vlm_args", {}))

@@ -27,7 +27,8 @@ class Learner:
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05, betas=(0.9, 0.98))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
-            lambda s: min(1.0, (s + 1) / warmup) * (0.525 + 0.475 * math.cos(math.pi * min(s / steps, 1))))
+            lambda s: min(1.0, (s + 1) / warmup) * (0.525 + 0.475 * math.cos(math.pi * min(s / steps, 1))),
+        )
 
     def step(self, inputs: dict[str, torch.Tensor]) -> float:
         """Learn from one batch, in bfloat16 where autocast uses it; returns its loss."""
@@ -41,8 +42,15 @@ class Learner:
         return loss.item()
 
     def save(self, file: Path, step: int) -> None:
-        torch.save({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                    "schedule": self.schedule.state_dict(), "step": step}, file)
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "step": step,
+            },
+            file,
+        )
 
     def resume(self, file: Path) -> int:
         """The step that ``save`` was called at; a changed ``steps`` or ``lr`` takes effect from there on."""
@@ -51,7 +59,6 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict({**state["schedule"], "base_lrs": [self.lr]})
         return state["step"]
-
 
     def run(
         self,
@@ -74,8 +81,14 @@ class Learner:
         for step, inputs in enumerate(batches, first + 1):
             losses.append(self.step(inputs))
             if step % log_every == 0 or step == steps:
-                log(folder, {"step": step, "loss": round(sum(losses[-log_every:]) / len(losses[-log_every:]), 4),
-                             "seconds": round(time.time() - started)})
+                log(
+                    folder,
+                    {
+                        "step": step,
+                        "loss": round(sum(losses[-log_every:]) / len(losses[-log_every:]), 4),
+                        "seconds": round(time.time() - started),
+                    },
+                )
             if step % eval_every == 0 or step == steps:
                 log(folder, {"step": step, **evaluate()})
                 save()

@@ -126,8 +126,10 @@ def _some_scenes(rng: np.random.Generator, script: Script) -> list[Scene]:
 def _look_at(rng: np.random.Generator, scene: Scene) -> list[Span]:
     """The scene's moments exactly, or with a margin, or the whole stretch that holds them."""
     margin_s = rng.uniform(0, 4) if rng.random() < 0.5 else 0.0
-    spans = [Span(max(m.span.start_s - margin_s, scene.span.start_s), min(m.span.end_s + margin_s, scene.span.end_s))
-             for m in scene.moments]
+    spans = [
+        Span(max(m.span.start_s - margin_s, scene.span.start_s), min(m.span.end_s + margin_s, scene.span.end_s))
+        for m in scene.moments
+    ]
     if rng.random() < 0.3:
         return [Span(spans[0].start_s, spans[-1].end_s)]
     return spans
@@ -143,8 +145,12 @@ def _questions_on(rng: np.random.Generator, scenes: Sequence[Scene]) -> list[Wor
             kinds = ["count"] if len(scene.signs) > 1 else ["sign", "count"] if rng.random() < 0.25 else ["sign"]
             questions += [WRITERS[kind](rng, (scene,), int(rng.integers(4))) for kind in kinds]
     single = sorted((s for s in scenes if len(s.signs) == 1), key=lambda s: s.span.start_s)
-    questions += [WRITERS["order"](rng, (a, b), int(rng.integers(4)))
-                  for i, a in enumerate(single) for b in single[i + 1:] if a.signs != b.signs]
+    questions += [
+        WRITERS["order"](rng, (a, b), int(rng.integers(4)))
+        for i, a in enumerate(single)
+        for b in single[i + 1 :]
+        if a.signs != b.signs
+    ]
     return questions
 
 

@@ -11,8 +11,7 @@ from typing import Any
 from lmms_videominer.markdown import markdown_table
 from lmms_videominer.world.bundle import CHECKPOINTS
 
-LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*",
-            "finished")
+LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*", "finished")
 HALVED = ("vlm", "policy", "start")  # stored in half precision; their config.json has them loaded in single
 # settings of a lmms-eval backbone that this video LLM needs: its input is 84x84
 VLM_ARGS = {"min_pixels": 84 * 84, "max_pixels": 84 * 84}
@@ -83,16 +82,26 @@ def halve(path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     weights = load_file(path)
-    save_file({name: value.half() if value.is_floating_point() else value for name, value in weights.items()}, path,
-              metadata={"format": "pt"})
+    save_file(
+        {name: value.half() if value.is_floating_point() else value for name, value in weights.items()},
+        path,
+        metadata={"format": "pt"},
+    )
 
 
 def _card(part: str, source: Path, target: Path, flags: str, how: str) -> str:
     library, title, world, script, what = _MODELS[part]
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file()) / 1e6
     command = f"python -m lmms_videominer.world.{script} FOLDER {flags}".strip()
-    return _CARD.format(library=library, title=title, world=world, what=what, how=how or f"Trained by `{command}`.",
-                        size=size, log=_rollouts(source) or _evaluations(source, _EVALUATED.get(part, _EVALUATED[""])))
+    return _CARD.format(
+        library=library,
+        title=title,
+        world=world,
+        what=what,
+        how=how or f"Trained by `{command}`.",
+        size=size,
+        log=_rollouts(source) or _evaluations(source, _EVALUATED.get(part, _EVALUATED[""])),
+    )
 
 
 def _evaluations(source: Path, said: str) -> str:
@@ -115,16 +124,26 @@ def _rollouts(source: Path) -> str:
     """The rollouts of T-GRPO that ``trainer_state.json`` tells of, as Markdown; empty where it does not."""
     path = source / "trainer_state.json"
     history = json.loads(path.read_text())["log_history"] if path.exists() else []
-    shown = {"tree/reward": "R_tree", "reward": "reward", "reading/strict": "format", "action/accept": "accept",
-             "action/continue": "continue", "action/delete": "delete", "tree/nodes": "decisions a tree",
-             "completions/mean_length": "tokens", "kl": "KL"}
+    shown = {
+        "tree/reward": "R_tree",
+        "reward": "reward",
+        "reading/strict": "format",
+        "action/accept": "accept",
+        "action/continue": "continue",
+        "action/delete": "delete",
+        "tree/nodes": "decisions a tree",
+        "completions/mean_length": "tokens",
+        "kl": "KL",
+    }
     measured = [entry for entry in history if "tree/reward" in entry]
     return f"Rollouts of training, at temperature 1:\n\n{_table(measured, shown)}" if measured else ""
 
 
 def _table(records: list[dict[str, Any]], columns: dict[str, str]) -> str:
-    return markdown_table(["step", *columns.values()],
-                          [[str(r["step"]), *(f"{r[k]:.3g}" if k in r else "" for k in columns)] for r in records])
+    return markdown_table(
+        ["step", *columns.values()],
+        [[str(r["step"]), *(f"{r[k]:.3g}" if k in r else "" for k in columns)] for r in records],
+    )
 
 
 def main() -> None:
@@ -136,8 +155,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=CHECKPOINTS)
     arguments = vars(parser.parse_args())
     parts = [part for part in _MODELS if arguments[part] is not None]
-    pack({part: arguments[part] for part in parts}, arguments["out"],
-         {part: arguments[f"{part}_flags"] for part in parts}, {part: arguments[f"{part}_how"] for part in parts})
+    pack(
+        {part: arguments[part] for part in parts},
+        arguments["out"],
+        {part: arguments[f"{part}_flags"] for part in parts},
+        {part: arguments[f"{part}_how"] for part in parts},
+    )
 
 
 if __name__ == "__main__":

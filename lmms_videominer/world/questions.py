@@ -85,7 +85,8 @@ def _draw_pair(rng: np.random.Generator, script: Script, used: set) -> tuple[Sce
         (a, b)
         for i, a in enumerate(single)
         for b in single[i + 1 :]
-        if a.signs != b.signs and script.chapter_at(a.span.start_s) is not script.chapter_at(b.span.start_s)
+        if a.signs != b.signs
+        and script.chapter_at(a.span.start_s) is not script.chapter_at(b.span.start_s)
         and ("order", (a, b)) not in used
     ]
     return pairs[int(rng.integers(len(pairs)))] if pairs else ()
@@ -123,8 +124,11 @@ def _order(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> W
     third = others[int(rng.integers(len(others)))]
     right, swapped = f"{first} then {second}", f"{second} then {first}"
     # the third sign stands in both places, so that its options cannot be told from the right one by form
-    fillers = [f"{first} then {third}", f"{third} then {first}"] if rng.random() < 0.5 else [
-        f"{second} then {third}", f"{third} then {second}"]
+    fillers = (
+        [f"{first} then {third}", f"{third} then {first}"]
+        if rng.random() < 0.5
+        else [f"{second} then {third}", f"{third} then {second}"]
+    )
     options, answer = _place_answer(rng, right, [swapped, *fillers], place)
     asked = scenes if rng.random() < 0.5 else scenes[::-1]
     text = f"Which two signs appear, in order of time, while {where(asked[0])} and while {where(asked[1])}?"

@@ -10,9 +10,18 @@ from PIL import Image, ImageDraw
 from lmms_videominer.world.script import FPS, SIZE, Chapter, Scene, Script, board_at
 
 _RGB = {
-    "red": (214, 40, 40), "yellow": (244, 208, 40), "green": (44, 160, 70), "blue": (44, 90, 214),
-    "purple": (150, 60, 190), "white": (245, 245, 245), "black": (20, 20, 20), "orange": (242, 130, 30),
-    "cyan": (40, 190, 210), "pink": (240, 110, 170), "brown": (120, 72, 36), "grey": (110, 110, 110),
+    "red": (214, 40, 40),
+    "yellow": (244, 208, 40),
+    "green": (44, 160, 70),
+    "blue": (44, 90, 214),
+    "purple": (150, 60, 190),
+    "white": (245, 245, 245),
+    "black": (20, 20, 20),
+    "orange": (242, 130, 30),
+    "cyan": (40, 190, 210),
+    "pink": (240, 110, 170),
+    "brown": (120, 72, 36),
+    "grey": (110, 110, 110),
 }
 BOARD, BODY, HAT = 76, 48, 26  # pixels: side of a board, side of a robot's body, height of its hat
 _UP = 4  # glyphs are drawn this much larger, then reduced
@@ -135,8 +144,10 @@ def _polygon(colour: str, points: list[tuple[float, float]]):
 def _star(draw: ImageDraw.ImageDraw, side: int) -> None:
     angles = -np.pi / 2 + np.arange(10) * np.pi / 5
     radii = np.where(np.arange(10) % 2 == 0, 0.40, 0.16)
-    draw.polygon([(side * (0.5 + r * np.cos(a)), side * (0.52 + r * np.sin(a))) for a, r in zip(angles, radii)],
-                 fill=_RGB["orange"])
+    draw.polygon(
+        [(side * (0.5 + r * np.cos(a)), side * (0.52 + r * np.sin(a))) for a, r in zip(angles, radii)],
+        fill=_RGB["orange"],
+    )
 
 
 def _heart(draw: ImageDraw.ImageDraw, side: int) -> None:
@@ -171,8 +182,12 @@ def _leaf(draw: ImageDraw.ImageDraw, side: int) -> None:
 
 def _lamp(colour: str):
     def draw_it(draw: ImageDraw.ImageDraw, side: int) -> None:
-        draw.ellipse((0.20 * side, 0.10 * side, 0.80 * side, 0.68 * side), fill=_RGB[colour], outline=_RGB["black"],
-                     width=2 * _UP)
+        draw.ellipse(
+            (0.20 * side, 0.10 * side, 0.80 * side, 0.68 * side),
+            fill=_RGB[colour],
+            outline=_RGB["black"],
+            width=2 * _UP,
+        )
         draw.rectangle((0.38 * side, 0.68 * side, 0.62 * side, 0.90 * side), fill=_RGB["black"])
 
     return draw_it
@@ -181,8 +196,9 @@ def _lamp(colour: str):
 def _gate(is_open: bool):
     def draw_it(draw: ImageDraw.ImageDraw, side: int) -> None:
         inside = _RGB["cyan"] if is_open else _RGB["brown"]
-        draw.rectangle((0.14 * side, 0.14 * side, 0.86 * side, 0.90 * side), fill=inside, outline=_RGB["brown"],
-                       width=6 * _UP)
+        draw.rectangle(
+            (0.14 * side, 0.14 * side, 0.86 * side, 0.90 * side), fill=inside, outline=_RGB["brown"], width=6 * _UP
+        )
         if not is_open:
             for left in (0.30, 0.50, 0.70):
                 draw.line((left * side, 0.14 * side, left * side, 0.90 * side), fill=_RGB["black"], width=2 * _UP)
@@ -197,8 +213,9 @@ _GLYPHS = {
     "drop": _drop,
     "moon": _moon,
     "cross": _cross,
-    "arrow": _polygon("pink", [(0.10, 0.36), (0.52, 0.36), (0.52, 0.14), (0.92, 0.50), (0.52, 0.86), (0.52, 0.64),
-                               (0.10, 0.64)]),
+    "arrow": _polygon(
+        "pink", [(0.10, 0.36), (0.52, 0.36), (0.52, 0.14), (0.92, 0.50), (0.52, 0.86), (0.52, 0.64), (0.10, 0.64)]
+    ),
     "ring": _ring,
     "dark lamp": _lamp("grey"),
     "lit lamp": _lamp("yellow"),

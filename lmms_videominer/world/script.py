@@ -207,8 +207,15 @@ def _shuffled_actors(rng: np.random.Generator) -> list[Actor]:
 def _scene(rng: np.random.Generator, span: Span, place: str, actor: Actor) -> Scene:
     draw = rng.random()
     # 35 % of scenes hold nothing, 35 % one sign, 15 % an action, 15 % two to four signs
-    signs, action = (0, False) if draw < 0.35 else (1, False) if draw < 0.7 else (0, True) if draw < 0.85 else (
-        int(rng.integers(2, 5)), False)
+    signs, action = (
+        (0, False)
+        if draw < 0.35
+        else (1, False)
+        if draw < 0.7
+        else (0, True)
+        if draw < 0.85
+        else (int(rng.integers(2, 5)), False)
+    )
     count = max(1, min(signs + action, int(span.duration_s // 7))) if signs or action else 0
     moments = tuple(_moments(rng, span, count, action))
     return Scene(span, place, actor, moments, int(rng.integers(2**31)))

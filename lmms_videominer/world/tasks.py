@@ -25,8 +25,10 @@ def ensure_task_world(minutes: int, progress: bool = True) -> Path:
     given = os.environ.get("VIDEOMINER_WORLD")
     if given:
         if not (Path(given) / "qa.jsonl").is_file():
-            raise ConfigError(f"VIDEOMINER_WORLD={given}: no qa.jsonl there. Make one with: "
-                              f"videominer world {given} --minutes {minutes} --videos 10 --seed 3000000")
+            raise ConfigError(
+                f"VIDEOMINER_WORLD={given}: no qa.jsonl there. Make one with: "
+                f"videominer world {given} --minutes {minutes} --videos 10 --seed 3000000"
+            )
         return Path(given)
     videos, questions = TASK_WORLDS[minutes]
     folder = world_cache() / f"test-{minutes}min-{videos}x{questions}"

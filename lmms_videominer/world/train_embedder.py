@@ -74,8 +74,14 @@ def build(folder: Path, seed: int):
     base.mkdir(parents=True, exist_ok=True)
     pieces.save_model(str(base))
     tokenizer = BertTokenizer(str(base / "vocab.txt"))
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=96, num_hidden_layers=2, num_attention_heads=4,
-                        intermediate_size=192, max_position_embeddings=256)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=192,
+        max_position_embeddings=256,
+    )
     BertModel(config).save_pretrained(base)
     tokenizer.save_pretrained(base)
     transformer = Transformer(str(base), max_seq_length=256)
@@ -94,11 +100,21 @@ def train(folder: Path, pairs_count: int, epochs: int, batch: int, lr: float, se
     model = build(folder, seed)
     dev = pairs(seed, DEV_SEED, 1000)
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(folder / "runs"), num_train_epochs=epochs, per_device_train_batch_size=batch, learning_rate=lr,
-        warmup_steps=100, seed=seed, save_strategy="no", report_to="none", use_cpu=True, logging_steps=200,
+        output_dir=str(folder / "runs"),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch,
+        learning_rate=lr,
+        warmup_steps=100,
+        seed=seed,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        logging_steps=200,
     )
     trainer = SentenceTransformerTrainer(
-        model=model, args=arguments, train_dataset=Dataset.from_dict(pairs(seed, TRAIN_SEED, pairs_count)),
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(pairs(seed, TRAIN_SEED, pairs_count)),
         loss=CosineSimilarityLoss(model),
     )
     trainer.train()

@@ -30,10 +30,22 @@ def build(vlm: Path) -> tuple[Any, Any]:
 
     source = Qwen2VLForConditionalGeneration.from_pretrained(vlm)
     text: Any = source.config.text_config
-    shared = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-              "num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "eos_token_id", "pad_token_id")
+    shared = (
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "eos_token_id",
+        "pad_token_id",
+    )
     config = Qwen2Config(
-        **{name: getattr(text, name) for name in shared}, bos_token_id=None, tie_word_embeddings=True,
+        **{name: getattr(text, name) for name in shared},
+        bos_token_id=None,
+        tie_word_embeddings=True,
         rope_parameters={"rope_type": "default", "rope_theta": text.rope_parameters["rope_theta"]},
     )
     model = Qwen2ForCausalLM(config)
@@ -53,8 +65,9 @@ def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
     rows = []
     for lesson in lessons:
         prompt, reply = lesson.turns[0]
-        asked = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False,
-                                              add_generation_prompt=True)
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
         rows.append((tokenizer(asked).input_ids, tokenizer(reply + tokenizer.eos_token).input_ids))
     length = max(len(asked) + len(told) for asked, told in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id)
@@ -86,8 +99,17 @@ def evaluate(model: Any, tokenizer: Any, batches: int = 12) -> dict[str, float]:
     return {kind: round(float(np.mean(values)), 3) for kind, values in right.items()}
 
 
-def train(folder: Path, source: tuple[Any, Any], steps: int, batch: int, lr: float, seed: int,
-          noise: float, flaws: Flaws, log_every: int = 250) -> None:
+def train(
+    folder: Path,
+    source: tuple[Any, Any],
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
+    noise: float,
+    flaws: Flaws,
+    log_every: int = 250,
+) -> None:
     """AdamW with warm-up and cosine decay; the folder is an ordinary Hugging Face checkpoint, with ``log.jsonl``."""
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer = source
@@ -97,8 +119,15 @@ def train(folder: Path, source: tuple[Any, Any], steps: int, batch: int, lr: flo
     for step in range(1, steps + 1):
         losses.append(learner.step(collate(_draw(rng, batch, TRAIN_SEED, noise, flaws), tokenizer)))
         if step % log_every == 0 or step == steps:
-            log(folder, {"step": step, "loss": round(float(np.mean(losses[-log_every:])), 4),
-                         "seconds": round(time.time() - started), **evaluate(model, tokenizer)})
+            log(
+                folder,
+                {
+                    "step": step,
+                    "loss": round(float(np.mean(losses[-log_every:])), 4),
+                    "seconds": round(time.time() - started),
+                    **evaluate(model, tokenizer),
+                },
+            )
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
 

@@ -42,20 +42,42 @@ def build(folder: Path, seed: int) -> tuple[Any, Any]:
 
     torch.manual_seed(seed)
     tokenizer = train_tokenizer()
-    ids: dict[str, Any] = {token: tokenizer.convert_tokens_to_ids(f"<|{token}|>")
-           for token in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")}
+    ids: dict[str, Any] = {
+        token: tokenizer.convert_tokens_to_ids(f"<|{token}|>")
+        for token in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")
+    }
     width = 192
     config = Qwen2VLConfig(
         # one frame a temporal patch: frames of a selection may lie minutes apart
-        vision_config={"depth": 4, "embed_dim": 144, "hidden_size": width, "num_heads": 4, "mlp_ratio": 3,
-                       "patch_size": 14, "temporal_patch_size": 1, "spatial_merge_size": 2},
-        text_config={"vocab_size": len(tokenizer), "hidden_size": width, "intermediate_size": 512,
-                     "num_hidden_layers": 5, "num_attention_heads": 6, "num_key_value_heads": 3,
-                     "max_position_embeddings": 4096, "tie_word_embeddings": True,
-                     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
-                     "bos_token_id": None, "eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"]},
-        image_token_id=ids["image_pad"], video_token_id=ids["video_pad"],
-        vision_start_token_id=ids["vision_start"], vision_end_token_id=ids["vision_end"], tie_word_embeddings=True,
+        vision_config={
+            "depth": 4,
+            "embed_dim": 144,
+            "hidden_size": width,
+            "num_heads": 4,
+            "mlp_ratio": 3,
+            "patch_size": 14,
+            "temporal_patch_size": 1,
+            "spatial_merge_size": 2,
+        },
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": width,
+            "intermediate_size": 512,
+            "num_hidden_layers": 5,
+            "num_attention_heads": 6,
+            "num_key_value_heads": 3,
+            "max_position_embeddings": 4096,
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+            "bos_token_id": None,
+            "eos_token_id": ids["im_end"],
+            "pad_token_id": ids["endoftext"],
+        },
+        image_token_id=ids["image_pad"],
+        video_token_id=ids["video_pad"],
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
+        tie_word_embeddings=True,
     )
     model = Qwen2VLForConditionalGeneration(config)
     model.generation_config.eos_token_id = ids["im_end"]
@@ -63,8 +85,10 @@ def build(folder: Path, seed: int) -> tuple[Any, Any]:
     size = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}
     pixels: dict[str, Any] = {"temporal_patch_size": 1, "size": size}
     processor = Qwen2VLProcessor(
-        image_processor=Qwen2VLImageProcessor(**pixels), video_processor=Qwen2VLVideoProcessor(**pixels),
-        tokenizer=tokenizer, chat_template=tokenizer.chat_template,
+        image_processor=Qwen2VLImageProcessor(**pixels),
+        video_processor=Qwen2VLVideoProcessor(**pixels),
+        tokenizer=tokenizer,
+        chat_template=tokenizer.chat_template,
     )
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -172,8 +196,12 @@ def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
     model.eval()
     rng = np.random.default_rng(5)
     right: dict[str, list[bool]] = {}
-    draws = {"caption": lambda s: caption_lesson(rng, s, 4), "question": lambda s: question_lesson(rng, s, 8, 1),
-             "oracle": lambda s: question_lesson(rng, s, 8, 1, alone=True), "policy": lambda s: policy_lesson(rng, s)}
+    draws = {
+        "caption": lambda s: caption_lesson(rng, s, 4),
+        "question": lambda s: question_lesson(rng, s, 8, 1),
+        "oracle": lambda s: question_lesson(rng, s, 8, 1, alone=True),
+        "policy": lambda s: policy_lesson(rng, s),
+    }
     for name, draw in draws.items():
         for _ in range(lessons // 32):
             batch = [draw(draw_script(rng, DEV_SEED)) for _ in range(32)]
@@ -187,18 +215,40 @@ def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
     return {name: round(float(np.mean(values)), 3) for name, values in right.items()}
 
 
-def train(folder: Path, steps: int, batch: int, lr: float, seed: int, warmup: int, workers: int,
-          resume: bool, log_every: int = 50, eval_every: int = 400) -> None:
+def train(
+    folder: Path,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
+    warmup: int,
+    workers: int,
+    resume: bool,
+    log_every: int = 50,
+    eval_every: int = 400,
+) -> None:
     """AdamW with warm-up and cosine decay; writes ``log.jsonl``, and the model every ``eval_every`` steps."""
     folder.mkdir(parents=True, exist_ok=True)
     model, processor = load(folder) if resume else build(folder, seed)
     batch_vision_attention(model)
     learner = Learner(model, lr, 200, steps)
     first = learner.resume(folder / "training.pt") if resume else 0
-    data = DataLoader(Lessons(processor, batch, seed + first, warmup - first), batch_size=None, num_workers=workers,
-                      prefetch_factor=4 if workers else None)
-    learner.run(data, folder, first, steps, log_every, eval_every, lambda: evaluate(model, processor),
-                lambda: model.save_pretrained(folder))
+    data = DataLoader(
+        Lessons(processor, batch, seed + first, warmup - first),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+    )
+    learner.run(
+        data,
+        folder,
+        first,
+        steps,
+        log_every,
+        eval_every,
+        lambda: evaluate(model, processor),
+        lambda: model.save_pretrained(folder),
+    )
 
 
 def main() -> None:

@@ -42,8 +42,9 @@ def _video_name(seed: int, index: int, minutes: float, nuisances: Sequence[str])
     return "-".join([f"world-{seed}-{index:03d}-{minutes:g}min", *nuisances]) + ".mp4"
 
 
-def _render_one(index: int, folder: Path, minutes: float, seed: int, questions: int,
-                nuisances: tuple[str, ...]) -> list[dict[str, Any]]:
+def _render_one(
+    index: int, folder: Path, minutes: float, seed: int, questions: int, nuisances: tuple[str, ...]
+) -> list[dict[str, Any]]:
     script = write_script(seed, index, minutes, nuisances)
     name = _video_name(seed, index, minutes, nuisances)
     if not (folder / name).exists():
@@ -51,8 +52,16 @@ def _render_one(index: int, folder: Path, minutes: float, seed: int, questions: 
     return [q.row(script, n, name) for n, q in enumerate(write_questions(script, questions))]
 
 
-def render_world(folder: str | os.PathLike, minutes: float, videos: int, seed: int, workers: int | None = None,
-                 progress: bool = True, questions: int = 10, nuisances: Sequence[str] = ()) -> Path:
+def render_world(
+    folder: str | os.PathLike,
+    minutes: float,
+    videos: int,
+    seed: int,
+    workers: int | None = None,
+    progress: bool = True,
+    questions: int = 10,
+    nuisances: Sequence[str] = (),
+) -> Path:
     """Write ``videos`` videos of ``minutes`` and their questions; files that exist already are kept.
 
     Args:
@@ -70,15 +79,21 @@ def render_world(folder: str | os.PathLike, minutes: float, videos: int, seed: i
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    render = partial(_render_one, folder=folder, minutes=minutes, seed=seed, questions=questions,
-                     nuisances=tuple(nuisances))
+    render = partial(
+        _render_one, folder=folder, minutes=minutes, seed=seed, questions=questions, nuisances=tuple(nuisances)
+    )
     write_script(seed, 0, minutes, tuple(nuisances))  # refuse bad arguments before any process starts
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # spawn: the caller may hold threads (torch, decoders) that do not survive a fork
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max(min(workers or cores, videos), 1), mp_context=context) as pool:
-        bar = tqdm(pool.map(render, range(videos)), total=videos, desc=f"Rendering {minutes:g}-minute videos",
-                   unit="video", disable=not progress)
+        bar = tqdm(
+            pool.map(render, range(videos)),
+            total=videos,
+            desc=f"Rendering {minutes:g}-minute videos",
+            unit="video",
+            disable=not progress,
+        )
         rows = [row for video_rows in bar for row in video_rows]
     path = folder / "qa.jsonl"
     with written(path) as part:

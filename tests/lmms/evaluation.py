@@ -18,8 +18,13 @@ from tiny_models import LARGE
 SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8"
 # what keeps frames of 224x224 as they are
 PIXELS = {"qwen2_5_vl": ",min_pixels=3136", "qwen3_vl": ",min_pixels=3136"}
-TOWERS = ("Qwen2VisionTransformerPretrainedModel", "Qwen2_5_VisionTransformerPretrainedModel", "Qwen3VLVisionModel",
-          "SiglipVisionModel", "InternVLVisionModel")
+TOWERS = (
+    "Qwen2VisionTransformerPretrainedModel",
+    "Qwen2_5_VisionTransformerPretrainedModel",
+    "Qwen3VLVisionModel",
+    "SiglipVisionModel",
+    "InternVLVisionModel",
+)
 
 TASK_YAML = """
 task: {name}
@@ -47,7 +52,7 @@ metric_list:
     aggregation: mean
     higher_is_better: true
 """
-TASK_PYTHON = '''
+TASK_PYTHON = """
 import numpy as np
 from PIL import Image
 
@@ -67,7 +72,7 @@ def doc_to_text(doc, lmms_eval_specific_kwargs=None):
 
 def process_results(doc, results):
     return {"first_letter": float(str(results[0]).strip()[:1] == doc["answer"])}
-'''
+"""
 
 
 def write_task(folder: Path, name: str, rows: list[dict[str, Any]], output_type: str = "generate_until") -> None:

@@ -11,57 +11,72 @@ from lmms_videominer.types import Action, Reading
 ACCEPT, CONTINUE, DELETE = Action.ACCEPT, Action.CONTINUE, Action.DELETE
 
 
-@pytest.mark.parametrize("text, action", [
-    ("<think>a red disc</think><action>accept</action>", ACCEPT),
-    ("\n <think>two\nlines</think>\n<action>continue</action> \n", CONTINUE),
-    ("<think></think><action>delete</action>", DELETE),
-    ("<think>first I would accept, then continue</think><action>delete</action>", DELETE),
-    ("<think>is a < b? Action: accept</think><action>delete</action>", DELETE),
-])
+@pytest.mark.parametrize(
+    "text, action",
+    [
+        ("<think>a red disc</think><action>accept</action>", ACCEPT),
+        ("\n <think>two\nlines</think>\n<action>continue</action> \n", CONTINUE),
+        ("<think></think><action>delete</action>", DELETE),
+        ("<think>first I would accept, then continue</think><action>delete</action>", DELETE),
+        ("<think>is a < b? Action: accept</think><action>delete</action>", DELETE),
+    ],
+)
 def test_the_full_format_is_read_strictly(text, action):
     assert parse_completion(text, CONTINUE) == (action, Reading.STRICT)
 
 
-@pytest.mark.parametrize("text, action", [
-    ("<action>delete</action>", DELETE),
-    ("<think>never closed <action>delete</action>", DELETE),
-    ("<think>x</think><action>DELETE</action>", DELETE),
-    ("<think>x</think><action> accept </action>", ACCEPT),
-    ("<think>x</think><action>**accept**</action>", ACCEPT),
-    ("<think>x</think><action>accept", ACCEPT),
-    ("<think>x</think><action>accept</action> I hope that helps.", ACCEPT),
-    ("Sure! <think>x</think><action>accept</action>", ACCEPT),
-    ("<think>x</think><action>delete</action><action>delete</action>", DELETE),
-    ("<action>accept this part</action>", ACCEPT),
-    ("Action: delete", DELETE),
-    ("**Action:** delete", DELETE),
-    ("The caption shows a cat.\n**Action**: **Accept**.", ACCEPT),
-    ('{"reasoning": "no cat, do not accept", "action": "delete"}', DELETE),
-    ("{'action': 'accept'}", ACCEPT),
-    ("action = continue", CONTINUE),
-    ("<think>Action: accept</think> Action: delete", DELETE),
-    ("It may hold it.\n\nContinue\n", CONTINUE),
-    ("I would delete most parts.\n**ACCEPT**.", ACCEPT),
-    ("<think>first delete, then accept</think> continue", CONTINUE),
-    ("<think><action>accept</action></think>", ACCEPT),
-])
+@pytest.mark.parametrize(
+    "text, action",
+    [
+        ("<action>delete</action>", DELETE),
+        ("<think>never closed <action>delete</action>", DELETE),
+        ("<think>x</think><action>DELETE</action>", DELETE),
+        ("<think>x</think><action> accept </action>", ACCEPT),
+        ("<think>x</think><action>**accept**</action>", ACCEPT),
+        ("<think>x</think><action>accept", ACCEPT),
+        ("<think>x</think><action>accept</action> I hope that helps.", ACCEPT),
+        ("Sure! <think>x</think><action>accept</action>", ACCEPT),
+        ("<think>x</think><action>delete</action><action>delete</action>", DELETE),
+        ("<action>accept this part</action>", ACCEPT),
+        ("Action: delete", DELETE),
+        ("**Action:** delete", DELETE),
+        ("The caption shows a cat.\n**Action**: **Accept**.", ACCEPT),
+        ('{"reasoning": "no cat, do not accept", "action": "delete"}', DELETE),
+        ("{'action': 'accept'}", ACCEPT),
+        ("action = continue", CONTINUE),
+        ("<think>Action: accept</think> Action: delete", DELETE),
+        ("It may hold it.\n\nContinue\n", CONTINUE),
+        ("I would delete most parts.\n**ACCEPT**.", ACCEPT),
+        ("<think>first delete, then accept</think> continue", CONTINUE),
+        ("<think><action>accept</action></think>", ACCEPT),
+    ],
+)
 def test_a_partly_right_text_is_read_leniently(text, action):
     default = DELETE if action is not DELETE else ACCEPT
     assert parse_completion(text, default) == (action, Reading.LENIENT)
 
 
-@pytest.mark.parametrize("text", [
-    "", " \n", "The caption shows a cat.", "do not delete", "deleted", "<action></action>", "<action>zoom</action>",
-    "<action>accept</action><action>delete</action>",
-    "<action>accept, continue or delete</action>",
-    "<action>do not delete</action>",
-    "Action: accept\nAction: delete",
-    "Action: accept, continue or delete",
-    "Action: accept or delete",
-    "accept / delete",
-    "I might accept, continue or delete it",
-    "<action>accept</action> on reflection <action>delete</action>\ndelete",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " \n",
+        "The caption shows a cat.",
+        "do not delete",
+        "deleted",
+        "<action></action>",
+        "<action>zoom</action>",
+        "<action>accept</action><action>delete</action>",
+        "<action>accept, continue or delete</action>",
+        "<action>do not delete</action>",
+        "Action: accept\nAction: delete",
+        "Action: accept, continue or delete",
+        "Action: accept or delete",
+        "accept / delete",
+        "I might accept, continue or delete it",
+        "<action>accept</action> on reflection <action>delete</action>\ndelete",
+    ],
+)
 @pytest.mark.parametrize("default", list(Action))
 def test_what_names_no_single_action_takes_the_default(text, default):
     assert parse_completion(text, default) == (default, Reading.DEFAULT)

@@ -71,8 +71,13 @@ def test_a_sparse_scan_finds_them_within_half_its_step(tmp_path: Path):
 @pytest.mark.parametrize("scan_frames", [400, 40])
 @pytest.mark.parametrize(
     "light",
-    [flash(1.5), flash(4.0, 0.4), dip_to_black(5.0), drift,
-     lambda frame, time_s: dip_to_black(5.0)(flash(1.5)(drift(frame, time_s), time_s), time_s)],
+    [
+        flash(1.5),
+        flash(4.0, 0.4),
+        dip_to_black(5.0),
+        drift,
+        lambda frame, time_s: dip_to_black(5.0)(flash(1.5)(drift(frame, time_s), time_s), time_s),
+    ],
     ids=["flash", "long flash", "dip to black", "slow change of exposure", "all of them"],
 )
 def test_what_is_only_light_is_no_cut(tmp_path: Path, light: Light, scan_frames: int):
@@ -102,8 +107,11 @@ def test_a_dissolve_is_one_cut(tmp_path: Path):
         share = np.clip((time_s - 3.0) / 1.0, 0, 1)
         return share * picture("green", time_s) + (1 - share) * frame
 
-    path = film(tmp_path / "dissolve.mp4", [("red", 4), ("green", 2), ("blue", 4)],
-                lambda frame, time_s: dissolve(frame, time_s) if time_s < 4 else frame)
+    path = film(
+        tmp_path / "dissolve.mp4",
+        [("red", 4), ("green", 2), ("blue", 4)],
+        lambda frame, time_s: dissolve(frame, time_s) if time_s < 4 else frame,
+    )
     assert cuts_s(path, 3) == pytest.approx([3.5, 6], abs=0.25)
 
 

@@ -55,7 +55,8 @@ def test_fewer_parts_where_so_many_are_not_allowed():
 
 
 costs_of_parts = st.integers(1, 7).flatmap(
-    lambda n: arrays(np.float64, (n, n), elements=st.one_of(st.integers(0, 20).map(float), st.just(np.inf))))
+    lambda n: arrays(np.float64, (n, n), elements=st.one_of(st.integers(0, 20).map(float), st.just(np.inf)))
+)
 
 
 @given(costs_of_parts, st.integers(1, 8))
@@ -66,8 +67,14 @@ def test_nothing_is_cheaper_among_all_divisions(costs: np.ndarray, parts: int):
         return sum(costs[i, j - 1] for i, j in pairwise([0, *begins, len(costs)]))
 
     found = cheapest_partition(costs, parts)
-    number = next((k for k in range(min(parts, len(costs)), 1, -1)
-                   if any(np.isfinite(cost(b)) for b in combinations(range(1, len(costs)), k - 1))), 1)
+    number = next(
+        (
+            k
+            for k in range(min(parts, len(costs)), 1, -1)
+            if any(np.isfinite(cost(b)) for b in combinations(range(1, len(costs)), k - 1))
+        ),
+        1,
+    )
     assert len(found) == number - 1
     if number > 1:
         assert cost(tuple(found)) == pytest.approx(min(map(cost, combinations(range(1, len(costs)), number - 1))))

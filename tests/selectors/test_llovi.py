@@ -67,7 +67,7 @@ def test_clips_are_as_long_as_asked_for_or_as_the_allowance_needs(settings, clip
 def test_the_policy_may_judge_each_clip(accepted, continued, expected, fallbacks):
     def reply(prompt: str) -> str:
         second = int(read_policy_prompt(prompt).caption.split()[1])
-        action = (Action.ACCEPT if second in accepted else Action.CONTINUE if second in continued else Action.DELETE)
+        action = Action.ACCEPT if second in accepted else Action.CONTINUE if second in continued else Action.DELETE
         return policy_completion("so", action)
 
     found, prompts = talk(reply, frames=2, judge="policy")

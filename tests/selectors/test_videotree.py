@@ -47,9 +47,7 @@ def test_a_cluster_of_relevance_3_is_split_into_4_and_each_again_and_comes_first
     assert frames_of(found) == expected
 
 
-@pytest.mark.parametrize(
-    ("frames", "expected"), [(2, [12, 14]), (5, [6, 10, 12, 14, 18]), (6, [2, 6, 10, 12, 14, 18])]
-)
+@pytest.mark.parametrize(("frames", "expected"), [(2, [12, 14]), (5, [6, 10, 12, 14, 18]), (6, [2, 6, 10, 12, 14, 18])])
 def test_a_cluster_of_relevance_2_is_split_once(frames, expected):
     found, _ = tree(rated(1, 2), frames)
     assert frames_of(found) == expected

@@ -32,7 +32,8 @@ def test_one_decision_a_tree_equals_trl():
     rewards = torch.tensor([0.3, 2.1, 1.0, 2.1], dtype=torch.float64)
     expected = (rewards - rewards.mean()) / (nanstd(rewards) + 1e-4)  # as GRPOTrainer normalises a group
     assert [a for tree in group_advantages([[r] for r in rewards.tolist()]) for a in tree] == pytest.approx(
-        expected.tolist(), rel=1e-6)  # TRL corrects the variance in float32
+        expected.tolist(), rel=1e-6
+    )  # TRL corrects the variance in float32
 
 
 @given(GROUPS)

@@ -47,8 +47,9 @@ def test_forward_passes_hold_every_token_once(rows, size, fill):
                 assert completion == [] and part["advantages"][k] == 0
             else:
                 found[i] = (tuple(prompt), tuple(completion), part["advantages"][k].item())
-    assert found == {i: (row.prompt_ids, row.completion_ids, pytest.approx(row.advantage)) for i, row in
-                     enumerate(rows)}
+    assert found == {
+        i: (row.prompt_ids, row.completion_ids, pytest.approx(row.advantage)) for i, row in enumerate(rows)
+    }
 
 
 def test_a_forward_pass_is_no_wider_than_its_longest_rows():
@@ -66,12 +67,15 @@ def test_truncated_completions_can_be_left_out():
     assert batch_of(rows, [0, 1], 0, "cpu", [True, False])["completion_mask"].tolist() == [[0, 0], [1, 0]]
 
 
-@pytest.mark.parametrize(("mode", "expected"), [
-    ("token_truncate", [[2.0, 0.5]]),  # e^ln4 = 4 is clamped to 2
-    ("token_mask", [[0.0, 0.5]]),
-    ("sequence_truncate", [[2.0]]),  # e^(ln4 - ln2) = 2
-    ("sequence_mask", [[2.0]]),
-])
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("token_truncate", [[2.0, 0.5]]),  # e^ln4 = 4 is clamped to 2
+        ("token_mask", [[0.0, 0.5]]),
+        ("sequence_truncate", [[2.0]]),  # e^(ln4 - ln2) = 2
+        ("sequence_mask", [[2.0]]),
+    ],
+)
 def test_importance_ratio_by_hand(mode, expected):
     old, sampled = torch.tensor([[math.log(4), 0.0, 9.0]]), torch.tensor([[0.0, math.log(2), 0.0]])
     ratio = importance_ratio(old, sampled, torch.tensor([[1, 1, 0]]), mode, None, 2.0)
@@ -79,8 +83,9 @@ def test_importance_ratio_by_hand(mode, expected):
 
 
 def test_a_token_that_the_sampler_could_not_score_is_not_corrected():
-    ratio = importance_ratio(torch.tensor([[0.3]]), torch.tensor([[math.nan]]), torch.tensor([[1]]), "token_mask",
-                             None, 2.0)
+    ratio = importance_ratio(
+        torch.tensor([[0.3]]), torch.tensor([[math.nan]]), torch.tensor([[1]]), "token_mask", None, 2.0
+    )
     assert ratio.tolist() == [[1.0]]
 
 

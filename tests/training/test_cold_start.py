@@ -64,7 +64,9 @@ def test_a_tree_gives_one_lesson_a_decision(tmp_path):
     save(tree(), tmp_path / "tree.json")
     found = read_lessons([tmp_path / "tree.json"], keep="all")
     assert [lesson.completion for lesson in found.lessons] == [
-        "<think>it shows a star</think><action>accept</action>", "<think>it shows snow</think><action>accept</action>"]
+        "<think>it shows a star</think><action>accept</action>",
+        "<think>it shows snow</think><action>accept</action>",
+    ]
     assert found.lessons[0].prompt == policy_prompt("Which sign?", "a star", 1, 3) and found.trees == 1
 
 
@@ -159,7 +161,7 @@ def test_tokens_are_those_that_the_policy_sees(tmp_path, chat):
     [made] = policy.decide([LESSONS[0].prompt])
     [row] = tokenized(LESSONS[:1], policy)
     prompt = tuple(token for token, learnt in zip(row["input_ids"], row["completion_mask"]) if not learnt)
-    completion = row["input_ids"][len(prompt):]
+    completion = row["input_ids"][len(prompt) :]
     assert prompt == made.prompt_ids and row["completion_mask"] == [0] * len(prompt) + [1] * len(completion)
     assert policy.tokenizer.decode(completion) == LESSONS[0].completion + policy.tokenizer.eos_token
 
@@ -273,8 +275,13 @@ def test_a_setting_that_there_is_not_is_told_on_the_command_line_too(tmp_path, p
 ON_A_CPU = ["--bf16", "false", "--gradient_checkpointing", "false", "--use_cpu", "true"]
 
 
-@pytest.mark.parametrize(("name", "parse_file"), [
-    ("cold_start", parse), ("train_world", training_run.parse), ("train_qwen", training_run.parse),
-])
+@pytest.mark.parametrize(
+    ("name", "parse_file"),
+    [
+        ("cold_start", parse),
+        ("train_world", training_run.parse),
+        ("train_qwen", training_run.parse),
+    ],
+)
 def test_the_examples_are_settings(name, parse_file):
     parse_file([str(Path(__file__).parents[2] / "examples" / f"{name}.yaml"), *ON_A_CPU])

@@ -34,10 +34,16 @@ def llava(*pairs: tuple[str, str], video: str = LLAVA_VIDEO, id: str = "RW587") 
     return {"id": id, "conversations": turns(*pairs), "data_source": "0_30_s_academic_v0_1", "video": video}
 
 
-LETTERED = ("<image>\nWhat does the person hold?\nA. A broom\nB. A phone\nC. A pan\nD. A book\n"
-            "Please respond with only the letter of the correct answer.", "B.")
-IN_FULL = ("Why does she turn?\nOptions:\nA. to leave\nB. to wave\nC. to sit\nD. to look\nE. to sing\n"
-           "Please provide your answer by stating the letter followed by the full option.", "E. to sing.")
+LETTERED = (
+    "<image>\nWhat does the person hold?\nA. A broom\nB. A phone\nC. A pan\nD. A book\n"
+    "Please respond with only the letter of the correct answer.",
+    "B.",
+)
+IN_FULL = (
+    "Why does she turn?\nOptions:\nA. to leave\nB. to wave\nC. to sit\nD. to look\nE. to sing\n"
+    "Please provide your answer by stating the letter followed by the full option.",
+    "E. to sing.",
+)
 OPEN = ("<image>\nWhat is the man doing?", "He is sweeping the floor.")
 
 

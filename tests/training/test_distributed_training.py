@@ -60,8 +60,11 @@ def config(tmp_path_factory) -> Path:
     damaged = Path(rows[2]["video"])
     damaged.write_bytes(damaged.read_bytes()[:300])
     (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    names = {"questions": folder / "questions.jsonl", "model_name_or_path": policy_folder(folder / "policy"),
-             "cache_dir": folder / "cache"}
+    names = {
+        "questions": folder / "questions.jsonl",
+        "model_name_or_path": policy_folder(folder / "policy"),
+        "cache_dir": folder / "cache",
+    }
     path = folder / "settings.yaml"
     path.write_text(SETTINGS + "".join(f"{name}: {value}\n" for name, value in names.items()))
     return path
@@ -75,22 +78,57 @@ def free_port() -> str:
 
 def launched(command: list[str], config: Path, output: Path, *settings: str) -> subprocess.CompletedProcess[str]:
     """The finished run of ``command CONFIG --output_dir OUTPUT SETTINGS``; a run that hangs fails by its timeout."""
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1",
-                                "HF_HUB_OFFLINE": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run([*command, str(config), "--output_dir", str(output), *settings], env=environment,
-                          capture_output=True, text=True, timeout=900, check=False)
+    environment = os.environ | {
+        "CUDA_VISIBLE_DEVICES": "",
+        "DS_ACCELERATOR": "cpu",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }
+    return subprocess.run(
+        [*command, str(config), "--output_dir", str(output), *settings],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
 
 
 def torchrun() -> list[str]:
-    return [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port(),
-            "-m", MODULE]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        free_port(),
+        "-m",
+        MODULE,
+    ]
 
 
 def accelerate() -> list[str]:
     # --multi_gpu starts one process a device, whatever the devices; with --cpu it would need MPI for a second one
-    return [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-            "--main_process_port", free_port(), "-m", MODULE]
+    return [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        free_port(),
+        "-m",
+        MODULE,
+    ]
 
 
 def deepspeed() -> list[str]:
@@ -106,18 +144,23 @@ def log(output: Path) -> list[dict]:
 def alone(config) -> Path:
     """What one process leaves, trained on the same trees."""
     output = config.parent / "alone"
-    run = launched([sys.executable, "-m", MODULE], config, output, "--per_device_train_batch_size", "16",
-                   "--use_cpu", "True")
+    run = launched(
+        [sys.executable, "-m", MODULE], config, output, "--per_device_train_batch_size", "16", "--use_cpu", "True"
+    )
     assert run.returncode == 0, run.stderr[-3000:]
     return output
 
 
-@pytest.mark.parametrize(("launcher", "settings"), [
-    (accelerate, "--use_cpu True"),
-    (deepspeed, "--deepspeed zero2"),
-    (torchrun, "--deepspeed zero3"),
-    (torchrun, "--deepspeed zero3_offload"),
-], ids=["accelerate-ddp", "deepspeed-zero2", "torchrun-zero3", "torchrun-zero3_offload"])
+@pytest.mark.parametrize(
+    ("launcher", "settings"),
+    [
+        (accelerate, "--use_cpu True"),
+        (deepspeed, "--deepspeed zero2"),
+        (torchrun, "--deepspeed zero3"),
+        (torchrun, "--deepspeed zero3_offload"),
+    ],
+    ids=["accelerate-ddp", "deepspeed-zero2", "torchrun-zero3", "torchrun-zero3_offload"],
+)
 def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path):
     run = launched(launcher(), config, tmp_path, "--per_device_train_batch_size", "8", *settings.split())
     assert run.returncode == 0, run.stderr[-3000:]
@@ -127,8 +170,9 @@ def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path)
     assert [entry["loss"] for entry in together] == pytest.approx([entry["loss"] for entry in by_one], abs=1e-5)
     assert [entry["groups/failed"] for entry in together] == [1.0] * 3  # the damaged video's, and nothing hung for it
     # on the policy that sampled, the loss is the KL term alone: what the gradients were shows in the weights
-    start, expected, found = (load_file(folder / "model.safetensors")
-                              for folder in (config.parent / "policy", alone, tmp_path))
+    start, expected, found = (
+        load_file(folder / "model.safetensors") for folder in (config.parent / "policy", alone, tmp_path)
+    )
     assert found.keys() == expected.keys()
     assert max((expected[name] - start[name]).abs().max() for name in expected) > 0.01
     for name, weight in expected.items():
@@ -136,7 +180,16 @@ def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path)
 
 
 def test_a_loss_that_is_no_number_ends_every_process(config, tmp_path):
-    run = launched(torchrun(), config, tmp_path, "--per_device_train_batch_size", "8", "--use_cpu", "True",
-                   "--learning_rate", "1e30")
+    run = launched(
+        torchrun(),
+        config,
+        tmp_path,
+        "--per_device_train_batch_size",
+        "8",
+        "--use_cpu",
+        "True",
+        "--learning_rate",
+        "1e30",
+    )
     assert run.returncode != 0
     assert "the loss is not finite at step 1; from: question film-" in run.stderr

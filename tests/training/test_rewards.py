@@ -26,7 +26,10 @@ LAMBDAS = st.floats(0.05, 20.0)
 def test_format_reward_by_reading():
     config = RewardConfig(format_full=0.8, format_partial=0.3)
     assert [format_reward(reading, config) for reading in (Reading.STRICT, Reading.LENIENT, Reading.DEFAULT)] == [
-        0.8, 0.3, 0.0]
+        0.8,
+        0.3,
+        0.0,
+    ]
 
 
 def test_length_reward_by_hand():
@@ -36,11 +39,14 @@ def test_length_reward_by_hand():
     assert length_reward(140, config) == pytest.approx(0.6 * 0.1353352832)  # two sigma: e^-2
 
 
-@pytest.mark.parametrize(("lambda_auxin", "delete", "accept", "keep_going"), [
-    (1.0, 1.1, 0.9, 1.0),
-    (0.5, 0.825, 0.675, 1.5),
-    (2.0, 1.32, 1.08, 0.6),
-])
+@pytest.mark.parametrize(
+    ("lambda_auxin", "delete", "accept", "keep_going"),
+    [
+        (1.0, 1.1, 0.9, 1.0),
+        (0.5, 0.825, 0.675, 1.5),
+        (2.0, 1.32, 1.08, 0.6),
+    ],
+)
 def test_action_rewards_by_hand(lambda_auxin, delete, accept, keep_going):
     config = RewardConfig(lambda_auxin=lambda_auxin)
     assert action_reward(Action.DELETE, config) == pytest.approx(delete)
@@ -85,23 +91,40 @@ def test_the_format_alone_pays_nothing_for_actions_or_answers():
     assert total_reward(0.5, 0.5, 1.1, 1.0, config) == 0.5
 
 
-@pytest.mark.parametrize(("answer", "right", "expected"), [
-    ("B", 1, 1.0), ("B. a star", "B", 1.0), ("a star", "b", 1.0), ("A", 1, 0.0), ("no idea", 1, 0.0), (None, 1, 0.0),
-])
+@pytest.mark.parametrize(
+    ("answer", "right", "expected"),
+    [
+        ("B", 1, 1.0),
+        ("B. a star", "B", 1.0),
+        ("a star", "b", 1.0),
+        ("A", 1, 0.0),
+        ("no idea", 1, 0.0),
+        (None, 1, 0.0),
+    ],
+)
 def test_tree_reward_of_options(answer, right, expected):
     assert tree_reward(answer, ["a disc", "a star"], right) == expected
 
 
-@pytest.mark.parametrize(("answer", "expected"), [
-    ("  A red   disc.", 1.0), ("a red disc", 1.0), ("a disc", 0.0), (None, 0.0)])
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("  A red   disc.", 1.0), ("a red disc", 1.0), ("a disc", 0.0), (None, 0.0)]
+)
 def test_tree_reward_of_an_open_question(answer, expected):
     assert tree_reward(answer, [], "a red disc") == expected
 
 
-@pytest.mark.parametrize(("setting", "value"), [
-    ("lambda_auxin", 0.0), ("lambda_auxin", -1.0), ("lambda_auxin", math.nan), ("length_sigma", 0.0),
-    ("length_weight", -0.1), ("reward", "grpo"), ("format_partial", 2.0),
-])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("lambda_auxin", 0.0),
+        ("lambda_auxin", -1.0),
+        ("lambda_auxin", math.nan),
+        ("length_sigma", 0.0),
+        ("length_weight", -0.1),
+        ("reward", "grpo"),
+        ("format_partial", 2.0),
+    ],
+)
 def test_a_setting_that_cannot_work_is_quoted(setting, value):
     with pytest.raises(ConfigError, match=rf"{setting}='?{value}"):
         RewardConfig(**{setting: value})

@@ -66,8 +66,9 @@ def test_rewards_by_hand(film):
 
 def test_without_the_trees_reward_a_wrong_tree_earns_as_much_as_a_right_one(film):
     stages, config, _ = make(finder("yellow"))
-    right, wrong = roll_out([job(film), job(film, 1, answer=0)], stages, config,
-                            dataclasses.replace(REWARDS, reward="rf"))
+    right, wrong = roll_out(
+        [job(film), job(film, 1, answer=0)], stages, config, dataclasses.replace(REWARDS, reward="rf")
+    )
     assert (right.tree_reward, wrong.tree_reward) == (1.0, 0.0)
     assert [d.rewards.total for d in right.decisions] == [d.rewards.total for d in wrong.decisions]
 
@@ -152,8 +153,7 @@ def test_a_broken_video_drops_its_group_and_is_named_once(film, folder, caplog):
 
 
 def test_a_group_of_which_one_tree_fails_is_dropped_whole(film):
-    whole, broken, other = roll_out([job(film), job(film, 1, text=" "), job(film, id="other")],
-                                    *make(finder("yellow")))
+    whole, broken, other = roll_out([job(film), job(film, 1, text=" "), job(film, id="other")], *make(finder("yellow")))
     assert isinstance(whole, ConfigError) and whole is broken
     assert isinstance(other, TreeRollout)
 
@@ -197,8 +197,17 @@ def world(tmp_path_factory) -> list[RolloutJob]:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> VideoMiner:
-    config = MinerConfig(frames=4, events=4, scan_frames=32, caption_frames=1, max_depth=2, temperature=2.0,
-                         caption_tokens=24, policy_tokens=48, cache_dir=str(tmp_path_factory.mktemp("cache")))
+    config = MinerConfig(
+        frames=4,
+        events=4,
+        scan_frames=32,
+        caption_frames=1,
+        max_depth=2,
+        temperature=2.0,
+        caption_tokens=24,
+        policy_tokens=48,
+        cache_dir=str(tmp_path_factory.mktemp("cache")),
+    )
     return VideoMiner.from_pretrained("videominer-world", config=config, device="cpu")
 
 

@@ -65,8 +65,9 @@ class Recorder(TrainerCallback):
 @pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
 def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path, loss_type):
     recorder = Recorder()
-    ours = trainer(policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], loss_type=loss_type,
-                   forward_batch_size=8)
+    ours = trainer(
+        policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], loss_type=loss_type, forward_batch_size=8
+    )
     recorder.run = ours
     ours.train()
     assert [len(samples) for samples in recorder.rollouts] == [8, 8]  # 8 trees of one decision
@@ -82,8 +83,9 @@ def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path,
         return [sample.rewards.total for sample in pending]
 
     args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, "loss_type": loss_type})
-    theirs = GRPOTrainer(policy, reward, args, questions.add_column("prompt", questions["question"]),
-                         rollout_func=rollout)
+    theirs = GRPOTrainer(
+        policy, reward, args, questions.add_column("prompt", questions["question"]), rollout_func=rollout
+    )
     start = weights(theirs)
     theirs.train()
     assert losses(ours) == pytest.approx(losses(theirs), abs=1e-6)
@@ -93,8 +95,14 @@ def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path,
 
 def test_batch_one_times_eight_equals_eight_times_one(policy, questions, tmp_path):
     whole = trainer(policy, questions, tmp_path / "8x1", per_device_train_batch_size=8)
-    parts = trainer(policy, questions, tmp_path / "1x8", per_device_train_batch_size=1, gradient_accumulation_steps=8,
-                    forward_batch_size=3)
+    parts = trainer(
+        policy,
+        questions,
+        tmp_path / "1x8",
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=8,
+        forward_batch_size=3,
+    )
     whole.train(), parts.train()
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-5)
     torch.testing.assert_close(weights(parts), weights(whole), rtol=0, atol=1e-5)
@@ -125,18 +133,22 @@ def test_the_order_of_trees_in_a_group_changes_nothing(policy, questions, tmp_pa
     torch.testing.assert_close(results[0][1], results[1][1], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("settings", [
-    {"per_device_train_batch_size": 4, "steps_per_generation": 2},  # two optimizer steps a rollout
-    {"num_iterations": 2},  # each rollout twice
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"per_device_train_batch_size": 4, "steps_per_generation": 2},  # two optimizer steps a rollout
+        {"num_iterations": 2},  # each rollout twice
+    ],
+)
 def test_old_log_probabilities_are_those_of_the_policy_that_generated(policy, questions, tmp_path, settings):
     run = trainer(policy, questions, tmp_path, max_steps=2, beta=0.0, **settings)
     seen = []
     compute = run._compute_loss
 
     def watched(model, inputs):
-        ids, attended = (torch.cat([inputs[f"{side}_{what}"] for side in ("prompt", "completion")], 1)
-                         for what in ("ids", "mask"))
+        ids, attended = (
+            torch.cat([inputs[f"{side}_{what}"] for side in ("prompt", "completion")], 1) for what in ("ids", "mask")
+        )
         mask = inputs["completion_mask"].bool()
         with torch.no_grad():  # all at once, with all their padding
             now = run._get_per_token_logps_and_entropies(run.model, ids, attended, mask.shape[1])[0]
@@ -150,15 +162,23 @@ def test_old_log_probabilities_are_those_of_the_policy_that_generated(policy, qu
 
 def test_resuming_goes_on_identically(policy, questions, tmp_path):
     # 4 questions, 2 a step: the checkpoint at step 3 lies in the middle of the second of three epochs
-    whole = trainer(policy, questions, tmp_path / "whole", max_steps=6, learning_rate=0.05,
-                    save_strategy="steps", save_steps=3)
+    whole = trainer(
+        policy, questions, tmp_path / "whole", max_steps=6, learning_rate=0.05, save_strategy="steps", save_steps=3
+    )
     whole.train()
     shutil.copytree(tmp_path / "whole" / "checkpoint-3", tmp_path / "part" / "checkpoint-3")
-    part = trainer(policy, questions, tmp_path / "part", max_steps=6, learning_rate=0.05,
-                   save_strategy="steps", save_steps=3)
+    part = trainer(
+        policy, questions, tmp_path / "part", max_steps=6, learning_rate=0.05, save_strategy="steps", save_steps=3
+    )
     part.train(resume_from_checkpoint=True)
-    logs = [[{name: value for name, value in entry.items() if not any(word in name for word in PASSING)}
-             for entry in run.state.log_history if entry["step"] > 3 and "loss" in entry] for run in (whole, part)]
+    logs = [
+        [
+            {name: value for name, value in entry.items() if not any(word in name for word in PASSING)}
+            for entry in run.state.log_history
+            if entry["step"] > 3 and "loss" in entry
+        ]
+        for run in (whole, part)
+    ]
     assert len(logs[0]) == 3 and logs[0] == logs[1]
     assert all(entry["grad_norm"] > 0.1 for entry in logs[0])
     assert torch.equal(weights(whole), weights(part))
@@ -258,8 +278,15 @@ def test_what_is_saved_is_an_ordinary_folder(policy, questions, tmp_path):
 def test_lora_and_checkpointing_and_bf16_train(policy, questions, tmp_path):
     from peft import LoraConfig
 
-    run = trainer(policy, questions, tmp_path, max_steps=2, bf16=True, gradient_checkpointing=True,
-                  rest={"peft_config": LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")})
+    run = trainer(
+        policy,
+        questions,
+        tmp_path,
+        max_steps=2,
+        bf16=True,
+        gradient_checkpointing=True,
+        rest={"peft_config": LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")},
+    )
     before = {name: p.clone() for name, p in run.model.named_parameters()}
     run.train()
     changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
@@ -268,31 +295,45 @@ def test_lora_and_checkpointing_and_bf16_train(policy, questions, tmp_path):
 
 
 def test_evaluation_grows_trees_too(policy, questions, tmp_path):
-    run = trainer(policy, questions, tmp_path, max_steps=1, eval_strategy="steps", eval_steps=1, num_generations_eval=2,
-                  per_device_eval_batch_size=4, rest={"eval_dataset": questions})
+    run = trainer(
+        policy,
+        questions,
+        tmp_path,
+        max_steps=1,
+        eval_strategy="steps",
+        eval_steps=1,
+        num_generations_eval=2,
+        per_device_eval_batch_size=4,
+        rest={"eval_dataset": questions},
+    )
     run.train()
     entry = next(entry for entry in run.state.log_history if "eval_loss" in entry)
     assert math.isfinite(entry["eval_loss"]) and 0 <= entry["eval_tree/reward"] <= 1
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"num_generations": 1}, "num_generations=1"),
-    ({"num_generations": 3}, r"generation_batch_size \(8\) must be divisible by num_generations \(3\)"),
-    ({"length_sigma": 0.0}, "length_sigma=0.0"),
-    ({"lambda_auxin": -1.0}, "lambda_auxin=-1.0"),
-    ({"loss_type": "bnpo"}, "loss_type='bnpo'"),
-    ({"temperature": 0.0}, "temperature=0.0"),
-    ({"top_p": 0.9}, "top_p=0.9"),
-    ({"forward_batch_size": 0}, "forward_batch_size=0"),
-    ({"scale_rewards": "batch"}, "scale_rewards='batch'"),
-    ({"deepspeed": "zero3"}, "use_cpu=True with deepspeed='zero3'"),
-    ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
-    ({"steps_per_generation": 2, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 4},
-     "save_steps=3 x gradient_accumulation_steps=1 is no multiple of steps_per_generation=2"),
-    ({"save_strategy": "steps", "save_steps": 0.1}, "save_steps=0.1: give a number of steps"),
-    ({"top_entropy_quantile": 0.2}, "top_entropy_quantile=0.2"),
-    ({"sync_ref_model": True}, "sync_ref_model=True"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_generations": 1}, "num_generations=1"),
+        ({"num_generations": 3}, r"generation_batch_size \(8\) must be divisible by num_generations \(3\)"),
+        ({"length_sigma": 0.0}, "length_sigma=0.0"),
+        ({"lambda_auxin": -1.0}, "lambda_auxin=-1.0"),
+        ({"loss_type": "bnpo"}, "loss_type='bnpo'"),
+        ({"temperature": 0.0}, "temperature=0.0"),
+        ({"top_p": 0.9}, "top_p=0.9"),
+        ({"forward_batch_size": 0}, "forward_batch_size=0"),
+        ({"scale_rewards": "batch"}, "scale_rewards='batch'"),
+        ({"deepspeed": "zero3"}, "use_cpu=True with deepspeed='zero3'"),
+        ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
+        (
+            {"steps_per_generation": 2, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 4},
+            "save_steps=3 x gradient_accumulation_steps=1 is no multiple of steps_per_generation=2",
+        ),
+        ({"save_strategy": "steps", "save_steps": 0.1}, "save_steps=0.1: give a number of steps"),
+        ({"top_entropy_quantile": 0.2}, "top_entropy_quantile=0.2"),
+        ({"sync_ref_model": True}, "sync_ref_model=True"),
+    ],
+)
 def test_settings_that_cannot_work_are_refused_with_their_values(settings, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         TGRPOConfig(output_dir=str(tmp_path), **{**QUICK, **settings})

@@ -39,9 +39,18 @@ def films(folder: Path, count: int = 4) -> Dataset:
     rows = []
     for i in range(count):
         scenes = [(colours[(i + k) % 5], 2.0) for k in range(5)]
-        rows.append({"id": f"film-{i}", "video": colour_video(folder / f"{i}.mp4", scenes), "question": "What is seen?",
-                     "options": [f"a scene in {colours[i % 5]}", f"a scene in {colours[(i + 1) % 5]} and "
-                                 f"{colours[(i + 3) % 5]}"], "answer": "AB"[i % 2]})  # B: two uniform frames
+        rows.append(
+            {
+                "id": f"film-{i}",
+                "video": colour_video(folder / f"{i}.mp4", scenes),
+                "question": "What is seen?",
+                "options": [
+                    f"a scene in {colours[i % 5]}",
+                    f"a scene in {colours[(i + 1) % 5]} and {colours[(i + 3) % 5]}",
+                ],
+                "answer": "AB"[i % 2],
+            }
+        )  # B: two uniform frames
     return Dataset.from_list(rows)
 
 

@@ -116,6 +116,8 @@ def test_identity_sees_both_ends_and_the_middle(tmp_path: Path, changed: int):
 
 
 def test_import_is_light():
-    code = "import lmms_videominer.video, lmms_videominer.segmenters, sys; " \
-           "assert not {'av', 'decord', 'torch', 'cv2'} & set(sys.modules)"
+    code = (
+        "import lmms_videominer.video, lmms_videominer.segmenters, sys; "
+        "assert not {'av', 'decord', 'torch', 'cv2'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

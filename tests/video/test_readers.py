@@ -151,8 +151,9 @@ def test_decord_holds_a_chunk_of_frames_at_most(plain_video: Path, monkeypatch: 
     decord = pytest.importorskip("decord")
     sizes = []
     get_batch = decord.VideoReader.get_batch
-    monkeypatch.setattr(decord.VideoReader, "get_batch",
-                        lambda self, indices: sizes.append(len(indices)) or get_batch(self, indices))
+    monkeypatch.setattr(
+        decord.VideoReader, "get_batch", lambda self, indices: sizes.append(len(indices)) or get_batch(self, indices)
+    )
     with open_video(plain_video, "decord") as reader:
         whole = reader.gray_histograms(range(100))
         monkeypatch.setattr(decord_reader, "_CHUNK_BYTES", 7 * HEIGHT * WIDTH * 3)

@@ -58,9 +58,7 @@ def test_uniform_times_without_span_or_count():
         uniform_times([], 3)
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 1e4), st.floats(0.01, 100)), min_size=1, max_size=6), st.integers(1, 300)
-)
+@given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0.01, 100)), min_size=1, max_size=6), st.integers(1, 300))
 def test_uniform_times_ascend_inside_the_union(pairs: list[tuple[float, float]], n: int):
     union = merge_spans([Span(start_s, start_s + length_s) for start_s, length_s in pairs])
     times_s = uniform_times(union, n)

@@ -15,25 +15,50 @@ RED_BLUE, RED_GREEN, BLUE_RED = Actor("red", "blue"), Actor("red", "green"), Act
 STAR = Moment(Span(10, 14), "star")
 SEA = Scene(Span(0, 30), "sea", RED_BLUE, (STAR,), 0)
 CAVE = Scene(Span(90, 120), "cave", BLUE_RED, (Moment(Span(100, 104), "leaf"),), 0)
-ONE = WorldQuestion("sign", "Which sign appears while the red robot with the blue hat is in the sea?",
-                    ("star", "leaf", "moon", "ring"), "A", (SEA,), (STAR.span,))
-TWO = WorldQuestion("order", "Which two signs appear, in order of time, while the blue robot with the red hat is in "
-                    "the cave and while the red robot with the blue hat is in the sea?", (), "A", (SEA, CAVE), ())
+ONE = WorldQuestion(
+    "sign",
+    "Which sign appears while the red robot with the blue hat is in the sea?",
+    ("star", "leaf", "moon", "ring"),
+    "A",
+    (SEA,),
+    (STAR.span,),
+)
+TWO = WorldQuestion(
+    "order",
+    "Which two signs appear, in order of time, while the blue robot with the red hat is in "
+    "the cave and while the red robot with the blue hat is in the sea?",
+    (),
+    "A",
+    (SEA, CAVE),
+    (),
+)
 HIT, BARE = FrameState("sea", RED_BLUE, "star"), FrameState("sea", RED_BLUE, None)
 OTHER_HAT, OTHER_PLACE = FrameState("sea", RED_GREEN, "moon"), FrameState("cave", RED_BLUE, "ring")
 
 
-@pytest.mark.parametrize(("lines", "depth", "action", "reasoning"), [
-    ([HIT], 2, Action.ACCEPT, "sea sea, red red, blue blue: seen, star. Seen, and nothing else."),
-    ([HIT, BARE], 2, Action.CONTINUE,
-     "sea sea, red red, blue blue: seen, star. sea sea, red red, blue blue: seen, nothing up. Seen, among others."),
-    ([HIT, OTHER_HAT], 3, Action.ACCEPT,
-     "sea sea, red red, blue blue: seen, star. sea sea, red red, green blue: no. Seen, among others."),
-    ([BARE], 1, Action.CONTINUE, "sea sea, red red, blue blue: seen, nothing up. Seen, with nothing up."),
-    ([OTHER_HAT], 1, Action.CONTINUE, "sea sea, red red, green blue: no. The place is seen."),
-    ([OTHER_HAT], 2, Action.DELETE, "sea sea, red red, green blue: no. Not seen."),
-    ([OTHER_PLACE], 1, Action.DELETE, "cave sea: no. Not seen."),
-])
+@pytest.mark.parametrize(
+    ("lines", "depth", "action", "reasoning"),
+    [
+        ([HIT], 2, Action.ACCEPT, "sea sea, red red, blue blue: seen, star. Seen, and nothing else."),
+        (
+            [HIT, BARE],
+            2,
+            Action.CONTINUE,
+            "sea sea, red red, blue blue: seen, star. sea sea, red red, blue blue: seen, nothing up. "
+            "Seen, among others.",
+        ),
+        (
+            [HIT, OTHER_HAT],
+            3,
+            Action.ACCEPT,
+            "sea sea, red red, blue blue: seen, star. sea sea, red red, green blue: no. Seen, among others.",
+        ),
+        ([BARE], 1, Action.CONTINUE, "sea sea, red red, blue blue: seen, nothing up. Seen, with nothing up."),
+        ([OTHER_HAT], 1, Action.CONTINUE, "sea sea, red red, green blue: no. The place is seen."),
+        ([OTHER_HAT], 2, Action.DELETE, "sea sea, red red, green blue: no. Not seen."),
+        ([OTHER_PLACE], 1, Action.DELETE, "cave sea: no. Not seen."),
+    ],
+)
 def test_a_decision_holds_every_line_against_what_is_sought(lines, depth, action, reasoning):
     start = "Sought: the red robot with the blue hat is in the sea. "
     assert language.decide(ONE, [lines], depth, 3) == (action, start + reasoning)
@@ -45,12 +70,14 @@ def test_each_of_two_asked_scenes_is_held_against_every_line_in_the_questions_or
     assert reasoning == (
         "Sought: the blue robot with the red hat is in the cave. sea cave: no. cave cave, red blue: no. "
         "Sought: the red robot with the blue hat is in the sea. sea sea, red red, blue blue: seen, star. cave sea: no. "
-        "Seen, among others.")
+        "Seen, among others."
+    )
 
 
 def test_a_caption_tells_a_frame_that_looks_like_the_one_before_it_once():
     assert language.caption([BARE, BARE, HIT, BARE]) == (
-        "sea: red robot with the blue hat; sea: red robot with the blue hat, star; sea: red robot with the blue hat")
+        "sea: red robot with the blue hat; sea: red robot with the blue hat, star; sea: red robot with the blue hat"
+    )
 
 
 def test_a_count_is_told_by_ordinals():

@@ -32,8 +32,10 @@ def test_a_slip_leaves_the_reasoning_and_no_action():
 
 
 def test_haste_drops_what_was_worth_a_closer_look_and_nothing_else():
-    told = [(action, parse_completion(completion, Action.ACCEPT)[0].value)
-            for _, completion, action in lessons(Flaws(haste=1.0))]
+    told = [
+        (action, parse_completion(completion, Action.ACCEPT)[0].value)
+        for _, completion, action in lessons(Flaws(haste=1.0))
+    ]
     assert {"continue", "delete", "accept"} == {action for action, _ in told}
     assert all(said == ("delete" if action == "continue" else action) for action, said in told)
 

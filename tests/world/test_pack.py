@@ -33,8 +33,9 @@ def test_weights_are_stored_in_half_precision_and_loaded_in_single(tmp_path):
     pack({"policy": tmp_path / "trained"}, tmp_path / "bundle", {}, {})
 
     size = [(tmp_path / folder / "model.safetensors").stat().st_size for folder in ("trained", "bundle/policy")]
-    before, after = (AutoModelForCausalLM.from_pretrained(tmp_path / folder, dtype="auto")
-                     for folder in ("trained", "bundle/policy"))
+    before, after = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / folder, dtype="auto") for folder in ("trained", "bundle/policy")
+    )
     assert size[1] < 0.6 * size[0]
     for name, weights in after.state_dict().items():
         assert weights.dtype == torch.float32
@@ -43,8 +44,11 @@ def test_weights_are_stored_in_half_precision_and_loaded_in_single(tmp_path):
 
 def test_the_card_tells_the_rollouts_of_training_and_leaves_its_files_out(tmp_path):
     tiny_qwen2_lm(tmp_path / "trained")
-    history = [{"step": 1, "tree/reward": 0.25, "reward": 1.5}, {"step": 2, "loss": 0.1},
-               {"step": 5, "tree/reward": 0.75, "reward": 2.25}]
+    history = [
+        {"step": 1, "tree/reward": 0.25, "reward": 1.5},
+        {"step": 2, "loss": 0.1},
+        {"step": 5, "tree/reward": 0.75, "reward": 2.25},
+    ]
     (tmp_path / "trained" / "trainer_state.json").write_text(json.dumps({"log_history": history}))
     (tmp_path / "trained" / "checkpoint-4").mkdir()
     pack({"policy": tmp_path / "trained"}, tmp_path / "bundle", {}, {})
