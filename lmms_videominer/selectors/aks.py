@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmms_videominer.selectors.candidates import Candidates, Pick
-from lmms_videominer.selectors.scored import Case, Choice, ScoredSelector, Search
+from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
 from lmms_videominer.selectors.topk import top
 from lmms_videominer.types import Event, Node, Span
 
@@ -99,7 +99,7 @@ class AKSSelector(ScoredSelector):
 
     name = "aks"
 
-    def search(self, case: Case) -> Search:
+    def rule(self, case: ScoredCase) -> Rule:
         config, pool = case.config, case.pool()
         scores = yield pool.indices
         values = scaled(scores)

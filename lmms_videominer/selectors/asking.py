@@ -1,98 +1,14 @@
-"""What the selectors share that search by asking a language model: batches of questions, open videos, results."""
+"""What the selectors share that ask a language model: how the question reads, and the policy as a judge."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-from collections.abc import Generator, Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Generator, Sequence
 
-from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import VideoError, VideoMinerError
-from lmms_videominer.keyframes import spread_frames
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.prompt import policy_prompt
-from lmms_videominer.selectors.dialogue import Ask, Case, Found, Search, Talk, run
-from lmms_videominer.selectors.selector import checked_question
-from lmms_videominer.stages import OpenVideo, Stages, opened
-from lmms_videominer.types import Action, Decision, Event, Node, Question, Reading, Selection
+from lmms_videominer.selectors.dialogue import Ask, Case
+from lmms_videominer.types import Action, Decision, Question, Reading
 from lmms_videominer.verdict import option_letter
-
-QUESTIONS_AT_ONCE = 16  # their readers are open, and their calls batched, together
-
-
-class AskingSelector:
-    """Runs one search a question, many side by side.
-
-    A video with no more frames than the budget gives all of them, and no model is asked.
-    """
-
-    name: ClassVar[str]
-
-    def __init__(self, stages: Stages, config: MinerConfig):
-        self.stages, self.config = stages, config
-
-    def search(self, case: Case) -> Search:
-        """The method: yields what it wants to know, returns what it found.
-
-        Raises:
-            VideoMinerError: The question or the video does not allow it.
-        """
-        raise NotImplementedError
-
-    def select(self, questions: Sequence[Question], *, progress: bool = False) -> list[Selection | VideoMinerError]:
-        from tqdm import tqdm
-
-        results: list[Selection | VideoMinerError] = []
-        with tqdm(total=len(questions), desc=self.name, disable=not progress) as bar:
-            for start in range(0, len(questions), QUESTIONS_AT_ONCE):
-                part = questions[start : start + QUESTIONS_AT_ONCE]
-                results += self._select(part)
-                bar.update(len(part))
-        return results
-
-    def _select(self, questions: Sequence[Question]) -> list[Selection | VideoMinerError]:
-        started = time.perf_counter()
-        with opened([question.video for question in questions], self.config.reader) as videos:
-            openings = [self._open(question, videos[question.video]) for question in questions]
-            talks = [opening for opening in openings if isinstance(opening, Talk)]
-            open_s = (time.perf_counter() - started) / max(1, len(talks))
-            for talk in talks:
-                talk.case.usage.seconds["open"] = open_s
-            run(talks, self.stages, self.config)
-        return [self._result(opening) if isinstance(opening, Talk) else opening for opening in openings]
-
-    def _open(self, question: Question, video: OpenVideo | VideoError) -> Talk | VideoMinerError:
-        if isinstance(video, VideoError):
-            return video
-        try:
-            case = Case(checked_question(question), video, video.reader.timestamps_s, self.config)
-        except VideoMinerError as error:
-            return error
-        return Talk(case, self._whole(case) if len(case.timestamps_s) <= self.config.frames else self.search(case))
-
-    def _whole(self, case: Case) -> Search:
-        """All frames of a short video."""
-        frames = spread_frames([case.whole], case.timestamps_s, self.config.frames, ["0"])
-        return Found(frames, (Node("0", 0, (Event(case.whole),), note="short"),))
-        yield  # a search that asks nothing
-
-    def _result(self, talk: Talk) -> Selection | VideoMinerError:
-        found, case = talk.result, talk.case
-        if isinstance(found, VideoMinerError):
-            return found
-        assert found is not None
-        return Selection(
-            question=case.question,
-            video=case.video.info,
-            key_frames=found.key_frames,
-            selector=self.name,
-            nodes=found.nodes,
-            usage=case.usage,
-            fallbacks=tuple(name for name in (*found.fallbacks, self.stages.cache.fallback) if name),
-            config=dataclasses.asdict(self.config),
-            seed=self.config.seed,
-        )
 
 
 def asked(question: Question) -> str:
@@ -116,8 +32,3 @@ def judgements(case: Case, captions: Sequence[str], depth: int = 1) -> Generator
 def _read(text: str, default: Action) -> tuple[Action, str, Reading]:
     action, reading = parse_completion(text, default)
     return action, text, reading
-
-
-def by_level(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """``nodes`` as ``Selection.nodes`` has them: root first, then by level, otherwise in their order."""
-    return tuple(sorted(nodes, key=lambda node: node.depth))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmms_videominer.selectors.scored import Case, Choice, ScoredSelector, Search
+from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
 from lmms_videominer.selectors.topk import top
 
 
@@ -52,7 +52,7 @@ class BOLTSelector(ScoredSelector):
 
     name = "bolt"
 
-    def search(self, case: Case) -> Search:
+    def rule(self, case: ScoredCase) -> Rule:
         pool = case.pool()
         scores = yield pool.indices
         weights = density(scores, case.config.bolt_power)

@@ -24,7 +24,7 @@ from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.selectors.candidates import Candidates, candidates
 from lmms_videominer.stages import OpenVideo, Stages, needed
-from lmms_videominer.types import Event, KeyFrame, Node, Question, Span, Usage
+from lmms_videominer.types import Event, KeyFrame, Node, Question, Scores, Span, Usage
 
 MOST_COMPARED = 4096  # candidates; linkage keeps the distance of every two
 PLAIN_TOPIC = "What happens?"  # what a captioner is told that is not to know the question
@@ -71,11 +71,12 @@ class Ask:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search ends with: the key frames, unique and ascending, the nodes, and the fallbacks it took."""
+    """What a search ends with: the key frames, unique and ascending, the nodes, the fallbacks it took, its scores."""
 
     key_frames: tuple[KeyFrame, ...]
     nodes: tuple[Node, ...]
     fallbacks: tuple[str, ...] = ()
+    scores: Scores | None = None
 
 
 Wish: TypeAlias = "Look | Embed | Encode | Compare | Ask"

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmms_videominer.selectors.candidates import Pick
-from lmms_videominer.selectors.scored import ROUNDED, Case, Choice, ScoredSelector, Search
+from lmms_videominer.selectors.scored import ROUNDED, Choice, Rule, ScoredCase, ScoredSelector
 from lmms_videominer.selectors.topk import top
 from lmms_videominer.types import Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
@@ -126,7 +126,7 @@ class FOCUSSelector(ScoredSelector):
 
     name = "focus"
 
-    def search(self, case: Case) -> Search:
+    def rule(self, case: ScoredCase) -> Rule:
         config, arms = case.config, cut(case.whole, case.timestamps_s, case.config.focus_clip_s)
         first = coarse(arms, case.rng(self.name))
         yield np.concatenate(first)
@@ -144,7 +144,7 @@ def _fine_count(arm: Arm) -> int:
     return max(1, round(arm.span.duration_s * FINE_FPS))
 
 
-def _chosen(case: Case, arms: Sequence[Arm], bounds: np.ndarray, rng: np.random.Generator) -> tuple[Pick, ...]:
+def _chosen(case: ScoredCase, arms: Sequence[Arm], bounds: np.ndarray, rng: np.random.Generator) -> tuple[Pick, ...]:
     """The share of the best scores, and the rest in equal parts from the arms of the highest bounds."""
     config, scored = case.config, np.array(sorted(case.scores))
     values = np.array([case.scores[i] for i in scored.tolist()])

@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 
 from lmms_videominer.keyframes import node_key_frames
-from lmms_videominer.selectors.asking import AskingSelector, asked, by_level, judgements
+from lmms_videominer.selectors.asking import asked, judgements
 from lmms_videominer.selectors.candidates import Pick, candidates, within_budget
 from lmms_videominer.selectors.dialogue import Ask, Case, Found, Look, Search
 from lmms_videominer.selectors.replies import read_clips
+from lmms_videominer.selectors.searching import SearchingSelector, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 SUMMARY_PROMPT = """\
@@ -46,7 +47,7 @@ Answer the question, and name the clips that show what the answer needs.
 Reply as {{"answer": "...", "clips": [numbers]}}"""
 
 
-class LLoViSelector(AskingSelector):
+class LLoViSelector(SearchingSelector):
     """Frames of the clips that the language model names, having read captions of all."""
 
     name = "llovi"

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmms_videominer.selectors.scored import Case, Choice, ScoredSelector, Search
+from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
 from lmms_videominer.selectors.topk import top
 
 
@@ -44,7 +44,7 @@ class QFrameSelector(ScoredSelector):
 
     name = "qframe"
 
-    def search(self, case: Case) -> Search:
+    def rule(self, case: ScoredCase) -> Rule:
         pool = case.pool(case.config.qframe_candidates)
         scores = yield pool.indices
         noise = case.rng(self.name, case.question.text).gumbel(size=len(scores))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmms_videominer.selectors.scored import Case, Choice, ScoredSelector, Search
+from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
 
 
 def top(scores: np.ndarray, budget: int) -> np.ndarray:
@@ -21,7 +21,7 @@ class TopKSelector(ScoredSelector):
 
     name = "topk"
 
-    def search(self, case: Case) -> Search:
+    def rule(self, case: ScoredCase) -> Rule:
         pool = case.pool()
         scores = yield pool.indices
         return Choice(case.picks(pool.indices[top(scores, case.config.frames)]))

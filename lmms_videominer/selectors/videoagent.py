@@ -33,10 +33,11 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.selectors.asking import AskingSelector, asked, by_level, judgements
+from lmms_videominer.selectors.asking import asked, judgements
 from lmms_videominer.selectors.candidates import Candidates, Pick, within_budget
 from lmms_videominer.selectors.dialogue import Ask, Case, Compare, Embed, Found, Look, Search
 from lmms_videominer.selectors.replies import NOT_SURE, RATINGS, SURE, read_confidence, read_wishes, worst
+from lmms_videominer.selectors.searching import SearchingSelector, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 TOLD = """\
@@ -103,7 +104,7 @@ class Looks:
 Wanted = list[tuple[int, Decision]]  # the gap, and the description as a decision
 
 
-class VideoAgentSelector(AskingSelector):
+class VideoAgentSelector(SearchingSelector):
     """Uniform frames, then frames like what the language model says it wants to see."""
 
     name = "videoagent"

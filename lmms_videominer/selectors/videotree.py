@@ -32,11 +32,12 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.selectors.asking import AskingSelector, asked, by_level, judgements
+from lmms_videominer.selectors.asking import asked, judgements
 from lmms_videominer.selectors.candidates import Candidates, Pick, within_budget
 from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Encode, Found, Look, Search
 from lmms_videominer.selectors.grouping import nearest_to_mean, spherical_kmeans, ward
 from lmms_videominer.selectors.replies import ACTIONS, NOT_SURE, RATINGS, SURE, read_relevance
+from lmms_videominer.selectors.searching import SearchingSelector, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
 
 PROMPT = """\
@@ -71,7 +72,7 @@ class Round:
         return [RATINGS[decision.action] for decision in self.decisions]
 
 
-class VideoTreeSelector(AskingSelector):
+class VideoTreeSelector(SearchingSelector):
     """Frames of a tree of clusters, wide and deep where the language model finds relevance."""
 
     name = "videotree"

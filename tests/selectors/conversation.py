@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.selectors.asking import AskingSelector
 from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Found, Look
+from lmms_videominer.selectors.searching import SearchingSelector
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.types import Event, Question, VideoInfo
 
@@ -22,7 +22,7 @@ def case_of(seconds: int, config: MinerConfig, question: str = "What is it?", op
 
 
 def converse(
-    selector: type[AskingSelector],
+    selector: type[SearchingSelector],
     case: Case,
     reply: Callable[[str], str],
     vector: Callable[[str], list[float]] = lambda text: [1.0],

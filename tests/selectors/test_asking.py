@@ -17,6 +17,7 @@ from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.llovi import LLoViSelector
+from lmms_videominer.selectors.searching import batches
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.selectors.videotree import VideoTreeSelector
 from lmms_videominer.serialization import to_json
@@ -247,3 +248,11 @@ def test_whatever_is_replied_the_budget_is_met_exactly_in_order(name, data, seco
     ids = {node.id for node in found.nodes}
     assert {frame.node_id for frame in found.key_frames} <= ids | {None}
     assert all(node.parent_id in ids for node in found.nodes[1:]) and len(ids) == len(found.nodes)
+
+
+@given(st.lists(st.sampled_from("abcdef")), st.integers(1, 4))
+def test_questions_of_one_video_stay_in_one_batch(videos, size):
+    found = [[videos[i] for i in batch] for batch in batches(videos, size)]
+    assert sorted(itertools.chain(*found)) == sorted(videos)
+    assert sum(len(set(batch)) for batch in found) == len(set(videos))  # none is parted
+    assert all(len(batch) >= size for batch in found[:-1])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lmms_videominer.config import SCORING, MinerConfig
 from lmms_videominer.selectors import aks, bolt, focus, qframe, topk
 from lmms_videominer.selectors.candidates import within_budget
-from lmms_videominer.selectors.scored import Case, Choice, ScoredSelector
+from lmms_videominer.selectors.scored import Choice, ScoredCase, ScoredSelector
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.types import KeyFrame, Question, Span, VideoInfo
 
@@ -23,14 +23,17 @@ SELECTORS: dict[str, type[ScoredSelector]] = {
 }  # fmt: skip
 
 
-def search(name: str, scores, text: str = "What is it?", **given_settings) -> tuple[Choice, tuple[KeyFrame, ...], Case]:
+def search(
+    name: str, scores, text: str = "What is it?", **given_settings
+) -> tuple[Choice, tuple[KeyFrame, ...], ScoredCase]:
     """A video of one frame a second whose scores are given: second, frame and candidate are one number."""
     config = MinerConfig(selector=name, **given_settings)
     info = VideoInfo("film.mp4", float(len(scores)), len(scores), 1.0, 32, 32, "none")
     scorer = SimpleNamespace(identity="given", logits=lambda values: np.asarray(values, np.float64))
     times_s = np.arange(len(scores), dtype=np.float64)
-    case = Case(Question("film.mp4", text), OpenVideo(SimpleNamespace(info=info), "film"), times_s, config, scorer)
-    generator, answer = SELECTORS[name](None, config).search(case), None
+    video = OpenVideo(SimpleNamespace(info=info), "film")
+    case = ScoredCase(Question("film.mp4", text), video, times_s, config, scorer=scorer)
+    generator, answer = SELECTORS[name](None, config).rule(case), None
     while True:
         try:
             wanted = generator.send(answer)
