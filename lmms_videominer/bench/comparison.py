@@ -37,9 +37,14 @@ class Group:
 
     @property
     def title(self) -> str:
+        return f"{self.task}, {self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """What it may share with groups on other tasks."""
         first = f", first {self.limit} questions" if self.limit else ""
         made = ", ".join(filter(None, [self.model, self.weights, self.common]))
-        return f"{self.task}, {self.frames} frames{first} ({made})"
+        return f"{self.frames} frames{first} ({made})"
 
 
 @dataclass(frozen=True)

@@ -103,12 +103,13 @@ def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), or
 
 
 def _ordered(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """Rows by task, the place of their variant, and frames."""
+    """Rows by task, that of the shortest videos first, the place of their variant, and frames."""
     places = {label: place for place, label in enumerate(order)}
     place = table["variant"].map(lambda label: places.get(label, len(places)))
-    named = table.assign(_place=place)
-    keys = ["model", "weights", "common", "task", "limit", "_place", "variant", "frames", "cache", "doc_id"]
-    return named.sort_values(keys, kind="stable").drop(columns="_place").reset_index(drop=True)
+    length = table.groupby("task")["minutes"].transform("median").fillna(math.inf)
+    named = table.assign(_place=place, _length=length)
+    keys = ["model", "weights", "common", "_length", "task", "limit", "_place", "variant", "frames", "cache", "doc_id"]
+    return named.sort_values(keys, kind="stable").drop(columns=["_place", "_length"]).reset_index(drop=True)
 
 
 def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
@@ -162,6 +163,7 @@ def _markdown(
     if report.refused:
         yield "\n## Not compared, or not drawn\n"
         yield from (f"- {line}" for line in report.refused)
+    yield from _overview(whole)
     for group in groups:
         yield f"\n## {group.title}\n"
         shown = summaries(group)
@@ -175,6 +177,24 @@ def _markdown(
     if pictures:
         yield "\n## Pictures\n"
         yield from (f"![{path.stem}]({path.relative_to(out).as_posix()})\n" for path in pictures)
+
+
+def _overview(groups: Sequence[Group]) -> Iterator[str]:
+    """The accuracies on all tasks side by side, where there are several."""
+    alike: dict[str, list[Group]] = {}
+    for group in groups:
+        alike.setdefault(group.setting, []).append(group)
+    for setting, members in alike.items():
+        tasks = [group.task for group in members]
+        if len(tasks) < 2:
+            continue
+        found = {(group.task, s.variant): s.accuracy for group in members for s in summaries(group)}
+        yield f"\n## All tasks, {setting}\n"
+        yield "Accuracy, % (95 %):\n"
+        labels = dict.fromkeys(label for _, label in found)
+        rows = [(label, *(_percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))
+                for label in labels]  # fmt: skip
+        yield markdown_table(("variant", *tasks), rows)
 
 
 def _kinds(group: Group) -> Iterator[str]:

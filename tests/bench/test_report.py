@@ -247,3 +247,14 @@ def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
     assert "| aks | none | +66.7 (+0.0 to +100.0) |  |" in text
     assert "| aks | none | +100.0 (+100.0 to +100.0) | 0 is outside |" in text
     assert [line for line in report.refused if "no sheet of t" in line]  # the cells of this table are nowhere
+
+
+def test_several_tasks_stand_side_by_side_that_of_the_shortest_videos_first(tmp_path):
+    cells = [made("aks", [1, 0], task="long", minutes=60.0), made("aks", [1, 1], task="short", minutes=1.0),
+             made("bolt", [0, 0], task="short", minutes=1.0)]  # fmt: skip
+    write_report(tmp_path, table(*cells))
+    text = (tmp_path / "report.md").read_text()
+    assert "## All tasks, 8 frames (videominer_qwen2vl, tiny)" in text
+    assert "| variant | short | long |" in text
+    assert "| aks | 100.0 (34.2 to 100.0) | 50.0 (9.5 to 90.5) |\n| bolt | 0.0 (0.0 to 65.8) |  |" in text
+    assert text.index("## short, ") < text.index("## long, ")
