@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmms_videominer.scoring.dual_encoder import image_batches, text_inputs
+from lmms_videominer.scoring.transformers_scorer import TransformersScorer
 
 if TYPE_CHECKING:
     import torch
@@ -17,44 +17,28 @@ _SMALLEST = 1e-6  # probabilities nearer to 0 or 1 have the odds of this one
 
 
 @dataclass(frozen=True)
-class MatchingScorer:
-    """``BlipForImageTextRetrieval``.
+class MatchingScorer(TransformersScorer):
+    """``BlipForImageTextRetrieval``."""
 
-    Attributes:
-        model, processor: As transformers loads them; the model on its device.
-        identity: Changes with the weights.
-        batch_size: Frames a forward pass.
-    """
-
-    model: Any
-    processor: Any
-    identity: str
     batch_size: int = 32
-
-    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        import torch
-
-        if not len(frames) or not texts:
-            return np.zeros((len(frames), len(texts)), np.float32)
-        with torch.inference_mode():
-            told = [text_inputs(self, [text]) for text in texts]
-            rows = [self._matches(pixels, told) for pixels in image_batches(self, frames)]
-        return torch.cat(rows).float().cpu().numpy()
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
         """The logarithm of the odds: the difference of the head's two logits."""
         chance = np.clip(np.asarray(scores, np.float64), _SMALLEST, 1 - _SMALLEST)
         return np.log(chance) - np.log1p(-chance)
 
-    def _matches(self, pixels: dict[str, Any], told: Sequence[dict[str, Any]]) -> torch.Tensor:
+    def _read(self, texts: Sequence[str]) -> list[dict[str, Any]]:
+        return [self._tokens([text]) for text in texts]
+
+    def _compare(self, pixels: dict[str, Any], read: Sequence[dict[str, Any]]) -> torch.Tensor:
         """[b, m]; the model's own forward pass would see the frames anew for every text."""
         import torch
 
         seen = self.model.vision_model(**pixels).last_hidden_state  # [b, patches, d]
         mask = torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device)
         columns = []
-        for text in told:
+        for text in read:
             tokens = {name: value.expand(len(seen), -1) for name, value in text.items() if name != "token_type_ids"}
-            read = self.model.text_encoder(**tokens, encoder_hidden_states=seen, encoder_attention_mask=mask)
-            columns.append(self.model.itm_head(read.last_hidden_state[:, 0]).softmax(dim=-1)[:, 1])
+            joined = self.model.text_encoder(**tokens, encoder_hidden_states=seen, encoder_attention_mask=mask)
+            columns.append(self.model.itm_head(joined.last_hidden_state[:, 0]).softmax(dim=-1)[:, 1])
         return torch.stack(columns, dim=1)

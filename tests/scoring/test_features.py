@@ -31,7 +31,7 @@ def test_features_are_of_length_1_and_their_products_with_the_text_are_the_score
     frames = video.reader.frames([0, 60, 120])
     features = clip.encode(frames)
     assert features.dtype == np.float32 and np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
-    told = clip._texts(["a disc"]).numpy(force=True)
+    told = clip._read(["a disc"]).numpy(force=True)
     np.testing.assert_allclose(features @ told.T, clip.score(frames, ["a disc"]), atol=1e-5)
 
 

@@ -1,0 +1,68 @@
+"""What the scorers that are models of transformers share: batches of frames, texts as tokens, a score for each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+TEXT_TOKENS = 77  # of models that do not say how many they take: CLIP's
+
+
+@dataclass(frozen=True)
+class TransformersScorer:
+    """A model that compares images with texts.
+
+    Attributes:
+        model, processor: As transformers loads them; the model on its device.
+        identity: Changes with the weights.
+        batch_size: Frames a forward pass.
+    """
+
+    model: Any
+    processor: Any
+    identity: str
+    batch_size: int = 64
+
+    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        import torch
+
+        if not len(frames) or not texts:
+            return np.zeros((len(frames), len(texts)), np.float32)
+        with torch.inference_mode():
+            read = self._read(texts)
+            rows = [self._compare(pixels, read) for pixels in self._images(frames)]
+        return torch.cat(rows).float().cpu().numpy()
+
+    def _read(self, texts: Sequence[str]) -> Any:
+        """What ``_compare`` takes of ``texts``, made once."""
+        raise NotImplementedError
+
+    def _compare(self, pixels: dict[str, Any], read: Any) -> torch.Tensor:
+        """The scores of a batch of image inputs, [b, m]."""
+        raise NotImplementedError
+
+    def _images(self, frames: np.ndarray) -> Iterator[dict[str, Any]]:
+        """The model's image inputs for ``frames``, uint8 [n, H, W, 3], ``batch_size`` at a time, on its device."""
+        device, dtype = self.model.device, self.model.dtype
+        for start in range(0, len(frames), self.batch_size):
+            part = list(frames[start : start + self.batch_size])
+            inputs = self.processor.image_processor(part, input_data_format="channels_last", return_tensors="pt")
+            yield {
+                name: value.to(device, dtype if value.is_floating_point() else None) for name, value in inputs.items()
+            }
+
+    def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
+        """The model's text inputs, cut to its length, on its device."""
+        config = self.model.config
+        most = getattr(config.get_text_config(), "max_position_embeddings", TEXT_TOKENS)
+        padding = "max_length" if config.model_type.startswith("siglip") else True  # as SigLIP was trained
+        inputs = self.processor.tokenizer(
+            list(texts), padding=padding, truncation=True, max_length=most, return_tensors="pt"
+        )
+        return {name: value.to(self.model.device) for name, value in inputs.items()}
