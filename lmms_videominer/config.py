@@ -48,7 +48,7 @@ class MinerConfig:
     max_nodes: int = _option(200, "Most nodes of one tree; later ones are left undecided.")
     max_vlm_calls: int = _option(200, "Most captioning calls of one tree; at the limit nothing is split further.")
     segmenter: str = _option(
-        "histogram", "How a span is cut into events. histogram: as published; kts: by colours, whatever the light."
+        "kts", "How a span is cut into events. kts: by colours, whatever the light; histogram: as published."
     )
     clustering: str = _option(
         "event",
