@@ -112,7 +112,9 @@ def lines_of(policy: str | Path, name: str, minutes: int, out: Path) -> Path:
 
 
 def _miner(policy: str | Path, out: Path) -> VideoMiner:
-    return load(str(policy), MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160, segmenter="histogram"), BUNDLED, 32)
+    return load(
+        str(policy), MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160, segmenter="histogram"), BUNDLED, 32
+    )
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
