@@ -51,7 +51,8 @@ class Line:
         questions: How many; ``None``: the task is not loaded yet.
         most: Calls a question at most, a mean over the videos; infinite: not known without their lengths.
         measured: Calls a question in finished cells of this variant; ``None``: there is none.
-        seconds_most, seconds_measured: Seconds of the whole cell by either; ``None``: not known.
+        seconds_most, seconds_measured: Seconds of the whole cell at the rates of finished cells, and by those of this
+            variant with this cache; ``None``: not known.
         finished: It is not run again.
     """
 
@@ -102,11 +103,12 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
     most = _mean([calls_at_most(cell.config, duration_s or math.inf) for duration_s in durations or [None]])
     measured, measured_s, seconds = None, None, None
     if rows is not None:
-        seconds = rates[cell.settings.model].seconds(most)
+        # a warm run finds its captions and scores
+        seconds = rates[cell.settings.model].seconds(Calls(llm=most.llm) if cell.cache == "warm" else most)
         same = rows[(rows["model"] == cell.settings.model) & (rows["variant"] == cell.variant.label)]
         if len(same):
             measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))
-            measured_s = mean(same["cell_s"])
+            measured_s = mean(same[same["cache"] == cell.cache]["cell_s"])
     return Line(cell, questions, most, measured, _times(seconds, questions), _times(measured_s, questions), finished)
 
 
@@ -125,12 +127,13 @@ def print_estimate(lines: Sequence[Line]) -> None:
 
     table = Table(title="Before it starts: calls a question beside the answer (at most / measured so far)",
                   title_justify="left")  # fmt: skip
-    for name in ("task", "frames", "variant", "questions", "VLM calls", "LLM calls", "scored frames", "time", ""):
-        table.add_column(name, justify="left" if name in ("task", "variant", "") else "right")
+    names = ("task", "frames", "variant", "cache", "questions", "VLM calls", "LLM calls", "scored frames", "time", "")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("task", "variant", "cache", "") else "right")
     for line in lines:
         cell = line.cell
         questions = "?" if line.questions is None else str(line.questions)
-        table.add_row(cell.task, str(cell.frames), cell.variant.label, questions,
+        table.add_row(cell.task, str(cell.frames), cell.variant.label, cell.cache, questions,
                       *(_both(line, name) for name in ("vlm", "llm", "scored")),
                       f"{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
                       "finished" if line.finished else "")  # fmt: skip

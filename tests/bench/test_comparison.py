@@ -120,5 +120,8 @@ def test_an_estimate_tells_bounds_and_measurements_apart():
     assert tree.seconds_most == pytest.approx(10 * (16 * 0.25 + 16 * 0.1 + 1)) and tree.seconds_measured == 20.0
     assert (aks.most, aks.measured, aks.seconds_most) == (Calls(0, 0, math.inf), None, None)
     assert (aks.finished, uniform.finished) == (False, True)
+    (warm,) = estimate([cells[0].with_cache("warm")], {}, set(), rows)  # finds its captions, and was never run
+    assert (warm.most, warm.seconds_most) == (tree.most, pytest.approx(10 * (16 * 0.1 + 1)))
+    assert (warm.measured, warm.seconds_measured) == (tree.measured, None)
     (_, known, _) = estimate(cells, {"t": [30.0, 90.0]}, set(), None)
     assert (known.questions, known.most.scored, known.seconds_most) == (2, 60.0, None)
