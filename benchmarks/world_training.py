@@ -36,6 +36,7 @@ from lmms_videominer.world.tasks import ensure_task_world
 
 CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
 BUNDLED = "videominer-world"
+SEGMENTER = "histogram"  # the published one, in training and evaluation
 NONE = "none"
 COLOURS = {"rf": "#c33d32", "format": "#d99a1c", "t-grpo": "#22945a"}
 TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "questions": 5}
@@ -92,6 +93,8 @@ def train(run: Run, out: Path, start: str, config: Path, settings: Sequence[str]
             "--lambda_auxin",
             run.lambda_auxin,
             *settings,
+            "--segmenter",
+            SEGMENTER,
         )
         (folder / "finished").touch()
     return folder
@@ -112,9 +115,8 @@ def lines_of(policy: str | Path, name: str, minutes: int, out: Path) -> Path:
 
 
 def _miner(policy: str | Path, out: Path) -> VideoMiner:
-    return load(
-        str(policy), MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160, segmenter="histogram"), BUNDLED, 32
-    )
+    config = MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160, segmenter=SEGMENTER)
+    return load(str(policy), config, BUNDLED, 32)
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:

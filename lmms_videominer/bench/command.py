@@ -15,7 +15,16 @@ from lmms_videominer.bench.figures import FigureCell, figure_variants
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.plan import Cell, Settings, plan_cells, settings_of
 from lmms_videominer.bench.report import FIGURES, ORDER, read_all, require_report_packages, write_report
-from lmms_videominer.bench.running import Execute, Outcome, ask_tasks, execute, is_finished, run_cells
+from lmms_videominer.bench.running import (
+    Execute,
+    Outcome,
+    ask_tasks,
+    ending_on_sigterm,
+    execute,
+    is_finished,
+    must_be_filled_again,
+    run_cells,
+)
 from lmms_videominer.bench.variants import Variant, parse_variants
 from lmms_videominer.errors import ConfigError
 
@@ -108,7 +117,8 @@ def run_comparison(
         return 0
     _keep_order(comparison)
     _keep_figure(comparison, cells)
-    failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
+    with ending_on_sigterm():
+        failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
     return max(int(bool(failed)), rebuild_report(out, comparison.sheet, comparison.seed))
 
 
@@ -135,7 +145,8 @@ def rebuild_report(out: Path, sheet: int | None = None, seed: int = 0) -> int:
 def _show_estimate(cells: Sequence[Cell], out: Path) -> None:
     rows: pd.DataFrame | None = read_all(out)[0]
     finished = {cell.key for cell in cells if is_finished(out, cell)}
-    print_estimate(estimate(cells, _durations(cells, out), finished, rows))
+    refilled = {cell.key for cell in cells if cell.cache == "warm" and must_be_filled_again(out, cell)}
+    print_estimate(estimate(cells, _durations(cells, out), finished, rows, refilled))
 
 
 def _durations(cells: Sequence[Cell], out: Path) -> Mapping[str, list[float | None]]:
@@ -174,7 +185,7 @@ def _keep_figure(comparison: Comparison, cells: Sequence[Cell]) -> None:
 def _told(outcome: Outcome) -> bool:
     """Whether a cell has no result, after saying so."""
     cell = outcome.cell
-    name = f"{cell.task}, {cell.variant.label}, {cell.frames} frames"
+    name = f"{cell.task}, {cell.variant.label}, {cell.frames} frames, {cell.cache} cache"
     if outcome.status == "failed":
         print(f"videominer: {name} failed: {outcome.reason}. Its log: {outcome.log}", file=sys.stderr)
     if outcome.status == "busy":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,12 +66,17 @@ class Line:
 
 
 def rates_of(rows: pd.DataFrame, model: str) -> Rates:
-    """What calls took in ``rows`` of ``model``, whichever selector made them; those that a cache answered left out."""
+    """What calls took in ``rows`` of ``model``, whichever selector made them.
+
+    Seconds and calls of a cell are added up first: a batch shares its seconds evenly, and of questions that want the
+    same caption one alone has made it. Cells in which the cache answered everything say nothing.
+    """
     rows = rows[rows["model"] == model]
 
     def rate(seconds: str, calls: str) -> float | None:
-        known = rows[rows[seconds].notna() & (rows[calls] > 0)]
-        return float(known[seconds].sum() / known[calls].sum()) if len(known) else None
+        spent = rows[rows[seconds].notna()].groupby("cell")[[seconds, calls]].sum()
+        spent = spent[spent[calls] > 0]
+        return float(spent[seconds].sum() / spent[calls].sum()) if len(spent) else None
 
     spent = rows[rows["cell_s"].notna()]
     answer = float((spent["cell_s"] - spent["selection_s"].fillna(0.0)).mean()) if len(spent) else None
@@ -84,6 +89,7 @@ def estimate(
     durations: Mapping[str, Sequence[float | None]],
     finished: set[str],
     rows: pd.DataFrame | None,
+    refilled: Collection[str] = (),
 ) -> list[Line]:
     """A line a cell.
 
@@ -91,29 +97,38 @@ def estimate(
         durations: Of each task's documents, in seconds; tasks that are not loaded are absent.
         finished: Keys of the cells that are not run again.
         rows: Rows of finished cells; ``None``: there are none.
+        refilled: Keys of warm cells whose cold run must be made again first, since its cache is gone.
     """
     models = {cell.settings.model for cell in cells} if rows is not None else set()
     rates = {model: rates_of(rows, model) for model in models}
-    return [_line(cell, durations.get(cell.task), cell.key in finished, rows, rates) for cell in cells]
+    return [
+        _line(cell, durations.get(cell.task), cell.key in finished, cell.key in refilled, rows, rates) for cell in cells
+    ]
 
 
-def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, rows: pd.DataFrame | None,
-          rates: Mapping[str, Rates]) -> Line:  # fmt: skip
+def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, refilled: bool,
+          rows: pd.DataFrame | None, rates: Mapping[str, Rates]) -> Line:  # fmt: skip
     questions = cell.settings.limit if durations is None else len(durations)
     most = _mean([calls_at_most(cell.config, duration_s or math.inf) for duration_s in durations or [None]])
     measured, measured_s, seconds = None, None, None
     if rows is not None:
-        # a warm run finds its captions and scores
-        seconds = rates[cell.settings.model].seconds(Calls(llm=most.llm) if cell.cache == "warm" else most)
+        runs = [Calls(llm=most.llm) if cell.cache == "warm" else most]  # a warm run finds its captions and scores
+        seconds = _sum([rates[cell.settings.model].seconds(run) for run in [*runs, *[most] * refilled]])
         same = rows[(rows["model"] == cell.settings.model) & (rows["variant"] == cell.variant.label)]
         if len(same):
             measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))
-            measured_s = mean(same[same["cache"] == cell.cache]["cell_s"])
+            caches = [cell.cache, *["cold"] * refilled]
+            measured_s = _sum([mean(same[same["cache"] == cache]["cell_s"]) for cache in caches])
     return Line(cell, questions, most, measured, _times(seconds, questions), _times(measured_s, questions), finished)
 
 
 def _mean(calls: Sequence[Calls]) -> Calls:
     return Calls(*(sum(getattr(one, name) for one in calls) / len(calls) for name in ("vlm", "llm", "scored")))
+
+
+def _sum(seconds: Sequence[float | None]) -> float | None:
+    known = [value for value in seconds if value is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def _times(seconds: float | None, questions: int | None) -> float | None:

@@ -90,10 +90,14 @@ class Cell:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides what the cell gives. Its label does not, and the batch size is not meant to."""
+        """All that decides what the cell gives, defaults too: another version may have others.
+
+        Its label does not, and the batch size is not meant to.
+        """
         weights = {name: weights_of(value) for name, value in self.arguments.items() if name in _WEIGHTS}
-        return {"model": self.settings.model, "task": self.task, "arguments": self.arguments, "weights": weights,
-                "cache": self.cache, **self.settings.source}  # fmt: skip
+        config = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in _WEIGHTS}
+        return {"model": self.settings.model, "task": self.task, "arguments": self.arguments, "config": config,
+                "weights": weights, "cache": self.cache, **self.settings.source}  # fmt: skip
 
     @property
     def key(self) -> str:
@@ -104,7 +108,7 @@ class Cell:
     @property
     def name(self) -> str:
         """Readable, unique, and fit for a folder."""
-        return f"{file_part(f'{self.task}-{self.variant.label}-{self.frames}f')}-{self.key}"
+        return f"{file_part(f'{self.task}-{self.variant.label}-{self.frames}f-{self.cache}')}-{self.key}"
 
     def with_cache(self, cache: str) -> Cell:
         """The same run with another cache."""

@@ -150,8 +150,8 @@ def _by_cost(
 
 def _by_length(axes: Axes, group: Group, styles: dict[str, dict[str, Any]]) -> bool:
     shown = False
-    for label, rows in by_variant(group).items():
-        found = scores_by_length(rows, LENGTHS_MIN)
+    for name, rows in group.table.groupby("variant", sort=False):  # the preferred rows of every task
+        label, found = str(name), scores_by_length(rows, LENGTHS_MIN)
         if found:
             _line(axes, [length for length, _, _ in found], [interval for _, interval, _ in found], label, styles)
             shown = True

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +25,7 @@ from lmms_videominer.errors import ConfigError
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
 SCHEMA = 3
+BRIEFLY_S = 1  # another process may hold a lock for a moment, only to see that the cell is finished
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
 ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
@@ -69,6 +72,27 @@ def is_finished(out: Path, cell: Cell) -> bool:
     return (folder_of(out, cell) / DONE).is_file()
 
 
+def must_be_filled_again(out: Path, warm: Cell) -> bool:
+    """Whether a warm cell that is to run has a cold run that has finished, and whose cache is gone."""
+    first = _first_of(out, warm)
+    return not is_finished(out, warm) and (first / DONE).is_file() and not (first / CACHE).is_dir()
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM ends the run of lmms-eval as well as this process: the next one meets no orphan in its cell."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end) if threading.current_thread() is threading.main_thread() else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
 def ask_tasks(
     out: Path, settings: Settings, tasks: Sequence[str], load: bool = True, execute: Execute = execute
 ) -> tuple[str, ...]:
@@ -113,6 +137,8 @@ def _run(cell: Cell, out: Path, execute: Execute, keep: bool) -> Outcome:
     with _held(*dict.fromkeys((folder, _first_of(out, cell)))) as free:
         if (folder / DONE).is_file():
             _name(folder, cell)
+            if free and not keep:
+                _drop(_first_of(out, cell) / CACHE)  # where it was left by a run that was cut off
             return Outcome(cell, "kept")
         if not free:
             return Outcome(cell, "busy", log=folder / LOG)
@@ -135,21 +161,51 @@ def _execute(cell: Cell, out: Path, folder: Path, execute: Execute, keep: bool) 
     cache = first / CACHE
     _name(folder, cell)
     if cell.cache != "warm":
-        shutil.rmtree(cache, ignore_errors=True)  # of a run that was interrupted
-    elif not (cache.is_dir() and (first / DONE).is_file()):  # the cold run is of another day
-        shutil.rmtree(cache, ignore_errors=True)
-        *_, reason = _evaluate(cell.with_cache("cold"), out, folder, cache, execute)
-        if reason:
-            return reason
-    results, samples, wall_s, reason = _evaluate(cell, out, folder, cache, execute)
-    if not keep or reason:
-        shutil.rmtree(cache, ignore_errors=True)
+        _drop(cache)
+        results, samples, wall_s, reason = _fill(cell, out, folder, cache, execute)
+    elif not (first / DONE).is_file():
+        return f"its cold run has not finished: see {first / LOG}"
+    else:
+        if not cache.is_dir():  # the cold run is of another day
+            *_, reason = _fill(cell.with_cache("cold"), out, folder, cache, execute)
+            if reason:
+                return reason
+        results, samples, wall_s, reason = _evaluate(cell, out, folder, cache, execute)
+    if not keep:
+        _drop(cache)
     if not reason:
         write_json(folder / DONE, {"schema": SCHEMA, "wall_s": round(wall_s, 3),
                                    "run_s": seconds_of_requests(folder / LOG),
                                    "results": str(results.relative_to(folder)),
                                    "samples": str(samples.relative_to(folder))})  # fmt: skip
     return reason
+
+
+def _fill(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> tuple[Path, Path, float, str]:
+    """As ``_evaluate`` from an empty cache; ``cache`` is there only where the run was whole."""
+    part = _part(cache)
+    shutil.rmtree(part, ignore_errors=True)  # of a run that was interrupted
+    found = _evaluate(cell, out, folder, part, execute)
+    if found[-1]:
+        shutil.rmtree(part, ignore_errors=True)
+    elif part.is_dir():  # a selector that keeps nothing makes none
+        part.replace(cache)
+    else:
+        cache.mkdir()
+    return found
+
+
+def _drop(cache: Path) -> None:
+    """Remove a cache, so that none is ever there in part."""
+    part = _part(cache)
+    shutil.rmtree(part, ignore_errors=True)
+    if cache.is_dir():
+        cache.replace(part)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _part(cache: Path) -> Path:
+    return cache.with_name(f"{cache.name}.part")
 
 
 def _evaluate(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> tuple[Path, Path, float, str]:
@@ -205,7 +261,7 @@ def _held(*folders: Path) -> Iterator[bool]:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
             try:
-                stack.enter_context(FileLock(folder / ".lock", timeout=0))
+                stack.enter_context(FileLock(folder / ".lock", timeout=BRIEFLY_S))
             except Timeout:
                 stack.close()
                 yield False

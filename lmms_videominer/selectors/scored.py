@@ -77,6 +77,8 @@ class ScoredSelector(SearchingSelector):
     up to the budget, where they fall short, with the middles of the longest stretches without one.
     """
 
+    questions_at_once = 1  # video by video: nothing is gained by having several open
+
     def rule(self, case: ScoredCase) -> Rule:
         """The method: yields the frames it wants scored (int64 [n], ascending), returns what it chose."""
         raise NotImplementedError

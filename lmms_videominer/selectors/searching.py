@@ -15,7 +15,7 @@ from lmms_videominer.selectors.selector import checked_question
 from lmms_videominer.stages import OpenVideo, Stages, opened
 from lmms_videominer.types import Event, Node, Question, Selection
 
-QUESTIONS_AT_ONCE = 16  # their readers are open, and their calls batched, together; a video's are not parted
+MOST_AT_ONCE = 64  # questions on one video; beyond, they are parted
 
 
 class SearchingSelector:
@@ -25,6 +25,7 @@ class SearchingSelector:
     """
 
     name: ClassVar[str]
+    questions_at_once: ClassVar[int] = 16  # the readers of so many are open, and their calls batched, together
 
     def __init__(self, stages: Stages, config: MinerConfig):
         self.stages, self.config = stages, config
@@ -42,7 +43,7 @@ class SearchingSelector:
 
         results: dict[int, Selection | VideoMinerError] = {}
         with tqdm(total=len(questions), desc=self.name, disable=not progress) as bar:
-            for members in batches([question.video for question in questions]):
+            for members in batches([question.video for question in questions], self.questions_at_once):
                 results.update(zip(members, self._select([questions[i] for i in members]), strict=True))
                 bar.update(len(members))
         return [results[i] for i in range(len(questions))]
@@ -66,9 +67,10 @@ class SearchingSelector:
         if isinstance(video, VideoError):
             return video
         try:
-            case = self.case(checked_question(question), video)
+            checked_question(question)
         except VideoMinerError as error:
             return error
+        case = self.case(question, video)
         return Talk(case, self._whole(case) if len(case.timestamps_s) <= self.config.frames else self.search(case))
 
     def _whole(self, case: Case) -> Search:
@@ -96,17 +98,21 @@ class SearchingSelector:
         )
 
 
-def batches(videos: Sequence[str], size: int = QUESTIONS_AT_ONCE) -> Iterator[list[int]]:
-    """Positions of ``videos``, those of one video together: whole videos, until there are ``size`` or more."""
+def batches(videos: Sequence[str], size: int, most: int = MOST_AT_ONCE) -> Iterator[list[int]]:
+    """Positions of ``videos``, those of one video together: whole videos, until there are ``size`` or more.
+
+    A video with more than ``most`` is parted.
+    """
     by_video: dict[str, list[int]] = {}
     for i, video in enumerate(videos):
         by_video.setdefault(video, []).append(i)
     batch: list[int] = []
     for members in by_video.values():
-        batch += members
-        if len(batch) >= size:
-            yield batch
-            batch = []
+        for start in range(0, len(members), most):
+            batch += members[start : start + most]
+            if len(batch) >= size:
+                yield batch
+                batch = []
     if batch:
         yield batch
 

@@ -105,6 +105,13 @@ def test_rates_are_of_calls_made_not_of_those_that_a_cache_answered():
     assert rates_of(table(made("aks", [1], vlm_calls_made=0)), "videominer_qwen2vl").vlm is None
 
 
+def test_a_caption_that_one_question_of_a_batch_made_has_the_seconds_of_all():
+    """Two captions in a batch of two questions, 0.5 s shared out to each."""
+    rows = made("llovi", [1, 0])
+    rows[1] = dataclasses.replace(rows[1], vlm_calls_made=0)
+    assert rates_of(table(rows), "videominer_qwen2vl").vlm == pytest.approx(0.5)
+
+
 def test_seconds_follow_from_calls_and_rates_or_are_not_known():
     rates = Rates(vlm=0.25, llm=0.1, answer=1.0)
     assert rates.seconds(Calls(vlm=8, llm=10)) == pytest.approx(4.0)
@@ -123,5 +130,7 @@ def test_an_estimate_tells_bounds_and_measurements_apart():
     (warm,) = estimate([cells[0].with_cache("warm")], {}, set(), rows)  # finds its captions, and was never run
     assert (warm.most, warm.seconds_most) == (tree.most, pytest.approx(10 * (16 * 0.1 + 1)))
     assert (warm.measured, warm.seconds_measured) == (tree.measured, None)
+    (again,) = estimate([cells[0].with_cache("warm")], {}, set(), rows, {cells[0].with_cache("warm").key})
+    assert again.seconds_most == pytest.approx(warm.seconds_most + tree.seconds_most)  # its cold run comes first
     (_, known, _) = estimate(cells, {"t": [30.0, 90.0]}, set(), None)
     assert (known.questions, known.most.scored, known.seconds_most) == (2, 60.0, None)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lmms_videominer.bench import plan
 from lmms_videominer.bench.plan import Settings, plan_cells, settings_of, weights_of
 from lmms_videominer.bench.variants import parse_variants
 from lmms_videominer.errors import ConfigError
@@ -37,6 +38,13 @@ def test_a_key_depends_on_what_is_run_not_on_how_it_is_called():
                         ("passed", (("pretrained", "other"),))):  # fmt: skip
         others.append(key("videominer", settings=dataclasses.replace(PLAIN, **{name: value})))
     assert len({plain, *others}) == 10
+
+
+def test_a_key_tells_defaults_that_have_changed(monkeypatch):
+    plain = key("videominer")
+    monkeypatch.setattr(plan, "_DEFAULTS", dataclasses.replace(plan._DEFAULTS, segmenter="histogram"))
+    (cell,) = cells("videominer:segmenter=histogram")
+    assert "segmenter" not in cell.arguments and cell.key != plain
 
 
 def test_a_key_changes_with_the_weights_in_a_folder_and_with_the_world(tmp_path, monkeypatch):
@@ -93,4 +101,4 @@ def test_two_variants_of_the_same_settings_are_refused():
 
 def test_a_cells_name_is_fit_for_a_folder():
     (cell,) = cells("a b/c=videominer:policy=x/y", tasks=("some/task",))
-    assert cell.name == f"some_task-a_b_c-8f-{cell.key}" and len(cell.key) == 12
+    assert cell.name == f"some_task-a_b_c-8f-shared-{cell.key}" and len(cell.key) == 12

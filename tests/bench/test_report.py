@@ -14,7 +14,10 @@ from cells import EVIDENCE_S, TINY, InProcess
 from made import made, table
 from PIL import Image, ImageColor
 
-from lmms_videominer.bench.command import comparison_of, rebuild_report, run_comparison
+from lmms_videominer.bench.command import _keep_figure, comparison_of, rebuild_report, run_comparison
+from lmms_videominer.bench.comparison import groups_of
+from lmms_videominer.bench.plan import plan_cells
+from lmms_videominer.bench.plots import _by_length, _pooled, _styles, new_figure
 from lmms_videominer.bench.report import read_all, write_report
 from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH
 from lmms_videominer.cli import _parser, main
@@ -214,6 +217,15 @@ def test_a_figure_names_its_variants_and_runs_them_cold(figure, policies, labels
     assert all(variant.selector == "videominer" for variant in asked.variants)
 
 
+def test_a_figure_shows_the_cold_cells_of_a_warm_comparison(vlm, tasks, tmp_path):
+    asked = comparison(vlm, tasks, tmp_path, "--figure", "clustering", "--warm", "--limit", "1")
+    assert asked.settings.caches == ("cold", "warm")
+    cells = plan_cells(asked.settings, ["tiny_video"], asked.variants, asked.frames)
+    _keep_figure(asked, cells)
+    kept = json.loads((tmp_path / "figures.json").read_text())["clustering"]
+    assert [cell["key"] for cell in kept] == [cell.key for cell in cells if cell.cache == "cold"]
+
+
 def test_the_figure_of_trainings_shows_what_the_policies_reached(vlm, tasks, tmp_path):
     from tiny_models import tiny_qwen2_lm
 
@@ -258,3 +270,11 @@ def test_several_tasks_stand_side_by_side_that_of_the_shortest_videos_first(tmp_
     assert "| variant | short | long |" in text
     assert "| aks | 100.0 (34.2 to 100.0) | 50.0 (9.5 to 90.5) |\n| bolt | 0.0 (0.0 to 65.8) |  |" in text
     assert text.index("## short, ") < text.index("## long, ")
+
+
+def test_the_plot_over_length_shows_every_task_whatever_its_cache(tmp_path):
+    cells = table(made("aks", [1, 0], task="a", minutes=1.0, cache="cold"), made("aks", [1, 1], task="b", minutes=60.0))
+    (pooled,) = _pooled(list(groups_of(cells)))
+    _, [axes] = new_figure(1)
+    assert _by_length(axes, pooled, _styles([pooled]))
+    assert list(axes.containers[0].lines[0].get_xdata()) == [1.0, 60.0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from lmms_videominer.bench.files import read_lines
 from lmms_videominer.bench.plan import Settings, plan_cells
 from lmms_videominer.bench.running import (
     ask_tasks,
+    ending_on_sigterm,
     execute,
     folder_of,
     is_finished,
+    must_be_filled_again,
     reason_in,
     run_cells,
     seconds_of_requests,
@@ -88,6 +91,57 @@ def test_a_warm_cell_finds_what_its_cold_run_left(cells, tmp_path, in_process, a
         calls.append((usage["vlm_calls"], usage["vlm_calls_cached"]))
     assert calls == [(4, 0), (0, 4)]
     assert not [path for path in tmp_path.rglob("cache") if path.is_dir()]
+
+
+@pytest.mark.slow
+def test_a_cache_that_is_not_whole_is_never_taken_for_warm(cells, tmp_path, in_process):
+    cold, warm = cells("videominer", caches=("cold", "warm"))
+    [_] = run_cells([cold], tmp_path, execute=in_process)
+
+    def cut_off(command, log):
+        cache = next(word for word in command if "cache_dir=" in word).rpartition("cache_dir=")[2].partition(",")[0]
+        Path(cache).mkdir(parents=True)
+        (Path(cache) / "some").write_text("of the captions")
+        return 1
+
+    [outcome] = run_cells([warm], tmp_path, execute=cut_off)
+    assert outcome.status == "failed" and must_be_filled_again(tmp_path, warm)
+    [outcome] = run_cells([warm], tmp_path, execute=in_process)
+    assert (outcome.status, len(in_process.ran)) == ("run", 3)  # cold, cold anew, warm
+
+
+def test_a_warm_cell_whose_cold_run_failed_is_not_run(cells, tmp_path):
+    commands = []
+    outcomes = list(run_cells(cells("oracle", caches=("cold", "warm")), tmp_path,
+                              execute=lambda command, log: commands.append(command) or 1))  # fmt: skip
+    assert [outcome.status for outcome in outcomes] == ["failed", "failed"] and len(commands) == 1
+    assert "its cold run has not finished" in outcomes[1].reason
+
+
+@pytest.mark.slow
+def test_a_cache_that_nobody_will_read_is_removed(cells, tmp_path, in_process):
+    cold, warm = cells("oracle", caches=("cold", "warm"))
+    running = run_cells([cold, warm], tmp_path, execute=in_process)
+    next(running)
+    cache = folder_of(tmp_path, cold) / "cache"
+    assert cache.is_dir()  # for the warm run, which does not come
+    running.close()
+    [outcome] = run_cells([cold], tmp_path, execute=in_process)
+    assert outcome.status == "kept" and not cache.exists()
+
+
+def test_sigterm_ends_the_run_of_lmms_eval_too(tmp_path):
+    id_file = tmp_path / "id"
+    child = f"""
+import os, pathlib, signal, time
+pathlib.Path({str(id_file)!r}).write_text(str(os.getpid()))
+os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(60)
+"""
+    with pytest.raises(SystemExit), ending_on_sigterm():
+        execute([sys.executable, "-c", child], tmp_path / "log")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(id_file.read_text()), 0)
 
 
 def test_a_cell_that_another_process_runs_is_left_to_it(cells, tmp_path, in_process):
