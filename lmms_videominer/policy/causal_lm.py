@@ -85,14 +85,18 @@ class CausalLMPolicy:
         if temperature and len(seeds) != len(prompts):
             raise ValueError(f"sampling needs one seed a prompt: {len(seeds)} seeds for {len(prompts)} prompts")
         ids = [self._prompt_ids(prompt) for prompt in prompts]
-        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), ids[i]))  # like lengths together: little padding
-        done: dict[int, PolicyCompletion] = {}
+        # what is asked twice is completed once: a greedy reply hangs on the prompt alone, a sample on its seed too
+        keys = [(tuple(row), seeds[i] if temperature else 0) for i, row in enumerate(ids)]
+        order = sorted(set(keys), key=lambda key: (len(key[0]), key))  # like lengths together: little padding
+        done: dict[tuple[tuple[int, ...], int], PolicyCompletion] = {}
         with _evaluating(self.model):
             for start in range(0, len(order), self.batch_size):
                 batch = order[start : start + self.batch_size]
-                noise = GumbelNoise([seeds[i] for i in batch], temperature, self.model.device) if temperature else None
-                done.update(zip(batch, self._complete([ids[i] for i in batch], noise)))
-        return [done[i] for i in range(len(ids))]
+                noise = (
+                    GumbelNoise([seed for _, seed in batch], temperature, self.model.device) if temperature else None
+                )
+                done.update(zip(batch, self._complete([list(row) for row, _ in batch], noise)))
+        return [done[key] for key in keys]
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         if self.tokenizer.chat_template:

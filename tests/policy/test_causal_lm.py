@@ -46,6 +46,16 @@ def test_the_size_of_the_batch_changes_nothing(policy):
     assert policy.decide(PROMPTS) == whole
 
 
+@pytest.mark.parametrize(("temperature", "seeds", "rows"), [(0.0, [0, 1, 2, 3], 2), (1.0, [7, 7, 8, 7], 3)])
+def test_what_is_asked_twice_is_completed_once(policy, temperature, seeds, rows):
+    prompts = [PROMPTS[0], PROMPTS[0], PROMPTS[0], PROMPTS[2]]
+    alone = [policy.decide([prompt], temperature, [seed])[0] for prompt, seed in zip(prompts, seeds)]
+    seen = []
+    policy.model.get_input_embeddings().register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    assert policy.decide(prompts, temperature, seeds) == alone
+    assert set(seen) == {rows}
+
+
 def test_greedy_completions_are_the_models_own(policy, folder):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     ids = tokenizer(f"<|im_start|>user\n{PROMPTS[0]}<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
