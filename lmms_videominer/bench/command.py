@@ -11,20 +11,12 @@ from typing import TYPE_CHECKING
 
 from lmms_videominer.bench.documents import read_table, table_path
 from lmms_videominer.bench.estimate import estimate, print_estimate
+from lmms_videominer.bench.evaluating import Execute, ending_on_sigterm, execute
 from lmms_videominer.bench.figures import FigureCell, figure_variants
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.plan import Cell, Settings, plan_cells, settings_of
 from lmms_videominer.bench.report import FIGURES, ORDER, read_all, require_report_packages, write_report
-from lmms_videominer.bench.running import (
-    Execute,
-    Outcome,
-    ask_tasks,
-    ending_on_sigterm,
-    execute,
-    is_finished,
-    must_be_filled_again,
-    run_cells,
-)
+from lmms_videominer.bench.running import Outcome, ask_tasks, is_finished, must_be_filled_again, run_cells
 from lmms_videominer.bench.variants import Variant, parse_variants
 from lmms_videominer.errors import ConfigError
 

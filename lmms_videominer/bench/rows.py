@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.bench.documents import Document, read_table, table_of
+from lmms_videominer.bench.evaluating import note_in
 from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import MODELS
-from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA, note_in
+from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA
 from lmms_videominer.bench.scores import sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.types import KeyFrame

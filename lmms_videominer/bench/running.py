@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import signal
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from lmms_videominer import __version__
 from lmms_videominer.bench.documents import table_path
-from lmms_videominer.bench.files import read_json, read_lines, write_json
+from lmms_videominer.bench.evaluating import Evaluation, Execute, evaluate, execute, reason_in
+from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.loading import Request
 from lmms_videominer.bench.plan import Cell, Settings
 from lmms_videominer.errors import ConfigError
@@ -26,16 +19,6 @@ from lmms_videominer.errors import ConfigError
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
 SCHEMA = 3
 BRIEFLY_S = 1  # another process may hold a lock for a moment, only to see that the cell is finished
-NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
-# on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
-ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
-Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
-
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")
-_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\b")
-_REASON = re.compile(
-    r"Error during evaluation: (.+?)(?:\. Please set `--verbosity|$)|^((?:\w+\.)*\w*(?:Error|Exit)\b: .+)"
-)
 
 
 @dataclass(frozen=True)
@@ -55,14 +38,6 @@ class Outcome:
     log: Path = Path()
 
 
-def execute(command: Sequence[str], log: Path) -> int:
-    """Run ``command``, what it says going to ``log``; its exit status."""
-    with log.open("wb") as file:
-        return subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}
-        ).returncode
-
-
 def folder_of(out: Path, cell: Cell) -> Path:
     """The folder of a cell: the one with its key, whatever its label was when it was made."""
     return next(iter(sorted((out / "cells").glob(f"*-{cell.key}"))), out / "cells" / cell.name)
@@ -76,21 +51,6 @@ def must_be_filled_again(out: Path, warm: Cell) -> bool:
     """Whether a warm cell that is to run has a cold run that has finished, and whose cache is gone."""
     first = _first_of(out, warm)
     return not is_finished(out, warm) and (first / DONE).is_file() and not (first / CACHE).is_dir()
-
-
-@contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM ends the run of lmms-eval as well as this process: the next one meets no orphan in its cell."""
-
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end) if threading.current_thread() is threading.main_thread() else None
-    try:
-        yield
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
 
 
 def ask_tasks(
@@ -162,36 +122,40 @@ def _execute(cell: Cell, out: Path, folder: Path, execute: Execute, keep: bool) 
     _name(folder, cell)
     if cell.cache != "warm":
         _drop(cache)
-        results, samples, wall_s, reason = _fill(cell, out, folder, cache, execute)
+        found = _fill(cell, out, folder, cache, execute)
     elif not (first / DONE).is_file():
         return f"its cold run has not finished: see {first / LOG}"
     else:
         if not cache.is_dir():  # the cold run is of another day
-            *_, reason = _fill(cell.with_cache("cold"), out, folder, cache, execute)
-            if reason:
-                return reason
-        results, samples, wall_s, reason = _evaluate(cell, out, folder, cache, execute)
+            found = _fill(cell.with_cache("cold"), out, folder, cache, execute)
+            if found.reason:
+                return found.reason
+        found = _evaluate(cell, out, folder, cache, execute)
     if not keep:
         _drop(cache)
-    if not reason:
-        write_json(folder / DONE, {"schema": SCHEMA, "wall_s": round(wall_s, 3),
-                                   "run_s": seconds_of_requests(folder / LOG),
-                                   "results": str(results.relative_to(folder)),
-                                   "samples": str(samples.relative_to(folder))})  # fmt: skip
-    return reason
+    if not found.reason:
+        done = {"schema": SCHEMA, "wall_s": round(found.wall_s, 3), "run_s": found.requests_s}
+        files = {"results": found.results, "samples": found.samples}
+        write_json(folder / DONE, {**done, **{name: str(path.relative_to(folder)) for name, path in files.items()}})
+    return found.reason
 
 
-def _fill(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> tuple[Path, Path, float, str]:
-    """As ``_evaluate`` from an empty cache; ``cache`` is there only where the run was whole."""
+def _evaluate(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> Evaluation:
+    table = table_path(out, cell.task, cell.settings.source)
+    return evaluate(cell, folder / RUN, folder / LOG, cache, table, execute)
+
+
+def _fill(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> Evaluation:
+    """Evaluate from an empty cache; ``cache`` is there afterwards only where the run was whole."""
     part = _part(cache)
     shutil.rmtree(part, ignore_errors=True)  # of a run that was interrupted
     found = _evaluate(cell, out, folder, part, execute)
-    if found[-1]:
+    if found.reason:
         shutil.rmtree(part, ignore_errors=True)
-    elif part.is_dir():  # a selector that keeps nothing makes none
+    elif part.is_dir():
         part.replace(cache)
     else:
-        cache.mkdir()
+        cache.mkdir()  # a selector that keeps nothing made none
     return found
 
 
@@ -206,37 +170,6 @@ def _drop(cache: Path) -> None:
 
 def _part(cache: Path) -> Path:
     return cache.with_name(f"{cache.name}.part")
-
-
-def _evaluate(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> tuple[Path, Path, float, str]:
-    """Run lmms-eval: its results, its logged samples, its seconds, and why it failed, or empty."""
-    shutil.rmtree(folder / RUN, ignore_errors=True)  # of a run that was interrupted
-    started = time.perf_counter()
-    status = execute(cell.command((folder / RUN).absolute(), cache.absolute()), folder / LOG)
-    wall_s = time.perf_counter() - started
-    results, samples = find_results(folder / RUN, cell.task)
-    if results is None or samples is None:
-        reason = reason_in(folder / LOG) or f"lmms-eval ended with status {status} and left no results"
-        return Path(), Path(), wall_s, reason
-    return results, samples, wall_s, _lacking(samples, table_path(out, cell.task, cell.settings.source))
-
-
-def _lacking(samples: Path, table: Path) -> str:
-    """What is wrong with the logged samples; empty where each document has one, and the backbone answered any."""
-    logged = read_lines(samples)
-    asked = len(read_json(table)) if table.is_file() else len(logged)
-    if len(logged) != asked:
-        return f"lmms-eval logged {len(logged)} samples of {asked} documents"
-    notes = [note_in(sample) for sample in logged]
-    if notes and all(note.get("empty") for note in notes):
-        return f"the backbone answered none of {asked} documents; of the first: {notes[0].get('problem')}"
-    return ""
-
-
-def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """What the plugin said of a logged sample."""
-    counts = (sample.get("token_counts") or [None])[0] or {}
-    return counts.get("videominer") or NO_NOTE
 
 
 def _name(folder: Path, cell: Cell) -> None:
@@ -267,39 +200,3 @@ def _held(*folders: Path) -> Iterator[bool]:
                 yield False
                 return
         yield True
-
-
-def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:
-    """The newest results and logged samples of a task below ``run``; ``None`` for what is not there."""
-    results = sorted(run.rglob("*_results.json"))
-    samples = sorted(run.rglob(f"*_samples_{task}.jsonl"))
-    return (results[-1] if results else None), (samples[-1] if samples else None)
-
-
-def reason_in(log: Path) -> str:
-    """The last error that a log tells; empty where it tells none."""
-    for line in reversed(_lines(log)):
-        found = _REASON.search(line)
-        if found:
-            return found[1] or found[2]
-    return ""
-
-
-def seconds_of_requests(log: Path) -> float | None:
-    """Seconds from lmms-eval's first request to the last answer: selection and answers, no loading, to the second.
-
-    From the times in its log; ``None`` where these lines are not there.
-    """
-    stamps: dict[str, Any] = {}
-    for line in _lines(log):
-        stamp = _STAMP.match(line)
-        if stamp and re.search(r"Running \w+ requests", line):
-            stamps.setdefault("start", datetime.fromisoformat(stamp[1]))
-        elif stamp and "Postprocessed" in line:
-            stamps.setdefault("end", datetime.fromisoformat(stamp[1]))
-    return (stamps["end"] - stamps["start"]).total_seconds() if len(stamps) == 2 else None
-
-
-def _lines(log: Path) -> list[str]:
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    return _COLOUR.sub("", text).splitlines()

@@ -11,19 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from lmms_videominer.bench.evaluating import ending_on_sigterm, execute, reason_in, seconds_of_requests
 from lmms_videominer.bench.files import read_lines
 from lmms_videominer.bench.plan import Settings, plan_cells
-from lmms_videominer.bench.running import (
-    ask_tasks,
-    ending_on_sigterm,
-    execute,
-    folder_of,
-    is_finished,
-    must_be_filled_again,
-    reason_in,
-    run_cells,
-    seconds_of_requests,
-)
+from lmms_videominer.bench.running import ask_tasks, folder_of, is_finished, must_be_filled_again, run_cells
 from lmms_videominer.bench.variants import parse_variants
 from lmms_videominer.errors import ConfigError, SchemaError
 

@@ -1,0 +1,146 @@
+"""One run of lmms-eval: what it left, how long it took, and what its log says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lmms_videominer.bench.files import read_json, read_lines
+from lmms_videominer.bench.plan import Cell
+
+NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
+# on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
+ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
+Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+_STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\b")
+_REASON = re.compile(
+    r"Error during evaluation: (.+?)(?:\. Please set `--verbosity|$)|^((?:\w+\.)*\w*(?:Error|Exit)\b: .+)"
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run of lmms-eval left.
+
+    Attributes:
+        reason: Why it failed, or empty.
+        results, samples: lmms-eval's results and logged samples, where it did not fail.
+        wall_s: Seconds of the whole process.
+        requests_s: Seconds of its requests alone; ``None``: its log does not tell.
+    """
+
+    reason: str
+    results: Path = Path()
+    samples: Path = Path()
+    wall_s: float = 0.0
+    requests_s: float | None = None
+
+
+def execute(command: Sequence[str], log: Path) -> int:
+    """Run ``command``, what it says going to ``log``; its exit status."""
+    with log.open("wb") as file:
+        return subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}
+        ).returncode
+
+
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM ends the run of lmms-eval as well as this process: the next one meets no orphan in its cell."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end) if threading.current_thread() is threading.main_thread() else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute: Execute = execute) -> Evaluation:
+    """Run lmms-eval on a cell.
+
+    Args:
+        run: Gets what lmms-eval writes; emptied first.
+        log: Gets what it says.
+        cache: Its cache, unless it is the shared one.
+        table: The documents of the task, as ``documents.py`` keeps them; each must have an answer.
+        execute: Runs a command line.
+    """
+    shutil.rmtree(run, ignore_errors=True)  # of a run that was interrupted
+    started = time.perf_counter()
+    status = execute(cell.command(run.absolute(), cache.absolute()), log)
+    wall_s = time.perf_counter() - started
+    results, samples = find_results(run, cell.task)
+    if results is None or samples is None:
+        return Evaluation(reason_in(log) or f"lmms-eval ended with status {status} and left no results")
+    return Evaluation(_lacking(samples, table), results, samples, wall_s, seconds_of_requests(log))
+
+
+def _lacking(samples: Path, table: Path) -> str:
+    """What is wrong with the logged samples; empty where each document has one, and the backbone answered any."""
+    logged = read_lines(samples)
+    asked = len(read_json(table)) if table.is_file() else len(logged)
+    if len(logged) != asked:
+        return f"lmms-eval logged {len(logged)} samples of {asked} documents"
+    notes = [note_in(sample) for sample in logged]
+    if notes and all(note.get("empty") for note in notes):
+        return f"the backbone answered none of {asked} documents; of the first: {notes[0].get('problem')}"
+    return ""
+
+
+def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plugin said of a logged sample."""
+    counts = (sample.get("token_counts") or [None])[0] or {}
+    return counts.get("videominer") or NO_NOTE
+
+
+def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:
+    """The newest results and logged samples of a task below ``run``; ``None`` for what is not there."""
+    results = sorted(run.rglob("*_results.json"))
+    samples = sorted(run.rglob(f"*_samples_{task}.jsonl"))
+    return (results[-1] if results else None), (samples[-1] if samples else None)
+
+
+def reason_in(log: Path) -> str:
+    """The last error that a log tells; empty where it tells none."""
+    for line in reversed(_lines(log)):
+        found = _REASON.search(line)
+        if found:
+            return found[1] or found[2]
+    return ""
+
+
+def seconds_of_requests(log: Path) -> float | None:
+    """Seconds from lmms-eval's first request to the last answer: selection and answers, no loading, to the second.
+
+    From the times in its log; ``None`` where these lines are not there.
+    """
+    stamps: dict[str, Any] = {}
+    for line in _lines(log):
+        stamp = _STAMP.match(line)
+        if stamp and re.search(r"Running \w+ requests", line):
+            stamps.setdefault("start", datetime.fromisoformat(stamp[1]))
+        elif stamp and "Postprocessed" in line:
+            stamps.setdefault("end", datetime.fromisoformat(stamp[1]))
+    return (stamps["end"] - stamps["start"]).total_seconds() if len(stamps) == 2 else None
+
+
+def _lines(log: Path) -> list[str]:
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    return _COLOUR.sub("", text).splitlines()
