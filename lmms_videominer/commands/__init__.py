@@ -1,0 +1,1 @@
+"""The subcommands of ``videominer``, those of one subject a file."""

@@ -1,0 +1,123 @@
+"""What the subcommands share: how one is made, the arguments of those that mine, and the values they take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError
+
+Subcommands = argparse._SubParsersAction
+BUNDLE = "videominer-world"
+FLAGS = ("policy", "embedder", "scorer", "selector", "frames")  # settings with a flag of their own in every command
+FREE_SEED = 3_000_000  # from here on no split of the world tasks draws its worlds
+
+
+class UsageError(Exception):
+    """The command line asks for what cannot be; shown with the usage."""
+
+
+def command(
+    subcommands: Subcommands,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+    examples: Sequence[str],
+    notes: str = "",
+) -> argparse.ArgumentParser:
+    """A subparser that calls ``run``, with its examples and ``--quiet``."""
+    epilog = "\n".join(["examples:", *(f"  {example}" for example in examples), *([""] if notes else []), notes])
+    parser = subcommands.add_parser(
+        name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars and no log, only results and errors")
+    parser.set_defaults(run=run, parser=parser)
+    return parser
+
+
+def add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
+    """The models and the settings, shared by every command that mines."""
+    parser.add_argument(
+        "--model",
+        default=BUNDLE,
+        metavar="NAME",
+        help="video LLM of transformers, a name or a folder, or a bundle (default: %(default)s)",
+    )
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
+    for setting in fields(MinerConfig):
+        if setting.name in flags:
+            parser.add_argument(
+                f"--{setting.name}",
+                type=type(setting.default),
+                help=setting.metadata["help"],
+                metavar="N" if isinstance(setting.default, int) else "NAME",
+            )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other setting; may be given again",
+    )
+
+
+def settings_help() -> str:
+    return "\n".join(f"  {f.name:<20}{f.metadata['help']} (default: {f.default!r})" for f in fields(MinerConfig))
+
+
+def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:
+    """Settings from the flags and from ``--set``. Raises ``UsageError`` for what they cannot be."""
+    values = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
+    for text in args.settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text!r}: expected NAME=VALUE")
+        if name in values:
+            raise UsageError(f"{name} is given twice")
+        values[name] = value
+    try:
+        return MinerConfig.from_strings(values)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
+def make_folders(*folders: Path | None) -> None:
+    """Make the folders of the outputs before the work, not after it. Raises ``UsageError`` where that fails."""
+    for folder in filter(None, folders):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder}: the folder cannot be made ({error.strerror})") from error
+
+
+def sheet_path(text: str) -> Path:
+    if not text.lower().endswith((".jpg", ".jpeg", ".png")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a picture's name: end it in .jpg or .png")
+    return Path(text)
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
+    return int(text)
+
+
+def part(text: str) -> tuple[int, int]:
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected I/N with 1 <= I <= N, as in 1/2")
+    return int(number), int(parts)
+
+
+def minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 1 <= minutes <= 120:
+        raise argparse.ArgumentTypeError(f"{text!r}: a world video lasts 1 to 120 minutes")
+    return int(minutes) if minutes.is_integer() else minutes

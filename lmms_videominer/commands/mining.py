@@ -1,0 +1,170 @@
+"""``videominer mine``, ``demo`` and ``show``: one video, one question."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmms_videominer.commands.arguments import (
+    FLAGS,
+    FREE_SEED,
+    Subcommands,
+    add_miner_arguments,
+    command,
+    config_of,
+    make_folders,
+    minutes,
+    settings_help,
+    sheet_path,
+)
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError, VideoMinerError
+
+if TYPE_CHECKING:
+    from lmms_videominer.types import Question, Selection
+
+
+def add_mine(subcommands: Subcommands) -> None:
+    parser = command(
+        subcommands,
+        "mine",
+        "Find the key frames of a video for a question, and answer from them.",
+        run_mine,
+        [
+            'videominer mine film.mp4 --question "Who opens the door?"',
+            'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
+            'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
+            "--set max_depth=2",
+        ],
+        notes="settings, each reached by --set NAME=VALUE:\n" + settings_help(),
+    )
+    parser.add_argument("video", metavar="VIDEO", help="the video file")
+    parser.add_argument("--question", required=True, metavar="TEXT", help="what is asked, without the options")
+    parser.add_argument(
+        "--option",
+        dest="options",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="answer options in order, without letters; may be given again",
+    )
+    add_miner_arguments(parser, (*FLAGS, "seed"))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tree and all else as JSON")
+    parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG named by time")
+    parser.add_argument("--sheet", type=sheet_path, metavar="FILE.jpg", help="write the contact sheet")
+
+
+def run_mine(args: argparse.Namespace) -> int:
+    from lmms_videominer.types import Question
+
+    config = config_of(args, (*FLAGS, "seed"))
+    make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
+    selection = _mine(args, config, Question(args.video, args.question, tuple(args.options)))
+    _print(selection)
+    _write(selection, config.reader, args.json, args.frames_dir, args.sheet)
+    return 0
+
+
+def _mine(args: argparse.Namespace, config: MinerConfig, question: Question) -> Selection:
+    from lmms_videominer.miner import VideoMiner
+
+    miner = VideoMiner.from_pretrained(args.model, config=config, device=args.device)
+    result = miner.mine_batch([question], progress=not args.quiet)[0]
+    if isinstance(result, VideoMinerError):
+        raise result
+    return result
+
+
+def add_demo(subcommands: Subcommands) -> None:
+    parser = command(
+        subcommands,
+        "demo",
+        "Render a video whose answers are known, mine it, and compare.",
+        run_demo,
+        ["videominer demo", "videominer demo --minutes 60 --seed 3000007 --out hour"],
+    )
+    parser.add_argument("--minutes", type=minutes, default=15, metavar="M", help="length of the video (default: 15)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=FREE_SEED,
+        metavar="S",
+        help="seed of the video and its questions (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("videominer-demo"),
+        metavar="DIR",
+        help="where the video, the tree and the sheet go (default: %(default)s)",
+    )
+    add_miner_arguments(parser, FLAGS)  # the policy's seed: --set seed=N
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    from lmms_videominer.demo import demo_question, print_verdict
+
+    config = config_of(args, FLAGS)
+    make_folders(args.out)
+    question, right = demo_question(args.out, args.minutes, args.seed, progress=not args.quiet)
+    selection = _mine(args, config, question)
+    _print(selection, right)
+    print_verdict(selection, right)
+    _write(selection, config.reader, args.out / "tree.json", args.out / "frames", args.out / "sheet.jpg", right)
+    return 0
+
+
+def add_show(subcommands: Subcommands) -> None:
+    parser = command(
+        subcommands,
+        "show",
+        "Print a stored tree again.",
+        run_show,
+        ["videominer show tree.json", "videominer show tree.json --sheet sheet.jpg"],
+    )
+    parser.add_argument("tree", type=Path, metavar="TREE.json", help="what mine --json wrote")
+    parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG named by time")
+    parser.add_argument(
+        "--sheet",
+        type=sheet_path,
+        metavar="FILE.jpg",
+        help="write the contact sheet; the video must still be where it was",
+    )
+
+
+def run_show(args: argparse.Namespace) -> int:
+    from lmms_videominer import serialization
+
+    try:
+        selection = serialization.load(args.tree)
+    except OSError as error:
+        reason = f"{args.tree}: cannot be read ({error.strerror})"
+        raise ConfigError(f"{reason}. Name a file that mine --json wrote.") from error
+    make_folders(args.frames_dir, args.sheet and args.sheet.parent)
+    _print(selection)
+    _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
+    return 0
+
+
+def _print(selection: Selection, right_option: int | None = None) -> None:
+    from rich.console import Console
+
+    from lmms_videominer.tree_view import print_selection
+
+    print_selection(Console(), selection, right_option)
+
+
+def _write(
+    selection: Selection,
+    reader: str,
+    json: Path | None,
+    frames_dir: Path | None,
+    sheet: Path | None,
+    right_option: int | None = None,
+) -> None:
+    from lmms_videominer.output import write_outputs
+
+    for path in write_outputs(selection, reader, json, frames_dir, sheet, right_option):
+        print(f"wrote {path}")
