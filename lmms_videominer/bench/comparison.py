@@ -63,6 +63,7 @@ class Summary:
     Attributes:
         variant, selector, questions, accuracy: As they are called.
         recall: Mean evidence recall over the questions whose evidence is known.
+        read: Accuracy over the questions of which every evidence window holds a frame: what the video LLM makes of it.
         vlm_calls, vlm_made: Captions asked for, and those of them that the cache did not have.
         llm_calls, scored, nodes: Means a question.
         seconds: Seconds a question by cache: of the run with an empty one, of that with what it left, of that with
@@ -76,6 +77,7 @@ class Summary:
     questions: int
     accuracy: Interval
     recall: float | None
+    read: float | None
     vlm_calls: float | None
     vlm_made: float | None
     llm_calls: float | None
@@ -163,6 +165,7 @@ def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
         questions=len(rows),
         accuracy=accuracy_interval(rows["correct"].to_numpy(float)),
         recall=mean(rows["evidence_recall"]),
+        read=mean(rows[rows["evidence_recall"] == 1]["correct"]),
         vlm_calls=mean(rows["vlm_calls"]),
         vlm_made=mean(rows["vlm_calls_made"]),
         llm_calls=mean(rows["llm_calls"]),

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 FIGURES = "figures.json"  # in the folder: the figures asked for so far, with the cells that they show
 ORDER = "order.json"  # in the folder: the labels in the order in which they were last asked for
 NO_VALUE = ""
-COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "VLM calls",
-           "of them made", "LLM calls", "frames scored", "nodes", "s cold", "s warm", "s shared cache",
+COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "accuracy where seen, %",
+           "VLM calls", "of them made", "LLM calls", "frames scored", "nodes", "s cold", "s warm", "s shared cache",
            "fallbacks", "not mined")  # fmt: skip
 NOTES = f"""\
 VLM calls, LLM calls, scored frames, nodes and seconds are means a question, the answering call not counted. Seconds are
@@ -212,8 +212,9 @@ def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> t
     score = scores.get(rows["cell"].iloc[0])
     return (
         summary.variant, str(summary.questions), _percent(summary.accuracy), _number(score, 4),
-        _number(None if summary.recall is None else 100 * summary.recall), _number(summary.vlm_calls),
-        _number(summary.vlm_made), _number(summary.llm_calls), _number(summary.scored), _number(summary.nodes),
+        *(_number(None if share is None else 100 * share) for share in (summary.recall, summary.read)),
+        _number(summary.vlm_calls), _number(summary.vlm_made), _number(summary.llm_calls), _number(summary.scored),
+        _number(summary.nodes),
         *(_number(summary.seconds[cache], 2) for cache in ("cold", "warm", "shared")), str(summary.fallbacks),
         str(summary.problems),
     )  # fmt: skip

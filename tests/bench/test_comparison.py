@@ -80,6 +80,15 @@ def test_what_is_not_known_is_not_averaged():
     assert (summary.recall, summary.nodes, summary.fallbacks, summary.problems) == (0.5, None, 1, 1)
 
 
+def test_what_is_read_counts_the_questions_whose_evidence_is_all_seen():
+    rows = [dataclasses.replace(row, evidence_recall=recall)
+            for row, recall in zip(made("aks", [1, 0, 1, 1]), [1.0, 1.0, 0.5, None])]  # fmt: skip
+    (summary,) = summaries(only_group(rows))
+    assert summary.read == 0.5
+    (blind,) = summaries(only_group(made("none", [1, 0], evidence_recall=0.0)))
+    assert blind.read is None
+
+
 def test_accuracy_by_length_counts_each_stretch_by_itself():
     rows = [dataclasses.replace(row, minutes=minutes) for row, minutes in
             zip(made("aks", [1, 0, 1, 1, 1]), [1.0, 1.5, 2.0, 60.0, None])]  # fmt: skip

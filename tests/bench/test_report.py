@@ -253,7 +253,7 @@ def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
              made("none", [0, 0, 0], frames=0, evidence_recall=None, vlm_calls=0)]  # fmt: skip
     report = write_report(tmp_path, table(*cells))
     text = (tmp_path / "report.md").read_text()
-    costs = "50.0 | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 1.00 | 2.00 | 0 | 0 |"
+    costs = "50.0 |  | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 1.00 | 2.00 | 0 | 0 |"
     assert f"| aks | 3 | 66.7 (20.8 to 93.9) |  | {costs}" in text
     assert "| aks | 3 | 100.0 (43.9 to 100.0) |" in text and text.count("| none | 3 | 0.0 (") == 2
     assert "| aks | none | +66.7 (+0.0 to +100.0) |  |" in text
