@@ -159,7 +159,7 @@ def test_a_failed_cell_is_told_and_the_rest_is_reported(out, vlm, tasks, tmp_pat
     more = f"broken=videominer:policy={tmp_path / 'hollow'}"
     assert run_comparison(comparison(vlm, tasks, out, "--selectors", "oracle", more), False, False, InProcess()) == 1
     captured = capsys.readouterr()
-    assert "tiny_video, broken, 4 frames failed:" in captured.err and "log.txt" in captured.err
+    assert "tiny_video, broken, 4 frames, shared cache failed:" in captured.err and "log.txt" in captured.err
     assert f"wrote {out / 'report.md'}" in captured.out
 
 
