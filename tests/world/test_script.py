@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lmms_videominer.types import Span
@@ -14,6 +14,7 @@ from lmms_videominer.world import language
 from lmms_videominer.world.questions import write_questions
 from lmms_videominer.world.script import ACTIONS, SPLITS, Actor, FrameState, write_script
 
+ROUNDING_S = 1e-9
 worlds = st.tuples(st.integers(0, 2_999_999), st.integers(0, 50), st.sampled_from([1, 5, 15, 60]))
 
 
@@ -29,10 +30,11 @@ def test_scenes_tile_the_video_and_no_pair_of_place_and_actor_comes_twice(world)
 
 
 @settings(max_examples=40, deadline=None)
+@example((2999998, 31, 5))  # six seconds and a rounding error
 @given(worlds)
 def test_moments_lie_in_their_scene_apart_from_each_other_and_last_two_to_six_seconds(world):
     for scene in write_script(*world).scenes:
-        assert all(2 <= m.span.duration_s <= 6 for m in scene.moments)
+        assert all(2 - ROUNDING_S <= m.span.duration_s <= 6 + ROUNDING_S for m in scene.moments)
         assert all(scene.span.start_s < m.span.start_s and m.span.end_s < scene.span.end_s for m in scene.moments)
         assert all(a.span.end_s < b.span.start_s for a, b in itertools.pairwise(scene.moments))
 
