@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lmms_videominer.bench.documents import read_table, table_path
 from lmms_videominer.bench.estimate import estimate, print_estimate
-from lmms_videominer.bench.evaluating import Execute, ending_on_sigterm, execute
+from lmms_videominer.bench.evaluating import Execute, execute
 from lmms_videominer.bench.figures import FigureCell, figure_variants
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.plan import Cell, Settings, plan_cells, settings_of
@@ -109,8 +109,7 @@ def run_comparison(
         return 0
     _keep_order(comparison)
     _keep_figure(comparison, cells)
-    with ending_on_sigterm():
-        failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
+    failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
     return max(int(bool(failed)), rebuild_report(out, comparison.sheet, comparison.seed))
 
 
@@ -137,7 +136,7 @@ def rebuild_report(out: Path, sheet: int | None = None, seed: int = 0) -> int:
 def _show_estimate(cells: Sequence[Cell], out: Path) -> None:
     rows: pd.DataFrame | None = read_all(out)[0]
     finished = {cell.key for cell in cells if is_finished(out, cell)}
-    refilled = {cell.key for cell in cells if cell.cache == "warm" and must_be_filled_again(out, cell)}
+    refilled = {cell.key for cell in cells if must_be_filled_again(out, cell)}
     print_estimate(estimate(cells, _durations(cells, out), finished, rows, refilled))
 
 

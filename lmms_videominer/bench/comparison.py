@@ -102,6 +102,14 @@ def groups_of(table: pd.DataFrame) -> Iterator[Group]:
             yield Group(model, weights, common, task, None if pd.isna(limit) else int(limit), frames, part)
 
 
+def on_all_tasks(groups: Sequence[Group]) -> list[list[Group]]:
+    """Groups that differ in the task alone, together."""
+    found: dict[tuple, list[Group]] = {}
+    for group in groups:
+        found.setdefault((group.model, group.weights, group.common, group.limit, group.frames), []).append(group)
+    return list(found.values())
+
+
 def preferred(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one variant from one run, the cold one where there are several."""
     cache = next((cache for cache in CACHES if (rows["cache"] == cache).any()), "")

@@ -112,13 +112,14 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
     most = _mean([calls_at_most(cell.config, duration_s or math.inf) for duration_s in durations or [None]])
     measured, measured_s, seconds = None, None, None
     if rows is not None:
-        runs = [Calls(llm=most.llm) if cell.cache == "warm" else most]  # a warm run finds its captions and scores
-        seconds = _sum([rates[cell.settings.model].seconds(run) for run in [*runs, *[most] * refilled]])
+        # a warm run finds its captions and scores
+        runs = {"cold": most} if refilled else {}
+        runs[cell.cache] = Calls(llm=most.llm) if cell.cache == "warm" else most
+        seconds = _sum([rates[cell.settings.model].seconds(run) for run in runs.values()])
         same = rows[(rows["model"] == cell.settings.model) & (rows["variant"] == cell.variant.label)]
         if len(same):
             measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))
-            caches = [cell.cache, *["cold"] * refilled]
-            measured_s = _sum([mean(same[same["cache"] == cache]["cell_s"]) for cache in caches])
+            measured_s = _sum([mean(same[same["cache"] == cache]["cell_s"]) for cache in runs])
     return Line(cell, questions, most, measured, _times(seconds, questions), _times(measured_s, questions), finished)
 
 

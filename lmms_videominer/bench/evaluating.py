@@ -51,14 +51,14 @@ class Evaluation:
 
 def execute(command: Sequence[str], log: Path) -> int:
     """Run ``command``, what it says going to ``log``; its exit status."""
-    with log.open("wb") as file:
+    with log.open("wb") as file, _ending_on_sigterm():
         return subprocess.run(
             command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}
         ).returncode
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
+def _ending_on_sigterm() -> Iterator[None]:
     """Inside, SIGTERM ends the run of lmms-eval as well as this process: the next one meets no orphan in its cell."""
 
     def end(number: int, frame: Any) -> None:

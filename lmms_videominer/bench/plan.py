@@ -95,9 +95,9 @@ class Cell:
         Its label does not, and the batch size is not meant to.
         """
         weights = {name: weights_of(value) for name, value in self.arguments.items() if name in _WEIGHTS}
-        config = {name: value for name, value in dataclasses.asdict(self.config).items() if name not in _WEIGHTS}
-        return {"model": self.settings.model, "task": self.task, "arguments": self.arguments, "config": config,
-                "weights": weights, "cache": self.cache, **self.settings.source}  # fmt: skip
+        return {"model": self.settings.model, "task": self.task, "arguments": self.arguments,
+                "config": dataclasses.asdict(self.config), "weights": weights, "cache": self.cache,
+                **self.settings.source}  # fmt: skip
 
     @property
     def key(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.bench.comparison import Group, Summary, by_variant, scores_by_length, summaries
+from lmms_videominer.bench.comparison import Group, Summary, by_variant, on_all_tasks, scores_by_length, summaries
 from lmms_videominer.bench.files import written
 from lmms_videominer.bench.plan import CACHES
 from lmms_videominer.bench.statistics import Interval
@@ -105,12 +105,9 @@ def _pooled(groups: Sequence[Group]) -> list[Group]:
     """Groups of one model and one number of frames, their tasks together."""
     import pandas as pd
 
-    found: dict[tuple, list[Group]] = {}
-    for group in groups:
-        found.setdefault((group.model, group.weights, group.common, group.limit, group.frames), []).append(group)
     return [replace(parts[0], task=" + ".join(part.task for part in parts),
                     table=pd.concat([rows for part in parts for rows in by_variant(part).values()]))
-            for parts in found.values()]  # fmt: skip
+            for parts in on_all_tasks(groups)]  # fmt: skip
 
 
 def _styles(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:

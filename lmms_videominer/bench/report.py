@@ -15,6 +15,7 @@ from lmms_videominer.bench.comparison import (
     differences,
     groups_of,
     obstacle,
+    on_all_tasks,
     scores_by_kind,
     summaries,
 )
@@ -181,15 +182,12 @@ def _markdown(
 
 def _overview(groups: Sequence[Group]) -> Iterator[str]:
     """The accuracies on all tasks side by side, where there are several."""
-    alike: dict[str, list[Group]] = {}
-    for group in groups:
-        alike.setdefault(group.setting, []).append(group)
-    for setting, members in alike.items():
+    for members in on_all_tasks(groups):
         tasks = [group.task for group in members]
         if len(tasks) < 2:
             continue
         found = {(group.task, s.variant): s.accuracy for group in members for s in summaries(group)}
-        yield f"\n## All tasks, {setting}\n"
+        yield f"\n## All tasks, {members[0].setting}\n"
         yield "Accuracy, % (95 %):\n"
         labels = dict.fromkeys(label for _, label in found)
         rows = [(label, *(_percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))

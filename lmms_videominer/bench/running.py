@@ -47,10 +47,10 @@ def is_finished(out: Path, cell: Cell) -> bool:
     return (folder_of(out, cell) / DONE).is_file()
 
 
-def must_be_filled_again(out: Path, warm: Cell) -> bool:
-    """Whether a warm cell that is to run has a cold run that has finished, and whose cache is gone."""
-    first = _first_of(out, warm)
-    return not is_finished(out, warm) and (first / DONE).is_file() and not (first / CACHE).is_dir()
+def must_be_filled_again(out: Path, cell: Cell) -> bool:
+    """Whether ``cell`` is a warm one that is to run, whose cold run has finished, and whose cache is gone."""
+    first = _first_of(out, cell)
+    return not is_finished(out, cell) and (first / DONE).is_file() and not (first / CACHE).is_dir()
 
 
 def ask_tasks(

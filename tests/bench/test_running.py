@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lmms_videominer.bench.evaluating import ending_on_sigterm, execute, reason_in, seconds_of_requests
+from lmms_videominer.bench.evaluating import execute, reason_in, seconds_of_requests
 from lmms_videominer.bench.files import read_lines
 from lmms_videominer.bench.plan import Settings, plan_cells
 from lmms_videominer.bench.running import ask_tasks, folder_of, is_finished, must_be_filled_again, run_cells
@@ -129,7 +129,7 @@ pathlib.Path({str(id_file)!r}).write_text(str(os.getpid()))
 os.kill(os.getppid(), signal.SIGTERM)
 time.sleep(60)
 """
-    with pytest.raises(SystemExit), ending_on_sigterm():
+    with pytest.raises(SystemExit):
         execute([sys.executable, "-c", child], tmp_path / "log")
     with pytest.raises(ProcessLookupError):
         os.kill(int(id_file.read_text()), 0)
