@@ -13,6 +13,16 @@ from lmms_videominer.errors import ConfigError
 NO_POLICY = "none"  # as ``policy``: accept by embedding similarity
 ASKING = ("videotree", "videoagent", "llovi")  # selectors that ask a language model
 SCORING = ("topk", "aks", "bolt", "focus", "qframe")  # selectors that compare frames with the question
+NAMES = {
+    "segmenter": ("kts", "histogram"),
+    "clustering": ("event", "frame", "none"),
+    "default_action": ("accept", "continue", "delete"),
+    "judge": ("reply", "policy"),
+    "captioning": ("plain", "question"),
+    "features": ("captions", "scorer"),
+    "reader": ("auto", "decord", "pyav"),
+}
+"""Settings that take one of a few names, told here so that a wrong one is refused before anything is loaded."""
 
 _ROUNDING_S = 1e-6  # a duration is a sum of timestamps that floats hold inexactly
 
@@ -111,6 +121,8 @@ class MinerConfig:
     seed: int = _option(0, "Seed of everything that is random.")
 
     def __post_init__(self) -> None:
+        for name, valid in NAMES.items():
+            check_names([getattr(self, name)], valid, name)
         for name in (
             "frames",
             "max_depth",
@@ -143,9 +155,6 @@ class MinerConfig:
         for name in ("temperature", "min_event_s", "grain_s"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
-        if self.default_action not in ("accept", "continue", "delete"):
-            raise ConfigError(f"default_action={self.default_action!r}: one of accept, continue, delete")
-
         if not -1 <= self.similarity_delete <= self.similarity_accept <= 1:
             raise ConfigError(
                 f"similarity_delete={self.similarity_delete}, "
@@ -167,9 +176,6 @@ class MinerConfig:
 
     def _check_asking(self) -> None:
         """The settings of the selectors that ask a language model."""
-        check_names([self.judge], ("reply", "policy"), "judge")
-        check_names([self.captioning], ("plain", "question"), "captioning")
-        check_names([self.features], ("captions", "scorer"), "features")
         if self.videotree_first > self.videotree_most:
             raise ConfigError(
                 f"videotree_first={self.videotree_first} is more than "

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 
-from lmms_videominer.config import check_names
+from lmms_videominer.config import NAMES, check_names
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.video.decord_reader import DecordReader
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.video.track import Track, read_track
 
-BACKENDS = ("auto", "decord", "pyav")
+BACKENDS = NAMES["reader"]
 _logger = logging.getLogger("lmms_videominer")
 _logged: set[str] = set()
 
