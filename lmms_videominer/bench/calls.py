@@ -54,9 +54,10 @@ def calls_at_most(config: MinerConfig, duration_s: float = math.inf) -> Calls:
         widths = _widths(config, pool)
         captions = pool if by_captions else min(pool, sum(widths), config.max_vlm_calls)
         return Calls(captions, _asked(config, len(widths), sum(widths)), 0 if by_captions else pool)
-    looks = _looks(config, pool)
-    captions = pool if by_captions else looks[-1]
+    allowed = min(pool, config.max_vlm_calls)
+    looks = _looks(config, allowed)
     # a reply may name a stretch as often as it likes, each time with another description to compare
+    captions = looks[-1] if config.judge == "policy" and not by_captions else allowed
     compared = pool * (len(looks) - 1) if config.judge == "policy" else math.inf
     asked = _asked(config, 3 * (len(looks) - 1), sum(looks[:-1]))
     return Calls(captions, asked, 0 if by_captions else compared)

@@ -7,7 +7,7 @@ A rule is a generator. It yields the frames that it wants scored, ascending, is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -100,17 +100,28 @@ class ScoredSelector(SearchingSelector):
             choice: Choice = end.value
         key_frames = within_budget([choice.picks], case.timestamps_s, case.config.frames)
         filled = ("filled",) if len(choice.picks) < len(key_frames) else ()
-        return Found(key_frames, choice.nodes, filled, _columns(case, choice.weights))
+        scores = scores_of(case.scorer.identity, case.question.text, case.timestamps_s, case.scores, choice.weights)
+        return Found(key_frames, choice.nodes, filled, scores)
 
 
-def _columns(case: ScoredCase, weights: dict[int, float]) -> Scores:
-    """The scores of a case as a result keeps them."""
-    frames = sorted(case.scores)
+def scores_of(
+    scorer: str, text: str, timestamps_s: np.ndarray, scores: Mapping[int, float], weights: Mapping[int, float] = {}
+) -> Scores:
+    """Scores by frame as a result keeps them.
+
+    Args:
+        scorer: Identity of the model that gave them.
+        text: What the frames were compared with.
+        timestamps_s: float64 [frame_count]: of the video's frames.
+        scores: By frame.
+        weights: What a rule made of them, by frame; empty where it goes by the scores.
+    """
+    frames = sorted(scores)
     return Scores(
-        scorer=case.scorer.identity,
-        text=case.question.text,
+        scorer=scorer,
+        text=text,
         frame_indices=tuple(frames),
-        times_s=tuple(case.timestamps_s[frames].tolist()),
-        values=tuple(round(case.scores[i], ROUNDED) for i in frames),
+        times_s=tuple(timestamps_s[frames].tolist()),
+        values=tuple(round(scores[i], ROUNDED) for i in frames),
         weights=tuple(round(weights[i], ROUNDED) for i in frames) if weights else (),
     )

@@ -11,7 +11,7 @@ What differs:
   the video LLM, not between EVA-CLIP's of the description and the frame. So the candidates are thinned evenly to
   ``max_vlm_calls``, the allowance that a tree of VideoMiner has; only the gaps that a wish names are captioned whole.
   ``features=scorer``: likeness is the scorer's of description and frame, as published; candidates are thinned above
-  4096.
+  4096, and no more than ``max_vlm_calls`` frames are looked at.
 - The frames go to the video LLM. Nothing hangs on the language model's answer after the last look: it is not asked, so
   that the method takes 2 to 6 calls, not 2 to 7.
 - Published, there is no budget: here the frames asked for come first, those most like their descriptions where they do
@@ -19,6 +19,8 @@ What differs:
 - No readable wish ends the search: the public code asks the same again, and a greedy model gives the same reply.
 - The public code draws a confidence that is out of range at random; here it is 1.
 - One captioner and one language model instead of LaViLa or CogAgent and GPT-4; prompts of their own words.
+- With ``features=scorer`` the result's scores are those of all frames that were compared, each its best over the
+  descriptions.
 - ``judge=policy``: the policy decides about each caption in its own format instead. An accepted one is confidence 3,
   else a continued one 2, else 1; what is wanted is the question itself, in every gap beside a continued frame, or in
   every gap where there is none. For policy models that know no other format, the bundled one among them.
@@ -37,7 +39,9 @@ from lmms_videominer.selectors.asking import asked, judgements
 from lmms_videominer.selectors.candidates import Candidates, Pick, within_budget
 from lmms_videominer.selectors.dialogue import Ask, Case, Compare, Embed, Found, Look, Search
 from lmms_videominer.selectors.replies import NOT_SURE, RATINGS, SURE, read_confidence, read_wishes, worst
+from lmms_videominer.selectors.scored import scores_of
 from lmms_videominer.selectors.searching import SearchingSelector, by_level
+from lmms_videominer.stages import needed
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 TOLD = """\
@@ -88,6 +92,8 @@ class Looks:
     rounds: list[list[View]]
     events: dict[int, Event] = field(default_factory=dict)  # by position
     verdicts: list[Decision] = field(default_factory=list)
+    compared: dict[int, float] = field(default_factory=dict)  # by frame: the best score, with features=scorer
+    descriptions: dict[str, None] = field(default_factory=dict)  # that these are scores for
     fallbacks: dict[str, None] = field(default_factory=dict)
 
     @property
@@ -111,7 +117,8 @@ class VideoAgentSelector(SearchingSelector):
 
     def search(self, case: Case) -> Search:
         pool = case.pool()
-        first = np.unique(np.linspace(0, len(pool) - 1, case.config.videoagent_frames).astype(int))
+        count = min(case.config.videoagent_frames, case.config.max_vlm_calls)
+        first = np.unique(np.linspace(0, len(pool) - 1, count).astype(int))
         looks = Looks(pool, [[View(int(position)) for position in first]])
         for left in reversed(range(case.config.videoagent_rounds)):
             yield from _caption(looks, looks.seen)
@@ -123,7 +130,7 @@ class VideoAgentSelector(SearchingSelector):
             if not (found := (yield from _retrieve(case, looks, wishes))):
                 break
             looks.rounds.append(found)
-        return _found(case, looks)
+        return _found(case, looks, needed(self.stages.scorer, "scorer").identity if looks.compared else "")
 
 
 def _caption(looks: Looks, positions: list[int]) -> Generator[Any, Any, None]:
@@ -181,7 +188,7 @@ def _segments(looks: Looks) -> list[str]:
 
 
 def _retrieve(case: Case, looks: Looks, wishes: Wanted) -> Generator[Any, Any, list[View]]:
-    """The frame of each wish's gap that is most like its description; a frame once."""
+    """The frame of each wish's gap that is most like its description; a frame once, no more than may be captioned."""
     open_wishes = [(looks.gaps[gap], wish) for gap, wish in wishes if len(looks.gaps[gap])]
     if not open_wishes:
         return []
@@ -191,7 +198,12 @@ def _retrieve(case: Case, looks: Looks, wishes: Wanted) -> Generator[Any, Any, l
     for (gap, wish), similarity in zip(open_wishes, similarities, strict=True):
         best = int(np.argmax(similarity))
         found.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
-    return [found[position] for position in sorted(found)]
+    views = list(found.values())
+    if case.config.features == "scorer":  # else all candidates may be captioned
+        views = sorted(views, key=lambda view: -(view.similarity or 0.0))[
+            : max(0, case.config.max_vlm_calls - len(case.seen))
+        ]
+    return sorted(views, key=lambda view: view.position)
 
 
 Sought = list[tuple[np.ndarray, Decision]]  # positions to choose from, and the description as a decision
@@ -209,10 +221,16 @@ def _compared(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarr
 
 def _scored(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarray]]:
     """The score of each wish with the frames of its positions."""
-    return (yield Compare(tuple((tuple(looks.pool.indices[gap].tolist()), wish.text) for gap, wish in wishes)))
+    pairs = tuple((tuple(looks.pool.indices[gap].tolist()), wish.text) for gap, wish in wishes)
+    found = yield Compare(pairs)
+    for (frames, text), values in zip(pairs, found, strict=True):
+        looks.descriptions[text] = None
+        for frame, value in zip(frames, values.tolist(), strict=True):
+            looks.compared[frame] = max(value, looks.compared.get(frame, value))
+    return found
 
 
-def _found(case: Case, looks: Looks) -> Found:
+def _found(case: Case, looks: Looks, scorer: str) -> Found:
     nodes = [Node("0", 0, (Event(case.whole),))]
     picks: list[list[Pick]] = []
     for number, views in enumerate(looks.rounds):
@@ -229,4 +247,6 @@ def _found(case: Case, looks: Looks) -> Found:
     groups = [asked_for[: case.config.frames], picks[0]]
     frames = within_budget(groups, case.timestamps_s, case.config.frames)
     filled = ["filled"] * any(frame.node_id is None for frame in frames)
-    return Found(frames, by_level(nodes), (*looks.fallbacks, *filled))
+    text = "\n".join(looks.descriptions)
+    scores = scores_of(scorer, text, case.timestamps_s, looks.compared) if looks.compared else None
+    return Found(frames, by_level(nodes), (*looks.fallbacks, *filled), scores)

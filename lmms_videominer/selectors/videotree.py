@@ -10,7 +10,8 @@ What differs:
 - ``features=captions``: vectors are those of captions, not of an image encoder: every candidate frame is captioned, by
   the video LLM, and the caption embedded. So the candidates are thinned evenly to ``max_vlm_calls``, the allowance that
   a tree of VideoMiner has; a longer video has fewer than one a second. ``features=scorer``: vectors are the image
-  features of the scorer, as published those of EVA-CLIP; candidates are thinned above 4096.
+  features of the scorer, as published those of EVA-CLIP; candidates are thinned above 4096. Frames are compared with
+  each other there and not with the question, so that the result holds no scores.
 - The frames go to the video LLM; the language model's answer from captions is left in the reply. Published, there is no
   budget: here relevance comes first, then the level (representatives, then their splits); what does not fit is
   thinned evenly in time, what lacks is filled from the longest stretches without a frame.

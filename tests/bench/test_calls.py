@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -53,12 +54,14 @@ def test_no_selector_makes_more_calls_than_its_settings_allow(name, changed, fil
         assert made.vlm <= most.vlm and made.llm <= most.llm and made.scored <= most.scored, (made, most)
 
 
+@pytest.mark.parametrize("features", ["captions", "scorer"])
 @pytest.mark.parametrize("name", ASKING)
-def test_replies_are_bounded_too(name, film):
-    config = dataclasses.replace(SMALL, selector=name, judge="reply", llovi_summary_words=50)
-    wishing = ReplyingLM(lambda prompt: '{"frames": [{"segment": 1, "description": "red"}]}')
-    made, most = spent_and_most(film, config, wishing)
-    assert made.vlm <= most.vlm and made.llm <= most.llm
+def test_replies_are_bounded_too(name, features, film):
+    config = dataclasses.replace(SMALL, selector=name, judge="reply", llovi_summary_words=50, features=features,
+                                 max_vlm_calls=8)  # fmt: skip
+    wishes = [{"segment": segment, "description": colour} for segment in range(1, 9) for colour in ("red", "blue")]
+    made, most = spent_and_most(film, config, ReplyingLM(lambda prompt: json.dumps({"frames": wishes})))
+    assert made.vlm <= most.vlm <= 8 and made.llm <= most.llm
 
 
 def test_a_policy_that_never_decides_reaches_the_bound(film):
