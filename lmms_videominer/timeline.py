@@ -16,7 +16,6 @@ COLOURS: dict[Action | None, str] = {
     Action.CONTINUE: "#f0b440",
     Action.ACCEPT: "#22945a",
 }
-NAMES: dict[Action | None, str] = {**{action: action.value for action in Action}, None: "undecided"}
 MARKER_LANE, ROW, GAP, AXIS, LABELS, DISC = 60, 30, 8, 34, 110, 13
 LEAST_WIDTH = 5  # an event of a second in an hour must still be seen
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
@@ -55,7 +54,9 @@ def draw_timeline(canvas: Canvas, selection: Selection, left: float, top: float,
 def draw_legend(canvas: Canvas, selection: Selection, right: float, y: float) -> None:
     """The colours that occur, right-aligned, centred on ``y``."""
     present = {_action(node) for node in selection.nodes if node.depth}
-    entries = [(NAMES[action], colour) for action, colour in reversed(COLOURS.items()) if action in present]
+    limited = any(node.undecided for node in selection.nodes)
+    names = {**{action: action.value for action in Action}, None: "undecided" if limited else "part of the video"}
+    entries = [(names[action], colour) for action, colour in reversed(COLOURS.items()) if action in present]
     entries += [("evidence", EVIDENCE)] * bool(selection.question.evidence)
     for name, colour in reversed([*entries, ("key frame", TICK)]):
         right -= text_width(name, 17)

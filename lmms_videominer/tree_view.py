@@ -130,7 +130,7 @@ def _node_parts(node: Node, frame_count: int, caption_letters: int) -> Iterator[
     yield Text(node.id, "dim" if dropped else "bold")
     if node.decision:
         yield Text(node.decision.action.value, STYLES[node.decision.action])
-    elif node.depth:
+    elif node.undecided:
         yield Text("undecided", "magenta")
     yield Text(clock_spans(node.spans), "dim" if dropped else "cyan")
     if node.decision and node.decision.reading in READINGS:

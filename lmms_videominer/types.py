@@ -122,7 +122,8 @@ class Node:
         id: Path from the root, ``"0"`` for the root, ``"0.2.1"`` for the second child of its third child.
         depth: 0 for the root.
         events: The events of the cluster in temporal order; the root has one, the whole video.
-        decision: ``None`` for the root and for nodes that a limit left undecided.
+        decision: ``None`` for the root, for nodes that a limit left undecided, and for parts of which a selector
+            decides otherwise: by a figure that its note tells, or with the part above.
         note: Why a node ended otherwise than by its decision (``"max_nodes"``, ...); empty otherwise.
     """
 
@@ -131,6 +132,11 @@ class Node:
     events: tuple[Event, ...]
     decision: Decision | None = None
     note: str = ""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a limit kept the node from being decided."""
+        return self.decision is None and self.note == "max_nodes"
 
     @property
     def parent_id(self) -> str | None:
@@ -167,7 +173,7 @@ class Scores:
 
     Attributes:
         scorer: Identity of the model that gave the scores.
-        text: What the frames were compared with.
+        text: What the frames were compared with; of several descriptions, a line each, a frame's best score stands.
         frame_indices, times_s: Which frames; those that were not scored are not here.
         values: The score of each: a cosine, or the probability of a match.
         weights: What the selector's rule made of each, as its docstring says; empty where it goes by ``values``.

@@ -47,6 +47,13 @@ def test_only_readings_that_are_not_strict_are_flagged():
     assert "undecided" in line_of(text, "─ 0.2.0") and "[max_nodes]" in line_of(text, "─ 0.2.0")
 
 
+def test_parts_that_are_judged_by_figures_show_these_and_are_not_called_undecided():
+    nodes = (node("0", None, (0, 3600)), node("0.0", None, (0, 16), note="mean 0.412, bound 1.204: looked at closely"))
+    text = printed(dataclasses.replace(mined_selection(), selector="focus", nodes=nodes))
+    assert "[mean 0.412, bound 1.204: looked at closely]" in line_of(text, "─ 0.0")
+    assert "undecided" not in text
+
+
 def test_actions_differ_in_colour():
     text = printed(mined_selection(), colour=True)
     colours = {word: text[: text.index(word)].rpartition("\x1b[")[2] for word in ("accept", "continue", "delete")}
