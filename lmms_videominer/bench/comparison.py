@@ -70,6 +70,7 @@ class Summary:
             the shared one.
         selection_s: Of these, what the selector says it took; of the cold run where there is one.
         fallbacks, problems: Questions with a fallback, and those that could not be mined.
+        unanswered: Questions on which the backbone failed; they count as wrong.
     """
 
     variant: str
@@ -87,6 +88,7 @@ class Summary:
     selection_s: float | None
     fallbacks: int
     problems: int
+    unanswered: int
 
 
 def groups_of(table: pd.DataFrame) -> Iterator[Group]:
@@ -183,6 +185,7 @@ def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
         selection_s=mean(rows["selection_s"]),
         fallbacks=int((rows["fallbacks"] != "").sum()),
         problems=int((rows["problem"] != "").sum()),
+        unanswered=int((rows["how"] == "failed").sum()),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from lmms_videominer.bench.files import read_json, read_lines
 from lmms_videominer.bench.plan import Cell
+from lmms_videominer.lmms.backbone_vlm import FAILED
 
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
@@ -98,10 +99,25 @@ def _lacking(samples: Path, table: Path) -> str:
     asked = len(read_json(table)) if table.is_file() else len(logged)
     if len(logged) != asked:
         return f"lmms-eval logged {len(logged)} samples of {asked} documents"
-    notes = [note_in(sample) for sample in logged]
-    if notes and all(note.get("empty") for note in notes):
-        return f"the backbone answered none of {asked} documents; of the first: {notes[0].get('problem')}"
+    problems = [no_answer_in(sample) for sample in logged]
+    if problems and all(problems):
+        return f"the backbone answered none of {asked} documents; of the first: {problems[0]}"
     return ""
+
+
+def no_answer_in(sample: Mapping[str, Any]) -> str:
+    """Why what is logged of a sample is no answer of the backbone; empty where it is one."""
+    note = note_in(sample)
+    if note.get("empty"):
+        return note.get("problem") or "the backbone failed on it"
+    said = text_in(sample, "filtered_resps")
+    return said if said.startswith(FAILED) else ""
+
+
+def text_in(sample: Mapping[str, Any], name: str) -> str:
+    """An entry of a logged sample as text."""
+    value = sample.get(name)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
 def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), or
             report.refused.append(f"{group.title}: {reason}.")
         else:
             whole.append(group)
+        report.refused += _unanswered(group)
     report.files += draw_plots(whole, out / "plots")
     report.files += _draw_figures(out, table)
     report.files += _draw_sheets(out, whole, sheet, report.refused)
@@ -101,6 +102,16 @@ def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), or
     write_text(out / "report.md", "\n".join(_markdown(out, groups, whole, scores, report, seed)) + "\n")
     report.files.append(out / "report.md")
     return report
+
+
+def _unanswered(group: Group) -> Iterator[str]:
+    """Which variants' figures are not to be trusted: the backbone failed on some questions."""
+    for s in summaries(group):
+        if s.unanswered:
+            rows = group.table[(group.table["variant"] == s.variant) & (group.table["how"] == "failed")]
+            yield (f"{group.title}: the backbone failed on {s.unanswered} of the {s.questions} questions of "
+                   f"{s.variant} ({rows['problem'].iloc[0]}); they count as wrong. Delete the cell "
+                   f"{rows['cell'].iloc[0]}, and it is run again.")  # fmt: skip
 
 
 def _ordered(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
@@ -162,7 +173,7 @@ def _markdown(
     yield "# Frame selectors compared\n"
     yield NOTES
     if report.refused:
-        yield "\n## Not compared, or not drawn\n"
+        yield "\n## Not compared, not drawn, or not answered\n"
         yield from (f"- {line}" for line in report.refused)
     yield from _overview(whole)
     for group in groups:

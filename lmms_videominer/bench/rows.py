@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.bench.documents import Document, read_table, table_of
-from lmms_videominer.bench.evaluating import note_in
+from lmms_videominer.bench.evaluating import no_answer_in, note_in, text_in
 from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import MODELS
 from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA
@@ -44,7 +44,7 @@ class Row:
     answer: str
     target: str
     prompt: str
-    how: str
+    how: str  # "failed": the backbone gave no answer, which counts as a wrong one
     frame_indices: str  # separated by spaces
     times_s: str
     evidence_recall: float | None
@@ -152,6 +152,7 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
     note = note_in(sample)
     key_frames = [KeyFrame(time_s, index) for time_s, index in zip(note.get("times_s", ()), note.get("frames", ()))]
     seen = bool(document.evidence) and note["how"] in ("mined", "uniform") and not note.get("problem")
+    no_answer = no_answer_in(sample)
     known = seen and (bool(key_frames) or head["selector"] == "none")
     return Row(
         **head,
@@ -161,17 +162,17 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
         duration_s=document.duration_s,
         minutes=None if document.duration_s is None else document.duration_s / 60,
         correct=score,
-        answer=_text(sample.get("filtered_resps")),
+        answer=text_in(sample, "filtered_resps"),
         target=document.target,
-        prompt=_text(sample.get("input")),
-        how=note["how"],
+        prompt=text_in(sample, "input"),
+        how="failed" if no_answer else note["how"],
         frame_indices=" ".join(str(frame.frame_index) for frame in key_frames),
         times_s=" ".join(f"{frame.time_s:g}" for frame in key_frames),
         evidence_recall=windows_hit(key_frames, document.evidence) / len(document.evidence) if known else None,
         evidence_precision=frames_hitting(key_frames, document.evidence) / max(1, len(key_frames)) if known else None,
         **_costs(folder, note, head["task"], document.doc_id),
         fallbacks=" ".join(note.get("fallbacks", ())),
-        problem=note.get("problem", ""),
+        problem=note.get("problem") or no_answer,
     )
 
 
@@ -210,7 +211,3 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
         "score_s": spent.get("score"),
         "answer_s": answer_s,
     }
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")

@@ -42,6 +42,7 @@ class Taken:
         answer: What the video LLM said.
         told: What it cost, in a few words.
         key_frames: In temporal order.
+        known: Whether they are all that was shown; else the backbone took frames that it does not tell.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Taken:
     answer: str
     told: str
     key_frames: tuple[KeyFrame, ...]
+    known: bool = True
 
 
 def question_to_show(group: Group) -> int:
@@ -82,8 +84,9 @@ def _taken(label: str, row: pd.Series) -> Taken:
     frames = zip(str(row["times_s"]).split(), str(row["frame_indices"]).split())
     counts = [(row["vlm_calls"], "captions"), (row["llm_calls"], "LLM calls"), (row["scored_frames"], "frames scored")]
     told = [f"{count} {name}" for count, name in counts if isinstance(count, (int, np.integer)) and count]
-    return Taken(label, float(row["correct"]), str(row["answer"]), ", ".join(told),
-                 tuple(KeyFrame(float(time_s), int(index)) for time_s, index in frames))  # fmt: skip
+    key_frames = tuple(KeyFrame(float(time_s), int(index)) for time_s, index in frames)
+    known = bool(key_frames) or row["selector"] == "none"
+    return Taken(label, float(row["correct"]), str(row["answer"]), ", ".join(told), key_frames, known)
 
 
 def draw_sheet(document: Document, taken: Sequence[Taken], path: Path, reader: str = "auto") -> Path:
@@ -161,7 +164,8 @@ def _draw_row(
     _draw_label(canvas, document, taken, top)
     left = MARGIN + LABELS
     if not taken.key_frames:
-        canvas.text(left, top + 8, "no frames", 18, SOFT)
+        told = "no frames" if taken.known else "the backbone's own frames, which are not known"
+        canvas.text(left, top + 8, told, 18, SOFT)
     for number, frame in enumerate(taken.key_frames):
         line, column = divmod(number, ACROSS)
         place = (left + column * (cell + GAP), top + line * (picture_height + TIME + GAP))
@@ -176,7 +180,7 @@ def _draw_label(canvas: Canvas, document: Document, taken: Taken, top: float) ->
     lines = [(line, 20, INK, True) for line in wrap(taken.label, 20, width, 2)]
     lines += [(line, 18, colour, True) for line in wrap(taken.answer or "(no answer)", 18, width, 2)]
     lines += [(line, 15, SOFT, False) for line in wrap(taken.told, 15, width, 2)]
-    if document.evidence:
+    if document.evidence and taken.known:
         hit = windows_hit(taken.key_frames, document.evidence)
         inside = frames_hitting(taken.key_frames, document.evidence)
         told = f"{hit} of {len(document.evidence)} windows, {inside} frame{'s' * (inside != 1)} inside"

@@ -19,7 +19,7 @@ from lmms_videominer.bench.comparison import groups_of
 from lmms_videominer.bench.plan import plan_cells
 from lmms_videominer.bench.plots import _by_length, _pooled, _styles, new_figure
 from lmms_videominer.bench.report import read_all, write_report
-from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH
+from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH, taken_in
 from lmms_videominer.cli import _parser, main
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.timeline import EVIDENCE
@@ -141,7 +141,29 @@ def test_cells_that_did_not_answer_the_same_questions_are_named_and_the_exit_cod
     told = capsys.readouterr().err
     assert "did not answer the same questions: they differ in documents 2" in told
     text = (out / "report.md").read_text()
-    assert "## Not compared, or not drawn" in text and "| oracle | 2 |" in text and "Differences" not in text
+    assert (
+        "## Not compared, not drawn, or not answered" in text and "| oracle | 2 |" in text and "Differences" not in text
+    )
+
+
+def test_questions_that_the_backbone_failed_on_are_told_and_the_exit_code_tells(out, capsys):
+    (samples,) = (out / "cells").glob("*uniform*/run/*/*_samples_*.jsonl")
+    first, *others = (json.loads(line) for line in samples.read_text().splitlines())
+    first["token_counts"] = [{"videominer": {"how": "fallback", "problem": "CUDA out of memory", "empty": True}}]
+    samples.write_text("".join(json.dumps(sample) + "\n" for sample in [first, *others]))
+    assert rebuild_report(out) == 1
+    told = "the backbone failed on 1 of the 3 questions of uniform (CUDA out of memory); they count as wrong"
+    assert told in " ".join(capsys.readouterr().err.split()) and told in (out / "report.md").read_text()
+    rows = pd.read_csv(out / "results.csv")
+    assert rows.loc[rows["how"] == "failed", "variant"].tolist() == ["uniform"]
+
+
+def test_frames_that_a_backbone_does_not_tell_are_not_called_none(out):
+    rows = read_all(out)[0]
+    rows.loc[rows["variant"] == "uniform", ["times_s", "frame_indices"]] = ""
+    (group,) = groups_of(rows)
+    known = {taken.label: taken.known for taken in taken_in(group, 0)}
+    assert known == {label: label != "uniform" for label in VARIANT_LABELS}
 
 
 def test_a_task_that_has_changed_since_is_not_mixed_in(out, capsys):

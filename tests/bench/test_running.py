@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lmms_videominer.bench.evaluating import execute, reason_in, seconds_of_requests
+from lmms_videominer.bench.evaluating import execute, no_answer_in, reason_in, seconds_of_requests
 from lmms_videominer.bench.files import read_lines
 from lmms_videominer.bench.plan import Settings, plan_cells
 from lmms_videominer.bench.running import ask_tasks, folder_of, is_finished, must_be_filled_again, run_cells
@@ -228,3 +228,14 @@ def test_a_cell_in_which_the_backbone_answered_nothing_has_failed(cells, tmp_pat
     [outcome] = run_cells(cells("uniform"), tmp_path, execute=execute)
     assert (outcome.status, is_finished(tmp_path, outcome.cell)) == ("failed", False)
     assert outcome.reason == "the backbone answered none of 3 documents; of the first: CUDA out of memory"
+
+
+@pytest.mark.parametrize(("sample", "reason"), [
+    ({"filtered_resps": ["a star"], "token_counts": [None]}, ""),
+    ({"filtered_resps": [""], "token_counts": [{"videominer": {"how": "mined"}}]}, ""),  # an empty answer is one
+    ({"filtered_resps": [""], "token_counts": [{"videominer": {"how": "fallback", "problem": "full", "empty": True}}]},
+     "full"),
+    ({"filtered_resps": ["[LMMS_EVAL_REQUEST_FAILED after 5 retries]"]}, "[LMMS_EVAL_REQUEST_FAILED after 5 retries]"),
+])  # fmt: skip
+def test_what_is_no_answer_is_told_from_a_wrong_one(sample, reason):
+    assert no_answer_in(sample) == reason
