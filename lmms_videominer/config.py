@@ -19,7 +19,7 @@ NAMES = {
     "default_action": ("accept", "continue", "delete"),
     "judge": ("reply", "policy"),
     "captioning": ("plain", "question"),
-    "features": ("captions", "scorer"),
+    "features": ("scorer", "captions"),
     "reader": ("auto", "decord", "pyav"),
 }
 """Settings that take one of a few names, told here so that a wrong one is refused before anything is loaded."""
@@ -88,9 +88,9 @@ class MinerConfig:
         "plain", "How those caption. plain: as published, the same for every question; question: with the question."
     )
     features: str = _option(
-        "captions",
-        "What videotree and videoagent compare frames by. captions: embeddings of "
-        "captions of all candidates; scorer: an image-text model, as published.",
+        "scorer",
+        "What videotree and videoagent compare frames by. scorer: an image-text model, as published; captions: "
+        "embeddings of captions of all candidates.",
     )
     videotree_first: int = _option(8, "videotree: clusters of the first round; doubled from round to round.")
     videotree_most: int = _option(32, "videotree: most clusters.")
@@ -102,7 +102,7 @@ class MinerConfig:
     llovi_summary_words: int = _option(0, "llovi: words of a summary written first; 0: none, the captions themselves.")
     scorer: str = _option(
         "",
-        "CLIP, SigLIP or BLIP-ITM model of topk, aks, bolt, focus and qframe, a name or a "
+        "CLIP, SigLIP or BLIP-ITM model of topk, aks, bolt, focus, qframe, videotree and videoagent, a name or a "
         "folder; empty: the bundle's, or CLIP ViT-L/14.",
     )
     candidate_fps: float = _option(1.0, "Frames a second that topk, aks, bolt and qframe choose from.")

@@ -55,7 +55,8 @@ def draw_legend(canvas: Canvas, selection: Selection, right: float, y: float) ->
     """The colours that occur, right-aligned, centred on ``y``."""
     present = {_action(node) for node in selection.nodes if node.depth}
     limited = any(node.undecided for node in selection.nodes)
-    names = {**{action: action.value for action in Action}, None: "undecided" if limited else "part of the video"}
+    names: dict[Action | None, str] = {action: action.value for action in Action}
+    names[None] = "undecided" if limited else "part of the video"
     entries = [(names[action], colour) for action, colour in reversed(COLOURS.items()) if action in present]
     entries += [("evidence", EVIDENCE)] * bool(selection.question.evidence)
     for name, colour in reversed([*entries, ("key frame", TICK)]):

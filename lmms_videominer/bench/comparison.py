@@ -156,8 +156,10 @@ def summaries(group: Group) -> list[Summary]:
 
 def differences(group: Group, seed: int = 0) -> list[Difference]:
     """The difference of every two variants of ``group``, which answered the same questions."""
-    scores = {label: rows["correct"].to_numpy(float) for label, rows in by_variant(group).items()}
-    return [Difference(first, second, difference_interval(scores[first], scores[second], seed))
+    variants = by_variant(group)
+    scores = {label: rows["correct"].to_numpy(float) for label, rows in variants.items()}
+    videos = next(iter(variants.values()))["video"].tolist() if variants else []
+    return [Difference(first, second, difference_interval(scores[first], scores[second], seed, videos=videos))
             for first, second in itertools.combinations(scores, 2)]  # fmt: skip
 
 

@@ -11,35 +11,12 @@ from typing import TYPE_CHECKING
 from lmms_videominer.bench.calls import Calls, calls_at_most
 from lmms_videominer.bench.comparison import mean
 from lmms_videominer.bench.plan import Cell
+from lmms_videominer.bench.rates import Rates, assumed, rates_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PRINTED_WIDTH = 140  # characters, where there is no terminal
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Seconds measured in finished cells of the same model: of one caption, one decision, one score, one answer."""
-
-    vlm: float | None = None
-    llm: float | None = None
-    scored: float | None = None
-    answer: float | None = None
-
-    def seconds(self, calls: Calls) -> float | None:
-        """Seconds of one question at these rates; ``None`` where a call's was not measured, or calls have no bound."""
-        total = 0.0
-        for count, rate in (
-            (calls.vlm, self.vlm),
-            (calls.llm, self.llm),
-            (calls.scored, self.scored),
-            (1, self.answer),
-        ):
-            if count and rate is None:
-                return None
-            total += count * (rate or 0.0)
-        return total if math.isfinite(total) else None
 
 
 @dataclass(frozen=True)
@@ -50,9 +27,10 @@ class Line:
         cell: Which.
         questions: How many; ``None``: the task is not loaded yet.
         most: Calls a question at most, a mean over the videos; infinite: not known without their lengths.
-        measured: Calls a question in finished cells of this variant; ``None``: there is none.
-        seconds_most, seconds_measured: Seconds of the whole cell at the rates of finished cells, and by those of this
-            variant with this cache; ``None``: not known.
+        measured: Calls a question in finished cells of this variant on this task; ``None``: there is none.
+        seconds_most, seconds_measured: Seconds of the whole cell at the seconds of each call, and by those of finished
+            cells of this variant on this task with this cache; ``None``: not known.
+        is_assumed: Whether a call's seconds for ``seconds_most`` are assumed in part: no finished cell told them.
         finished: It is not run again.
     """
 
@@ -61,27 +39,9 @@ class Line:
     most: Calls
     measured: Calls | None
     seconds_most: float | None
+    is_assumed: bool
     seconds_measured: float | None
     finished: bool
-
-
-def rates_of(rows: pd.DataFrame, model: str) -> Rates:
-    """What calls took in ``rows`` of ``model``, whichever selector made them.
-
-    Seconds and calls of a cell are added up first: a batch shares its seconds evenly, and of questions that want the
-    same caption one alone has made it. Cells in which the cache answered everything say nothing.
-    """
-    rows = rows[rows["model"] == model]
-
-    def rate(seconds: str, calls: str) -> float | None:
-        spent = rows[rows[seconds].notna()].groupby("cell")[[seconds, calls]].sum()
-        spent = spent[spent[calls] > 0]
-        return float(spent[seconds].sum() / spent[calls].sum()) if len(spent) else None
-
-    spent = rows[rows["cell_s"].notna()]
-    answer = float((spent["cell_s"] - spent["selection_s"].fillna(0.0)).mean()) if len(spent) else None
-    return Rates(rate("caption_s", "vlm_calls_made"), rate("llm_s", "llm_calls"), rate("score_s", "scored_frames_made"),
-                 None if answer is None else max(0.0, answer))  # fmt: skip
 
 
 def estimate(
@@ -99,28 +59,34 @@ def estimate(
         rows: Rows of finished cells; ``None``: there are none.
         refilled: Keys of warm cells whose cold run must be made again first, since its cache is gone.
     """
-    models = {cell.settings.model for cell in cells} if rows is not None else set()
-    rates = {model: rates_of(rows, model) for model in models}
-    return [
-        _line(cell, durations.get(cell.task), cell.key in finished, cell.key in refilled, rows, rates) for cell in cells
-    ]
+    return [_line(cell, durations.get(cell.task), cell.key in finished, cell.key in refilled, rows) for cell in cells]
 
 
 def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, refilled: bool,
-          rows: pd.DataFrame | None, rates: Mapping[str, Rates]) -> Line:  # fmt: skip
+          rows: pd.DataFrame | None) -> Line:  # fmt: skip
     questions = cell.settings.limit if durations is None else len(durations)
-    most = _mean([calls_at_most(cell.config, duration_s or math.inf) for duration_s in durations or [None]])
-    measured, measured_s, seconds = None, None, None
+    lengths_s = [duration_s or math.inf for duration_s in durations or [None]]
+    most = _mean([calls_at_most(cell.config, length_s) for length_s in lengths_s])
+    # a warm run finds its captions and scores
+    runs = {"cold": most} if refilled else {}
+    runs[cell.cache] = Calls(llm=most.llm) if cell.cache == "warm" else most
+    known = Rates() if rows is None else rates_of(rows, cell)
+    searched = most != Calls()
+    seconds = _sum([known.seconds(run, searched) for run in runs.values()])
+    is_assumed = seconds is None
+    if is_assumed:
+        rates = known.or_else(assumed(cell, sum(lengths_s) / len(lengths_s)))
+        seconds = _sum([rates.seconds(run, searched) for run in runs.values()])
+    measured, measured_s = None, None
     if rows is not None:
-        # a warm run finds its captions and scores
-        runs = {"cold": most} if refilled else {}
-        runs[cell.cache] = Calls(llm=most.llm) if cell.cache == "warm" else most
-        seconds = _sum([rates[cell.settings.model].seconds(run) for run in runs.values()])
-        same = rows[(rows["model"] == cell.settings.model) & (rows["variant"] == cell.variant.label)]
+        same = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)
+                    & (rows["variant"] == cell.variant.label) & (rows["task"] == cell.task)
+                    & (rows["frames"] == cell.frames)]  # fmt: skip
         if len(same):
             measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))
             measured_s = _sum([mean(same[same["cache"] == cache]["cell_s"]) for cache in runs])
-    return Line(cell, questions, most, measured, _times(seconds, questions), _times(measured_s, questions), finished)
+    return Line(cell, questions, most, measured, _times(seconds, questions), is_assumed, _times(measured_s, questions),
+                finished)  # fmt: skip
 
 
 def _mean(calls: Sequence[Calls]) -> Calls:
@@ -151,7 +117,7 @@ def print_estimate(lines: Sequence[Line]) -> None:
         questions = "?" if line.questions is None else str(line.questions)
         table.add_row(cell.task, str(cell.frames), cell.variant.label, cell.cache, questions,
                       *(_both(line, name) for name in ("vlm", "llm", "scored")),
-                      f"{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
+                      f"{_about(line)}{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
                       "finished" if line.finished else "")  # fmt: skip
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PRINTED_WIDTH)
     console.print(table)
@@ -163,21 +129,24 @@ def _both(line: Line, name: str) -> str:
     return f"{most} / {'-' if line.measured is None else f'{getattr(line.measured, name):.1f}'}"
 
 
+def _about(line: Line) -> str:
+    return "~" if line.is_assumed and line.seconds_most is not None else ""
+
+
 def _told(lines: Sequence[Line]) -> str:
-    """How many cells are to run, and what of the estimate is a bound, a measurement, or not known."""
+    """How many cells are to run, and what of the estimate is a bound, an assumption, or not known."""
     left = [line for line in lines if not line.finished]
     known = [line.seconds_most for line in left if line.seconds_most is not None]
+    guessed = any(_about(line) for line in left)
     told = f"{len(left)} of {len(lines)} cells are to run."
     if left and len(known) == len(left):
-        told += (
-            f" At the seconds a call measured in the finished cells: at most {duration(sum(known))}, loading "
-            "not counted."
-        )
-    elif left:
-        told += (" Time is unknown where it says '?': no finished cell of this model has told yet what such a call "
-                 "takes. Run with a small --limit into the same folder first, and it is.")  # fmt: skip
-    if any(math.inf in vars(line.most).values() for line in left):
-        told += " Calls are unknown where they depend on the length of videos that are not loaded yet."
+        told += f" At most {'~' * guessed}{duration(sum(known))} at the seconds of each call, loading not counted."
+    if guessed:
+        told += (" Times with ~ rest on assumptions (the bundled models on one CPU core, any other on an H100 as "
+                 "docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with a small "
+                 "--limit into the same folder first, and it is measured.")  # fmt: skip
+    if any(math.inf in vars(line.most).values() or line.seconds_most is None for line in left):
+        told += " What hangs on the length of videos that are not loaded yet is not known."
     return told
 
 

@@ -52,7 +52,13 @@ class Settings:
     @property
     def told(self) -> str:
         """What holds for all variants, weights aside: arguments of the backbone, and settings of the plugin."""
-        return " ".join(f"{name}={value}" for name, value in (*self.passed, *self.common) if name not in MODELS)
+        named = sorted((*self.passed, *self.common))
+        return " ".join(f"{name}={value}" for name, value in named if name not in MODELS)
+
+    @property
+    def weights(self) -> str:
+        """Name or folder of the backbone's weights; empty where the backbone has some by itself."""
+        return next((value for name, value in self.passed if name in MODELS), "")
 
     @property
     def source(self) -> dict[str, Any]:

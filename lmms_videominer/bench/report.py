@@ -42,7 +42,7 @@ COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence 
 NOTES = f"""\
 VLM calls, LLM calls, scored frames, nodes and seconds are means a question, the answering call not counted. Seconds are
 those of all requests of a cell divided by its questions, selection and answer together, loading left out. Intervals:
-Wilson for an accuracy; for a difference the paired percentile bootstrap over questions ({RESAMPLES} resamples), not
+Wilson for an accuracy; for a difference the paired percentile bootstrap over videos ({RESAMPLES} resamples), not
 corrected for the number of differences. docs/bench.md of lmms-videominer says what every column means."""
 
 
@@ -240,7 +240,7 @@ def _percent(interval: Interval, sign: str = "") -> str:
 def _verdict(difference: Difference) -> str:
     low, high = difference.interval.low, difference.interval.high
     if low is None or high is None:
-        return "one question"
+        return "one video"
     return "" if low <= 0 <= high else "0 is outside"
 
 

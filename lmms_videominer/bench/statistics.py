@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ _AT_ONCE = 2_000_000  # values resampled at once: bounds memory
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bounds; both ``None`` where fewer than two questions say nothing of the spread."""
+    """An estimate with its bounds; both ``None`` where there is but one question, or one video: no spread is seen."""
 
     value: float
     low: float | None
@@ -37,28 +38,39 @@ def accuracy_interval(scores: np.ndarray) -> Interval:
     return Interval(float(scores.mean()), float(bounds.low), float(bounds.high))
 
 
-def difference_interval(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+def difference_interval(
+    first: np.ndarray,
+    second: np.ndarray,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    videos: Sequence[str] | None = None,
+) -> Interval:
     """``mean(first) - mean(second)`` with its 95 % interval by the paired percentile bootstrap.
 
-    Questions are drawn with replacement, both answers to a question together (``scipy.stats.bootstrap``).
+    Videos are drawn with replacement, each with all its questions and both answers to each: questions on one video
+    are right or wrong together more often than not (``scipy.stats.bootstrap`` on the sums of each video).
 
     Args:
         first, second: float [n]: scores of the same n >= 1 questions, in one order.
         seed: Of the draws.
         resamples: How many.
+        videos: The video of each question, empty where it is not known; ``None``: every question is drawn by itself.
     """
     from scipy.stats import bootstrap
 
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    value = float(first.mean() - second.mean())
-    if len(first) < 2:
+    differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    places: dict[str | int, int] = {}  # of the videos, in the order of their first questions
+    named = videos or [""] * len(differences)
+    owners = [places.setdefault(video or question, len(places)) for question, video in enumerate(named)]
+    sums, counts, value = np.bincount(owners, differences), np.bincount(owners), float(differences.mean())
+    if len(sums) < 2:
         return Interval(value, None, None)
-    found = bootstrap((first, second), _mean_difference, n_resamples=resamples, paired=True, vectorized=True,
-                      batch=max(1, _AT_ONCE // len(first)), confidence_level=CONFIDENCE, method="percentile",
+    found = bootstrap((sums, counts.astype(np.float64)), _ratio, n_resamples=resamples, paired=True, vectorized=True,
+                      batch=max(1, _AT_ONCE // len(sums)), confidence_level=CONFIDENCE, method="percentile",
                       rng=np.random.default_rng(seed))  # fmt: skip
     low, high = found.confidence_interval
     return Interval(value, float(low), float(high))
 
 
-def _mean_difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean(first, axis=axis) - np.mean(second, axis=axis)
+def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.sum(sums, axis=axis) / np.sum(counts, axis=axis)

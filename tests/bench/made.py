@@ -20,9 +20,10 @@ ROW = Row(
 
 
 def made(variant: str, scores: Sequence[float], **changed) -> list[Row]:
-    """Rows of one cell, a document a score."""
+    """Rows of one cell, a document and a video a score."""
     named = {"variant": variant, "selector": variant, "cell": f"{variant}-{changed.get('cache', 'shared')}", **changed}
-    return [dataclasses.replace(ROW, doc_id=i, correct=float(score), **named) for i, score in enumerate(scores)]
+    return [dataclasses.replace(ROW, **{"doc_id": i, "video": f"{i}.mp4", "correct": float(score), **named})
+            for i, score in enumerate(scores)]  # fmt: skip
 
 
 def table(*cells: list[Row]) -> pd.DataFrame:

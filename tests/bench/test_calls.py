@@ -18,7 +18,7 @@ from lmms_videominer.types import Action, Question, Span
 
 SMALL = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", judge="policy",
                     cache_dir="off")  # fmt: skip
-SETTINGS = [{}, {"max_vlm_calls": 6, "max_nodes": 5}, {"clustering": "frame", "features": "scorer"},
+SETTINGS = [{}, {"max_vlm_calls": 6, "max_nodes": 5}, {"clustering": "frame", "features": "captions"},
             {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0}]  # fmt: skip
 
 
@@ -80,10 +80,10 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
     ({"selector": "llovi"}, 60.0, Calls(60, 1)),
     ({"selector": "llovi", "llovi_summary_words": 500}, 3600.0, Calls(200, 2)),
     ({"selector": "llovi", "judge": "policy"}, math.inf, Calls(200, 200)),
-    ({"selector": "videotree"}, 3600.0, Calls(200, 3)),  # rounds of 8, 16 and 32 clusters
-    ({"selector": "videotree", "features": "scorer"}, 3600.0, Calls(56, 3, 3600)),
-    ({"selector": "videoagent"}, 3600.0, Calls(200, 6)),  # three calls after each of two looks
-    ({"selector": "videoagent", "judge": "policy", "features": "scorer"}, 3600.0, Calls(17, 14, 7200)),  # 5, 9, 17 seen
+    ({"selector": "videotree", "features": "captions"}, 3600.0, Calls(200, 3)),  # rounds of 8, 16 and 32 clusters
+    ({"selector": "videotree"}, 3600.0, Calls(56, 3, 3600)),
+    ({"selector": "videoagent", "features": "captions"}, 3600.0, Calls(200, 6)),  # three calls after each of two looks
+    ({"selector": "videoagent", "judge": "policy"}, 3600.0, Calls(17, 14, 7200)),  # 5, 9, 17 seen
     ({"selector": "aks"}, 3600.0, Calls(0, 0, 3600)),
     ({"selector": "aks"}, math.inf, Calls(0, 0, math.inf)),
     ({"selector": "qframe"}, math.inf, Calls(0, 0, 128)),

@@ -8,6 +8,7 @@ import math
 import pytest
 from made import made, table
 
+from lmms_videominer.bench.calls import Calls
 from lmms_videominer.bench.comparison import (
     differences,
     groups_of,
@@ -16,8 +17,9 @@ from lmms_videominer.bench.comparison import (
     scores_by_length,
     summaries,
 )
-from lmms_videominer.bench.estimate import Calls, Rates, estimate, rates_of
+from lmms_videominer.bench.estimate import estimate, print_estimate
 from lmms_videominer.bench.plan import Settings, plan_cells
+from lmms_videominer.bench.rates import Rates, rates_of
 from lmms_videominer.bench.variants import parse_variants
 
 
@@ -106,40 +108,78 @@ def test_accuracy_by_kind_is_told_where_there_are_several_kinds():
 # what is estimated from finished cells
 
 
-def test_rates_are_of_calls_made_not_of_those_that_a_cache_answered():
-    """Two captions in 0.5 s and three decisions in 0.3 s a question; 2 s in all, of which selection took 1."""
-    rates = rates_of(table(made("aks", [1, 0])), "videominer_qwen2vl")
+def cell_of(spec: str, task: str = "t", weights: str = "tiny", frames: int = 8):
+    settings = Settings(passed=(("pretrained", weights),), limit=10)
+    return plan_cells(settings, [task], parse_variants([spec]), [frames])[0]
+
+
+def test_rates_are_seconds_over_calls_and_the_rest_by_question():
+    rates = rates_of(table(made("aks", [1, 0])), cell_of("aks"))
     assert rates.vlm == pytest.approx(0.25) and rates.llm == pytest.approx(0.1) and rates.scored is None
-    assert rates.answer == pytest.approx(1.0)
-    assert rates_of(table(made("aks", [1], vlm_calls_made=0)), "videominer_qwen2vl").vlm is None
+    assert rates.rest == pytest.approx(1.0 - 0.5 - 0.3) and rates.answer == pytest.approx(1.0)
+    assert rates_of(table(made("aks", [1], vlm_calls_made=0)), cell_of("aks")).vlm is None
 
 
 def test_a_caption_that_one_question_of_a_batch_made_has_the_seconds_of_all():
     """Two captions in a batch of two questions, 0.5 s shared out to each."""
     rows = made("llovi", [1, 0])
     rows[1] = dataclasses.replace(rows[1], vlm_calls_made=0)
-    assert rates_of(table(rows), "videominer_qwen2vl").vlm == pytest.approx(0.5)
+    assert rates_of(table(rows), cell_of("llovi")).vlm == pytest.approx(0.5)
+
+
+def test_rates_are_those_of_what_is_most_like_the_cell_and_of_no_other_model():
+    short = made("aks", [1], cell_s=2.0, selection_s=1.0, task="short")
+    long = made("aks", [1], cell_s=9.0, selection_s=4.0, task="long", cell="aks-long")
+    tree = made("videominer", [1], selection_s=8.0, cell_s=8.5)
+    own = made("uniform", [1], selection_s=None, cell_s=0.5, caption_s=None, llm_s=None, task="short")
+    rows = table(short, long, tree, own)
+    assert [rates_of(rows, cell_of("aks", task)).answer for task in ("short", "long")] == [1.0, 5.0]
+    assert rates_of(rows, cell_of("topk", "long")).rest == pytest.approx(8.0 - 0.8)  # the highest of other selectors
+    assert rates_of(rows, cell_of("uniform", "short")).answer == 0.5
+    assert rates_of(rows, cell_of("uniform", "long")).answer is None  # its own loader hangs on the length
+    assert rates_of(rows, cell_of("aks", "short", weights="other")) == Rates()
 
 
 def test_seconds_follow_from_calls_and_rates_or_are_not_known():
-    rates = Rates(vlm=0.25, llm=0.1, answer=1.0)
-    assert rates.seconds(Calls(vlm=8, llm=10)) == pytest.approx(4.0)
+    rates = Rates(vlm=0.25, llm=0.1, rest=0.5, answer=1.0)
+    assert rates.seconds(Calls(vlm=8, llm=10)) == pytest.approx(4.5)
+    assert rates.seconds(Calls(), searched=False) == pytest.approx(1.0)
     assert rates.seconds(Calls(scored=1)) is None and rates.seconds(Calls(vlm=math.inf)) is None
+
+
+def test_a_cell_takes_no_longer_than_was_estimated_at_its_own_calls():
+    """10.5 s a question, of them 6 neither caption nor reply: at most that, if it makes these calls again."""
+    rows = table(made("videominer", [1, 0], selection_s=10.0, caption_s=3.0, llm_s=1.0, vlm_calls=16,
+                      vlm_calls_made=16, llm_calls=16, cell_s=10.5, task="t"))  # fmt: skip
+    rows["variant"] = "videominer:max_depth=1"
+    [line] = estimate([cell_of("videominer:max_depth=1")], {"t": [600.0, 600.0]}, set(), rows)
+    assert line.most == Calls(16, 16) and line.seconds_most == pytest.approx(21.0) and not line.is_assumed
+
+
+def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
+    cells = [cell_of("videominer", weights="Qwen/Qwen2-VL-7B-Instruct"), cell_of("aks"), cell_of("uniform")]
+    lines = estimate(cells, {"t": [1020.0] * 10}, set(), None)
+    assert all(line.is_assumed for line in lines)
+    assert lines[0].seconds_most == pytest.approx(10 * (200 * 0.48 + 200 * 0.24 + 1020 / 60 + 2))  # docs/recipes.md
+    print_estimate(lines)
+    told = capsys.readouterr().out
+    assert "~27 min / ?" in told and "rest on assumptions" in told
 
 
 def test_an_estimate_tells_bounds_and_measurements_apart():
     settings = Settings(limit=10)
     cells = plan_cells(settings, ["t"], parse_variants(["videominer:max_depth=1", "aks", "uniform"]), [8])
-    rows = table(made("videominer:max_depth=1", [1, 0]))
+    rows = table(made("videominer:max_depth=1", [1, 0], selector="videominer", weights="videominer-world"))
     tree, aks, uniform = estimate(cells, {}, {cells[2].key}, rows)
     assert (tree.questions, tree.most, tree.measured) == (10, Calls(16, 16), Calls(4, 3, 0))
-    assert tree.seconds_most == pytest.approx(10 * (16 * 0.25 + 16 * 0.1 + 1)) and tree.seconds_measured == 20.0
+    assert tree.seconds_most == pytest.approx(10 * (16 * 0.25 + 16 * 0.1 + 0.2 + 1)) and tree.seconds_measured == 20.0
     assert (aks.most, aks.measured, aks.seconds_most) == (Calls(0, 0, math.inf), None, None)
     assert (aks.finished, uniform.finished) == (False, True)
     (warm,) = estimate([cells[0].with_cache("warm")], {}, set(), rows)  # finds its captions, and was never run
-    assert (warm.most, warm.seconds_most) == (tree.most, pytest.approx(10 * (16 * 0.1 + 1)))
+    assert (warm.most, warm.seconds_most) == (tree.most, pytest.approx(10 * (16 * 0.1 + 0.2 + 1)))
     assert (warm.measured, warm.seconds_measured) == (tree.measured, None)
     (again,) = estimate([cells[0].with_cache("warm")], {}, set(), rows, {cells[0].with_cache("warm").key})
     assert again.seconds_most == pytest.approx(warm.seconds_most + tree.seconds_most)  # its cold run comes first
     (_, known, _) = estimate(cells, {"t": [30.0, 90.0]}, set(), None)
-    assert (known.questions, known.most.scored, known.seconds_most) == (2, 60.0, None)
+    assert (known.questions, known.most.scored) == (2, 60.0)
+    assert known.seconds_most == pytest.approx(2 * (60 * 0.003 + 60 / 300 + 0.3)) and known.is_assumed

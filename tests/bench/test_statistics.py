@@ -28,6 +28,21 @@ def test_a_paired_bootstrap_of_two_questions_by_hand():
     assert difference_interval(np.array([1, 1]), np.array([0, 1])) == Interval(0.5, 0.0, 1.0)
 
 
+def test_questions_on_one_video_are_drawn_together():
+    """Of two videos, right by 1 and by 0 on both of their questions, two draws give the means 0, 1/2, 1/2 and 1."""
+    first, second = np.array([1, 0, 1, 0]), np.zeros(4)
+    assert difference_interval(first, second, videos=["a", "b", "a", "b"]) == Interval(0.5, 0.0, 1.0)
+    assert difference_interval(first, second, videos=["a"] * 4) == Interval(0.5, None, None)
+    apart = difference_interval(first, second, videos=["a", "b", "c", "d"])
+    assert apart == difference_interval(first, second, videos=[""] * 4) == difference_interval(first, second)
+
+
+def test_a_video_weighs_by_its_questions():
+    """Three questions lost on one video and one won on another: of two draws, -1, -1/2, -1/2 and 1."""
+    found = difference_interval(np.array([0, 0, 0, 1]), np.array([1, 1, 1, 0]), videos=["a", "a", "a", "b"])
+    assert found == Interval(-0.5, -1.0, 1.0)
+
+
 def test_equal_answers_differ_by_nothing_however_spread_they_are():
     answers = np.array([0, 1] * 20)
     assert difference_interval(answers, answers) == Interval(0.0, 0.0, 0.0)
@@ -48,7 +63,7 @@ def test_the_interval_is_the_percentile_of_resampled_mean_differences():
 
     direct = bootstrap((first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=10_000, paired=True,
                        method="percentile", rng=np.random.default_rng(3)).confidence_interval  # fmt: skip
-    assert (found.low, found.high) == (direct.low, direct.high)
+    assert (found.low, found.high) == pytest.approx((direct.low, direct.high))
 
 
 def test_many_questions_are_resampled_in_parts_with_the_same_result(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from lmms_videominer.types import Event, Question, VideoInfo
 def case_of(seconds: int, config: MinerConfig, question: str = "What is it?", options: tuple[str, ...] = ()) -> Case:
     """A video of one frame a second: candidate, frame index and the second in which it is shown are one number."""
     info = VideoInfo("film.mp4", float(seconds), seconds, 1.0, 32, 32, "none")
+    config = dataclasses.replace(config, features="captions")  # ``converse`` embeds texts alone
     video = OpenVideo(SimpleNamespace(info=info), "film")
     return Case(Question("film.mp4", question, options), video, np.arange(seconds, dtype=np.float64), config)
 

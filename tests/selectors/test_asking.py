@@ -25,7 +25,7 @@ from lmms_videominer.serialization import to_json
 from lmms_videominer.stages import Stages
 from lmms_videominer.types import Question, Selection
 
-CONFIG = MinerConfig(frames=4, caption_frames=2, cache_dir="off")
+CONFIG = MinerConfig(frames=4, caption_frames=2, cache_dir="off", features="captions")
 CLASSES = {"videotree": VideoTreeSelector, "videoagent": VideoAgentSelector, "llovi": LLoViSelector}
 
 
