@@ -254,4 +254,4 @@ def require_report_packages() -> None:
 
     lacking = [name for name in ("pandas", "pyarrow", "matplotlib", "scipy") if find_spec(name) is None]
     if lacking:
-        raise ConfigError(f"videominer bench needs {', '.join(lacking)}: pip install 'lmms-videominer[bench]'")
+        raise ConfigError(f"videominer bench needs {', '.join(lacking)}: pip install '.[bench]' in a clone")

@@ -142,5 +142,5 @@ def run_cold_start(args: argparse.Namespace) -> int:
     try:
         from lmms_videominer.training.cold_start import main as cold_start
     except ImportError as error:
-        raise ConfigError(f"training needs {error.name}: pip install 'lmms-videominer[train]'") from error
+        raise ConfigError(f"training needs {error.name}: pip install '.[train]' in a clone") from error
     return cold_start([args.config, *args.settings])

@@ -52,7 +52,8 @@ def _model(name: str, device: str, blip: bool) -> Any:
 
 
 def _check(model: Any, processor: Any, name: str, blip: bool) -> None:
-    compares = blip or (hasattr(model, "get_image_features") and hasattr(model, "get_text_features"))
+    encodes = hasattr(model, "get_image_features") and hasattr(model, "get_text_features")
+    compares = blip or (encodes and not hasattr(model, "language_model"))  # that of BLIP-2 writes about images
     if not compares or not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
         raise ModelError(
             f"scorer {name!r} is a {type(model).__name__}, which compares no images with texts: name "

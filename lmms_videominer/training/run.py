@@ -81,7 +81,7 @@ def parse(argv: Sequence[str]) -> Run:
 
         from lmms_videominer.training.config import MiningArguments, TGRPOConfig
     except ImportError as error:
-        raise ConfigError(f"training needs {error.name or error}: pip install 'lmms-videominer[train]'") from error
+        raise ConfigError(f"training needs {error.name or error}: pip install '.[train]' in a clone") from error
 
     types: Any = (TGRPOConfig, ModelConfig, RunArguments, MiningArguments)
     args, model, arguments, mining = parsed(argv, types)

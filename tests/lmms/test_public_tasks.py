@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import datasets
-import numpy as np
 import pytest
 from evaluation import note_of, samples_in
+from public_tasks import TASKS, write_public_tasks
 
-from lmms_videominer.lmms.handover import write_lossless
 from lmms_videominer.serialization import load
 
 pytestmark = pytest.mark.slow
 
-LETTERED = ["A. A dog.", "B. A red square.", "C. A lake.", "D. Nothing."]
-VIDEOMME = {"video_id": "001", "duration": "short", "domain": "Knowledge", "sub_category": "Humanity & History",
-            "url": "https://www.youtube.com/watch?v=clip", "videoID": "clip", "question_id": "001-1",
-            "task_type": "Counting Problem", "question": "What is seen first?", "options": LETTERED,
-            "answer": "B"}  # fmt: skip
-LONGVIDEOBENCH = {"video_id": "clip", "question": "What is seen last?", "question_wo_referring_query": "Which?",
-                  **{f"option{i}": LETTERED[i][3:] if i < 4 else "N/A" for i in range(5)}, "correct_choice": 1,
-                  "position": [4], "topic_category": "NP-News-Programs", "question_category": "S2E", "level": "L1",
-                  "id": "clip_0", "video_path": "clip.mp4", "subtitle_path": "clip_en.json", "duration_group": 15,
-                  "starting_timestamp_for_subtitles": 0, "duration": 2.0, "view_count": 1}  # fmt: skip
-MLVU = {"video_name": "1_plotQA/clip.mp4", "duration": 2.0, "answer": "B", "task_type": "plotQA",
-        "question": "What is seen?\n(A) A dog\n(B) A red square\n(C) A lake\n(D) Nothing"}  # fmt: skip
-EGOSCHEMA = {"question_idx": "1", "question": "What does C do?", "video_idx": "clip", "answer": "1",
-             "option": [*LETTERED, "E. All of it."]}  # fmt: skip
-ROWS = {
-    "lmms-eval/Video-MME/test-00000-of-00001.parquet": VIDEOMME,
-    "longvideobench/LongVideoBench/validation-00000-of-00001.parquet": LONGVIDEOBENCH,
-    "sy1998/MLVU_dev/test-00000-of-00001.parquet": MLVU,
-    "lmms-eval/egoschema/Subset/test-00000-of-00001.parquet": EGOSCHEMA,
-}
-SUBSET = """---
-configs:
-- config_name: Subset
-  data_files:
-  - split: test
-    path: Subset/test-*
----
-"""
-VIDEOS = ("videomme/data", "datasets/longvideobench/videos", "mlvu/1_plotQA", "egoschema/videos")
-TASKS = ("videomme", "longvideobench_val_v", "mlvu_dev", "egoschema_subset")
-
 
 @pytest.fixture
 def workplace(tmp_path, tiny) -> Path:
-    """A working directory with the tasks' rows and the default model, and ``HF_HOME`` with their videos."""
-    for path, row in ROWS.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        datasets.Dataset.from_list([row]).to_parquet(tmp_path / path)
-    (tmp_path / "lmms-eval/egoschema/README.md").write_text(SUBSET)
-    colours = np.random.default_rng(2).integers(0, 256, (12, 1, 1, 3), dtype=np.uint8)
-    frames = colours * np.ones((1, 224, 224, 1), np.uint8)
-    for folder in VIDEOS:
-        (tmp_path / "hf" / folder).mkdir(parents=True)
-        write_lossless(tmp_path / "hf" / folder / "clip.mp4", frames, 0.125)  # 96 s: long enough to be searched
-    shutil.copytree(tiny("qwen2_vl"), tmp_path / "Qwen" / "Qwen2-VL-7B-Instruct")
-    return tmp_path
+    return write_public_tasks(tmp_path, tiny("qwen2_vl"))
 
 
 def lmms_eval(workplace: Path, *arguments: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_models import tiny_qwen2_lm
-from tiny_scorers import SCORERS
+from tiny_models import byte_level_tokenizer, save, tiny_qwen2_lm
+from tiny_scorers import SCORERS, SIZES, VISION
 from transformers import AutoModel, AutoProcessor, BlipForImageTextRetrieval
 
 from lmms_videominer.errors import ModelError
@@ -95,6 +95,18 @@ def test_identity_follows_the_weights(folders, tmp_path):
 def test_a_model_that_compares_no_images_is_refused_by_its_class(tmp_path):
     with pytest.raises(ModelError, match=r"scorer .*Qwen2Model, which compares no images with texts"):
         load_scorer(tiny_qwen2_lm(tmp_path), "cpu")
+
+
+def test_a_model_that_writes_about_images_is_refused_too(tmp_path):
+    """BLIP-2: it encodes both, but not into one space."""
+    from transformers import Blip2Config, Blip2Model, Blip2Processor, BlipImageProcessor
+
+    text = {"model_type": "opt", "hidden_size": 32, "ffn_dim": 32, "word_embed_proj_dim": 32, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "vocab_size": 300}  # fmt: skip
+    config = Blip2Config(vision_config=VISION, text_config=text, qformer_config={**SIZES, "encoder_hidden_size": 32})
+    processor = Blip2Processor(BlipImageProcessor(), byte_level_tokenizer(chat_template=None))
+    with pytest.raises(ModelError, match="Blip2Model, which compares no images with texts"):
+        load_scorer(save(tmp_path, Blip2Model(config), processor), "cpu")
 
 
 def test_an_absent_model_is_named_with_the_way_out(tmp_path):
