@@ -210,7 +210,7 @@ def test_the_frame_asked_for_has_the_score_of_its_description(film):
     assert [frame.score for frame in selection.key_frames if frame.score is not None] == [1.0]
     scores = selection.scores  # those of the gap, of which the best was taken
     assert (scores.scorer, scores.text) == (ColourEncoder().identity, "a scene in yellow")
-    assert scores.times_s == (10.5, 11.5, 12.5, 13.5) and scores.values == (0.0, 0.0, 1.0, 1.0)
+    assert scores.times_s == (10.5, 11.5, 12.5, 13.5) and scores.values == (0.2, 0.2, 1.0, 1.0)
 
 
 def test_a_scorer_without_image_features_cannot_cluster_and_says_so(film):

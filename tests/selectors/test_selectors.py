@@ -14,7 +14,15 @@ from lmms_videominer.stages import Stages
 from lmms_videominer.types import Action, Question, Selection, Span
 
 CONFIG = MinerConfig(
-    frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", judge="policy", grain_s=0, cache_dir="off"
+    features="captions",
+    frames=4,
+    events=4,
+    scan_frames=64,
+    caption_frames=2,
+    clustering="none",
+    judge="policy",
+    grain_s=0,
+    cache_dir="off",
 )
 ABSENT = {"policy": "no/such", "embedder": "no/such", "scorer": "no/such"}
 EVIDENCE = (Span(12.0, 14.0), Span(13.0, 15.0))
