@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +27,9 @@ NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plug
 ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
 Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
 
+# looked up here: between fork and exec no library may be loaded
+_prctl: Any = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\b")
 _REASON = re.compile(
@@ -51,16 +56,25 @@ class Evaluation:
 
 
 def execute(command: Sequence[str], log: Path) -> int:
-    """Run ``command``, what it says going to ``log``; its exit status."""
+    """Run ``command``, what it says going to ``log``; its exit status.
+
+    It ends with this process, however that ends (on Linux): else the next one would meet it in its cell.
+    """
+    before_it = _end_with_parent if _prctl else None
     with log.open("wb") as file, _ending_on_sigterm():
         return subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}
+            command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}, preexec_fn=before_it
         ).returncode
+
+
+def _end_with_parent() -> None:
+    """In the new process: SIGTERM once its parent is gone."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM ends the run of lmms-eval as well as this process: the next one meets no orphan in its cell."""
+    """Inside, SIGTERM ends this process as an error does, and with it the run of lmms-eval."""
 
     def end(number: int, frame: Any) -> None:
         raise SystemExit(128 + number)

@@ -6,7 +6,9 @@ import dataclasses
 import fcntl
 import json
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,31 @@ def test_seconds_of_the_requests_are_read_from_lmms_evals_log(tmp_path):
 def test_the_reason_of_a_failure_is_the_last_error_of_the_log(tmp_path, text, reason):
     (tmp_path / "log.txt").write_text("ValueError: an earlier one\n" * bool(reason) + text)
     assert reason_in(tmp_path / "log.txt") == reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
+def test_a_run_ends_with_a_comparison_that_is_killed(tmp_path):
+    id_file = tmp_path / "pid"
+    child = f"import os, pathlib, time; pathlib.Path({str(id_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    parent = ("import pathlib, sys; from lmms_videominer.bench.evaluating import execute; "
+              f"execute([sys.executable, '-c', {child!r}], pathlib.Path({str(tmp_path / 'log')!r}))")  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    _wait_for(lambda: id_file.is_file() and id_file.read_text())
+    process.kill()
+    process.wait()
+    _wait_for(lambda: not _is_alive(int(id_file.read_text())))
+
+
+def _wait_for(told, most_s: float = 30.0) -> None:
+    end = time.monotonic() + most_s
+    while not told():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.is_file() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_an_answer_may_hold_what_other_programs_take_for_the_end_of_a_line(tmp_path):
