@@ -1,0 +1,151 @@
+"""The tables of docs/selectors.md: every frame selector on the world's videos, by ``videominer bench``.
+
+    python benchmarks/world_selectors.py --out outputs/selectors --minutes 15 60
+
+Runs the selectors, with the settings that were tuned on ``dev`` (docs/log.md), a folder a length; what has run already
+is not run again. The rows are kept in ``--rows``, a file a length. Then, and with ``--tables`` at once, prints the
+tables of all kept rows and draws the plots beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from lmms_videominer.bench.comparison import Group, Summary, differences, groups_of, obstacle, summaries
+from lmms_videominer.bench.plots import draw_plots
+from lmms_videominer.bench.statistics import Interval
+from lmms_videominer.markdown import markdown_table
+
+ROWS = Path(__file__).parent / "results" / "world_selectors"
+PLAIN = ("none", "uniform", "oracle")  # these keep nothing: with a warm cache they cost what they cost with a cold one
+SEARCHING = (
+    "topk",
+    "aks",
+    "bolt",
+    "focus=focus:focus_clip_s=8",
+    "qframe=qframe:qframe_candidates=1024,qframe_tau=0.1",
+    "videotree=videotree:features=scorer,captioning=question,videotree_first=16,videotree_most=64",
+    "videoagent=videoagent:features=captions,captioning=question,videoagent_frames=16,videoagent_rounds=5",
+    "llovi",
+    "videominer",
+)
+OURS = "videominer"
+ALSO = {1: ("searching=videominer:grain_s=0",)}  # where VideoMiner takes uniform frames: what a search would give
+COMMON = ("judge=policy", "reader=pyav")
+COLUMNS = ("frames from", "accuracy, % (95 %)", "evidence recall, %", "accuracy where seen, %", "VLM calls",
+           "LLM calls", "frames scored", "s cold", "s warm", f"{OURS} minus it (95 %)")  # fmt: skip
+
+
+def run(minutes: int, out: Path, rows: Path) -> None:
+    """Compare all selectors at one length, and keep the rows."""
+    folder = out / f"{minutes}min"
+    for selectors, cache in ((PLAIN, "--cold"), (SEARCHING + ALSO.get(minutes, ()), "--warm")):
+        command = [sys.executable, "-m", "lmms_videominer", "bench", "--tasks", f"videominer_world_{minutes}min",
+                   "--selectors", *selectors, "--frames", "8", "--model-args", *COMMON, cache,
+                   "--out", str(folder)]  # fmt: skip
+        subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    keep(folder / "results.parquet", rows / f"{minutes}min.parquet")
+
+
+def keep(source: Path, target: Path) -> None:
+    """The rows of a comparison, in the order of the table and videos by their names alone.
+
+    Rows of another day stay where ``source`` has none of their variant and cache: ``measured`` tells the days.
+    """
+    order = [spec.partition("=")[0] for spec in ("none", "uniform", *SEARCHING, *sum(ALSO.values(), ()), "oracle")]
+    table = pd.read_parquet(source)
+    table = table.assign(video=table["video"].map(os.path.basename), measured=f"{date.today():%Y-%m-%d}")
+    if target.is_file():
+        before, runs = pd.read_parquet(target), [*zip(table["variant"], table["cache"])]
+        table = pd.concat([before[[run not in runs for run in zip(before["variant"], before["cache"])]], table])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    places = table.assign(_place=table["variant"].map(order.index)).sort_values(["_place", "cache", "doc_id"])
+    places.drop(columns="_place").to_parquet(target, index=False)
+
+
+def read(rows: Path) -> list[Group]:
+    """The kept rows, a group a length, the shortest first."""
+    tables = [pd.read_parquet(path) for path in sorted(rows.glob("*min.parquet"))]
+    if not tables:
+        raise SystemExit(f"{rows} holds no rows; run with --out DIR --minutes N first")
+    groups = list(groups_of(pd.concat(sorted(tables, key=lambda table: table["minutes"].median()))))
+    for group in groups:
+        if why := obstacle(group):
+            raise SystemExit(f"{group.title}: {why}")
+    return groups
+
+
+def tables(groups: Sequence[Group]) -> Iterator[str]:
+    """Accuracy at every length, then a table a length."""
+    found = {(group.task, s.variant): s for group in groups for s in summaries(group)}
+    labels = dict.fromkeys(label for _, label in found)
+    yield markdown_table(
+        ("frames from", *(_length(group) for group in groups)),
+        [(label, *(_percent(found.get((group.task, label))) for group in groups)) for label in labels],
+    )
+    for group in groups:
+        less = {d.first if d.second == OURS else d.second: _towards(d.second, d.interval)
+                for d in differences(group) if OURS in (d.first, d.second)}  # fmt: skip
+        yield f"\n### {_length(group)}, {len(group.table['doc_id'].unique())} questions\n"
+        days = group.table.groupby("variant")["measured"].unique()
+        head = (*COLUMNS, *["seconds of"] * (group.table["measured"].nunique() > 1))
+        yield markdown_table(head, [(*_row(s, less.get(s.variant)), " ".join(days[s.variant]))[: len(head)]
+                                    for s in summaries(group)])  # fmt: skip
+
+
+def _length(group: Group) -> str:
+    minutes = group.table["minutes"].median()
+    return f"{minutes:.0f} minute{'s' if minutes >= 1.5 else ''}"
+
+
+def _towards(second: str, interval: Interval) -> Interval:
+    """A difference as that of ours minus the other."""
+    if second != OURS or interval.low is None or interval.high is None:
+        return interval
+    return Interval(-interval.value, -interval.high, -interval.low)
+
+
+def _row(s: Summary, less: Interval | None) -> tuple[str, ...]:
+    shares = ("" if share is None else f"{100 * share:.1f}" for share in (s.recall, s.read))
+    means = ("" if not mean else f"{mean:.1f}" for mean in (s.vlm_calls, s.llm_calls, s.scored))
+    seconds = ("" if s.seconds[cache] is None else f"{s.seconds[cache]:.2f}" for cache in ("cold", "warm"))
+    return s.variant, _interval(s.accuracy), *shares, *means, *seconds, _interval(less, "+")
+
+
+def _percent(summary: Summary | None) -> str:
+    return "" if summary is None else f"{100 * summary.accuracy.value:.1f}"
+
+
+def _interval(interval: Interval | None, sign: str = "") -> str:
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    return f"{100 * interval.value:{sign}.1f} ({100 * interval.low:{sign}.1f} to {100 * interval.high:{sign}.1f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="gets the comparisons, a folder a length")
+    parser.add_argument("--minutes", type=int, nargs="+", default=[1, 5, 15, 60], choices=[1, 5, 15, 60])
+    parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the kept rows (default: %(default)s)")
+    parser.add_argument("--tables", action="store_true", help="run nothing")
+    arguments = parser.parse_args()
+    if not (arguments.tables or arguments.out):
+        parser.error("name --out, or --tables")
+    for minutes in () if arguments.tables else arguments.minutes:
+        run(minutes, arguments.out, arguments.rows)
+    groups = read(arguments.rows)
+    print("\n".join(tables(groups)))
+    for path in draw_plots(groups, arguments.rows / "plots"):
+        print(f"drawn: {path}")
+
+
+if __name__ == "__main__":
+    main()
