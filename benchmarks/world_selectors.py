@@ -21,6 +21,7 @@ import pandas as pd
 
 from lmms_videominer.bench.comparison import Group, Summary, differences, groups_of, obstacle, summaries
 from lmms_videominer.bench.plots import draw_plots
+from lmms_videominer.bench.report import number, percent
 from lmms_videominer.bench.statistics import Interval
 from lmms_videominer.markdown import markdown_table
 
@@ -89,7 +90,7 @@ def tables(groups: Sequence[Group]) -> Iterator[str]:
     labels = dict.fromkeys(label for _, label in found)
     yield markdown_table(
         ("frames from", *(_length(group) for group in groups)),
-        [(label, *(_percent(found.get((group.task, label))) for group in groups)) for label in labels],
+        [(label, *(_accuracy(found.get((group.task, label))) for group in groups)) for label in labels],
     )
     for group in groups:
         less = {d.first if d.second == OURS else d.second: _towards(d.second, d.interval)
@@ -114,20 +115,14 @@ def _towards(second: str, interval: Interval) -> Interval:
 
 
 def _row(s: Summary, less: Interval | None) -> tuple[str, ...]:
-    shares = ("" if share is None else f"{100 * share:.1f}" for share in (s.recall, s.read))
-    means = ("" if not mean else f"{mean:.1f}" for mean in (s.vlm_calls, s.llm_calls, s.scored))
-    seconds = ("" if s.seconds[cache] is None else f"{s.seconds[cache]:.2f}" for cache in ("cold", "warm"))
-    return s.variant, _interval(s.accuracy), *shares, *means, *seconds, _interval(less, "+")
+    shares = (number(None if share is None else 100 * share) for share in (s.recall, s.read))
+    means = (number(mean or None) for mean in (s.vlm_calls, s.llm_calls, s.scored))
+    seconds = (number(s.seconds[cache], 2) for cache in ("cold", "warm"))
+    return s.variant, percent(s.accuracy), *shares, *means, *seconds, percent(less, "+") if less else ""
 
 
-def _percent(summary: Summary | None) -> str:
-    return "" if summary is None else f"{100 * summary.accuracy.value:.1f}"
-
-
-def _interval(interval: Interval | None, sign: str = "") -> str:
-    if interval is None or interval.low is None or interval.high is None:
-        return ""
-    return f"{100 * interval.value:{sign}.1f} ({100 * interval.low:{sign}.1f} to {100 * interval.high:{sign}.1f})"
+def _accuracy(summary: Summary | None) -> str:
+    return number(None if summary is None else 100 * summary.accuracy.value)
 
 
 def main() -> None:

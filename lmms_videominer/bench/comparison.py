@@ -70,7 +70,6 @@ class Summary:
             the shared one.
         selection_s: Of these, what the selector says it took; of the cold run where there is one.
         fallbacks, problems: Questions with a fallback, and those that could not be mined.
-        unanswered: Questions on which the backbone failed; they count as wrong.
     """
 
     variant: str
@@ -88,7 +87,6 @@ class Summary:
     selection_s: float | None
     fallbacks: int
     problems: int
-    unanswered: int
 
 
 def groups_of(table: pd.DataFrame) -> Iterator[Group]:
@@ -187,7 +185,6 @@ def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
         selection_s=mean(rows["selection_s"]),
         fallbacks=int((rows["fallbacks"] != "").sum()),
         problems=int((rows["problem"] != "").sum()),
-        unanswered=int((rows["how"] == "failed").sum()),
     )
 
 

@@ -73,10 +73,11 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
     known = Rates() if rows is None else rates_of(rows, cell)
     searched = most != Calls()
     seconds = _sum([known.seconds(run, searched) for run in runs.values()])
-    is_assumed = seconds is None
-    if is_assumed:
+    is_assumed = False
+    if seconds is None:
         rates = known.or_else(assumed(cell, sum(lengths_s) / len(lengths_s)))
         seconds = _sum([rates.seconds(run, searched) for run in runs.values()])
+        is_assumed = seconds is not None
     measured, measured_s = None, None
     if rows is not None:
         same = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)
@@ -117,7 +118,7 @@ def print_estimate(lines: Sequence[Line]) -> None:
         questions = "?" if line.questions is None else str(line.questions)
         table.add_row(cell.task, str(cell.frames), cell.variant.label, cell.cache, questions,
                       *(_both(line, name) for name in ("vlm", "llm", "scored")),
-                      f"{_about(line)}{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
+                      f"{'~' * line.is_assumed}{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
                       "finished" if line.finished else "")  # fmt: skip
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PRINTED_WIDTH)
     console.print(table)
@@ -129,15 +130,11 @@ def _both(line: Line, name: str) -> str:
     return f"{most} / {'-' if line.measured is None else f'{getattr(line.measured, name):.1f}'}"
 
 
-def _about(line: Line) -> str:
-    return "~" if line.is_assumed and line.seconds_most is not None else ""
-
-
 def _told(lines: Sequence[Line]) -> str:
     """How many cells are to run, and what of the estimate is a bound, an assumption, or not known."""
     left = [line for line in lines if not line.finished]
     known = [line.seconds_most for line in left if line.seconds_most is not None]
-    guessed = any(_about(line) for line in left)
+    guessed = any(line.is_assumed for line in left)
     told = f"{len(left)} of {len(lines)} cells are to run."
     if left and len(known) == len(left):
         told += f" At most {'~' * guessed}{duration(sum(known))} at the seconds of each call, loading not counted."

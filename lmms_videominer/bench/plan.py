@@ -58,7 +58,7 @@ class Settings:
     @property
     def weights(self) -> str:
         """Name or folder of the backbone's weights; empty where the backbone has some by itself."""
-        return next((value for name, value in self.passed if name in MODELS), "")
+        return weights_named(dict(self.passed))
 
     @property
     def source(self) -> dict[str, Any]:
@@ -209,6 +209,11 @@ def plan_cells(settings: Settings, tasks: Sequence[str], variants: Sequence[Vari
                             f"{same.variant.label!r} and {variant.label!r} are the same settings: name one of them"
                         )
     return tuple(cells.values())
+
+
+def weights_named(arguments: Mapping[str, str]) -> str:
+    """The backbone's weights among model arguments; empty where none are named."""
+    return next((arguments[name] for name in MODELS if name in arguments), "")
 
 
 @functools.cache

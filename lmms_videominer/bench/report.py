@@ -106,12 +106,12 @@ def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), or
 
 def _unanswered(group: Group) -> Iterator[str]:
     """Which variants' figures are not to be trusted: the backbone failed on some questions."""
-    for s in summaries(group):
-        if s.unanswered:
-            rows = group.table[(group.table["variant"] == s.variant) & (group.table["how"] == "failed")]
-            yield (f"{group.title}: the backbone failed on {s.unanswered} of the {s.questions} questions of "
-                   f"{s.variant} ({rows['problem'].iloc[0]}); they count as wrong. Delete the cell "
-                   f"{rows['cell'].iloc[0]}, and it is run again.")  # fmt: skip
+    for cell, rows in group.table.groupby("cell", sort=False):
+        failed = rows[rows["how"] == "failed"]
+        if len(failed):
+            yield (f"{group.title}: the backbone failed on {len(failed)} of the {len(rows)} questions of "
+                   f"{rows['variant'].iloc[0]} ({failed['problem'].iloc[0]}); they count as wrong. Delete the cell "
+                   f"{cell}, and it is run again.")  # fmt: skip
 
 
 def _ordered(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
@@ -183,7 +183,7 @@ def _markdown(
         yield from _kinds(group)
         if group in whole and len(shown) > 1:
             yield "\nDifferences in accuracy, in points:\n"
-            rows = [(d.first, d.second, _percent(d.interval, "+"), _verdict(d)) for d in differences(group, seed)]
+            rows = [(d.first, d.second, percent(d.interval, "+"), _verdict(d)) for d in differences(group, seed)]
             yield markdown_table(("variant", "minus", "difference (95 %)", ""), rows)
     pictures = [path for path in report.files if path.suffix in (".png", ".jpg")]
     if pictures:
@@ -201,7 +201,7 @@ def _overview(groups: Sequence[Group]) -> Iterator[str]:
         yield f"\n## All tasks, {members[0].setting}\n"
         yield "Accuracy, % (95 %):\n"
         labels = dict.fromkeys(label for _, label in found)
-        rows = [(label, *(_percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))
+        rows = [(label, *(percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))
                 for label in labels]  # fmt: skip
         yield markdown_table(("variant", *tasks), rows)
 
@@ -212,7 +212,7 @@ def _kinds(group: Group) -> Iterator[str]:
     if found:
         kinds = list(next(iter(found.values())))
         yield "\nAccuracy by the kind of question, %:\n"
-        rows = [(label, *(_number(100 * scores[kind]) for kind in kinds)) for label, scores in found.items()]
+        rows = [(label, *(number(100 * scores[kind]) for kind in kinds)) for label, scores in found.items()]
         yield markdown_table(("variant", *kinds), rows)
 
 
@@ -220,16 +220,16 @@ def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> t
     rows = group.table[group.table["variant"] == summary.variant]
     score = scores.get(rows["cell"].iloc[0])
     return (
-        summary.variant, str(summary.questions), _percent(summary.accuracy), _number(score, 4),
-        *(_number(None if share is None else 100 * share) for share in (summary.recall, summary.read)),
-        _number(summary.vlm_calls), _number(summary.vlm_made), _number(summary.llm_calls), _number(summary.scored),
-        _number(summary.nodes),
-        *(_number(summary.seconds[cache], 2) for cache in ("cold", "warm", "shared")), str(summary.fallbacks),
+        summary.variant, str(summary.questions), percent(summary.accuracy), number(score, 4),
+        *(number(None if share is None else 100 * share) for share in (summary.recall, summary.read)),
+        number(summary.vlm_calls), number(summary.vlm_made), number(summary.llm_calls), number(summary.scored),
+        number(summary.nodes),
+        *(number(summary.seconds[cache], 2) for cache in ("cold", "warm", "shared")), str(summary.fallbacks),
         str(summary.problems),
     )  # fmt: skip
 
 
-def _percent(interval: Interval, sign: str = "") -> str:
+def percent(interval: Interval, sign: str = "") -> str:
     """A share, or with ``sign="+"`` a difference of shares in points, and its interval."""
     value = f"{100 * interval.value:{sign}.1f}"
     if interval.low is None or interval.high is None:
@@ -244,7 +244,7 @@ def _verdict(difference: Difference) -> str:
     return "" if low <= 0 <= high else "0 is outside"
 
 
-def _number(value: float | None, digits: int = 1) -> str:
+def number(value: float | None, digits: int = 1) -> str:
     return NO_VALUE if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 

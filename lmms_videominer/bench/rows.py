@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.bench.documents import Document, read_table, table_of
 from lmms_videominer.bench.evaluating import no_answer_in, note_in, text_in
 from lmms_videominer.bench.files import read_json, read_lines, written
-from lmms_videominer.bench.plan import MODELS
+from lmms_videominer.bench.plan import weights_named
 from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA
 from lmms_videominer.bench.scores import sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
@@ -138,10 +138,9 @@ def _samples(path: Path) -> list[dict[str, Any]]:
 
 def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[str, Any]:
     """What all rows of a cell share."""
-    arguments = cell["arguments"]
-    weights = next((arguments[name] for name in MODELS if name in arguments), "")
     run_s = done["run_s"]
-    return {"model": cell["model"], "weights": weights, "common": cell["common"], "task": cell["task"],
+    return {"model": cell["model"], "weights": weights_named(cell["arguments"]), "common": cell["common"],
+            "task": cell["task"],
             "limit": cell["limit"], "frames": cell["frames"], "variant": cell["label"],
             "selector": cell["selector"], "cell": cell["key"], "cache": cell["cache"],
             "wall_s": done["wall_s"],

@@ -200,9 +200,8 @@ def _retrieve(case: Case, looks: Looks, wishes: Wanted) -> Generator[Any, Any, l
         found.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
     views = list(found.values())
     if case.config.features == "scorer":  # else all candidates may be captioned
-        views = sorted(views, key=lambda view: -(view.similarity or 0.0))[
-            : max(0, case.config.max_vlm_calls - len(case.seen))
-        ]
+        left = case.config.max_vlm_calls - len(case.seen)
+        views = sorted(views, key=lambda view: -(view.similarity or 0.0))[:left]
     return sorted(views, key=lambda view: view.position)
 
 
