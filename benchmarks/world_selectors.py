@@ -4,7 +4,8 @@
 
 Runs the selectors, with the settings that were tuned on ``dev`` (docs/log.md), a folder a length; what has run already
 is not run again. The rows are kept in ``--rows``, a file a length. Then, and with ``--tables`` at once, prints the
-tables of all kept rows and draws the plots beside them.
+tables of all kept rows and draws the plots beside them. Rows of several machines may stand in one table, which then
+says where and when the seconds of each were taken.
 """
 
 from __future__ import annotations
@@ -40,35 +41,35 @@ SEARCHING = (
 )
 OURS = "videominer"
 ALSO = {1: ("searching=videominer:grain_s=0",)}  # where VideoMiner takes uniform frames: what a search would give
+ORDER = [spec.partition("=")[0] for spec in ("none", "uniform", *SEARCHING, *sum(ALSO.values(), ()), "oracle")]
 COMMON = ("judge=policy", "reader=pyav")
 COLUMNS = ("frames from", "accuracy, % (95 %)", "evidence recall, %", "accuracy where seen, %", "VLM calls",
            "LLM calls", "frames scored", "s cold", "s warm", f"{OURS} minus it (95 %)")  # fmt: skip
 
 
-def run(minutes: int, out: Path, rows: Path) -> None:
-    """Compare all selectors at one length, and keep the rows."""
+def run(minutes: int, out: Path) -> None:
+    """Compare all selectors at one length."""
     folder = out / f"{minutes}min"
     for selectors, cache in ((PLAIN, "--cold"), (SEARCHING + ALSO.get(minutes, ()), "--warm")):
         command = [sys.executable, "-m", "lmms_videominer", "bench", "--tasks", f"videominer_world_{minutes}min",
                    "--selectors", *selectors, "--frames", "8", "--model-args", *COMMON, cache,
                    "--out", str(folder)]  # fmt: skip
         subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    keep(folder / "results.parquet", rows / f"{minutes}min.parquet")
 
 
-def keep(source: Path, target: Path) -> None:
+def keep(source: Path, target: Path, machine: str = "") -> None:
     """The rows of a comparison, in the order of the table and videos by their names alone.
 
-    Rows of another day stay where ``source`` has none of their variant and cache: ``measured`` tells the days.
+    Earlier rows stay where ``source`` has none of their variant and cache: ``measured`` tells days and machines.
     """
-    order = [spec.partition("=")[0] for spec in ("none", "uniform", *SEARCHING, *sum(ALSO.values(), ()), "oracle")]
+    measured = f"{date.today():%Y-%m-%d}{machine and f', {machine}'}"
     table = pd.read_parquet(source)
-    table = table.assign(video=table["video"].map(os.path.basename), measured=f"{date.today():%Y-%m-%d}")
+    table = table.assign(video=table["video"].map(os.path.basename), measured=measured)
     if target.is_file():
         before, runs = pd.read_parquet(target), [*zip(table["variant"], table["cache"])]
         table = pd.concat([before[[run not in runs for run in zip(before["variant"], before["cache"])]], table])
     target.parent.mkdir(parents=True, exist_ok=True)
-    places = table.assign(_place=table["variant"].map(order.index)).sort_values(["_place", "cache", "doc_id"])
+    places = table.assign(_place=table["variant"].map(ORDER.index)).sort_values(["_place", "cache", "doc_id"])
     places.drop(columns="_place").to_parquet(target, index=False)
 
 
@@ -87,7 +88,7 @@ def read(rows: Path) -> list[Group]:
 def tables(groups: Sequence[Group]) -> Iterator[str]:
     """Accuracy at every length, then a table a length."""
     found = {(group.task, s.variant): s for group in groups for s in summaries(group)}
-    labels = dict.fromkeys(label for _, label in found)
+    labels = sorted({label for _, label in found}, key=ORDER.index)
     yield markdown_table(
         ("frames from", *(_length(group) for group in groups)),
         [(label, *(_accuracy(found.get((group.task, label))) for group in groups)) for label in labels],
@@ -130,12 +131,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="gets the comparisons, a folder a length")
     parser.add_argument("--minutes", type=int, nargs="+", default=[1, 5, 15, 60], choices=[1, 5, 15, 60])
     parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the kept rows (default: %(default)s)")
-    parser.add_argument("--tables", action="store_true", help="run nothing")
+    parser.add_argument("--machine", default="", help="told with the rows' day, as what took the seconds")
+    parser.add_argument("--tables", action="store_true", help="run nothing; keep what --out has, if it is named")
     arguments = parser.parse_args()
     if not (arguments.tables or arguments.out):
         parser.error("name --out, or --tables")
-    for minutes in () if arguments.tables else arguments.minutes:
-        run(minutes, arguments.out, arguments.rows)
+    for minutes in arguments.minutes if arguments.out else ():
+        if not arguments.tables:
+            run(minutes, arguments.out)
+        found = arguments.out / f"{minutes}min" / "results.parquet"
+        if found.is_file():
+            keep(found, arguments.rows / f"{minutes}min.parquet", arguments.machine)
     groups = read(arguments.rows)
     print("\n".join(tables(groups)))
     for path in draw_plots(groups, arguments.rows / "plots"):
