@@ -95,6 +95,7 @@ class TGRPOConfig(GRPOConfig):
             )
         if isinstance(self.deepspeed, str) and self.deepspeed in DEEPSPEED:
             self.deepspeed = str(shipped_folder("deepspeed_configs") / f"{self.deepspeed}.json")
+        self._meet_alone()
         self._meet_on_cpu()
         try:
             super().__post_init__()
@@ -102,6 +103,13 @@ class TGRPOConfig(GRPOConfig):
             raise ConfigError(str(error)) from error
         self._check_fixed()
         self._check_checkpoints()
+
+    def _meet_alone(self) -> None:
+        """DeepSpeed in one process that no launcher started: it would look for MPI to learn who else there is."""
+        if self.deepspeed and "LOCAL_RANK" not in os.environ:
+            os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
+            os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+            os.environ.setdefault("MASTER_PORT", "0")  # any that is free
 
     def _meet_on_cpu(self) -> None:
         """DeepSpeed without an accelerator: transformers names no backend there, and every process would be alone."""

@@ -151,6 +151,19 @@ def alone(config) -> Path:
     return output
 
 
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_deepspeed_needs_no_launcher_for_one_process(config, alone, tmp_path):
+    run = launched([sys.executable, "-m", MODULE], config, tmp_path, "--per_device_train_batch_size", "16",
+                   "--deepspeed", "zero2")  # fmt: skip
+    assert run.returncode == 0, run.stderr[-3000:]
+    expected, found = weights(alone), weights(tmp_path)
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name].float(), weight.float(), rtol=0, atol=1e-6, msg=name)
+
+
 @pytest.mark.parametrize(
     ("launcher", "settings"),
     [
@@ -170,9 +183,7 @@ def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path)
     assert [entry["loss"] for entry in together] == pytest.approx([entry["loss"] for entry in by_one], abs=1e-5)
     assert [entry["groups/failed"] for entry in together] == [1.0] * 3  # the damaged video's, and nothing hung for it
     # on the policy that sampled, the loss is the KL term alone: what the gradients were shows in the weights
-    start, expected, found = (
-        load_file(folder / "model.safetensors") for folder in (config.parent / "policy", alone, tmp_path)
-    )
+    start, expected, found = map(weights, (config.parent / "policy", alone, tmp_path))
     assert found.keys() == expected.keys()
     assert max((expected[name] - start[name]).abs().max() for name in expected) > 0.01
     for name, weight in expected.items():
