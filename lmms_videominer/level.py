@@ -13,6 +13,7 @@ from lmms_videominer.captions import CaptionJob, caption_events
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.embeddings import CachedEmbedder
 from lmms_videominer.errors import VideoError
+from lmms_videominer.policy.cached import CachedPolicy, count_completion
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.prompt import policy_prompt
@@ -228,14 +229,12 @@ def decide(pending: Sequence[tuple[Growth, int]], depth: int, stages: Stages, co
     seeds = [
         seed_of(growth.seed, node.id, prompt) for (growth, _), node, prompt in zip(pending, nodes, prompts, strict=True)
     ]
-    completions = needed(stages.policy, "policy").decide(prompts, config.temperature, seeds)
+    completions = CachedPolicy(needed(stages.policy, "policy"), stages.cache).decide(prompts, config.temperature, seeds)
     default = Action(config.default_action)
     for (growth, position), prompt, completion in zip(pending, prompts, completions, strict=True):
         decision = _decision(prompt, completion, default)
         growth.nodes[position] = replace(growth.nodes[position], decision=decision)
-        growth.usage.policy_calls += 1
-        growth.usage.prompt_tokens += len(completion.prompt_ids)
-        growth.usage.completion_tokens += len(completion.completion_ids)
+        count_completion(growth.usage, completion)
         if decision.action is Action.CONTINUE and depth < config.max_depth:
             growth.frontier.append(position)
 

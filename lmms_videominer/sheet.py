@@ -77,6 +77,7 @@ def _facts(selection: Selection) -> str:
     """Video and cost in one line."""
     video, usage = selection.video, selection.usage
     captions = usage.vlm_calls + usage.vlm_calls_cached
+    decisions = usage.policy_calls + usage.policy_calls_cached
     parts = [
         Path(video.path).name,
         clock(video.duration_s),
@@ -84,7 +85,7 @@ def _facts(selection: Selection) -> str:
         selection.selector,
         f"{len(selection.key_frames)} of {video.frame_count} frames",
     ]
-    parts += [f"{captions} captions, {usage.policy_calls} decisions"] * bool(selection.nodes)
+    parts += [f"{captions} captions, {decisions} decisions"] * bool(selection.nodes)
     return " · ".join(parts)
 
 

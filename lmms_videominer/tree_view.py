@@ -98,7 +98,8 @@ def cost_text(usage: Usage) -> Text:
     """Calls, tokens and seconds, the cached calls apart."""
     calls = (
         f"{usage.vlm_calls} captions made, {usage.vlm_calls_cached} from the cache · {usage.policy_calls} policy "
-        f"calls ({usage.prompt_tokens} + {usage.completion_tokens} tokens) · {usage.answer_calls} answer calls"
+        f"calls ({usage.prompt_tokens} + {usage.completion_tokens} tokens), {usage.policy_calls_cached} from the cache "
+        f"· {usage.answer_calls} answer calls"
     )
     work = f"{usage.embeddings} embeddings · {usage.frames_decoded} frames decoded"
     if usage.scores or usage.scores_cached:

@@ -194,9 +194,10 @@ class Usage:
     vlm_calls: int = 0  # captions made
     vlm_calls_cached: int = 0  # captions found in the cache
     answer_calls: int = 0  # an answer found in the cache is none
-    policy_calls: int = 0
-    prompt_tokens: int = 0  # of the policy
-    completion_tokens: int = 0  # of the policy
+    policy_calls: int = 0  # completions made
+    policy_calls_cached: int = 0  # completions found in the cache
+    prompt_tokens: int = 0  # of the policy, in completions made
+    completion_tokens: int = 0
     embeddings: int = 0
     scores: int = 0  # frames that an image-text model scored or encoded
     scores_cached: int = 0  # those that the cache knew

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,6 +16,7 @@ from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.types import Action
 from lmms_videominer.vlm.vlm import VLMRequest
 
+_rules = itertools.count()  # no rule meets what another one decided
 COLOURS = {
     "red": (200, 20, 20),
     "green": (20, 160, 20),
@@ -71,7 +73,7 @@ class RulePolicy:
     """
 
     rule: Callable[[str, int], Action | str]
-    identity: str = "rule"
+    identity: str = field(default_factory=lambda: f"rule {next(_rules)}")
     calls: list[list[str]] = field(default_factory=list)
     seeds: list[list[int]] = field(default_factory=list)
 
@@ -99,7 +101,7 @@ class SamplingPolicy:
 
 
 def always(action: Action) -> RulePolicy:
-    return RulePolicy(lambda caption, depth: action)
+    return RulePolicy(lambda caption, depth: action, f"always {action}")
 
 
 def finder(colour: str) -> RulePolicy:
@@ -110,7 +112,7 @@ def finder(colour: str) -> RulePolicy:
             return Action.ACCEPT
         return Action.CONTINUE if colour in caption else Action.DELETE
 
-    return RulePolicy(rule)
+    return RulePolicy(rule, f"finds {colour}")
 
 
 @dataclass

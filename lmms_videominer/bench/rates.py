@@ -73,7 +73,7 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
     others = [searching[searching["selector"] == name] for name in searching["selector"].unique()]
     return Rates(
         _first([*alike, rows], lambda part: _per_call(part, "caption_s", "vlm_calls_made")),
-        _first([*alike, rows], lambda part: _per_call(part, "llm_s", "llm_calls")),
+        _first([*alike, rows], lambda part: _per_call(part, "llm_s", "llm_calls_made")),
         _first([*alike, rows], lambda part: _per_call(part, "score_s", "scored_frames_made")),
         _first([*alike, max(others, key=lambda part: _rest(part) or 0.0, default=rows)], _rest),
         _first(own if cell.variant.selector == "uniform" else [*alike, searching], _answer),

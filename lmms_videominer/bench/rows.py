@@ -53,6 +53,7 @@ class Row:
     vlm_calls_made: int | None
     answer_calls: int
     llm_calls: int | None
+    llm_calls_made: int | None
     decisions: int | None
     scored_frames: int | None
     scored_frames_made: int | None
@@ -184,6 +185,7 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
             "vlm_calls",
             "vlm_calls_made",
             "llm_calls",
+            "llm_calls_made",
             "decisions",
             "scored_frames",
             "scored_frames_made",
@@ -194,13 +196,16 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
     selection = read_json(found[-1])
     usage = selection["usage"]
     spent: dict[str, float] = dict(usage["seconds"])
+    decisions = usage["policy_calls"] + usage.get("policy_calls_cached", 0)  # files of schema 2 before it was counted
+    asks = selection["config"]["policy"] != "none"
     answer_s = spent.pop("answer", None)
     return {
         "vlm_calls": usage["vlm_calls"] + usage["vlm_calls_cached"],
         "vlm_calls_made": usage["vlm_calls"],
         "answer_calls": usage["answer_calls"],
-        "llm_calls": 0 if selection["config"]["policy"] == "none" else usage["policy_calls"],
-        "decisions": usage["policy_calls"],
+        "llm_calls": decisions if asks else 0,
+        "llm_calls_made": usage["policy_calls"] if asks else 0,
+        "decisions": decisions,
         "scored_frames": usage["scores"] + usage["scores_cached"],
         "scored_frames_made": usage["scores"],
         "nodes": max(0, len(selection["nodes"]) - 1),

@@ -82,7 +82,7 @@ def _summary(notes: Sequence[Note]) -> dict[str, Any]:
     summary["broken_videos"] = sum(note.how == "fallback" for note in notes)
     summary["empty_answers"] = sum(note.empty for note in notes)
     summary["fallbacks"] = dict(Counter(name for note in notes for name in note.fallbacks))
-    for name in ("vlm_calls", "vlm_calls_cached", "policy_calls", "scores", "frames_decoded"):
+    for name in ("vlm_calls", "vlm_calls_cached", "policy_calls", "policy_calls_cached", "scores", "frames_decoded"):
         summary[f"{name}_per_sample"] = _mean([note.usage.get(name, 0) for note in mined])
     stages: Counter[str] = Counter()
     for note in mined:

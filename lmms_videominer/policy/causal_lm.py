@@ -76,7 +76,7 @@ class CausalLMPolicy:
 
     @property
     def identity(self) -> str:
-        return self._identity or module_identity(self.model)
+        return f"{self._identity or module_identity(self.model)}:{self.max_new_tokens}"
 
     def decide(
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()

@@ -16,11 +16,13 @@ class PolicyCompletion:
         prompt_ids: Tokens that the model saw, chat template included, padding left out.
         completion_ids: Tokens that it made, the end-of-sequence token included where it made one,
             padding left out. Both are empty for a policy without token access.
+        cached: Found in the cache, or a repeat of another one of its call: it cost nothing.
     """
 
     text: str
     prompt_ids: tuple[int, ...] = ()
     completion_ids: tuple[int, ...] = ()
+    cached: bool = False
 
 
 class Policy(Protocol):
@@ -28,7 +30,7 @@ class Policy(Protocol):
 
     @property
     def identity(self) -> str:
-        """Hash or name that changes whenever the weights change."""
+        """Hash or name that changes with the weights and the length of completions; empty: nothing it says is kept."""
         ...
 
     def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:

@@ -26,7 +26,7 @@ class VLMPolicy:
 
     @property
     def identity(self) -> str:
-        return f"vlm:{self.vlm.identity}"
+        return f"vlm:{self.vlm.identity}:{self.max_new_tokens}"
 
     def decide(
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()

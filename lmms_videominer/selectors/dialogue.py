@@ -20,6 +20,7 @@ from lmms_videominer.captions import CaptionJob, caption_events
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.embeddings import CachedEmbedder
 from lmms_videominer.errors import ModelError, VideoError, VideoMinerError
+from lmms_videominer.policy.cached import CachedPolicy, count_completion
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.selectors.candidates import Candidates, candidates
@@ -205,13 +206,13 @@ def _ask(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any
     prompts = [prompt for talk in talks for prompt in _wish(talk, Ask).prompts]
     with _timed("policy", talks):
         seeds = [_seed(config.seed, prompt) for prompt in prompts]
-        completions = iter(needed(stages.policy, "policy").decide(prompts, config.temperature, seeds))
+        policy = CachedPolicy(needed(stages.policy, "policy"), stages.cache)
+        completions = iter(policy.decide(prompts, config.temperature, seeds))
     answers = []
     for talk in talks:
         told = [next(completions) for _ in _wish(talk, Ask).prompts]
-        talk.case.usage.policy_calls += len(told)
-        talk.case.usage.prompt_tokens += sum(len(completion.prompt_ids) for completion in told)
-        talk.case.usage.completion_tokens += sum(len(completion.completion_ids) for completion in told)
+        for completion in told:
+            count_completion(talk.case.usage, completion)
         answers.append(tuple(completion.text for completion in told))
     return answers
 

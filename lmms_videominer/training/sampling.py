@@ -29,7 +29,7 @@ class PolicyInTraining:
         logprobs: Empty: the log-probabilities are the model's own.
     """
 
-    identity = "in training"
+    identity = ""  # another policy at every step
 
     def __init__(self, trainer: GRPOTrainer):
         self._trainer: Any = trainer  # TRL types its settings as those of any Trainer

@@ -150,7 +150,7 @@ def test_seconds_follow_from_calls_and_rates_or_are_not_known():
 def test_a_cell_takes_no_longer_than_was_estimated_at_its_own_calls():
     """10.5 s a question, of them 6 neither caption nor reply: at most that, if it makes these calls again."""
     rows = table(made("videominer", [1, 0], selection_s=10.0, caption_s=3.0, llm_s=1.0, vlm_calls=16,
-                      vlm_calls_made=16, llm_calls=16, cell_s=10.5, task="t"))  # fmt: skip
+                      vlm_calls_made=16, llm_calls=16, llm_calls_made=16, cell_s=10.5, task="t"))  # fmt: skip
     rows["variant"] = "videominer:max_depth=1"
     [line] = estimate([cell_of("videominer:max_depth=1")], {"t": [600.0, 600.0]}, set(), rows)
     assert line.most == Calls(16, 16) and line.seconds_most == pytest.approx(21.0) and not line.is_assumed

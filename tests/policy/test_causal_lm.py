@@ -208,7 +208,7 @@ def test_a_model_in_training_is_used_in_evaluation_mode_and_trains_on(folder):
 
 
 def test_the_identity_is_the_folders_or_follows_the_weights_in_memory(policy, folder):
-    assert policy.identity == model_identity(folder)
+    assert policy.identity == f"{model_identity(folder)}:{policy.max_new_tokens}"  # a longer reply is another one
     held = CausalLMPolicy(policy.model, policy.tokenizer)
     before = held.identity
     with torch.no_grad():
