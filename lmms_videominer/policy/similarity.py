@@ -23,7 +23,8 @@ class SimilarityPolicy:
     What a cosine means depends on the embedder: measured on 48 questions of the world's ``dev`` videos of 15 minutes,
     the captions of the evidence had 0.13 to 0.28 (quartiles) and those of other scenes -0.11 to 0.11 with the bundled
     embedder, 0.69 to 0.76 and 0.53 to 0.63 with all-MiniLM-L6-v2. So the thresholds belong to the embedder, and are to
-    be set for it once (``similarity_accept``, ``similarity_delete``), never for a task.
+    be set for it once (``similarity_accept``, ``similarity_delete``), never for a task. It is an ablation: with
+    thresholds at those quartiles it finds little more than uniform frames do (docs/log.md).
 
     Raises (``decide``):
         ConfigError: It is asked something else than about a node.
