@@ -60,13 +60,19 @@ def run(minutes: int, out: Path) -> None:
 def keep(source: Path, target: Path, machine: str = "") -> None:
     """The rows of a comparison, in the order of the table and videos by their names alone.
 
-    Earlier rows stay where ``source`` has none of their variant and cache: ``measured`` tells days and machines.
+    Earlier rows stay where ``source`` has none of their variant and cache: ``measured`` tells days and machines. What
+    is kept already, the same seconds of the same cell, keeps its own.
     """
     measured = f"{date.today():%Y-%m-%d}{machine and f', {machine}'}"
     table = pd.read_parquet(source)
     table = table.assign(video=table["video"].map(os.path.basename), measured=measured)
     if target.is_file():
         before, runs = pd.read_parquet(target), [*zip(table["variant"], table["cache"])]
+        known = {
+            tuple(row[:3]): row[3] for row in before[["cell", "doc_id", "cell_s", "measured"]].itertuples(index=False)
+        }
+        same = [known.get(tuple(row)) for row in table[["cell", "doc_id", "cell_s"]].itertuples(index=False)]
+        table["measured"] = [was or measured for was in same]
         table = pd.concat([before[[run not in runs for run in zip(before["variant"], before["cache"])]], table])
     target.parent.mkdir(parents=True, exist_ok=True)
     places = table.assign(_place=table["variant"].map(ORDER.index)).sort_values(["_place", "cache", "doc_id"])

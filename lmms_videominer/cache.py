@@ -1,4 +1,4 @@
-"""What is expensive to compute is kept on disk: captions, histograms, embeddings. JSON in SQLite, never pickle."""
+"""What is expensive to compute is kept on disk: captions, scores, decisions, answers. JSON in SQLite, never pickle."""
 
 from __future__ import annotations
 

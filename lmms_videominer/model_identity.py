@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ def model_identity(name_or_path: str, revision: str | None = None) -> str:
     """Identity of a model folder, or of a hub name's cached snapshot.
 
     A folder's identity is a sha256 over the names, sizes and contents of its configuration,
-    tokenizer and weights (large files by evenly spread samples); copies of a folder share it. A hub
+    tokenizer and weights (large files by evenly spread samples), and an adapter's with that of its base model;
+    copies of a folder share it. A hub
     name's is the name with the commit that is in the local hub cache.
     """
     folder = Path(name_or_path).expanduser()
@@ -51,6 +53,10 @@ def _folder_hash(folder: Path) -> str:
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
         for block in _blocks(path):
             digest.update(block)
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():  # of LoRA: the model below decides too
+        base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        digest.update(model_identity(base).encode() if base else b"")
     return f"sha256:{digest.hexdigest()[:32]}"
 
 

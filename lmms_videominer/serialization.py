@@ -48,16 +48,17 @@ def from_json(text: str) -> Selection:
     version = document.pop("schema_version", None)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise SchemaError(f"schema_version is {version!r}, this version reads 1 to {SCHEMA_VERSION}: {_REMEDY}")
-    if version == 1:
-        _from_version_1(document)
+    _complete(document, version)
     return _read(Selection, document, "selection")
 
 
-def _from_version_1(document: dict[str, Any]) -> None:
-    """Add what came with version 2: scores, which no selector had."""
-    document.setdefault("scores", None)
+def _complete(document: dict[str, Any], version: int) -> None:
+    """Add what came after ``version``: 2, scores, which no selector had; 3, completions found in the cache."""
+    came = {1: {"scores": 0, "scores_cached": 0, "policy_calls_cached": 0}, 2: {"policy_calls_cached": 0}}
+    if version == 1:
+        document.setdefault("scores", None)
     if isinstance(document.get("usage"), dict):
-        document["usage"] = {"scores": 0, "scores_cached": 0, **document["usage"]}
+        document["usage"] = {**came.get(version, {}), **document["usage"]}
 
 
 def save(selection: Selection, path: str | os.PathLike[str]) -> None:

@@ -78,8 +78,9 @@ def grow_trees(
         jobs: What to grow.
         stages: The models, the stages and the cache.
         config: The limits and settings.
-        always_decide: Call ``policy.decide`` exactly once a level for every level up to ``max_depth``, with
-            an empty batch where nothing is left to decide: processes that generate together need that.
+        always_decide: Ask a policy that samples, or has no identity, exactly once a level for every level up to
+            ``max_depth``, with an empty batch where nothing is left to decide: processes that generate together
+            need that.
         progress: Show a progress bar on stderr.
 
     Returns:

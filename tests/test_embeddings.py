@@ -134,6 +134,16 @@ def test_a_hub_name_that_is_not_cached_keeps_its_name():
     assert model_identity("not a name") == "not a name@unknown"
 
 
+def test_an_adapters_identity_is_that_of_its_base_model_too(lm_folder, tmp_path):
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    shutil.copytree(lm_folder, base)
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base)}))
+    before = model_identity(adapter)
+    (base / "config.json").write_text((base / "config.json").read_text() + " ")
+    assert model_identity(adapter) != before
+
+
 def test_a_models_identity_in_memory_follows_its_weights():
     torch.manual_seed(0)
     module = torch.nn.Linear(3, 2)

@@ -67,9 +67,9 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
     questions = cell.settings.limit if durations is None else len(durations)
     lengths_s = [duration_s or math.inf for duration_s in durations or [None]]
     most = _mean([calls_at_most(cell.config, length_s) for length_s in lengths_s])
-    # a warm run finds its captions and scores
+    # a warm run finds its captions and scores, and decisions unless they are drawn
     runs = {"cold": most} if refilled else {}
-    runs[cell.cache] = Calls(llm=most.llm) if cell.cache == "warm" else most
+    runs[cell.cache] = Calls(llm=most.llm if cell.config.temperature else 0) if cell.cache == "warm" else most
     known = Rates() if rows is None else rates_of(rows, cell)
     searched = most != Calls()
     seconds = _sum([known.seconds(run, searched) for run in runs.values()])

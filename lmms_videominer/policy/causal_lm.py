@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ class CausalLMPolicy:
         model: The model, on its device; put into evaluation mode while it generates. The attribute may be
             set to another one between calls, as training does with the unwrapped model.
         tokenizer: Its tokenizer.
-        identity: Changes with the weights; read off the model's weights at each use when ``None``.
+        identity: Of ``model`` with ``tokenizer``; read off both at each use where it is ``None``, and once ``model`` is
+            another one.
         max_new_tokens: Most tokens of a completion.
         batch_size: Prompts a forward pass.
 
@@ -50,7 +52,7 @@ class CausalLMPolicy:
         self.tokenizer = tokenizer
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
         self.truncated = 0
-        self._identity = identity
+        self._identity, self._named = identity, model
 
     @classmethod
     def from_pretrained(
@@ -76,7 +78,15 @@ class CausalLMPolicy:
 
     @property
     def identity(self) -> str:
-        return f"{self._identity or module_identity(self.model)}:{self.max_new_tokens}"
+        """Empty for a model in memory whose parameters do not tell all: with adapters, or with weights elsewhere."""
+        named = self._identity if self.model is self._named else None
+        if named is None and (hasattr(self.model, "peft_config") or _is_elsewhere(self.model)):
+            return ""
+        return f"{named or self._read_identity()}:{self.max_new_tokens}"
+
+    def _read_identity(self) -> str:
+        told = (self.tokenizer.chat_template, sorted(self.tokenizer.get_vocab().items()), self._eos_ids)
+        return f"{module_identity(self.model)}:{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
 
     def decide(
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
@@ -179,6 +189,11 @@ class CausalLMPolicy:
         """``ids`` up to its first end-of-sequence token, that token included."""
         ends = [i for i, token in enumerate(ids) if token in self._eos_ids]
         return ids[: ends[0] + 1] if ends else ids
+
+
+def _is_elsewhere(model: PreTrainedModel) -> bool:
+    """Whether parameters are offloaded, or another process's share of ZeRO-3's."""
+    return any(value.is_meta or not value.numel() for value in model.parameters())
 
 
 @contextmanager

@@ -30,7 +30,10 @@ class Policy(Protocol):
 
     @property
     def identity(self) -> str:
-        """Hash or name that changes with the weights and the length of completions; empty: nothing it says is kept."""
+        """Changes with whatever decides a greedy completion beside the prompt; empty: nothing is kept.
+
+        That is the weights, the tokenizer with its chat template, and the most tokens of a completion.
+        """
         ...
 
     def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:

@@ -36,6 +36,7 @@ FIXED = {
     "ds3_gather_for_generation": (True, "trees call the policy a different number of times on every process"),
     "use_transformers_continuous_batching": (False, "use vllm"),
 }
+WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # set by launchers
 DEEPSPEED = ("zero2", "zero3", "zero3_offload")  # names of the files that are shipped in deepspeed_configs
 PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}
 # Settings of MinerConfig that training sets itself, or that mean nothing to it.
@@ -106,7 +107,7 @@ class TGRPOConfig(GRPOConfig):
 
     def _meet_alone(self) -> None:
         """DeepSpeed in one process that no launcher started: it would look for MPI to learn who else there is."""
-        if self.deepspeed and "LOCAL_RANK" not in os.environ:
+        if self.deepspeed and "LOCAL_RANK" not in os.environ and not any(os.environ.get(name) for name in WORLD_SIZES):
             os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
             os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
             os.environ.setdefault("MASTER_PORT", "0")  # any that is free

@@ -116,6 +116,8 @@ class DifficultyFilter:
             raise ConfigError(
                 "the video LLM is its own policy: name the causal language model that is to be trained with --policy"
             )
+        if not needed(stages.policy, "policy").identity:
+            raise ConfigError("the policy has no identity to keep verdicts by: save it to a folder and name that")
         self.stages, self.verdicts, self.trees_dir = stages, verdicts, trees_dir
         self.config = config or DifficultyConfig()
         self.mining = dataclasses.replace(mining, selector="videominer", temperature=self.config.temperature)

@@ -100,8 +100,9 @@ def roll_out(
     """Grow, answer and reward one tree a job (arXiv 2510.06040, section 3.2), all trees level by level together.
 
     Captions, embeddings, segmentations and answers go through the cache of ``stages``: what one tree or an
-    earlier epoch has asked is not asked again. ``policy.decide`` is called exactly ``config.max_depth`` times,
-    whatever the jobs are (none at all included), so that processes that generate together keep step.
+    earlier epoch has asked is not asked again. A policy that samples, or has no identity, is asked exactly
+    ``config.max_depth`` times, whatever the jobs are (none at all included), so that processes that generate together
+    keep step.
 
     Args:
         jobs: What to roll out; the trees of one question may be spread over several processes' calls.

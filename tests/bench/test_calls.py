@@ -41,7 +41,8 @@ def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls
     question = Question(film, "What is yellow?", ("red", "yellow"), (Span(12.0, 14.0),))
     [selection] = get_selector(config.selector, stages, config).select([question])
     usage = selection.usage
-    made = Calls(usage.vlm_calls + usage.vlm_calls_cached, usage.policy_calls, usage.scores + usage.scores_cached)
+    made = Calls(usage.vlm_calls + usage.vlm_calls_cached, usage.policy_calls + usage.policy_calls_cached,
+                 usage.scores + usage.scores_cached)  # fmt: skip
     return made, calls_at_most(config, selection.video.duration_s)
 
 

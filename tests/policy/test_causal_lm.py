@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 from tiny_models import tiny_qwen2_lm
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from lmms_videominer.errors import ModelError
 from lmms_videominer.model_identity import model_identity
@@ -141,6 +141,31 @@ def test_the_model_may_be_another_one_at_every_call(policy, tmp_path):
     assert policy.decide(PROMPTS) != expected
     policy.model = other.model
     assert policy.decide(PROMPTS) == expected
+
+
+def test_what_decides_a_completion_is_in_the_identity(folder, tmp_path):
+    def held() -> CausalLMPolicy:
+        return CausalLMPolicy(AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))
+
+    policies = [held() for _ in range(5)]
+    policies[1].max_new_tokens = 7
+    policies[2].tokenizer.chat_template = "{{ messages[0].content }}"
+    policies[3].model.generation_config.eos_token_id = [5, 6]
+    policies[4].model = AutoModelForCausalLM.from_pretrained(tiny_qwen2_lm(tmp_path, seed=1))
+    assert len({policy.identity for policy in policies}) == 5 and held().identity == policies[0].identity
+    named = CausalLMPolicy.from_pretrained(folder, device="cpu")
+    before = named.identity
+    named.model = policies[4].model
+    assert named.identity not in ("", before)
+
+
+def test_what_cannot_be_told_from_parameters_has_no_identity(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.device("meta"):
+        offloaded = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    adapted = AutoModelForCausalLM.from_pretrained(folder)
+    adapted.peft_config = {}
+    assert [CausalLMPolicy(model, tokenizer).identity for model in (offloaded, adapted)] == ["", ""]
 
 
 def test_a_model_in_training_learns_on_after_it_has_sampled(folder):

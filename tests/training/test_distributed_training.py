@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,8 @@ pytest.importorskip("trl")
 pytest.importorskip("deepspeed")
 
 from tiny_training import films, policy_folder
+
+from lmms_videominer.training.config import TGRPOConfig
 
 pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
@@ -162,6 +165,14 @@ def test_deepspeed_needs_no_launcher_for_one_process(config, alone, tmp_path):
     expected, found = weights(alone), weights(tmp_path)
     for name, weight in expected.items():
         torch.testing.assert_close(found[name].float(), weight.float(), rtol=0, atol=1e-6, msg=name)
+
+
+def test_a_world_that_a_launcher_made_is_left_to_it(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")  # of mpirun: DeepSpeed asks MPI for the rest
+    before = dict(os.environ)
+    TGRPOConfig._meet_alone(SimpleNamespace(deepspeed="zero2"))
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(
