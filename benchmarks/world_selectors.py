@@ -118,7 +118,7 @@ def _towards(second: str, interval: Interval) -> Interval:
     """A difference as that of ours minus the other."""
     if second != OURS or interval.low is None or interval.high is None:
         return interval
-    return Interval(-interval.value, -interval.high, -interval.low)
+    return Interval(0 - interval.value, 0 - interval.high, 0 - interval.low)
 
 
 def _row(s: Summary, less: Interval | None) -> tuple[str, ...]:
