@@ -30,12 +30,12 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-VOCABULARY = {"qwen2-vl-7b": 152064, "qwen2.5-1.5b": 151936}  # rows of the embedding, more than there are tokens
-# sizes by the models' own config.json
-QWEN2_7B = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
-            "num_key_value_heads": 4, "max_position_embeddings": 32768}  # fmt: skip
-QWEN2_1_5B = {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12,
-              "num_key_value_heads": 2, "max_position_embeddings": 32768, "tie_word_embeddings": True}  # fmt: skip
+# sizes by the models' own config.json; the embedding has more rows than there are tokens
+QWEN2_7B = {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+            "num_attention_heads": 28, "num_key_value_heads": 4, "max_position_embeddings": 32768}  # fmt: skip
+QWEN2_1_5B = {"vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
+              "num_attention_heads": 12, "num_key_value_heads": 2,
+              "max_position_embeddings": 32768, "tie_word_embeddings": True}  # fmt: skip
 VISION = {"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16, "mlp_ratio": 4, "patch_size": 14,
           "spatial_merge_size": 2, "temporal_patch_size": 2}  # fmt: skip
 CLIP_L_14 = {
@@ -50,7 +50,7 @@ CLIP_L_14 = {
 def qwen2_vl_7b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
     """Model and processor of Qwen2-VL-7B-Instruct's shape."""
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
-    text = QWEN2_7B | {"vocab_size": VOCABULARY["qwen2-vl-7b"], "rope_parameters": rope, **_ends(tokenizer)}
+    text = QWEN2_7B | {"rope_parameters": rope, **_ends(tokenizer)}
     named = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in
              (("vision_start", "vision_start"), ("vision_end", "vision_end"), ("image", "image_pad"),
               ("video", "video_pad"))}  # fmt: skip
@@ -64,8 +64,7 @@ def qwen2_vl_7b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
 
 def qwen2_5_1_5b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
     """Model and tokenizer of Qwen2.5-1.5B-Instruct's shape."""
-    sizes = QWEN2_1_5B | {"vocab_size": VOCABULARY["qwen2.5-1.5b"], **_ends(tokenizer)}
-    return Qwen2ForCausalLM(Qwen2Config(**sizes)), tokenizer
+    return Qwen2ForCausalLM(Qwen2Config(**QWEN2_1_5B | _ends(tokenizer))), tokenizer
 
 
 def clip_vit_l_14(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:

@@ -42,6 +42,7 @@ SEARCHING = (
 OURS = "videominer"
 ALSO = {1: ("searching=videominer:grain_s=0",)}  # where VideoMiner takes uniform frames: what a search would give
 ORDER = [spec.partition("=")[0] for spec in ("none", "uniform", *SEARCHING, *sum(ALSO.values(), ()), "oracle")]
+SAME = ["cell", "doc_id", "cell_s"]  # of a row: what is kept already
 COMMON = ("judge=policy", "reader=pyav")
 COLUMNS = ("frames from", "accuracy, % (95 %)", "evidence recall, %", "accuracy where seen, %", "VLM calls",
            "LLM calls", "frames scored", "s cold", "s warm", f"{OURS} minus it (95 %)")  # fmt: skip
@@ -65,15 +66,12 @@ def keep(source: Path, target: Path, machine: str = "") -> None:
     """
     measured = f"{date.today():%Y-%m-%d}{machine and f', {machine}'}"
     table = pd.read_parquet(source)
-    table = table.assign(video=table["video"].map(os.path.basename), measured=measured)
+    table = table.assign(video=table["video"].map(os.path.basename))
     if target.is_file():
         before, runs = pd.read_parquet(target), [*zip(table["variant"], table["cache"])]
-        known = {
-            tuple(row[:3]): row[3] for row in before[["cell", "doc_id", "cell_s", "measured"]].itertuples(index=False)
-        }
-        same = [known.get(tuple(row)) for row in table[["cell", "doc_id", "cell_s"]].itertuples(index=False)]
-        table["measured"] = [was or measured for was in same]
+        table = table.merge(before[[*SAME, "measured"]], "left", on=SAME)
         table = pd.concat([before[[run not in runs for run in zip(before["variant"], before["cache"])]], table])
+    table = table.assign(measured=table["measured"].fillna(measured) if "measured" in table else measured)
     target.parent.mkdir(parents=True, exist_ok=True)
     places = table.assign(_place=table["variant"].map(ORDER.index)).sort_values(["_place", "cache", "doc_id"])
     places.drop(columns="_place").to_parquet(target, index=False)

@@ -21,9 +21,9 @@ def model_identity(name_or_path: str, revision: str | None = None) -> str:
     """Identity of a model folder, or of a hub name's cached snapshot.
 
     A folder's identity is a sha256 over the names, sizes and contents of its configuration,
-    tokenizer and weights (large files by evenly spread samples), and an adapter's with that of its base model;
-    copies of a folder share it. A hub
-    name's is the name with the commit that is in the local hub cache.
+    tokenizer and weights (large files by evenly spread samples), and an adapter's with that of its
+    base model; copies of a folder share it. A hub name's is the name with the commit that is in the
+    local hub cache.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():

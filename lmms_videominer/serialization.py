@@ -16,6 +16,7 @@ from lmms_videominer.atomic import written
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.types import SCHEMA_VERSION, Selection
 
+_COUNTED_SINCE = {2: ("scores", "scores_cached"), 3: ("policy_calls_cached",)}  # of ``Usage``, by schema version
 _REMEDY = "it was not written by this version, or was changed since; mine the video again"
 
 
@@ -53,12 +54,12 @@ def from_json(text: str) -> Selection:
 
 
 def _complete(document: dict[str, Any], version: int) -> None:
-    """Add what came after ``version``: 2, scores, which no selector had; 3, completions found in the cache."""
-    came = {1: {"scores": 0, "scores_cached": 0, "policy_calls_cached": 0}, 2: {"policy_calls_cached": 0}}
-    if version == 1:
+    """Add what came after ``version``: of scores there were none, and nothing of these was counted."""
+    if version < 2:
         document.setdefault("scores", None)
     if isinstance(document.get("usage"), dict):
-        document["usage"] = {**came.get(version, {}), **document["usage"]}
+        came = [name for since, names in _COUNTED_SINCE.items() if version < since for name in names]
+        document["usage"] = {**dict.fromkeys(came, 0), **document["usage"]}
 
 
 def save(selection: Selection, path: str | os.PathLike[str]) -> None:

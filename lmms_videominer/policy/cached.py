@@ -43,9 +43,9 @@ class CachedPolicy:
             completions = self.policy.decide(part, temperature, [seed_by_prompt[prompt] for prompt in part])
             made.update(zip(part, completions, strict=True))
             self.cache.put_many(KIND, {keys[prompt]: _stored(made[prompt]) for prompt in part})
-        known = {prompt: replace(completion, cached=True) for prompt, completion in made.items()}
-        return [made.pop(prompt) if prompt in made else known.get(prompt) or _restored(found[prompt])
-                for prompt in prompts]  # fmt: skip
+        known = {prompt: _restored(stored) for prompt, stored in found.items() if stored is not None}
+        known |= {prompt: replace(completion, cached=True) for prompt, completion in made.items()}
+        return [made.pop(prompt, known[prompt]) for prompt in prompts]
 
 
 def count_completion(usage: Usage, completion: PolicyCompletion) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -85,8 +86,13 @@ class CausalLMPolicy:
         return f"{named or self._read_identity()}:{self.max_new_tokens}"
 
     def _read_identity(self) -> str:
-        told = (self.tokenizer.chat_template, sorted(self.tokenizer.get_vocab().items()), self._eos_ids)
-        return f"{module_identity(self.model)}:{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
+        told = repr((self.tokenizer.chat_template, self._eos_ids, self._vocabulary))
+        return f"{module_identity(self.model)}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+    @functools.cached_property
+    def _vocabulary(self) -> str:
+        """sha256 over the tokens; hashed once, since there may be 150 000."""
+        return hashlib.sha256(repr(sorted(self.tokenizer.get_vocab().items())).encode()).hexdigest()
 
     def decide(
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()

@@ -112,11 +112,13 @@ class DifficultyFilter:
     ):
         from lmms_videominer.policy.vlm_policy import VLMPolicy
 
-        if isinstance(needed(stages.policy, "policy"), VLMPolicy):
+        policy = needed(stages.policy, "policy")
+        if isinstance(policy, VLMPolicy):
             raise ConfigError(
                 "the video LLM is its own policy: name the causal language model that is to be trained with --policy"
             )
-        if not needed(stages.policy, "policy").identity:
+        identity = policy.identity
+        if not identity:
             raise ConfigError("the policy has no identity to keep verdicts by: save it to a folder and name that")
         self.stages, self.verdicts, self.trees_dir = stages, verdicts, trees_dir
         self.config = config or DifficultyConfig()
@@ -124,7 +126,7 @@ class DifficultyFilter:
         self._vlm = needed(stages.vlm, "video LLM")
         self._models = {
             "vlm": self._vlm.identity,
-            "policy": needed(stages.policy, "policy").identity,
+            "policy": identity,
             "embedder": stages.embedder.identity if stages.embedder else "",
         }
 
