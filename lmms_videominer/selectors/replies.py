@@ -150,9 +150,16 @@ def _values(text: str, opening: str, closing: str) -> Iterator[Any]:
         except (ValueError, RecursionError):
             pass
         stop = text.find(closing, start) + 1
-        with warnings.catch_warnings(), contextlib.suppress(*_NO_VALUE):
-            warnings.simplefilter("ignore", SyntaxWarning)  # of escapes that Python does not know
-            yield ast.literal_eval(text[start : min(stop, start + _LONGEST_VALUE)])
+        with contextlib.suppress(*_NO_VALUE):
+            yield _python_literal(text[start : min(stop, start + _LONGEST_VALUE)])
+
+
+def _python_literal(text: str) -> Any:
+    with warnings.catch_warnings():
+        # escapes that Python does not know; until 3.11 they are a DeprecationWarning
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return ast.literal_eval(text)
 
 
 def _labelled_lists(text: str, label: str) -> list[list[str]]:
