@@ -156,9 +156,7 @@ def _values(text: str, opening: str, closing: str) -> Iterator[Any]:
 
 def _python_literal(text: str) -> Any:
     with warnings.catch_warnings():
-        # escapes that Python does not know; until 3.11 they are a DeprecationWarning
-        warnings.simplefilter("ignore", SyntaxWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")  # of escapes that Python does not know: their category hangs on its version
         return ast.literal_eval(text)
 
 
