@@ -58,8 +58,8 @@ def run(minutes: int, out: Path) -> None:
         subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
 
 
-def keep(source: Path, target: Path, machine: str = "") -> None:
-    """The rows of a comparison, in the order of the table and videos by their names alone.
+def keep(source: Path, target: Path, machine: str = "", order: Sequence[str] = ORDER) -> None:
+    """The rows of a comparison, variants in ``order`` and videos by their names alone.
 
     Earlier rows stay where ``source`` has none of their variant and cache: ``measured`` tells days and machines. What
     is kept already, the same seconds of the same cell, keeps its own.
@@ -73,7 +73,7 @@ def keep(source: Path, target: Path, machine: str = "") -> None:
         table = pd.concat([before[[run not in runs for run in zip(before["variant"], before["cache"])]], table])
     table = table.assign(measured=table["measured"].fillna(measured) if "measured" in table else measured)
     target.parent.mkdir(parents=True, exist_ok=True)
-    places = table.assign(_place=table["variant"].map(ORDER.index)).sort_values(["_place", "cache", "doc_id"])
+    places = table.assign(_place=table["variant"].map(order.index)).sort_values(["_place", "cache", "doc_id"])
     places.drop(columns="_place").to_parquet(target, index=False)
 
 

@@ -65,13 +65,19 @@ def plan(arguments: argparse.Namespace) -> list[Run]:
 # --- making -------------------------------------------------------------------------------------------------
 
 
-def _bundled_start() -> str:
+def bundled_start() -> str:
+    """The folder of the weights that training starts from."""
     bundle = resolve(BUNDLED)
     assert bundle is not None
     return bundle.start or bundle.policy
 
 
-def train(run: Run, out: Path, start: str, config: Path, settings: Sequence[str]) -> Path:
+def render(out: Path) -> None:
+    """The videos and questions that every run is trained on, once."""
+    render_world(out / "train-world", TRAIN["minutes"], TRAIN["videos"], TRAIN["seed"], questions=TRAIN["questions"])
+
+
+def train(run: Run, out: Path, start: str, config: Path = CONFIG, settings: Sequence[str] = ()) -> Path:
     """The folder of the trained policy."""
     folder = out / run.name
     if not (folder / "finished").exists():
@@ -275,8 +281,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of runs to train and evaluate now; the report waits")
     arguments, settings = parser.parse_known_args()  # what is left goes to every training
     out = arguments.out.absolute()
-    render_world(out / "train-world", TRAIN["minutes"], TRAIN["videos"], TRAIN["seed"], questions=TRAIN["questions"])
-    start, lambda_minutes = arguments.start or _bundled_start(), arguments.lambda_minutes or arguments.minutes
+    render(out)
+    start, lambda_minutes = arguments.start or bundled_start(), arguments.lambda_minutes or arguments.minutes
     runs = plan(arguments)
     chosen = [run for run in runs if not arguments.only or run.name in arguments.only]
     for name, run in [(NONE, None), *((run.name, run) for run in chosen)]:

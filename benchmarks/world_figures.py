@@ -1,0 +1,104 @@
+"""The paper's figures 3a, 3b and 5b on the world (docs/selectors.md), by ``videominer bench --figure``.
+
+    python benchmarks/world_figures.py --out outputs/figures
+
+Trains the policies that figures 3b and 5b compare, from the bundle's start by ``examples/train_world.yaml`` (15 to 25
+minutes of one core each), and evaluates them (17 minutes each); what is there already is not made again, and several
+processes may share ``--out``. Rows are kept in ``--rows`` and pictures in ``docs/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from world_selectors import keep
+from world_training import Run, bundled_start, render, train
+
+from lmms_videominer.bench.comparison import Summary, differences, groups_of, scores_by_kind, summaries
+from lmms_videominer.bench.files import read_json
+from lmms_videominer.bench.report import number, percent
+from lmms_videominer.markdown import markdown_table
+
+ROOT = Path(__file__).parent.parent
+ROWS = Path(__file__).parent / "results" / "figures"
+TASK = "videominer_world_15min"
+QUESTIONS = 100
+COLUMNS = ("variant", "accuracy, % (95 %)", "evidence recall, %", "nodes", "VLM calls", "LLM calls", "s a question")
+PUBLISHED = ("segmenter=histogram", "policy_tokens=160")  # what the policies of figures 3b and 5b are trained with
+POLICIES: dict[str, dict[str, Run | None]] = {  # label -> how it is trained; None: not at all
+    "clustering": {},
+    "training": {"none": None, "rf": Run("rf", 1), "t-grpo": Run("t-grpo", 1)},
+    "auxin": {f"{value:g}": Run("t-grpo", 1, value) for value in (0.75, 1.0, 1.5)},
+}
+
+
+def run(name: str, out: Path) -> None:
+    """Train what the figure ``name`` compares, and draw it."""
+    policies = [f"{label}={_policy(how, out / 'policies')}" for label, how in POLICIES[name].items()]
+    command = [sys.executable, "-m", "lmms_videominer", "bench", "--figure", name, "--tasks", TASK, "--frames", "8",
+               "--limit", str(QUESTIONS), "--model-args", "reader=pyav", *(PUBLISHED if policies else ()),
+               *(("--policy", *policies) if policies else ()), "--out", str(out / name)]  # fmt: skip
+    subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+
+
+def _policy(how: Run | None, folder: Path) -> Path:
+    if how is None:
+        return Path(bundled_start())
+    render(folder)
+    return train(how, folder, bundled_start())
+
+
+def keep_figure(name: str, out: Path, rows: Path, machine: str) -> None:
+    """The rows of the figure ``name``, and its picture."""
+    order: Sequence[str] = read_json(out / name / "order.json")
+    keep(out / name / "results.parquet", rows / f"{name}.parquet", machine, order)
+    (picture,) = (out / name / "plots").glob(f"figure_{name}*.png")
+    shutil.copyfile(picture, ROOT / "docs" / f"figure_{name}.png")
+
+
+def tables(name: str, rows: Path) -> Iterator[str]:
+    """What each variant of the figure ``name`` reached, by the kind of question too, and every difference."""
+    for group in groups_of(pd.read_parquet(rows / f"{name}.parquet")):
+        kinds = scores_by_kind(group)
+        yield f"\n### {name}: {group.title}\n"
+        yield markdown_table((*COLUMNS, *next(iter(kinds.values())), "fallbacks"),
+                             [_row(s, name, kinds[s.variant]) for s in summaries(group)])  # fmt: skip
+        yield ""
+        yield from (f"- {d.first} minus {d.second}: {percent(d.interval, '+')}" for d in differences(group))
+
+
+def _row(s: Summary, name: str, kinds: Mapping[str, float]) -> tuple[str, ...]:
+    told = (None if s.recall is None else 100 * s.recall, s.nodes, s.vlm_calls, s.llm_calls, s.seconds["cold"],
+            *(100 * score for score in kinds.values()))  # fmt: skip
+    return s.variant.removeprefix(f"{name} "), percent(s.accuracy), *map(number, told), str(s.fallbacks)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="gets policies and comparisons, a folder a figure")
+    parser.add_argument("--figures", nargs="+", default=list(POLICIES), choices=list(POLICIES))
+    parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the kept rows (default: %(default)s)")
+    parser.add_argument("--machine", default="", help="told with the rows' day, as what took the seconds")
+    parser.add_argument("--tables", action="store_true", help="run nothing; keep what --out has, if it is named")
+    arguments = parser.parse_args()
+    if not (arguments.tables or arguments.out):
+        parser.error("name --out, or --tables")
+    for name in arguments.figures:
+        if not arguments.tables:
+            run(name, arguments.out.absolute())
+        if arguments.out:
+            keep_figure(name, arguments.out, arguments.rows, arguments.machine)
+    for name in arguments.figures:
+        if (arguments.rows / f"{name}.parquet").is_file():
+            print("\n".join(tables(name, arguments.rows)))
+
+
+if __name__ == "__main__":
+    main()
