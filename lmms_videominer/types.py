@@ -234,7 +234,7 @@ class Selection:
         nodes: The tree, the parts of the video that were judged, root first, then by level and order; empty for
             selectors that judge none.
         usage: What it cost.
-        fallbacks: Names of what did not go as planned (``"all_deleted"``, ``"uniform"``), in order.
+        fallbacks: Names of what did not go as planned (``"all_deleted"``, ``"filled"``), in order.
         config: The settings that made it.
         seed: The seed it was made with.
         answer: The video LLM's answer from the key frames; ``None`` before answering.
