@@ -218,6 +218,18 @@ def test_show_prints_what_was_stored_and_draws_its_sheet(miner, video, tmp_path,
     assert Image.open(tmp_path / "sheet.png").width == 1600
 
 
+def test_show_prints_several_trees_each_under_its_name_and_draws_one_only(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.json", "b.json"):
+        serialization.save(mined_selection(), tmp_path / name)
+    assert main(["show", "a.json"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["show", "a.json", "b.json"]) == 0
+    assert capsys.readouterr().out == f"a.json:\n{alone}b.json:\n{alone}"
+    assert main(["show", "a.json", "b.json", "--sheet", "sheet.jpg"]) == 1
+    assert "--sheet are of one tree" in capsys.readouterr().err
+
+
 def test_show_refuses_what_is_no_tree_and_misses_no_file_silently(tmp_path, capsys):
     (tmp_path / "tree.json").write_text('{"schema_version": 99}')
     assert main(["show", str(tmp_path / "tree.json")]) == 1

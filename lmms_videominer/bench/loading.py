@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.bench.documents import Document, table_path, write_table
 from lmms_videominer.bench.files import read_json, write_json
+from lmms_videominer.bench.scores import WITHOUT_SCORE, no_score
 from lmms_videominer.config import nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
 
@@ -119,20 +120,32 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
     """The first ``limit`` documents of a task of lmms-eval, all for ``None``.
 
     Raises:
-        ConfigError: The task is none of ``generate_until``, the only kind that the plugin chooses frames for.
+        ConfigError: The task is none of ``generate_until``, the only kind that the plugin chooses frames for; it scores
+            nothing, or says of none of its documents what it shows.
     """
     from tqdm import tqdm
 
     if task.OUTPUT_TYPE != "generate_until":
         raise ConfigError(f"task {task.config.task} is of the kind {task.OUTPUT_TYPE}; frames are chosen for tasks of "
                           "the kind generate_until")  # fmt: skip
+    metrics = [entry["metric"] for entry in task.config.metric_list or ()]
+    if metrics and set(metrics) <= WITHOUT_SCORE:
+        raise ConfigError(no_score(task.config.task, metrics))
     durations: dict[str, float | None] = {"": None}
     total = min(limit or len(task.eval_docs), len(task.eval_docs))
+    lacking: list[BaseException] = []
     for doc_id, doc in tqdm(task.doc_iterator(limit=limit), total=total, desc=f"{task.config.task}: documents"):
-        video = _video_of(task, doc)
+        try:
+            video = _video_of(task, doc)
+        except (Exception, SystemExit) as error:  # tasks end the process where a file is missing; cells tell which
+            video = ""
+            lacking.append(error)
         if video not in durations:
             durations[video] = _header_duration_s(video)
         yield _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video])
+    if lacking and len(lacking) == total:
+        raise ConfigError(f"task {task.config.task}: it finds the videos of none of its documents ({lacking[0]}). "
+                          "lmms-eval puts them into HF_HOME; see that it is the folder they are in")  # fmt: skip
 
 
 def _document(doc_id: int, doc: dict[str, Any], target: str, video: str, duration_s: float | None) -> Document:
@@ -144,14 +157,11 @@ def _document(doc_id: int, doc: dict[str, Any], target: str, video: str, duratio
 
 
 def _video_of(task: Any, doc: dict[str, Any]) -> str:
-    """The one video that a document shows; empty where it shows another thing, or the file is missing."""
+    """The one video that a document shows; empty where it shows another thing. Raises what the task does."""
     from lmms_videominer.lmms.documents import shown_video
 
     is_simple = task.config.doc_to_visual is not None
-    try:
-        shown = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
-    except (Exception, SystemExit):  # tasks end the process where a file is missing; the cells' notes will tell
-        return ""
+    shown = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
     video = shown_video(shown, is_simple)
     return str(Path(video).absolute()) if video else ""
 

@@ -19,6 +19,7 @@ from lmms_videominer.errors import ConfigError
 
 _PAIRS = (("answer", "pred_answer"), ("answer", "parsed_pred"))
 _TEXTS = ("ground_truth", "pred")
+WITHOUT_SCORE = frozenset({"submission"})  # metrics that only write a file for a server
 
 
 def sample_score(value: Any) -> float | None:
@@ -55,6 +56,11 @@ def scoring_metric(task: str, metrics: Sequence[str], samples: Sequence[Mapping[
     for metric in metrics:
         if samples and all(sample_score(sample.get(metric)) is not None for sample in samples):
             return metric
-    raise ConfigError(f"task {task}: its metrics ({', '.join(metrics) or 'none'}) say no score from 0 to 1 of a "
-                      "sample, so that selectors cannot be compared question by question (docs/bench.md lists what is "
-                      "supported). For EgoSchema, whose answers are not public, take egoschema_subset")  # fmt: skip
+    raise ConfigError(no_score(task, metrics))
+
+
+def no_score(task: str, metrics: Sequence[str]) -> str:
+    """Why a task with these metrics is refused."""
+    return (f"task {task}: its metrics ({', '.join(metrics) or 'none'}) say no score from 0 to 1 of a sample, so that "
+            "selectors cannot be compared question by question (docs/bench.md lists what is supported). For EgoSchema, "
+            "whose answers are not public, take egoschema_subset")  # fmt: skip

@@ -120,32 +120,50 @@ def add_show(subcommands: Subcommands) -> None:
     parser = command(
         subcommands,
         "show",
-        "Print a stored tree again.",
+        "Print stored trees again.",
         run_show,
-        ["videominer show tree.json", "videominer show tree.json --sheet sheet.jpg"],
+        ["videominer show tree.json", "videominer show tree.json --sheet sheet.jpg",
+         "videominer show policy-tgrpo/trees/step-000048/*.json"],
+    )  # fmt: skip
+    parser.add_argument(
+        "trees",
+        type=Path,
+        nargs="+",
+        metavar="TREE.json",
+        help="what mine --json, a run of lmms-eval or training wrote",
     )
-    parser.add_argument("tree", type=Path, metavar="TREE.json", help="what mine --json wrote")
-    parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG named by time")
+    parser.add_argument(
+        "--frames-dir", type=Path, metavar="DIR", help="write the key frames of the one tree as PNG named by time"
+    )
     parser.add_argument(
         "--sheet",
         type=sheet_path,
         metavar="FILE.jpg",
-        help="write the contact sheet; the video must still be where it was",
+        help="write the contact sheet of the one tree; the video must still be where it was",
     )
 
 
 def run_show(args: argparse.Namespace) -> int:
+    if len(args.trees) > 1 and (args.frames_dir or args.sheet):
+        raise ConfigError(f"--frames-dir and --sheet are of one tree, and {len(args.trees)} are named. Name one.")
+    make_folders(args.frames_dir, args.sheet and args.sheet.parent)
+    for path in args.trees:
+        selection = _stored(path)
+        if len(args.trees) > 1:
+            print(f"{path}:")
+        _print(selection)
+        _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
+    return 0
+
+
+def _stored(path: Path) -> Selection:
     from lmms_videominer import serialization
 
     try:
-        selection = serialization.load(args.tree)
+        return serialization.load(path)
     except OSError as error:
-        reason = f"{args.tree}: cannot be read ({error.strerror})"
+        reason = f"{path}: cannot be read ({error.strerror})"
         raise ConfigError(f"{reason}. Name a file that mine --json wrote.") from error
-    make_folders(args.frames_dir, args.sheet and args.sheet.parent)
-    _print(selection)
-    _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
-    return 0
 
 
 def _print(selection: Selection, right_option: int | None = None) -> None:

@@ -3,11 +3,15 @@
 - Tasks have no entry point: ``TaskManager.initialize_tasks`` also looks into the installed task folder.
 - Prompts are looked up by the model's exact name: for a plugin's model the backbone's name is looked up.
 - The key of ``--use_cache`` knows neither the settings nor the policy's weights: both are added to it.
+
+Besides, where ``HF_HOME`` is not set, tasks look for their videos where lmms-eval puts them: its ``mlvu`` looks below
+the working directory (``./~/.cache/huggingface``).
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +23,12 @@ _state = {"backbone": "", "fingerprint": ""}  # of the plugin's model that was m
 
 
 def install() -> None:
-    """Wrap the seams; a second call changes nothing."""
+    """Wrap the seams; a second call changes nothing. Tasks must not have been loaded yet."""
     from lmms_eval.api.task import ConfigurableTask
     from lmms_eval.tasks import TaskManager
 
+    if "XDG_CACHE_HOME" not in os.environ:  # with it the hub's default is another
+        os.environ.setdefault("HF_HOME", os.path.expanduser("~/.cache/huggingface"))
     _wrap(TaskManager, "initialize_tasks", _with_own_tasks)
     _wrap(ConfigurableTask, "_prepare_model_specific_config", _with_backbone_name)
 

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from evaluation import row, write_task
 
 from lmms_videominer.bench.evaluating import execute, no_answer_in, reason_in, seconds_of_requests
 from lmms_videominer.bench.files import read_lines
@@ -162,6 +163,24 @@ def test_what_lmms_eval_or_the_backbone_does_not_have_is_refused(asked, changed,
     for _ in range(2):  # the second time too: nothing of a refusal is kept
         with pytest.raises(ConfigError, match=told):
             ask_tasks(tmp_path, dataclasses.replace(settings, **changed), asked, False, in_process)
+
+
+def test_a_task_is_refused_before_anything_runs_where_no_video_is_found_and_where_nothing_is_scored(
+    tmp_path, in_process, settings, films
+):
+    folder = tmp_path / "tasks"
+    write_task(folder, "gone", [row(n, films[0], kind="vanished") for n in range(2)])
+    write_task(folder, "in_part", [row(0, films[0], kind="vanished"), row(1, films[0])])
+    write_task(folder, "served", [row(0, films[0])])
+    file = folder / "served.yaml"
+    file.write_text(file.read_text().replace("metric: first_letter", "metric: submission"))
+    settings = dataclasses.replace(settings, include_path=str(folder))
+
+    with pytest.raises(ConfigError, match=r"task gone: .* none of its documents \(the video of this .*HF_HOME"):
+        ask_tasks(tmp_path, settings, ["gone"], True, in_process)
+    with pytest.raises(ConfigError, match=r"task served: its metrics \(submission\) say no score"):
+        ask_tasks(tmp_path, settings, ["served"], True, in_process)
+    assert ask_tasks(tmp_path, settings, ["in_part"], True, in_process) == ("in_part",)
 
 
 def test_a_task_that_cannot_be_loaded_names_the_log(tmp_path, settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -52,6 +53,16 @@ def test_the_manifest_imports_nothing_heavy():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert printed.strip() == "[]"
+
+
+def test_mlvu_looks_for_its_videos_where_lmms_eval_puts_them(tmp_path):
+    code = ("from lmms_videominer.lmms import hooks; hooks.install(); "
+            "from lmms_eval.tasks.mlvu import utils; print(utils.cache_dir_dev)")  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name not in ("HF_HOME", "XDG_CACHE_HOME")}
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                             env=environment | {"HOME": str(tmp_path)}).stdout  # fmt: skip
+
+    assert printed.splitlines()[-1] == str(tmp_path / ".cache" / "huggingface" / "mlvu")
 
 
 def test_a_fault_at_the_entry_point_is_logged_and_takes_no_other_plugin_down(monkeypatch, caplog):
