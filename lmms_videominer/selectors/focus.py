@@ -6,13 +6,14 @@ random are scored. A clip's upper bound is its mean score plus Bernstein's confi
 the clips with the highest bounds (alpha = 0.25, at least 4) is looked at closely, one frame a second, half of them
 evenly and half at random. A fifth of the budget goes to the best scores anywhere, the rest in equal parts to the clips
 of the highest bounds (a quarter of all, 4 to 32): there every frame has the score of the nearest one that was scored,
-and frames are drawn by a softmax over them (from 0 to 1, temperature 0.06).
+and frames are drawn by a softmax over them (from 0 to 1, temperature 0.06), where the clip has any among those at
+least 1 s, or a quarter of an N-th of the video if that is less, from each frame chosen before.
 
 What differs:
 
-- The nearest scored frame may be of the close look. In the public code only the coarse scores of a clip are kept with
-  it, so that its close look decides on the fifth alone. Bounds come from the coarse scores in both: after the close
-  look the radius of a clip with few scores would outweigh every mean.
+- The close look is scored, and the nearest scored frame may be of it: the public code, as read, chooses the frames of
+  the close look and hands on none of their scores. Bounds come from the coarse scores in both: after the close look the
+  radius of a clip with few scores would outweigh every mean.
 - Exactly N frames: what a clip has too few frames for goes to the longest stretches without one.
 - Scores other than BLIP's probabilities serve too; the radius is made for scores in [0, 1], as cosines mostly are.
 - Clips are equal parts of the video in time, and every frame of it may be chosen; one that was not scored itself shows
@@ -42,6 +43,7 @@ LEAST_CLIPS = 8
 EXTRA = 2  # random frames of a clip beside the middle one
 LEAST_VARIANCE = 1e-6
 FINE_FPS = 1.0
+GAP_S, GAP_SHARE = 1.0, 0.25  # of a draw from the frames chosen before it: seconds, or this share of duration / N
 LEAST_ARMS, MOST_ARMS = 4, 32  # clips that give the rest of the budget
 
 
@@ -111,6 +113,18 @@ def nearest_scores(frames: np.ndarray, scored: Mapping[int, float]) -> np.ndarra
     return np.array([scored[int(i)] for i in nearest], np.float64)
 
 
+def apart(frames: np.ndarray, chosen: np.ndarray, timestamps_s: np.ndarray, gap_s: float) -> np.ndarray:
+    """Those of ``frames`` at least ``gap_s`` from every frame of ``chosen``; all where there are none.
+
+    Args:
+        frames, chosen: int64 [n] and [m].
+        timestamps_s: float64 [frame_count].
+    """
+    distances_s = np.abs(timestamps_s[frames][:, None] - timestamps_s[chosen][None])  # [n, m]
+    far = frames[(distances_s >= gap_s).all(axis=1)]
+    return far if len(far) else frames
+
+
 def draw(scores: np.ndarray, count: int, temperature: float, rng: np.random.Generator) -> np.ndarray:
     """int64 [min(count, n)], ascending: positions drawn without replacement by ``softmax(scores / temperature)``.
 
@@ -152,16 +166,21 @@ def _chosen(case: ScoredCase, arms: Sequence[Arm], bounds: np.ndarray, rng: np.r
     starts = np.array([arm.first for arm in arms])
     owners = np.searchsorted(starts, best, side="right") - 1
     picks = [pick for frame, arm in zip(best, owners) for pick in case.picks(np.array([frame]), _id(int(arm)))]
+    chosen = best
+    gap_s = min(GAP_S, GAP_SHARE * case.whole.duration_s / config.frames)
     givers = best_arms(bounds, config.focus_share, LEAST_ARMS, MOST_ARMS)
     share, rest = divmod(config.frames - len(best), len(givers))
     for rank, i in enumerate(givers.tolist()):
-        free = np.setdiff1d(arms[i].frames, best)
+        free = np.setdiff1d(arms[i].frames, chosen)
         count = share + (rank < rest)
         if not count or not len(free):
             continue
+        free = apart(free, chosen, case.timestamps_s, gap_s)
         known = {frame: score for frame, score in case.scores.items() if arms[i].first <= frame < arms[i].stop}
         estimates = nearest_scores(free, known)
-        for position in draw(estimates, count, config.focus_temperature, rng):
+        drawn = draw(estimates, count, config.focus_temperature, rng)
+        chosen = np.append(chosen, free[drawn])
+        for position in drawn:
             picks.append(Pick(int(free[position]), _id(i), round(float(estimates[position]), ROUNDED)))
     return tuple(picks)
 

@@ -11,7 +11,8 @@ def spherical_kmeans(vectors: np.ndarray, count: int, seed: int) -> list[np.ndar
     """K-means by cosine similarity, from distinct vectors drawn at random.
 
     Each vector goes to the centroid of the highest cosine (of equal ones, the first); a centroid is the normalised
-    mean of its vectors. It ends when no vector moves, or after ``ITERATIONS`` rounds.
+    mean of its vectors. One that is left without any moves to the vector that fits its own centroid least, as in
+    scikit-learn. It ends when no vector moves, or after ``ITERATIONS`` rounds.
 
     Args:
         vectors: float32 [n, d], rows L2-normalised, finite.
@@ -22,15 +23,21 @@ def spherical_kmeans(vectors: np.ndarray, count: int, seed: int) -> list[np.ndar
         Positions of each group's members, ascending; groups by their first member.
     """
     distinct = np.unique(vectors, axis=0, return_index=True)[1]
+    vectors = vectors.astype(np.float64)  # frames of a still scene differ by less than float32 tells of their cosine
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     drawn = np.random.default_rng(seed).choice(np.sort(distinct), min(count, len(distinct)), replace=False)
     centroids = vectors[drawn]  # [k, d]
     labels = np.full(len(vectors), -1)
     for _ in range(ITERATIONS):
-        new = np.argmax(vectors @ centroids.T, axis=1)  # [n]
+        cosines = vectors @ centroids.T  # [n, k]
+        new = np.argmax(cosines, axis=1)  # [n]
         if np.array_equal(new, labels):
             break
         labels = new
         centroids = np.stack([_direction(vectors[labels == k], centroids[k]) for k in range(len(centroids))])
+        empty = np.setdiff1d(np.arange(len(centroids)), labels)
+        lone = np.argsort(cosines[np.arange(len(labels)), labels], kind="stable")[: len(empty)]
+        centroids[empty] = vectors[lone]
     return _by_first(labels)
 
 

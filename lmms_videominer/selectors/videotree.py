@@ -82,11 +82,12 @@ class VideoTreeSelector(SearchingSelector):
         config, pool = case.config, case.pool()
         vectors = yield from _vectors(case, pool)
         rounds: list[Round] = []
+        distinct = len(np.unique(vectors, axis=0))  # no more clusters than these
         width = min(config.videotree_first, config.max_vlm_calls)
         while True:
             rounds.append((yield from _round(case, pool, vectors, width)))
             enough = rounds[-1].scores.count(SURE) >= config.videotree_enough
-            if enough or width >= config.videotree_most or len(rounds[-1].heads) < width:
+            if enough or width >= min(config.videotree_most, distinct):
                 break
             width = min(2 * width, config.videotree_most)
             if config.features == "scorer" and len(case.seen) + width > config.max_vlm_calls:

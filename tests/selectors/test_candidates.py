@@ -89,6 +89,14 @@ def test_there_are_no_more_groups_than_distinct_vectors():
     assert lists(spherical_kmeans(circle(0, 90, 0, 90, 90), 8, 0)) == [[0, 2], [1, 3, 4]]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_kmeans_gives_as_many_groups_as_asked_for_where_frames_are_alike(seed):
+    rng = np.random.default_rng(seed)
+    vectors = np.repeat(rng.normal(size=(3, 16)), 30, axis=0) + 0.0001 * rng.normal(size=(90, 16))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    assert [len(spherical_kmeans(vectors, count, seed)) for count in (8, 16, 32)] == [8, 16, 32]
+
+
 def test_the_nearest_to_the_mean_and_the_first_of_equal_ones():
     assert nearest_to_mean(circle(0, 50, 40, 80), np.array([0, 1, 2, 3])) == 2  # the mean lies at 42.5
     assert nearest_to_mean(circle(7, 7, 7), np.array([1, 2])) == 1

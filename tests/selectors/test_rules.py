@@ -225,6 +225,13 @@ def test_focus_draws_by_the_softmax_of_scaled_scores():
     assert focus.draw(scores, 2, 1e-6, rng).tolist() == [1, 2]
 
 
+def test_focus_keeps_a_second_from_what_it_has_where_it_can():
+    times = np.arange(40) / 8
+    free = focus.apart(np.array([8, 15, 16, 23, 24, 25]), np.array([16]), times, 1.0)
+    assert free.tolist() == [8, 24, 25]
+    assert focus.apart(np.array([15, 16, 17]), np.array([16]), times, 1.0).tolist() == [15, 16, 17]  # else from all
+
+
 def test_focus_finds_the_clip_that_stands_out_and_spends_its_budget_on_it_and_its_runners_up():
     scores = np.zeros(320)  # 20 clips of 16 s: 5 are looked at closely, 2 of 8 frames go to the best
     scores[64:80] = 0.9  # clip 4

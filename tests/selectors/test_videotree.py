@@ -95,7 +95,7 @@ def test_rounds_widen_8_16_32_until_4_clusters_are_highly_relevant(threes, round
     assert [node.id for node in found.nodes if node.depth == 1] == [f"0.{i}" for i in range(len(rounds))]
 
 
-def test_fewer_looks_than_clusters_end_the_rounds():
+def test_no_more_clusters_than_there_are_different_frames_end_the_rounds():
     found, prompts = converse(
         VideoTreeSelector, case_of(64, MinerConfig(frames=8)), lambda prompt: rated(1, 1), lambda c: [1.0, 0.0]
     )
