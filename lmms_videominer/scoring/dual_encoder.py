@@ -20,27 +20,30 @@ DEFAULT_SCALE = 100.0  # CLIP's learned scale, for models that keep none
 class DualEncoderScorer(TransformersScorer):
     """A transformers model with ``get_image_features`` and ``get_text_features``."""
 
+    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        if not len(frames) or not texts:
+            return np.zeros((len(frames), len(texts)), np.float32)
+        return self.compare(self.encode(frames), texts)
+
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """float32 [n, d]: the image features of ``frames``, uint8 [n, H, W, 3]; rows of length 1."""
         import torch
 
         with torch.inference_mode():
-            return torch.cat([self._see(pixels) for pixels in self._images(frames)]).float().cpu().numpy()
+            seen = [_unit(self.model.get_image_features(**pixels)) for pixels in self._images(frames)]
+            return torch.cat(seen).float().cpu().numpy()
+
+    def compare(self, features: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            read = _unit(self.model.get_text_features(**self._tokens(texts))).float().cpu().numpy()
+        return features @ read.T
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
         """The cosines times the scale that the model learned for its softmax."""
         scale = getattr(self.model, "logit_scale", None)
         factor = DEFAULT_SCALE if scale is None else float(scale.detach().float().exp())
         return factor * np.asarray(scores, np.float64)
-
-    def _read(self, texts: Sequence[str]) -> torch.Tensor:
-        return _unit(self.model.get_text_features(**self._tokens(texts)))
-
-    def _see(self, pixels: dict[str, Any]) -> torch.Tensor:
-        return _unit(self.model.get_image_features(**pixels))
-
-    def _compare(self, pixels: dict[str, Any], read: torch.Tensor) -> torch.Tensor:
-        return self._see(pixels) @ read.T
 
 
 def _unit(output: Any) -> torch.Tensor:

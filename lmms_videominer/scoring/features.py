@@ -1,4 +1,4 @@
-"""Image features of frames, for selectors that cluster them: read in parts, kept in the cache frame by frame."""
+"""Image features of frames, to be clustered or compared with texts: read in parts, kept in the cache frame by frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from lmms_videominer.cache import Cache
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
-from lmms_videominer.scoring.scorer import Scorer
+from lmms_videominer.scoring.scorer import Encoder, Scorer
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
@@ -44,9 +44,9 @@ def encode_frames(
 
     Raises:
         ConfigError: The scorer has no image features by themselves: it reads image and text together.
-        ModelError: A feature is no number: nothing could be clustered by it.
+        ModelError: A feature is no number: nothing could be made of it.
     """
-    if not hasattr(scorer, "encode"):
+    if not isinstance(scorer, Encoder):
         raise ConfigError(
             f"scorer {scorer.identity!r} has no image features to cluster by: take a CLIP or a SigLIP "
             "with scorer=, or set features=captions"
@@ -54,14 +54,14 @@ def encode_frames(
     return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
 
 
-def _encode(job: FrameJob, scorer: Scorer, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
+def _encode(job: FrameJob, scorer: Encoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
     held = {key: _unpack(text) for key, text in zip(keys, cache.get_many(KIND, keys)) if isinstance(text, str)}
     missing = [i for i, key in enumerate(keys) if key not in held]
     try:
         for part in in_parts(missing, job.video.info, max_bytes):
             frames = job.video.reader.frames(job.frame_indices[part].tolist())
-            vectors = scorer.encode(frames)  # type: ignore[attr-defined]  # checked by the caller
+            vectors = scorer.encode(frames)
             if not np.isfinite(vectors).all():
                 raise ModelError(
                     f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "

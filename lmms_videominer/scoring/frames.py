@@ -11,7 +11,8 @@ import numpy as np
 
 from lmms_videominer.cache import Cache
 from lmms_videominer.errors import ModelError, VideoError
-from lmms_videominer.scoring.scorer import Scorer
+from lmms_videominer.scoring.features import FrameJob, encode_frames
+from lmms_videominer.scoring.scorer import Encoder, Scorer
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
@@ -42,7 +43,8 @@ class ScoredFrames:
         values: float32 [n], in the order of its frames.
         made: Scores made for this job.
         cached: Scores found in the cache, or made for an equal job of the same call.
-        frames_decoded: Frames decoded for it; jobs that share their frames share the count, the first has the rest.
+        frames_decoded: Frames decoded for it; jobs that share their frames share the count, the first has the rest. A
+            frame whose features were known is not decoded.
     """
 
     values: np.ndarray
@@ -56,12 +58,13 @@ def score_frames(
 ) -> list[ScoredFrames | VideoError]:
     """Score every frame of every job.
 
-    Jobs on the same frames of a video are scored together: each frame is decoded and encoded once.
+    Jobs on the same frames of a video are scored together. Each frame is decoded and encoded once, and by a scorer that
+    looks at frames without a text only once in all: its features are kept too, for other texts and other jobs.
 
     Args:
         jobs: What to score.
         scorer: Compares.
-        cache: Kept by video, scorer, text and frames.
+        cache: Scores are kept by video, scorer, text and frames, features by video, scorer and frame.
         max_batch_bytes: Decoded frames held at once.
 
     Returns:
@@ -76,9 +79,10 @@ def score_frames(
     values: dict[str, np.ndarray | VideoError] = dict(_cached(first, cache))
     paid: dict[str, int] = {}
     for group in _groups({key: first[key] for key in keys if key not in values}):
-        made.update(_score(group, scorer, max_batch_bytes))
-        cache.put_many(KIND, {key: _encode(row) for key in group if isinstance(row := made[key], np.ndarray)})
-        paid.update(_shares(group))
+        rows, decoded = _score(group, scorer, cache, max_batch_bytes)
+        made.update(rows)
+        cache.put_many(KIND, {key: _encode(row) for key, row in rows.items() if isinstance(row, np.ndarray)})
+        paid.update(_shares(list(group), decoded))
     values.update(made)
     return [
         _result(job, values[key], paid.get(key, 0) if key in made and first[key] is job else None)
@@ -105,30 +109,39 @@ def _groups(missing: dict[str, ScoreJob]) -> list[dict[str, ScoreJob]]:
     return list(groups.values())
 
 
-def _score(group: dict[str, ScoreJob], scorer: Scorer, max_bytes: int) -> dict[str, np.ndarray | VideoError]:
-    """Scores by key of jobs that share their frames."""
+def _score(
+    group: dict[str, ScoreJob], scorer: Scorer, cache: Cache, max_bytes: int
+) -> tuple[dict[str, np.ndarray | VideoError], int]:
+    """Scores by key of jobs that share their frames, and how many frames were decoded for them."""
     job = next(iter(group.values()))
     texts = [member.text for member in group.values()]
+    decoded = len(job.frame_indices)
     try:
-        parts = [
-            scorer.score(job.video.reader.frames(part), texts)
-            for part in in_parts(job.frame_indices.tolist(), job.video.info, max_bytes)
-        ]
+        if not decoded:
+            scores = np.zeros((0, len(texts)), np.float32)  # [n, m]
+        elif isinstance(scorer, Encoder):
+            [seen] = encode_frames([FrameJob(job.video, job.frame_indices)], scorer, cache, max_bytes)
+            if isinstance(seen, VideoError):
+                return dict.fromkeys(group, seen), 0
+            scores, decoded = scorer.compare(seen.vectors, texts), seen.frames_decoded
+        else:
+            scores = np.concatenate([
+                scorer.score(job.video.reader.frames(part), texts)
+                for part in in_parts(job.frame_indices.tolist(), job.video.info, max_bytes)
+            ])  # fmt: skip
     except VideoError as error:
-        return dict.fromkeys(group, error)
-    scores = np.concatenate(parts) if parts else np.zeros((0, len(texts)), np.float32)  # [n, m]
+        return dict.fromkeys(group, error), 0
     if not np.isfinite(scores).all():
         raise ModelError(
             f"scorer {scorer.identity!r} gives scores that hold NaN or infinity; take another one with scorer="
         )
-    return {key: np.ascontiguousarray(scores[:, i], np.float32) for i, key in enumerate(group)}
+    return {key: np.ascontiguousarray(scores[:, i], np.float32) for i, key in enumerate(group)}, decoded
 
 
-def _shares(group: dict[str, ScoreJob]) -> dict[str, int]:
-    """Frames decoded for each of the jobs, by key, adding up to those that were."""
-    count = len(next(iter(group.values())).frame_indices)
-    share, rest = divmod(count, len(group))
-    return {key: share + (rest if i == 0 else 0) for i, key in enumerate(group)}
+def _shares(keys: Sequence[str], decoded: int) -> dict[str, int]:
+    """``decoded`` frames shared over the jobs of these keys."""
+    share, rest = divmod(decoded, len(keys))
+    return {key: share + (rest if i == 0 else 0) for i, key in enumerate(keys)}
 
 
 def _result(job: ScoreJob, values: np.ndarray | VideoError, decoded: int | None) -> ScoredFrames | VideoError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,4 +28,17 @@ class Scorer(Protocol):
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
         """float64, as ``scores``: what the model's own softmax over frames takes in their place."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Scorer, Protocol):
+    """A scorer that looks at frames without a text: what it makes of them serves for every text."""
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """float32 [n, d]: the image features of ``frames``, uint8 [n, H, W, 3], RGB; rows of length 1."""
+        ...
+
+    def compare(self, features: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, len(texts)]: what ``score`` says of frames with these ``features``, [n, d]."""
         ...

@@ -1,15 +1,12 @@
-"""What the scorers that are models of transformers share: batches of frames, texts as tokens, a score for each pair."""
+"""What the scorers that are models of transformers share: batches of frames, and texts as tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import torch
 
 TEXT_TOKENS = 77  # of models that do not say how many they take: CLIP's
 
@@ -28,24 +25,6 @@ class TransformersScorer:
     processor: Any
     identity: str
     batch_size: int = 64
-
-    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        import torch
-
-        if not len(frames) or not texts:
-            return np.zeros((len(frames), len(texts)), np.float32)
-        with torch.inference_mode():
-            read = self._read(texts)
-            rows = [self._compare(pixels, read) for pixels in self._images(frames)]
-        return torch.cat(rows).float().cpu().numpy()
-
-    def _read(self, texts: Sequence[str]) -> Any:
-        """What ``_compare`` takes of ``texts``, made once."""
-        raise NotImplementedError
-
-    def _compare(self, pixels: dict[str, Any], read: Any) -> torch.Tensor:
-        """The scores of a batch of image inputs, [b, m]."""
-        raise NotImplementedError
 
     def _images(self, frames: np.ndarray) -> Iterator[dict[str, Any]]:
         """The model's image inputs for ``frames``, uint8 [n, H, W, 3], ``batch_size`` at a time, on its device."""

@@ -6,7 +6,7 @@ from tiny_scorers import tiny_blip, tiny_clip
 
 from lmms_videominer.cache import MemoryCache
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
-from lmms_videominer.scoring import load_scorer
+from lmms_videominer.scoring import ScoreJob, load_scorer, score_frames
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.video import open_video
@@ -27,12 +27,23 @@ def job(video, *indices: int) -> FrameJob:
     return FrameJob(video, np.array(indices))
 
 
-def test_features_are_of_length_1_and_their_products_with_the_text_are_the_scores(clip, video):
+def test_features_are_of_length_1_and_compared_with_texts_they_give_the_scores(clip, video):
     frames = video.reader.frames([0, 60, 120])
     features = clip.encode(frames)
     assert features.dtype == np.float32 and np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
-    told = clip._read(["a disc"]).numpy(force=True)
-    np.testing.assert_allclose(features @ told.T, clip.score(frames, ["a disc"]), atol=1e-5)
+    np.testing.assert_array_equal(clip.compare(features, ["a disc"]), clip.score(frames, ["a disc"]))
+
+
+def test_another_question_on_the_same_frames_decodes_and_encodes_none_of_them(clip, video):
+    cache = MemoryCache()
+    [first] = score_frames([ScoreJob(video, "a disc", np.array([0, 60]))], clip, cache)
+    [other, more] = score_frames(
+        [ScoreJob(video, "a square", np.array([0, 60])), ScoreJob(video, "a square", np.array([60, 120]))], clip, cache
+    )
+    assert (first.frames_decoded, other.frames_decoded, more.frames_decoded) == (2, 0, 1)
+    assert (first.made, other.made, more.made) == (2, 2, 2) and not more.cached
+    whole = clip.score(video.reader.frames([0, 60, 120]), ["a square"])[:, 0]
+    np.testing.assert_allclose(np.concatenate([other.values, more.values[1:]]), whole, atol=1e-5)
 
 
 def test_each_frame_is_encoded_once_whatever_asks_for_it(clip, video):
@@ -70,6 +81,7 @@ def test_a_scorer_that_reads_image_and_text_together_has_no_features(video, tmp_
 def test_features_that_are_no_numbers_are_refused(video):
     class Broken:
         identity = "broken"
+        score = logits = compare = lambda self, *_: np.zeros(0)  # not reached
 
         def encode(self, frames):
             return np.full((len(frames), 2), np.nan, np.float32)
