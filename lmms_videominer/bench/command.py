@@ -16,7 +16,14 @@ from lmms_videominer.bench.figures import FigureCell, figure_variants
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.plan import Cell, Settings, plan_cells, settings_of
 from lmms_videominer.bench.report import FIGURES, ORDER, read_all, require_report_packages, write_report
-from lmms_videominer.bench.running import Outcome, ask_tasks, is_finished, must_be_filled_again, run_cells
+from lmms_videominer.bench.running import (
+    Outcome,
+    ask_tasks,
+    is_finished,
+    must_be_filled_again,
+    rename_older,
+    run_cells,
+)  # fmt: skip
 from lmms_videominer.bench.variants import Variant, parse_variants
 from lmms_videominer.errors import ConfigError
 
@@ -109,6 +116,7 @@ def run_comparison(
         return 0
     _keep_order(comparison)
     _keep_figure(comparison, cells)
+    rename_older(out, cells)
     failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
     return max(int(bool(failed)), rebuild_report(out, comparison.sheet, comparison.seed))
 

@@ -26,6 +26,7 @@ class Document:
         video: The file; empty where the document shows no single video.
         duration_s: Its length by the file's header; ``None`` where it cannot be read.
         evidence: Spans that answer it, where known.
+        problem: Why the task does not find what it shows; empty where it does.
     """
 
     doc_id: int
@@ -35,6 +36,7 @@ class Document:
     video: str = ""
     duration_s: float | None = None
     evidence: tuple[Span, ...] = ()
+    problem: str = ""
 
 
 def table_path(out: Path, task: str, source: dict[str, Any]) -> Path:
@@ -51,6 +53,11 @@ def table_of(out: Path, cell: Mapping[str, Any]) -> Path:
 def write_table(path: Path, documents: Sequence[Document]) -> None:
     """Keep ``documents``, one task's, in their order."""
     write_json(path, [dataclasses.asdict(document) for document in documents])
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the documents of a task are kept in ``path``, and what each shows was there."""
+    return path.is_file() and not any(document.problem for document in read_table(path))
 
 
 def read_table(path: Path) -> list[Document]:

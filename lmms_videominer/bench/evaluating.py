@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from lmms_videominer.bench.files import read_json, read_lines
 from lmms_videominer.bench.plan import Cell
+from lmms_videominer.errors import SchemaError
 from lmms_videominer.lmms.backbone_vlm import FAILED
 
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
@@ -104,7 +105,12 @@ def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute
     results, samples = find_results(run, cell.task)
     if results is None or samples is None:
         return Evaluation(reason_in(log) or f"lmms-eval ended with status {status} and left no results")
-    return Evaluation(_lacking(samples, table), results, samples, wall_s, seconds_of_requests(log))
+    try:
+        read_json(results)
+        lacking = _lacking(samples, table)
+    except SchemaError as error:  # it ended while writing
+        lacking = reason_in(log) or str(error)
+    return Evaluation(lacking, results, samples, wall_s, seconds_of_requests(log))
 
 
 def _lacking(samples: Path, table: Path) -> str:

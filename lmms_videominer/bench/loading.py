@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.bench.documents import Document, table_path, write_table
+from lmms_videominer.bench.documents import Document, is_whole, table_path, write_table
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.scores import WITHOUT_SCORE, no_score
 from lmms_videominer.config import nearest
@@ -68,8 +68,11 @@ class Request:
     def save(self) -> None:
         write_json(self.file, dataclasses.asdict(self))
 
-    def answered(self) -> tuple[str, ...] | None:
-        """The tasks of an earlier reply that still stands; ``None`` where there is none.
+    def answered(self, whole: bool = True) -> tuple[str, ...] | None:
+        """The tasks of a reply that stands; ``None`` where there is none.
+
+        Args:
+            whole: One that found all videos: those that lack may have come since.
 
         Raises:
             ConfigError: The reply was an error.
@@ -81,8 +84,9 @@ class Request:
             Path(self.reply).unlink()  # it may be mended
             raise ConfigError(reply["error"])
         tasks = tuple(reply["tasks"])
-        whole = all(table_path(Path(self.out), task, self.source).is_file() for task in tasks)
-        return tasks if whole or not self.load else None
+        kept = [table_path(Path(self.out), task, self.source) for task in tasks]
+        stands = all(is_whole(path) if whole else path.is_file() for path in kept)
+        return tasks if stands or not self.load else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,7 +114,7 @@ def _answer(request: Request) -> list[str]:
     _check_arguments(request)
     for name in tasks if request.load else ():
         path = table_path(Path(request.out), name, request.source)
-        if not path.is_file():
+        if not is_whole(path):
             (task,) = manager.load_task_or_group(name).values()
             write_table(path, list(documents_of(task, request.source["limit"])))
     return tasks
@@ -133,18 +137,19 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
         raise ConfigError(no_score(task.config.task, metrics))
     durations: dict[str, float | None] = {"": None}
     total = min(limit or len(task.eval_docs), len(task.eval_docs))
-    lacking: list[BaseException] = []
+    problems: list[str] = []
     for doc_id, doc in tqdm(task.doc_iterator(limit=limit), total=total, desc=f"{task.config.task}: documents"):
         try:
-            video = _video_of(task, doc)
-        except (Exception, SystemExit) as error:  # tasks end the process where a file is missing; cells tell which
-            video = ""
-            lacking.append(error)
+            video, problem = _video_of(task, doc), ""
+        except (Exception, SystemExit) as error:  # tasks end the process where a file is missing
+            video, problem = "", str(error) or type(error).__name__
+            problems.append(problem)
         if video not in durations:
             durations[video] = _header_duration_s(video)
-        yield _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video])
-    if lacking and len(lacking) == total:
-        raise ConfigError(f"task {task.config.task}: it finds the videos of none of its documents ({lacking[0]}). "
+        found = _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video])
+        yield dataclasses.replace(found, problem=problem)
+    if problems and len(problems) == total:
+        raise ConfigError(f"task {task.config.task}: it finds the videos of none of its documents ({problems[0]}). "
                           "lmms-eval puts them into HF_HOME; see that it is the folder they are in")  # fmt: skip
 
 

@@ -188,4 +188,5 @@ def _finish(axes: Axes, name: str, title: str, value: str = "accuracy, %") -> No
 
 def _title(panel: Sequence[Group]) -> str:
     group = panel[0]
-    return f"{group.task}\n{group.model}, {Path(group.weights).name}"
+    first = f", first {group.limit} questions" if group.limit else ""
+    return f"{group.task}{first}\n{' '.join(filter(None, [group.model, Path(group.weights).name, group.common]))}"

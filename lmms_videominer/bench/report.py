@@ -23,8 +23,15 @@ from lmms_videominer.bench.documents import read_table, table_of
 from lmms_videominer.bench.figures import FigureCell, bars, draw_figure
 from lmms_videominer.bench.files import file_part, read_json, write_text
 from lmms_videominer.bench.plots import draw_plots
-from lmms_videominer.bench.rows import frame_of, lmms_eval_score, read_cells, read_rows, save_tables
-from lmms_videominer.bench.running import CELL
+from lmms_videominer.bench.rows import (
+    folders_by_key,
+    frame_of,
+    lmms_eval_score,
+    read_cell,
+    read_cells,
+    read_rows,
+    save_tables,
+)  # fmt: skip
 from lmms_videominer.bench.sheets import draw_sheet, question_to_show, taken_in
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
@@ -97,8 +104,7 @@ def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), or
     report.files += _draw_figures(out, table)
     report.files += _draw_sheets(out, whole, sheet, report.refused)
     shown = set(table["cell"])
-    scores = {key: lmms_eval_score(folder) for folder in read_cells(out)
-              if (key := read_json(folder / CELL)["key"]) in shown}  # fmt: skip
+    scores = {key: lmms_eval_score(folder) for key, folder in folders_by_key(out).items() if key in shown}
     write_text(out / "report.md", "\n".join(_markdown(out, groups, whole, scores, report, seed)) + "\n")
     report.files.append(out / "report.md")
     return report
@@ -135,14 +141,15 @@ def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
 
 
 def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused: list[str]) -> Iterator[Path]:
-    """A sheet a task, of its smallest number of frames."""
-    done: dict[tuple, str] = {}
+    """A sheet a task, of its most questions and, of these, its smallest number of frames."""
+    alike: dict[tuple, list[Group]] = {}
     for group in groups:
-        key = (group.model, group.weights, group.common, group.task)
-        if key in done:
-            continue
-        same = sum(task == group.task for task in done.values())
-        done[key] = group.task
+        alike.setdefault((group.model, group.weights, group.common, group.task), []).append(group)
+    done: list[str] = []
+    for members in alike.values():
+        group = min(members, key=lambda group: (-group.table["doc_id"].nunique(), group.frames))
+        same = done.count(group.task)
+        done.append(group.task)
         doc_id = question_to_show(group) if sheet is None else sheet
         try:
             documents = {document.doc_id: document for document in read_table(_table(out, group))}
@@ -155,11 +162,11 @@ def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused:
 
 def _table(out: Path, group: Group) -> Path:
     """The documents of a group's task."""
-    for folder in read_cells(out):
-        cell = read_json(folder / CELL)
-        if cell["key"] == group.table["cell"].iloc[0]:
-            return table_of(out, cell)
-    raise SchemaError(f"{out}: the cell {group.table['cell'].iloc[0]} is gone; run the comparison again")
+    key = group.table["cell"].iloc[0]
+    folder = folders_by_key(out).get(key)
+    if folder is None:
+        raise SchemaError(f"{out}: the cell {key} is gone; run the comparison again")
+    return table_of(out, read_cell(folder))
 
 
 def _markdown(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +20,8 @@ from lmms_videominer.verdict import frames_hitting, windows_hit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TELLING = {"key", "label", "selector", "common", "model", "arguments", "task", "limit", "frames", "cache"}  # of a cell
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,27 @@ def read_cells(out: Path) -> list[Path]:
     return sorted(path.parent for path in (out / "cells").glob(f"*/{DONE}"))
 
 
+def read_cell(folder: Path) -> dict[str, Any]:
+    """What the file of a cell says.
+
+    Raises:
+        SchemaError: It cannot be read, or is no cell's.
+    """
+    cell = read_json(folder / CELL)
+    if not isinstance(cell, dict) or not cell.keys() >= TELLING:
+        raise SchemaError(f"{folder / CELL}: describes no cell. Delete its folder, and it is made again.")
+    return cell
+
+
+def folders_by_key(out: Path) -> dict[str, Path]:
+    """The folder of each finished cell below ``out`` by its key; those that cannot be read are left out."""
+    found = {}
+    for folder in read_cells(out):
+        with contextlib.suppress(SchemaError):  # read_rows tells
+            found[read_cell(folder)["key"]] = folder
+    return found
+
+
 def read_rows(out: Path, folder: Path) -> list[Row]:
     """The rows of one finished cell, in the order of its documents.
 
@@ -81,7 +105,15 @@ def read_rows(out: Path, folder: Path) -> list[Row]:
         SchemaError: What the cell left cannot be read, or its samples are not the task's documents.
         ConfigError: The task's metrics say no score of a sample.
     """
-    cell, done = read_json(folder / CELL), read_json(folder / DONE)
+    try:
+        return _read_rows(out, folder)
+    except (KeyError, TypeError) as error:
+        raise SchemaError(f"{folder}: its files are not those of a finished cell ({error!r}). Delete the folder, and "
+                          "the cell is run again.") from error  # fmt: skip
+
+
+def _read_rows(out: Path, folder: Path) -> list[Row]:
+    cell, done = read_cell(folder), read_json(folder / DONE)
     if done.get("schema") != SCHEMA:
         raise SchemaError(f"{folder}: written by another version; delete the folder, and the cell is run again")
     samples = _samples(folder / done["samples"])

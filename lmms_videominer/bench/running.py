@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmms_videominer import __version__
 from lmms_videominer.bench.documents import table_path
 from lmms_videominer.bench.evaluating import Evaluation, Execute, evaluate, execute, reason_in
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.loading import Request
-from lmms_videominer.bench.plan import Cell, Settings
-from lmms_videominer.errors import ConfigError
+from lmms_videominer.bench.plan import Cell, Settings, weights_named
+from lmms_videominer.errors import ConfigError, SchemaError
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
 SCHEMA = 3
@@ -71,10 +72,40 @@ def ask_tasks(
     request.save()
     log = request.file.with_suffix(".log")
     execute(request.command, log)
-    found = request.answered()
+    found = request.answered(whole=False)
     if found is None:
         raise ConfigError(f"the tasks {', '.join(tasks)} cannot be loaded: {reason_in(log)}. All that was said: {log}")
     return found
+
+
+def rename_older(out: Path, cells: Sequence[Cell]) -> None:
+    """Add its hash to the label of a finished cell where one of ``cells``, another one, has taken over its place.
+
+    It was run with other settings, or with other weights in the same folder: both stay in the report, side by side.
+    """
+    planned = {cell.key for cell in cells}
+    taken = {_place(cell_told(cell)) for cell in cells}
+    for path in sorted((out / "cells").glob(f"*/{DONE}")):
+        try:
+            told = read_json(path.with_name(CELL))
+            is_older = told["key"] not in planned and _place(told) in taken
+        except (SchemaError, KeyError, TypeError):  # the report refuses it
+            continue
+        if is_older:
+            write_json(path.with_name(CELL), {**told, "label": f"{told['label']} {told['key'][:6]}"})
+
+
+def _place(told: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What two rows of a report must not share."""
+    names = ("label", "common", "model", "task", "limit", "frames", "cache")
+    return (*(told[name] for name in names), weights_named(told["arguments"]))
+
+
+def cell_told(cell: Cell) -> dict[str, Any]:
+    """What the file of a cell says."""
+    return {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
+            "frames": cell.frames, "batch_size": cell.settings.batch_size, "key": cell.key, "version": __version__,
+            **cell.identity}  # fmt: skip
 
 
 def run_cells(
@@ -92,6 +123,13 @@ def run_cells(
 
 
 def _run(cell: Cell, out: Path, execute: Execute, keep: bool) -> Outcome:
+    try:
+        return _run_once(cell, out, execute, keep)
+    except SchemaError as error:  # a file of its own cannot be read; the other cells go on
+        return Outcome(cell, "failed", str(error), folder_of(out, cell) / LOG)
+
+
+def _run_once(cell: Cell, out: Path, execute: Execute, keep: bool) -> Outcome:
     folder = folder_of(out, cell)
     # a warm run takes over the cache of the cold one, which is nobody else's for so long
     with _held(*dict.fromkeys((folder, _first_of(out, cell)))) as free:
@@ -131,7 +169,7 @@ def _execute(cell: Cell, out: Path, folder: Path, execute: Execute, keep: bool) 
             if found.reason:
                 return found.reason
         found = _evaluate(cell, out, folder, cache, execute)
-    if not keep:
+    if not keep and not (found.reason and cell.cache == "warm"):  # it may be hours of work, for the next try
         _drop(cache)
     if not found.reason:
         done = {"schema": SCHEMA, "wall_s": round(found.wall_s, 3), "run_s": found.requests_s}
@@ -174,10 +212,7 @@ def _part(cache: Path) -> Path:
 
 def _name(folder: Path, cell: Cell) -> None:
     """Write, or bring up to date, what the cell is: its label may have changed."""
-    told = {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
-            "frames": cell.frames, "batch_size": cell.settings.batch_size, "key": cell.key, "version": __version__,
-            **cell.identity}  # fmt: skip
-    path = folder / CELL
+    told, path = cell_told(cell), folder / CELL
     before = read_json(path) if path.is_file() else {}
     if (folder / DONE).is_file():  # what it was run with stays
         told = {**told, **{name: before[name] for name in ("batch_size", "version")}}

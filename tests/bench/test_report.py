@@ -264,6 +264,33 @@ def test_the_figure_of_trainings_shows_what_the_policies_reached(vlm, tasks, tmp
     assert set(rows["cell"]) == {cell["key"] for cell in kept} and set(rows["cache"]) == {"cold"}
 
 
+def test_a_file_that_cannot_be_read_takes_its_own_cell_out_of_the_report_alone(out, capsys):
+    (path,) = (out / "cells").glob("*oracle*/cell.json")
+    for text in ("", "[]"):
+        path.write_text(text)
+        assert rebuild_report(out) == 1
+        assert f"{path}: " in capsys.readouterr().err
+        report = (out / "report.md").read_text()
+        assert "| mine | 3 |" in report and "| oracle | 3 |" not in report
+
+
+def test_a_label_that_other_settings_take_over_leaves_the_older_cell_in_the_report(out, vlm, tasks):
+    asked = comparison(vlm, tasks, out, "--selectors", "mine=uniform", "oracle")
+    assert run_comparison(asked, False, False, InProcess()) == 0  # both are finished, "mine" under another name
+    rows = read_all(out)[0]
+    before = rows[rows["selector"] == "videominer"].groupby("variant")["cell"].first()
+    assert set(before.index) == {"sim", f"mine {before.drop('sim').iloc[0][:6]}"}
+    assert set(rows.loc[rows["selector"] == "uniform", "variant"]) == {"mine"}
+    assert "Differences in accuracy" in (out / "report.md").read_text()
+
+
+def test_the_sheet_is_of_the_most_questions_that_were_asked(out, vlm, tasks):
+    pilot = comparison(vlm, tasks, out, "--selectors", "none", "oracle", "--limit", "1")
+    assert run_comparison(pilot, False, False, InProcess()) == 0
+    assert rebuild_report(out, sheet=2) == 0
+    assert [path.name for path in (out / "sheets").glob("*-2*.jpg")] == ["tiny_video-2.jpg"]
+
+
 def test_the_order_of_the_report_is_that_of_the_command_line(out):
     rows = read_all(out)[0]
     write_report(out, rows, order=["oracle", "sim"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from evaluation import row, write_task
 
+from lmms_videominer.bench.documents import read_table, table_path
 from lmms_videominer.bench.evaluating import execute, no_answer_in, reason_in, seconds_of_requests
 from lmms_videominer.bench.files import read_lines
 from lmms_videominer.bench.plan import Settings, plan_cells
@@ -104,6 +105,16 @@ def test_a_cache_that_is_not_whole_is_never_taken_for_warm(cells, tmp_path, in_p
     assert (outcome.status, len(in_process.ran)) == ("run", 3)  # cold, cold anew, warm
 
 
+@pytest.mark.slow
+def test_a_warm_run_that_fails_leaves_the_cache_to_the_next_try(cells, tmp_path, in_process):
+    planned = cells("videominer", caches=("cold", "warm"))
+    outcomes = list(run_cells(planned, tmp_path, execute=lambda command, log: (
+        1 if in_process.ran else in_process(command, log))))  # fmt: skip
+    assert [outcome.status for outcome in outcomes] == ["run", "failed"]
+    assert [outcome.status for outcome in run_cells(planned, tmp_path, execute=in_process)] == ["kept", "run"]
+    assert len(in_process.ran) == 2  # cold, warm
+
+
 def test_a_warm_cell_whose_cold_run_failed_is_not_run(cells, tmp_path):
     commands = []
     outcomes = list(run_cells(cells("oracle", caches=("cold", "warm")), tmp_path,
@@ -170,7 +181,6 @@ def test_a_task_is_refused_before_anything_runs_where_no_video_is_found_and_wher
 ):
     folder = tmp_path / "tasks"
     write_task(folder, "gone", [row(n, films[0], kind="vanished") for n in range(2)])
-    write_task(folder, "in_part", [row(0, films[0], kind="vanished"), row(1, films[0])])
     write_task(folder, "served", [row(0, films[0])])
     file = folder / "served.yaml"
     file.write_text(file.read_text().replace("metric: first_letter", "metric: submission"))
@@ -180,7 +190,11 @@ def test_a_task_is_refused_before_anything_runs_where_no_video_is_found_and_wher
         ask_tasks(tmp_path, settings, ["gone"], True, in_process)
     with pytest.raises(ConfigError, match=r"task served: its metrics \(submission\) say no score"):
         ask_tasks(tmp_path, settings, ["served"], True, in_process)
-    assert ask_tasks(tmp_path, settings, ["in_part"], True, in_process) == ("in_part",)
+    path = table_path(tmp_path, "in_part", settings.source)
+    for kinds in (("vanished", "video"), ("video", "video")):  # the second time the video is there
+        write_task(folder, "in_part", [row(n, films[0], kind=kind) for n, kind in enumerate(kinds)])
+        assert ask_tasks(tmp_path, settings, ["in_part"], True, in_process) == ("in_part",)
+        assert [bool(document.video) for document in read_table(path)] == [kind == "video" for kind in kinds]
 
 
 def test_a_task_that_cannot_be_loaded_names_the_log(tmp_path, settings):
@@ -274,6 +288,21 @@ def test_a_cell_in_which_the_backbone_answered_nothing_has_failed(cells, tmp_pat
     [outcome] = run_cells(cells("uniform"), tmp_path, execute=execute)
     assert (outcome.status, is_finished(tmp_path, outcome.cell)) == ("failed", False)
     assert outcome.reason == "the backbone answered none of 3 documents; of the first: CUDA out of memory"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["_samples_tiny_video.jsonl", "_results.json"])
+def test_a_run_that_ended_while_writing_has_failed_and_the_others_go_on(ending, cells, tmp_path, in_process):
+    def cut_off(command, log):
+        in_process(command, log)
+        (file,) = Path(command[command.index("--output_path") + 1]).rglob(f"*{ending}")
+        if not in_process.ran[1:]:
+            file.write_text(file.read_text()[:-30])
+        return 1
+
+    outcomes = list(run_cells(cells("oracle", "uniform"), tmp_path, execute=cut_off))
+    assert [outcome.status for outcome in outcomes] == ["failed", "run"]
+    assert ending in outcomes[0].reason and not is_finished(tmp_path, outcomes[0].cell)
 
 
 @pytest.mark.parametrize(("sample", "reason"), [
