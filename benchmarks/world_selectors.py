@@ -3,18 +3,19 @@
     python benchmarks/world_selectors.py --out outputs/selectors --minutes 15 60
 
 Runs the selectors, with the settings that were tuned on ``dev`` (docs/log.md), a folder a length; what has run already
-is not run again. The rows are kept in ``--rows``, a file a length. Then, and with ``--tables`` at once, prints the
-tables of all kept rows and draws the plots beside them. Rows of several machines may stand in one table, which then
-says where and when the seconds of each were taken.
+is not run again. The rows are kept in ``--rows``, a file a length. Then, and with ``--tables`` at once, puts the
+tables of all kept rows into ``--docs`` and draws the plots beside the rows. Rows of several machines may stand in one
+table, which then says where and when the seconds of each were taken.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from lmms_videominer.bench.statistics import Interval
 from lmms_videominer.markdown import markdown_table
 
 ROWS = Path(__file__).parent / "results" / "world_selectors"
+DOCS = Path(__file__).parent.parent / "docs" / "selectors.md"
 PLAIN = ("none", "uniform", "oracle")  # these keep nothing: with a warm cache they cost what they cost with a cold one
 SEARCHING = (
     "topk",
@@ -89,22 +91,36 @@ def read(rows: Path) -> list[Group]:
     return groups
 
 
-def tables(groups: Sequence[Group]) -> Iterator[str]:
-    """Accuracy at every length, then a table a length."""
+def tables(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
+    """Accuracy at every length, then a table a length, each with how its heading in the docs begins."""
     found = {(group.task, s.variant): s for group in groups for s in summaries(group)}
     labels = sorted({label for _, label in found}, key=ORDER.index)
-    yield markdown_table(
-        ("frames from", *(_length(group) for group in groups)),
-        [(label, *(_accuracy(found.get((group.task, label))) for group in groups)) for label in labels],
+    yield (
+        "### All lengths",
+        markdown_table(
+            ("frames from", *(_length(group) for group in groups)),
+            [(_named(label), *(_accuracy(found.get((group.task, label))) for group in groups)) for label in labels],
+        ),
     )
     for group in groups:
         less = {d.first if d.second == OURS else d.second: _towards(d.second, d.interval)
                 for d in differences(group) if OURS in (d.first, d.second)}  # fmt: skip
-        yield f"\n### {_length(group)}, {len(group.table['doc_id'].unique())} questions\n"
         days = group.table.groupby("variant")["measured"].unique()
         head = (*COLUMNS, *["seconds of"] * (group.table["measured"].nunique() > 1))
-        yield markdown_table(head, [(*_row(s, less.get(s.variant)), " ".join(days[s.variant]))[: len(head)]
-                                    for s in summaries(group)])  # fmt: skip
+        rows = [(*_row(s, less.get(s.variant)), "; ".join(days[s.variant]))[: len(head)] for s in summaries(group)]
+        yield f"### {_length(group)}, ", markdown_table(head, rows)
+
+
+def put_into(document: Path, made: Iterable[tuple[str, str]]) -> None:
+    """Put each table in the place of the first one below its heading; what is said around it stays."""
+    text = document.read_text(encoding="utf-8")
+    for heading, table in made:
+        before, found, behind = text.partition(f"\n{heading}")
+        old = re.search(r"(?m)^(\|.*\n)+", behind)
+        if not found or not old:
+            raise SystemExit(f"{document} has no table below {heading!r}")
+        text = before + found + behind[: old.start()] + table.strip() + "\n" + behind[old.end() :]
+    document.write_text(text, encoding="utf-8")
 
 
 def _length(group: Group) -> str:
@@ -123,7 +139,11 @@ def _row(s: Summary, less: Interval | None) -> tuple[str, ...]:
     shares = (number(None if share is None else 100 * share) for share in (s.recall, s.read))
     means = (number(mean or None) for mean in (s.vlm_calls, s.llm_calls, s.scored))
     seconds = (number(s.seconds[cache], 2) for cache in ("cold", "warm"))
-    return s.variant, percent(s.accuracy), *shares, *means, *seconds, percent(less, "+") if less else ""
+    return _named(s.variant), percent(s.accuracy), *shares, *means, *seconds, percent(less, "+") if less else ""
+
+
+def _named(label: str) -> str:
+    return f"**{label}**" if label == OURS else label
 
 
 def _accuracy(summary: Summary | None) -> str:
@@ -135,6 +155,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="gets the comparisons, a folder a length")
     parser.add_argument("--minutes", type=int, nargs="+", default=[1, 5, 15, 60], choices=[1, 5, 15, 60])
     parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the kept rows (default: %(default)s)")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="gets the tables (default: %(default)s)")
     parser.add_argument("--machine", default="", help="told with the rows' day, as what took the seconds")
     parser.add_argument("--tables", action="store_true", help="run nothing; keep what --out has, if it is named")
     arguments = parser.parse_args()
@@ -147,7 +168,7 @@ def main() -> None:
         if found.is_file():
             keep(found, arguments.rows / f"{minutes}min.parquet", arguments.machine)
     groups = read(arguments.rows)
-    print("\n".join(tables(groups)))
+    put_into(arguments.docs, tables(groups))
     for path in draw_plots(groups, arguments.rows / "plots"):
         print(f"drawn: {path}")
 
