@@ -153,10 +153,28 @@ class ColourScorer:
 
     def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         self.frames += len(frames)
-        shown = [colours_of(frame[None])[0] for frame in frames]
-        other = {name: 0.1 * (1 + i % 5) for i, name in enumerate(COLOURS)}
-        rows = [[1.0 if name in text else other[name] for text in texts] for name in shown]
-        return np.array(rows, np.float32).reshape(len(frames), len(texts))
+        return _fits(_shown(frames), texts)
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
         return 20.0 * np.asarray(scores, np.float64)
+
+
+class ColourEncoder(ColourScorer):
+    """With image features: one axis a colour."""
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        self.frames += len(frames)
+        return np.eye(len(COLOURS), dtype=np.float32)[[list(COLOURS).index(name) for name in _shown(frames)]]
+
+    def compare(self, features: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        return _fits([list(COLOURS)[axis] for axis in features.argmax(axis=1)], texts)
+
+
+def _shown(frames: np.ndarray) -> list[str]:
+    return [colours_of(frame[None])[0] for frame in frames]
+
+
+def _fits(shown: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+    other = {name: 0.1 * (1 + i % 5) for i, name in enumerate(COLOURS)}
+    rows = [[1.0 if name in text else other[name] for text in texts] for name in shown]
+    return np.array(rows, np.float32).reshape(len(shown), len(texts))

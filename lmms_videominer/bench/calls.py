@@ -9,6 +9,8 @@ from lmms_videominer.config import NO_POLICY, SCORING, MinerConfig
 from lmms_videominer.selectors.dialogue import MOST_COMPARED
 from lmms_videominer.selectors.focus import EXTRA, LEAST_ARMS, LEAST_CLIPS
 
+REPLYING = ("videotree", "videoagent", "llovi")
+
 
 @dataclass(frozen=True)
 class Calls:
@@ -61,6 +63,11 @@ def calls_at_most(config: MinerConfig, duration_s: float = math.inf) -> Calls:
     compared = pool * (len(looks) - 1) if config.judge == "policy" else math.inf
     asked = _asked(config, 3 * (len(looks) - 1), sum(looks[:-1]))
     return Calls(captions, asked, 0 if by_captions else compared)
+
+
+def writes_replies(config: MinerConfig) -> bool:
+    """Whether the language model is asked for replies, up to ``llm_tokens`` long, and not for decisions."""
+    return config.selector in REPLYING and config.judge == "reply"
 
 
 def _count(value: float) -> float:

@@ -136,14 +136,17 @@ def _told(lines: Sequence[Line]) -> str:
     known = [line.seconds_most for line in left if line.seconds_most is not None]
     guessed = any(line.is_assumed for line in left)
     told = f"{len(left)} of {len(lines)} cells are to run."
-    if left and len(known) == len(left):
-        told += f" At most {'~' * guessed}{duration(sum(known))} at the seconds of each call, loading not counted."
+    if known:
+        which = "" if len(known) == len(left) else f" for {len(known)} of these"
+        most = f"{'~' * guessed}{duration(sum(known))}{which}"
+        told += f" At most {most} at the seconds of each call, loading not counted."
     if guessed:
         told += (" Times with ~ rest on assumptions (the bundled models on one CPU core, any other on an H100 as "
                  "docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with a small "
                  "--limit into the same folder first, and it is measured.")  # fmt: skip
     if any(math.inf in vars(line.most).values() or line.seconds_most is None for line in left):
-        told += " What hangs on the length of videos that are not loaded yet is not known."
+        told += (" ? is not known: it hangs on the length of videos that are not loaded yet, or, of videoagent's "
+                 "scored frames, on how many descriptions its replies name.")  # fmt: skip
     return told
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from lmms_videominer.bench.calls import Calls
+from lmms_videominer.bench.calls import Calls, writes_replies
 from lmms_videominer.bench.plan import BUNDLE, Cell
 
 if TYPE_CHECKING:
@@ -62,18 +62,20 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
 
     That is its variant, else its selector, else any, each on its task with its number of frames first. What
     the answer takes, decoding by the backbone included, and the rest of a selection hang on the selector: of another
-    one the highest is taken for the rest, and nothing for the answer of uniform frames.
+    one the highest is taken for the rest, and nothing for the answer of uniform frames. A reply is no decision: for a
+    selector that asks for replies only cells of its own tell what one takes, for another one those of VideoMiner too.
     """
     rows = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)]
     here = (rows["task"] == cell.task) & (rows["frames"] == cell.frames)
     label, selector = rows["variant"] == cell.variant.label, rows["selector"] == cell.variant.selector
     own = [rows[label & here], rows[selector & here]]
     alike = [*own, rows[label], rows[selector]]
+    deciding = [] if writes_replies(cell.config) else [rows[rows["selector"] == "videominer"]]
     searching = rows[~rows["selector"].isin(["uniform", "none"])]
     others = [searching[searching["selector"] == name] for name in searching["selector"].unique()]
     return Rates(
         _first([*alike, rows], lambda part: _per_call(part, "caption_s", "vlm_calls_made")),
-        _first([*alike, rows], lambda part: _per_call(part, "llm_s", "llm_calls_made")),
+        _first([*alike, *deciding], lambda part: _per_call(part, "llm_s", "llm_calls_made")),
         _first([*alike, rows], lambda part: _per_call(part, "score_s", "scored_frames_made")),
         _first([*alike, max(others, key=lambda part: _rest(part) or 0.0, default=rows)], _rest),
         _first(own if cell.variant.selector == "uniform" else [*alike, searching], _answer),
@@ -86,9 +88,10 @@ def assumed(cell: Cell, duration_s: float) -> Rates:
     The arithmetic of the latter is that of docs/recipes.md; the former was measured on the world.
     """
     own = duration_s / DECODED_AT_ONCE_S if cell.variant.selector == "uniform" else 0.0
+    tokens = cell.config.llm_tokens if writes_replies(cell.config) else 0
     if cell.settings.weights == BUNDLE:
-        return Rates(0.08, 0.06, 0.003, duration_s / 300, 0.3 + own)
-    return Rates(0.48, 0.24, 0.005, duration_s / 60, 2.0 + own)
+        return Rates(0.08, 0.001 * tokens or 0.06, 0.003, duration_s / 300, 0.3 + own)
+    return Rates(0.48, 0.035 * tokens or 0.24, 0.005, duration_s / 60, 2.0 + own)
 
 
 def _first(parts: Sequence[pd.DataFrame], rate: Callable[[pd.DataFrame], float | None]) -> float | None:

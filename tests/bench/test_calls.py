@@ -6,9 +6,8 @@ import dataclasses
 import json
 import math
 
-import numpy as np
 import pytest
-from scripted import ColourEmbedder, ColourScorer, ColourVLM, ReplyingLM, always, colour_video, finder
+from scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, colour_video, finder
 
 from lmms_videominer.bench.calls import Calls, calls_at_most
 from lmms_videominer.config import ASKING, MinerConfig
@@ -28,16 +27,8 @@ def film(tmp_path_factory) -> str:
     return colour_video(tmp_path_factory.mktemp("films") / "film.mp4", scenes)
 
 
-class EncodingScorer(ColourScorer):
-    """It gives features of pictures, too: of what is the same, the same."""
-
-    def encode(self, frames: np.ndarray) -> np.ndarray:
-        means = frames.reshape(len(frames), -1, 3).mean(axis=1) + 1.0
-        return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
-
-
 def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls]:
-    stages = Stages.build(config, ColourVLM(), policy, ColourEmbedder(), scorer=EncodingScorer())
+    stages = Stages.build(config, ColourVLM(), policy, ColourEmbedder(), scorer=ColourEncoder())
     question = Question(film, "What is yellow?", ("red", "yellow"), (Span(12.0, 14.0),))
     [selection] = get_selector(config.selector, stages, config).select([question])
     usage = selection.usage

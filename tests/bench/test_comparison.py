@@ -19,7 +19,7 @@ from lmms_videominer.bench.comparison import (
 )
 from lmms_videominer.bench.estimate import estimate, print_estimate
 from lmms_videominer.bench.plan import Settings, plan_cells
-from lmms_videominer.bench.rates import Rates, rates_of
+from lmms_videominer.bench.rates import Rates, assumed, rates_of
 from lmms_videominer.bench.variants import parse_variants
 
 
@@ -164,6 +164,19 @@ def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
     print_estimate(lines)
     told = capsys.readouterr().out
     assert "~27 min / ?" in told and "rest on assumptions" in told
+
+
+def test_a_reply_takes_what_its_tokens_take_and_is_not_timed_by_decisions(capsys):
+    """docs/recipes.md: up to 1024 tokens of a 7B model at 35 ms."""
+    rows = table(made("videominer", [1, 0], llm_s=0.3, llm_calls_made=3))
+    cells = [cell_of("llovi"), cell_of("llovi:judge=policy"), cell_of("videoagent")]
+    assert [rates_of(rows, cell).llm for cell in cells] == [None, pytest.approx(0.1), None]
+    assert [assumed(cell, 60.0).llm for cell in cells] == [pytest.approx(35.84), 0.24, pytest.approx(35.84)]
+    lines = estimate(cells, {"t": [60.0]}, set(), None)
+    assert [line.seconds_most is None for line in lines] == [False, False, True]  # descriptions have no bound
+    print_estimate(lines)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "3 of 3 cells are to run. At most ~" in told and "for 2 of these" in told and "of videoagent's" in told
 
 
 def test_an_estimate_tells_bounds_and_measurements_apart():

@@ -12,7 +12,16 @@ import pytest
 from conversation import case_of, converse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import COLOURS, ColourEmbedder, ColourScorer, ColourVLM, ReplyingLM, colour_video, colours_of, finder
+from scripted import (
+    COLOURS,
+    ColourEmbedder,
+    ColourEncoder,
+    ColourScorer,
+    ColourVLM,
+    ReplyingLM,
+    colour_video,
+    finder,
+)
 
 from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
@@ -176,15 +185,6 @@ def test_frames_of_short_events_are_not_cut_below_the_shortest_event(film):
                                max_depth=3, caption_frames=8, min_event_s=1.0)  # fmt: skip
     [selection] = select(stages, config, ask(film))
     assert min(event.span.duration_s for node in selection.nodes for event in node.events) >= 1.0 - 1e-6
-
-
-class ColourEncoder(ColourScorer):
-    """With image features: one axis a colour."""
-
-    def encode(self, frames: np.ndarray) -> np.ndarray:
-        self.frames += len(frames)
-        shown = [colours_of(frame[None])[0] for frame in frames]
-        return np.eye(len(COLOURS), dtype=np.float32)[[list(COLOURS).index(name) for name in shown]]
 
 
 def by_scorer(name: str, scorer, **settings) -> tuple[Stages, MinerConfig]:
