@@ -130,7 +130,7 @@ class Answerer:
         if isinstance(result, VideoMinerError):
             return result
         try:
-            return with_plain_frames(result, self.driver.profile.sampling, self.config.reader)
+            return with_plain_frames(result, self.driver.sampling, self.config.reader)
         except VideoError as error:
             return error
 
@@ -225,7 +225,7 @@ class Answerer:
         profile, backbone = self.driver.profile, self.driver.backbone
         own = next((getattr(backbone, name) for name in profile.count if hasattr(backbone, name)), 0)
         try:
-            frames = plain_frames(profile.sampling, question.video, self.own_frames or own, self.config.reader)
+            frames = plain_frames(self.driver.sampling, question.video, self.own_frames or own, self.config.reader)
         except VideoError as error:
             note.problem = str(error)
             return

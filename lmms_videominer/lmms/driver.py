@@ -97,6 +97,12 @@ class Driver:
         values = dict.fromkeys(self.profile.count, wanted) if wanted else {}
         return self._set({**values, **({"batch_size_per_gpu": 1} if self.profile.counts_first_only else {})})
 
+    @property
+    def sampling(self) -> str:
+        """How the backbone, as it is set, picks frames by itself: ``Profile.sampling``; empty: not known."""
+        is_so = all(getattr(self.backbone, name, value) == value for name, value in self.profile.sampling_if)
+        return self.profile.sampling if is_so else ""
+
     def limiting(self, tokens: int) -> AbstractContextManager[None]:
         """No reply is longer than ``tokens``, where the backbone takes what a request says for the least."""
         return self._set(dict.fromkeys(self.profile.least_tokens, tokens))

@@ -27,8 +27,10 @@ class Profile:
         multiple: The count is padded to a multiple of this by repeating the last frame.
         count: Attributes of the backbone that hold its number of frames, set for each call where it has them.
         fixed: Attributes set for each call whatever the count, where it has them.
-        sampling: How the plain backbone picks its frames from a file: ``"linspace"`` over all frames,
-            ``"qwen"`` (2 a second first, then linspace), or empty: not known here.
+        sampling: How the plain backbone picks its frames from a file: ``"linspace"`` over all frames, ``"qwen"`` (2 a
+            second first, then linspace), ``"even"`` (an even count at equal distances), ``"seconds"`` (one a second,
+            linspace where that is too many), or empty: not known here.
+        sampling_if: Attributes of the backbone with the values at which it does so: else its way is not known.
         text_only: Whether it answers a request without any visual.
         counts_first_only: Its own sampling heeds the count for the first video of a batch only.
         least_tokens: Attributes that hold the least length of a reply, whatever a request says.
@@ -45,6 +47,7 @@ class Profile:
     count: tuple[str, ...] = ("max_num_frames",)
     fixed: tuple[tuple[str, Any], ...] = ()
     sampling: str = ""
+    sampling_if: tuple[tuple[str, Any], ...] = ()
     text_only: bool = True
     counts_first_only: bool = False
     least_tokens: tuple[str, ...] = ()
@@ -67,8 +70,23 @@ def _llava(backbone: str, simple: str, **more: Any) -> Profile:
 
 _ROWS = (
     _qwen("qwen2_vl", simple="Qwen2_VL", aliases=("qwen2vl",), sampling="qwen", counts_first_only=True),
-    _qwen("qwen2_5_vl", simple="Qwen2_5_VL", chat="Qwen2_5_VL", aliases=("qwen25vl", "qwen2_5vl", "qwen25_vl")),
-    _qwen("qwen3_vl", simple="Qwen3_VL", chat="Qwen3_VL", aliases=("qwen3vl",)),
+    _qwen(
+        "qwen2_5_vl",
+        simple="Qwen2_5_VL",
+        chat="Qwen2_5_VL",
+        aliases=("qwen25vl", "qwen2_5vl", "qwen25_vl"),
+        sampling="even",
+        sampling_if=(("is_simple", False), ("fps", None)),
+        counts_first_only=True,
+    ),
+    _qwen(
+        "qwen3_vl",
+        simple="Qwen3_VL",
+        chat="Qwen3_VL",
+        aliases=("qwen3vl",),
+        sampling="even",
+        sampling_if=(("is_simple", False), ("fps", None), ("total_pixels", None)),
+    ),
     _qwen("qwen3_5", simple="Qwen3_5", chat="Qwen3_5"),
     _qwen("qwen2_5_omni", simple="Qwen2_5_Omni", chat="Qwen2_5_Omni"),
     _qwen("qwen3_omni", simple="Qwen3_Omni", chat="Qwen3_Omni"),
@@ -137,7 +155,14 @@ _ROWS = (
     _llava("mplug_owl_video", "mplug_Owl", count=("num_frames",)),
     _llava("videochat_flash", "VideoChat_Flash", count=("max_num_frames",), text_only=False),
     Profile(
-        "llava_vid", simple="LlavaVid", count=("max_frames_num",), fixed=(("fps", 1),), file_fps=1.0, text_only=False
+        "llava_vid",
+        simple="LlavaVid",
+        count=("max_frames_num",),
+        fixed=(("fps", 1),),
+        file_fps=1.0,
+        sampling="seconds",
+        sampling_if=(("fps", 1), ("force_sample", False)),
+        text_only=False,
     ),
     Profile("videollama3", simple="VideoLLaMA3", file_fps=1.0),
     Profile("penguinvl", simple="PenguinVL", fixed=(("fps", 1),), file_fps=1.0),

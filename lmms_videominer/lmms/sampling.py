@@ -28,7 +28,26 @@ def qwen_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarra
     return sampled[np.unique(np.linspace(0, read - 1, wanted, dtype=int))]
 
 
-_SAMPLERS: dict[str, Callable[[int, float, int], np.ndarray]] = {"linspace": linspace_indices, "qwen": qwen_indices}
+def even_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
+    """int64 [<= wanted, at least 2]: an even number at equal distances, by qwen_vl_utils."""
+    import torch
+
+    count = max(2, min(wanted, frame_count) // 2 * 2)
+    return torch.linspace(0, frame_count - 1, count).round().long().numpy()  # the library's own rounding
+
+
+def second_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
+    """int64 [<= wanted]: one frame a second; where these are too many, ``np.linspace`` over all frames."""
+    seconds = np.arange(0, frame_count, max(1, round(average_fps)))
+    return seconds if len(seconds) <= wanted else linspace_indices(frame_count, average_fps, wanted)
+
+
+_SAMPLERS: dict[str, Callable[[int, float, int], np.ndarray]] = {
+    "linspace": linspace_indices,
+    "qwen": qwen_indices,
+    "even": even_indices,
+    "seconds": second_indices,
+}
 
 
 def plain_frames(sampling: str, video: str, wanted: int, reader: str = "auto") -> tuple[KeyFrame, ...]:

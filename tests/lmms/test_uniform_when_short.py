@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from evaluation import evaluate, note_of, watching
+from evaluation import PIXELS, evaluate, note_of, watching
 
 from lmms_videominer.cache import open_cache
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.lmms.sampling import with_plain_frames
+from lmms_videominer.lmms.sampling import plain_frames, with_plain_frames
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.serialization import load
 from lmms_videominer.stages import Stages
@@ -18,17 +18,18 @@ FRAMES = 6  # of 60 in 15 s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", ["qwen2_vl", "llava_hf"])
+@pytest.mark.parametrize("backbone", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_hf"])
 def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbone, tiny, task, tmp_path):
     runs = {}
     for selector in ("uniform", "videominer"):
-        arguments = f"pretrained={tiny(backbone)},frames={FRAMES},selector={selector}"
+        arguments = f"pretrained={tiny(backbone)},frames={FRAMES},selector={selector}{PIXELS.get(backbone, '')}"
         with watching() as seen:
             samples = evaluate(tmp_path / selector, f"videominer_{backbone}", arguments, "tiny_video", task)
         runs[selector] = seen, samples
 
     (by_uniform, uniform), (by_mining, mined) = runs["uniform"], runs["videominer"]
-    assert [sample["filtered_resps"] for sample in mined] == [sample["filtered_resps"] for sample in uniform]
+    if backbone != "qwen2_5_vl":  # it is told the mean distance of the frames, and by itself that of equal parts
+        assert [sample["filtered_resps"] for sample in mined] == [sample["filtered_resps"] for sample in uniform]
     assert [note_of(sample)["frames"] for sample in mined] == [note_of(sample)["frames"] for sample in uniform]
     assert len(by_mining.prompts) == len(by_mining.towers) == 3  # the answers
     assert all(any(map(given.equal, by_uniform.towers)) for given in by_mining.towers)
@@ -56,6 +57,12 @@ def test_frames_taken_by_the_backbones_rule_name_their_time_and_the_root(videos)
     frames = with_plain_frames(selection_of(videos[0], frames=FRAMES), "linspace").key_frames
     assert [frame.frame_index for frame in frames] == np.linspace(0, 59, FRAMES, dtype=int).tolist()
     assert [(frame.time_s, frame.node_id) for frame in frames] == [(frame.frame_index / 4, "0") for frame in frames]
+
+
+@pytest.mark.parametrize(("wanted", "taken"), [(15, range(0, 60, 4)), (16, range(0, 60, 4)), (3, (0, 29, 59))])
+def test_a_backbone_that_takes_a_frame_a_second_thins_them_where_they_are_too_many(wanted, taken, videos):
+    """15 s at 4 frames a second."""
+    assert [frame.frame_index for frame in plain_frames("seconds", str(videos[0]), wanted)] == list(taken)
 
 
 @pytest.mark.parametrize("budget", [60, 64])
