@@ -34,7 +34,7 @@ SEARCHING = (
     "topk",
     "aks",
     "bolt",
-    "focus=focus:focus_clip_s=8",
+    "focus=focus:focus_clip_s=8,focus_share=0.5",
     "qframe=qframe:qframe_candidates=1024,qframe_tau=0.1",
     "videotree=videotree:features=scorer,captioning=question,videotree_first=16,videotree_most=64",
     "videoagent=videoagent:features=captions,captioning=question,videoagent_frames=16,videoagent_rounds=5",
