@@ -118,7 +118,8 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
         raise SchemaError(f"{folder}: written by another version; delete the folder, and the cell is run again")
     samples = _samples(folder / done["samples"])
     results = read_json(folder / done["results"])
-    metrics = [entry["metric"] for entry in results["configs"][cell["task"]]["metric_list"]]
+    metrics = [entry["metric"] for entry in results["configs"][cell["task"]]["metric_list"]
+               if entry.get("higher_is_better", True)]  # fmt: skip
     metric = scoring_metric(cell["task"], metrics, samples)
     path = table_of(out, cell)
     documents = {document.doc_id: document for document in read_table(path)}

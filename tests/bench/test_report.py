@@ -274,6 +274,17 @@ def test_a_file_that_cannot_be_read_takes_its_own_cell_out_of_the_report_alone(o
         assert "| mine | 3 |" in report and "| oracle | 3 |" not in report
 
 
+def test_a_metric_of_which_less_is_better_is_no_score(out):
+    for path in (out / "cells").glob("*/run/*/*_results.json"):
+        results = json.loads(path.read_text())
+        config = results["configs"]["tiny_video"]["metric_list"]
+        assert config[0]["higher_is_better"] is True
+        config[0]["higher_is_better"] = False
+        path.write_text(json.dumps(results))
+    table, refused = read_all(out)
+    assert table is None and all("say no score" in line for line in refused)
+
+
 def test_a_label_that_other_settings_take_over_leaves_the_older_cell_in_the_report(out, vlm, tasks):
     asked = comparison(vlm, tasks, out, "--selectors", "mine=uniform", "oracle")
     assert run_comparison(asked, False, False, InProcess()) == 0  # both are finished, "mine" under another name
