@@ -9,16 +9,12 @@ processes may share ``--out``. Rows are kept in ``--rows`` and pictures in ``doc
 
 from __future__ import annotations
 
-import argparse
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from world_selectors import keep
+from world_selectors import bench, keep, parsed, parser_of
 from world_training import Run, bundled_start, render, train
 
 from lmms_videominer.bench.comparison import Summary, differences, groups_of, scores_by_kind, summaries
@@ -42,10 +38,9 @@ POLICIES: dict[str, dict[str, Run | None]] = {  # label -> how it is trained; No
 def run(name: str, out: Path) -> None:
     """Train what the figure ``name`` compares, and draw it."""
     policies = [f"{label}={_policy(how, out / 'policies')}" for label, how in POLICIES[name].items()]
-    command = [sys.executable, "-m", "lmms_videominer", "bench", "--figure", name, "--tasks", TASK, "--frames", "8",
-               "--limit", str(QUESTIONS), "--model-args", "reader=pyav", *(PUBLISHED if policies else ()),
-               *(("--policy", *policies) if policies else ()), "--out", str(out / name)]  # fmt: skip
-    subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    named = (*PUBLISHED, "--policy", *policies) if policies else ()
+    bench("--figure", name, "--tasks", TASK, "--frames", "8", "--limit", str(QUESTIONS), "--model-args", "reader=pyav",
+          *named, "--out", str(out / name))  # fmt: skip
 
 
 def _policy(how: Run | None, folder: Path) -> Path:
@@ -81,15 +76,9 @@ def _row(s: Summary, name: str, kinds: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="gets policies and comparisons, a folder a figure")
+    parser = parser_of(__doc__, "gets policies and comparisons, a folder a figure", ROWS)
     parser.add_argument("--figures", nargs="+", default=list(POLICIES), choices=list(POLICIES))
-    parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the kept rows (default: %(default)s)")
-    parser.add_argument("--machine", default="", help="told with the rows' day, as what took the seconds")
-    parser.add_argument("--tables", action="store_true", help="run nothing; keep what --out has, if it is named")
-    arguments = parser.parse_args()
-    if not (arguments.tables or arguments.out):
-        parser.error("name --out, or --tables")
+    arguments = parsed(parser)
     for name in arguments.figures:
         if not arguments.tables:
             run(name, arguments.out.absolute())

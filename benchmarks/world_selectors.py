@@ -54,10 +54,14 @@ def run(minutes: int, out: Path) -> None:
     """Compare all selectors at one length."""
     folder = out / f"{minutes}min"
     for selectors, cache in ((PLAIN, "--cold"), (SEARCHING + ALSO.get(minutes, ()), "--warm")):
-        command = [sys.executable, "-m", "lmms_videominer", "bench", "--tasks", f"videominer_world_{minutes}min",
-                   "--selectors", *selectors, "--frames", "8", "--model-args", *COMMON, cache,
-                   "--out", str(folder)]  # fmt: skip
-        subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        bench("--tasks", f"videominer_world_{minutes}min", "--selectors", *selectors, "--frames", "8",
+              "--model-args", *COMMON, cache, "--out", str(folder))  # fmt: skip
+
+
+def bench(*arguments: str) -> None:
+    """Run ``videominer bench``, with nothing but what is on this machine."""
+    command = [sys.executable, "-m", "lmms_videominer", "bench", *arguments]
+    subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
 
 
 def keep(source: Path, target: Path, machine: str = "", order: Sequence[str] = ORDER) -> None:
@@ -150,17 +154,29 @@ def _accuracy(summary: Summary | None) -> str:
     return number(None if summary is None else 100 * summary.accuracy.value)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="gets the comparisons, a folder a length")
-    parser.add_argument("--minutes", type=int, nargs="+", default=[1, 5, 15, 60], choices=[1, 5, 15, 60])
-    parser.add_argument("--rows", type=Path, default=ROWS, help="folder of the kept rows (default: %(default)s)")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="gets the tables (default: %(default)s)")
+def parser_of(description: str | None, out: str, rows: Path) -> argparse.ArgumentParser:
+    """The options of a benchmark whose rows are kept; ``out`` says what ``--out`` gets."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help=out)
+    parser.add_argument("--rows", type=Path, default=rows, help="folder of the kept rows (default: %(default)s)")
     parser.add_argument("--machine", default="", help="told with the rows' day, as what took the seconds")
     parser.add_argument("--tables", action="store_true", help="run nothing; keep what --out has, if it is named")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options given, of a parser of ``parser_of``; a usage error where they ask for nothing."""
     arguments = parser.parse_args()
     if not (arguments.tables or arguments.out):
         parser.error("name --out, or --tables")
+    return arguments
+
+
+def main() -> None:
+    parser = parser_of(__doc__, "gets the comparisons, a folder a length", ROWS)
+    parser.add_argument("--minutes", type=int, nargs="+", default=[1, 5, 15, 60], choices=[1, 5, 15, 60])
+    parser.add_argument("--docs", type=Path, default=DOCS, help="gets the tables (default: %(default)s)")
+    arguments = parsed(parser)
     for minutes in arguments.minutes if arguments.out else ():
         if not arguments.tables:
             run(minutes, arguments.out)
