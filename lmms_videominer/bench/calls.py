@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lmms_videominer.config import NO_POLICY, SCORING, MinerConfig
+from lmms_videominer.config import ASKING, NO_POLICY, SCORING, MinerConfig
 from lmms_videominer.selectors.dialogue import MOST_COMPARED
 from lmms_videominer.selectors.focus import EXTRA, LEAST_ARMS, LEAST_CLIPS
-
-REPLYING = ("videotree", "videoagent", "llovi")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def calls_at_most(config: MinerConfig, duration_s: float = math.inf) -> Calls:
 
 def writes_replies(config: MinerConfig) -> bool:
     """Whether the language model is asked for replies, up to ``llm_tokens`` long, and not for decisions."""
-    return config.selector in REPLYING and config.judge == "reply"
+    return config.selector in ASKING and config.judge == "reply"
 
 
 def _count(value: float) -> float:

@@ -23,7 +23,7 @@ from lmms_videominer.bench.running import (
     must_be_filled_again,
     rename_older,
     run_cells,
-)  # fmt: skip
+)
 from lmms_videominer.bench.variants import Variant, parse_variants
 from lmms_videominer.errors import ConfigError
 

@@ -146,19 +146,20 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
             problems.append(problem)
         if video not in durations:
             durations[video] = _header_duration_s(video)
-        found = _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video])
-        yield dataclasses.replace(found, problem=problem)
+        yield _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video], problem)
     if problems and len(problems) == total:
         raise ConfigError(f"task {task.config.task}: it finds the videos of none of its documents ({problems[0]}). "
                           "lmms-eval puts them into HF_HOME; see that it is the folder they are in")  # fmt: skip
 
 
-def _document(doc_id: int, doc: dict[str, Any], target: str, video: str, duration_s: float | None) -> Document:
+def _document(
+    doc_id: int, doc: dict[str, Any], target: str, video: str, duration_s: float | None, problem: str
+) -> Document:
     from lmms_videominer.lmms.documents import question_of
 
     question = question_of(doc, "", video)
     kind = next((str(doc[key]) for key in KIND_KEYS if doc.get(key) not in (None, "")), "")
-    return Document(doc_id, question.text, target, kind, video, duration_s, question.evidence)
+    return Document(doc_id, question.text, target, kind, video, duration_s, question.evidence, problem)
 
 
 def _video_of(task: Any, doc: dict[str, Any]) -> str:

@@ -23,15 +23,8 @@ from lmms_videominer.bench.documents import read_table, table_of
 from lmms_videominer.bench.figures import FigureCell, bars, draw_figure
 from lmms_videominer.bench.files import file_part, read_json, write_text
 from lmms_videominer.bench.plots import draw_plots
-from lmms_videominer.bench.rows import (
-    folders_by_key,
-    frame_of,
-    lmms_eval_score,
-    read_cell,
-    read_cells,
-    read_rows,
-    save_tables,
-)  # fmt: skip
+from lmms_videominer.bench.rows import folders_by_key, frame_of, lmms_eval_score, read_rows, save_tables
+from lmms_videominer.bench.running import read_cell, read_cells
 from lmms_videominer.bench.sheets import draw_sheet, question_to_show, taken_in
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError

@@ -12,7 +12,7 @@ from lmms_videominer.bench.documents import Document, read_table, table_of
 from lmms_videominer.bench.evaluating import no_answer_in, note_in, text_in
 from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import weights_named
-from lmms_videominer.bench.running import CELL, DONE, RUN, SCHEMA
+from lmms_videominer.bench.running import DONE, RUN, SCHEMA, read_cell, read_cells
 from lmms_videominer.bench.scores import sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.types import KeyFrame
@@ -20,8 +20,6 @@ from lmms_videominer.verdict import frames_hitting, windows_hit
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TELLING = {"key", "label", "selector", "common", "model", "arguments", "task", "limit", "frames", "cache"}  # of a cell
 
 
 @dataclass(frozen=True)
@@ -72,23 +70,6 @@ class Row:
     problem: str
 
 
-def read_cells(out: Path) -> list[Path]:
-    """Folders of the finished cells below ``out``, by name."""
-    return sorted(path.parent for path in (out / "cells").glob(f"*/{DONE}"))
-
-
-def read_cell(folder: Path) -> dict[str, Any]:
-    """What the file of a cell says.
-
-    Raises:
-        SchemaError: It cannot be read, or is no cell's.
-    """
-    cell = read_json(folder / CELL)
-    if not isinstance(cell, dict) or not cell.keys() >= TELLING:
-        raise SchemaError(f"{folder / CELL}: describes no cell. Delete its folder, and it is made again.")
-    return cell
-
-
 def folders_by_key(out: Path) -> dict[str, Path]:
     """The folder of each finished cell below ``out`` by its key; those that cannot be read are left out."""
     found = {}
@@ -136,7 +117,7 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
 
 def lmms_eval_score(folder: Path) -> float | None:
     """lmms-eval's own figure of a finished cell, of the task's first metric, as it prints it; ``None``: no number."""
-    cell, done = read_json(folder / CELL), read_json(folder / DONE)
+    cell, done = read_cell(folder), read_json(folder / DONE)
     results = read_json(folder / done["results"])
     first = results["configs"][cell["task"]]["metric_list"][0]["metric"]
     found = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]

@@ -18,6 +18,7 @@ from lmms_videominer.bench.plan import Cell, Settings, weights_named
 from lmms_videominer.errors import ConfigError, SchemaError
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
+TELLING = {"key", "label", "selector", "common", "model", "arguments", "task", "limit", "frames", "cache"}  # of a cell
 SCHEMA = 3
 BRIEFLY_S = 1  # another process may hold a lock for a moment, only to see that the cell is finished
 
@@ -42,6 +43,23 @@ class Outcome:
 def folder_of(out: Path, cell: Cell) -> Path:
     """The folder of a cell: the one with its key, whatever its label was when it was made."""
     return next(iter(sorted((out / "cells").glob(f"*-{cell.key}"))), out / "cells" / cell.name)
+
+
+def read_cells(out: Path) -> list[Path]:
+    """Folders of the finished cells below ``out``, by name."""
+    return sorted(path.parent for path in (out / "cells").glob(f"*/{DONE}"))
+
+
+def read_cell(folder: Path) -> dict[str, Any]:
+    """What the file of a cell says.
+
+    Raises:
+        SchemaError: It cannot be read, or is no cell's.
+    """
+    cell = read_json(folder / CELL)
+    if not isinstance(cell, dict) or not cell.keys() >= TELLING:
+        raise SchemaError(f"{folder / CELL}: describes no cell. Delete its folder, and it is made again.")
+    return cell
 
 
 def is_finished(out: Path, cell: Cell) -> bool:
@@ -84,15 +102,14 @@ def rename_older(out: Path, cells: Sequence[Cell]) -> None:
     It was run with other settings, or with other weights in the same folder: both stay in the report, side by side.
     """
     planned = {cell.key for cell in cells}
-    taken = {_place(cell_told(cell)) for cell in cells}
-    for path in sorted((out / "cells").glob(f"*/{DONE}")):
+    taken = {_place(_description(cell)) for cell in cells}
+    for folder in read_cells(out):
         try:
-            told = read_json(path.with_name(CELL))
-            is_older = told["key"] not in planned and _place(told) in taken
-        except (SchemaError, KeyError, TypeError):  # the report refuses it
+            told = read_cell(folder)
+        except SchemaError:  # the report refuses it
             continue
-        if is_older:
-            write_json(path.with_name(CELL), {**told, "label": f"{told['label']} {told['key'][:6]}"})
+        if told["key"] not in planned and _place(told) in taken:
+            write_json(folder / CELL, {**told, "label": f"{told['label']} {told['key'][:6]}"})
 
 
 def _place(told: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -101,7 +118,7 @@ def _place(told: Mapping[str, Any]) -> tuple[Any, ...]:
     return (*(told[name] for name in names), weights_named(told["arguments"]))
 
 
-def cell_told(cell: Cell) -> dict[str, Any]:
+def _description(cell: Cell) -> dict[str, Any]:
     """What the file of a cell says."""
     return {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
             "frames": cell.frames, "batch_size": cell.settings.batch_size, "key": cell.key, "version": __version__,
@@ -212,7 +229,7 @@ def _part(cache: Path) -> Path:
 
 def _name(folder: Path, cell: Cell) -> None:
     """Write, or bring up to date, what the cell is: its label may have changed."""
-    told, path = cell_told(cell), folder / CELL
+    told, path = _description(cell), folder / CELL
     before = read_json(path) if path.is_file() else {}
     if (folder / DONE).is_file():  # what it was run with stays
         told = {**told, **{name: before[name] for name in ("batch_size", "version")}}
