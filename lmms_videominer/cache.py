@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import logging
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import diskcache
+import numpy as np
 from diskcache.core import MODE_RAW, MODE_TEXT
 
 from lmms_videominer.errors import CacheError
@@ -221,6 +223,16 @@ def open_cache(cache_dir: str = "") -> Cache:
             ) from error
         logger.warning("The cache folder %s cannot be written (%s): nothing is kept after this run", root, error)
         return MemoryCache(fallback="cache_unwritable")
+
+
+def pack(vector: np.ndarray) -> str:
+    """A vector, float32 [n], as a JSON value: base64 of its little-endian bytes, exact, and a third of its numbers."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+    """The vector that ``pack`` made ``text`` of."""
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
 
 
 def _plain(value: Any) -> Any:

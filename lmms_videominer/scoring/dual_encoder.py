@@ -20,9 +20,7 @@ DEFAULT_SCALE = 100.0  # CLIP's learned scale, for models that keep none
 class DualEncoderScorer(TransformersScorer):
     """A transformers model with ``get_image_features`` and ``get_text_features``."""
 
-    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        if not len(frames) or not texts:
-            return np.zeros((len(frames), len(texts)), np.float32)
+    def _score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         return self.compare(self.encode(frames), texts)
 
     def encode(self, frames: np.ndarray) -> np.ndarray:

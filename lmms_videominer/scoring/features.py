@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lmms_videominer.cache import Cache
+from lmms_videominer.cache import Cache, pack, unpack
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring.scorer import Encoder, Scorer
 from lmms_videominer.stages import OpenVideo
@@ -56,7 +55,7 @@ def encode_frames(
 
 def _encode(job: FrameJob, scorer: Encoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
-    held = {key: _unpack(text) for key, text in zip(keys, cache.get_many(KIND, keys)) if isinstance(text, str)}
+    held = {key: unpack(text) for key, text in zip(keys, cache.get_many(KIND, keys)) if isinstance(text, str)}
     missing = [i for i, key in enumerate(keys) if key not in held]
     try:
         for part in in_parts(missing, job.video.info, max_bytes):
@@ -68,17 +67,8 @@ def _encode(job: FrameJob, scorer: Encoder, cache: Cache, max_bytes: int) -> Enc
                     "take another one with scorer="
                 )
             made = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
-            cache.put_many(KIND, {key: _pack(vector) for key, vector in made.items()})
+            cache.put_many(KIND, {key: pack(vector) for key, vector in made.items()})
             held.update(made)
     except VideoError as error:
         return error
     return EncodedFrames(np.stack([held[key] for key in keys]), len(missing))
-
-
-def _pack(vector: np.ndarray) -> str:
-    """float32 [d] as base64 of its little-endian bytes: exact, and a third of its JSON."""
-    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
-
-
-def _unpack(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)

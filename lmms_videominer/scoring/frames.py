@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lmms_videominer.cache import Cache
+from lmms_videominer.cache import Cache, pack, unpack
 from lmms_videominer.errors import ModelError, VideoError
-from lmms_videominer.scoring.features import FrameJob, encode_frames
+from lmms_videominer.scoring.features import MAX_BATCH_BYTES, FrameJob, encode_frames
 from lmms_videominer.scoring.scorer import Encoder, Scorer
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
 KIND = "score"  # of the cache
-MAX_BATCH_BYTES = 2**29  # decoded frames held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +78,7 @@ def score_frames(
     for group in _groups({key: first[key] for key in keys if key not in values}):
         rows, decoded = _score(group, scorer, cache, max_batch_bytes)
         made.update(rows)
-        cache.put_many(KIND, {key: _encode(row) for key, row in rows.items() if isinstance(row, np.ndarray)})
+        cache.put_many(KIND, {key: pack(row) for key, row in rows.items() if isinstance(row, np.ndarray)})
         paid.update(_shares(list(group), decoded))
     values.update(made)
     return [
@@ -97,7 +94,7 @@ def _key(job: ScoreJob, scorer: Scorer, cache: Cache) -> str:
 def _cached(first: dict[str, ScoreJob], cache: Cache) -> Iterator[tuple[str, np.ndarray]]:
     """What the cache holds, by key; a value of another length is none."""
     for (key, job), text in zip(first.items(), cache.get_many(KIND, list(first))):
-        if isinstance(text, str) and len(row := _decode(text)) == len(job.frame_indices):
+        if isinstance(text, str) and len(row := unpack(text)) == len(job.frame_indices):
             yield key, row
 
 
@@ -150,12 +147,3 @@ def _result(job: ScoreJob, values: np.ndarray | VideoError, decoded: int | None)
         return values
     count = len(job.frame_indices)
     return ScoredFrames(values, 0, count, 0) if decoded is None else ScoredFrames(values, count, 0, decoded)
-
-
-def _encode(row: np.ndarray) -> str:
-    """float32 [n] as base64 of its little-endian bytes: exact, and a third of its JSON."""
-    return base64.b64encode(row.astype("<f4").tobytes()).decode()
-
-
-def _decode(text: Any) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)

@@ -27,11 +27,9 @@ class MatchingScorer(TransformersScorer):
         chance = np.clip(np.asarray(scores, np.float64), _SMALLEST, 1 - _SMALLEST)
         return np.log(chance) - np.log1p(-chance)
 
-    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+    def _score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         import torch
 
-        if not len(frames) or not texts:
-            return np.zeros((len(frames), len(texts)), np.float32)
         with torch.inference_mode():
             read = [self._tokens([text]) for text in texts]
             rows = [self._compare(pixels, read) for pixels in self._images(frames)]

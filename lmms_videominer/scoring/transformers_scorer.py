@@ -26,6 +26,15 @@ class TransformersScorer:
     identity: str
     batch_size: int = 64
 
+    def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        if not len(frames) or not texts:
+            return np.zeros((len(frames), len(texts)), np.float32)
+        return self._score(frames, texts)
+
+    def _score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        """``score`` of frames and texts of which there are any."""
+        raise NotImplementedError
+
     def _images(self, frames: np.ndarray) -> Iterator[dict[str, Any]]:
         """The model's image inputs for ``frames``, uint8 [n, H, W, 3], ``batch_size`` at a time, on its device."""
         device, dtype = self.model.device, self.model.dtype
