@@ -66,7 +66,7 @@ def tables(name: str, rows: Path) -> Iterator[str]:
         yield markdown_table((*COLUMNS, *next(iter(kinds.values())), "fallbacks"),
                              [_row(s, name, kinds[s.variant]) for s in summaries(group)])  # fmt: skip
         yield ""
-        yield from (f"- {d.first} minus {d.second}: {percent(d.interval, '+')}" for d in differences(group))
+        yield from (f"- {d.first} minus {d.second}: {percent(d.accuracy, '+')}" for d in differences(group))
 
 
 def _row(s: Summary, name: str, kinds: Mapping[str, float]) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ def tables(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
         ),
     )
     for group in groups:
-        less = {d.first if d.second == OURS else d.second: _towards(d.second, d.interval)
+        less = {d.first if d.second == OURS else d.second: _towards(d.second, d.accuracy)
                 for d in differences(group) if OURS in (d.first, d.second)}  # fmt: skip
         days = group.table.groupby("variant")["measured"].unique()
         head = (*COLUMNS, *["seconds of"] * (group.table["measured"].nunique() > 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,10 @@ from lmms_videominer.bench.statistics import Interval, accuracy_interval, differ
 if TYPE_CHECKING:
     import pandas as pd
 
+    Side = tuple[str, pd.DataFrame]  # label and preferred rows of a variant
+
 TOLD = 8  # documents that a refusal names
+LONG_S = 5  # the time without a bar
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,29 @@ class Group:
     @property
     def setting(self) -> str:
         """What it may share with groups on other tasks."""
+        return self.told(f"{self.frames} frames")
+
+    def told(self, frames: str) -> str:
+        """The setting, with ``frames`` in place of their number."""
         first = f", first {self.limit} questions" if self.limit else ""
         made = ", ".join(filter(None, [self.model, self.weights, self.common]))
-        return f"{self.frames} frames{first} ({made})"
+        return f"{frames}{first} ({made})"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of ``first`` minus that of ``second``, over the same questions."""
+    """What ``first`` has more than ``second``, over the same questions.
+
+    Attributes:
+        first, second: Labels of variants.
+        accuracy: Of all questions.
+        recall: Of evidence recall, over the questions where both have it; ``None``: nowhere.
+    """
 
     first: str
     second: str
-    interval: Interval
+    accuracy: Interval
+    recall: Interval | None
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,14 @@ def on_all_tasks(groups: Sequence[Group]) -> list[list[Group]]:
     return list(found.values())
 
 
+def between_frames(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
+    """Every two groups that differ in the number of frames alone, that of fewer frames first."""
+    found: dict[tuple, list[Group]] = {}
+    for group in sorted(groups, key=lambda group: group.frames):
+        found.setdefault((group.model, group.weights, group.common, group.task, group.limit), []).append(group)
+    return [pair for members in found.values() for pair in itertools.combinations(members, 2)]
+
+
 def preferred(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one variant from one run, the cold one where there are several."""
     cache = next((cache for cache in CACHES if (rows["cache"] == cache).any()), "")
@@ -124,9 +146,10 @@ def by_variant(group: Group) -> dict[str, pd.DataFrame]:
     return found
 
 
-def obstacle(group: Group) -> str:
-    """Why the variants of ``group`` cannot be compared: they answered other questions. Empty where they did not."""
-    variants = by_variant(group)
+def obstacle(*groups: Group) -> str:
+    """Why the variants of ``groups`` cannot be compared: they answered other questions. Empty where they did not."""
+    variants = {label if len(groups) == 1 else f"{label} ({group.frames} frames)": rows
+                for group in groups for label, rows in by_variant(group).items()}  # fmt: skip
     asked = {
         label: dict(zip(rows["doc_id"], rows["target"] + "\0" + rows["prompt"])) for label, rows in variants.items()
     }
@@ -154,11 +177,37 @@ def summaries(group: Group) -> list[Summary]:
 
 def differences(group: Group, seed: int = 0) -> list[Difference]:
     """The difference of every two variants of ``group``, which answered the same questions."""
-    variants = by_variant(group)
-    scores = {label: rows["correct"].to_numpy(float) for label, rows in variants.items()}
-    videos = next(iter(variants.values()))["video"].tolist() if variants else []
-    return [Difference(first, second, difference_interval(scores[first], scores[second], seed, videos=videos))
-            for first, second in itertools.combinations(scores, 2)]  # fmt: skip
+    return _differences(itertools.combinations(by_variant(group).items(), 2), group.task, seed)
+
+
+def differences_between(few: Group, many: Group, seed: int = 0) -> list[Difference]:
+    """The difference of every variant of ``few`` from every one of ``many``, which answered the same questions.
+
+    Text only, which belongs to both, is left out.
+    """
+    sides = [[(label, rows) for label, rows in by_variant(group).items() if (rows["frames"] > 0).all()]
+             for group in (few, many)]  # fmt: skip
+    return _differences([(first, second) for first in sides[0] for second in sides[1]], few.task, seed)
+
+
+def _differences(pairs: Iterable[tuple[Side, Side]], task: str, seed: int) -> list[Difference]:
+    from tqdm import tqdm
+
+    bar = tqdm(list(pairs), desc=f"{task}: intervals", leave=False, delay=LONG_S)
+    return [_difference(first, second, seed) for first, second in bar]
+
+
+def _difference(one: Side, other: Side, seed: int) -> Difference:
+    """Of two variants, whose rows are of the same documents in the same order."""
+    (first, rows), (second, others) = one, other
+    known = (rows["evidence_recall"].notna().to_numpy() & others["evidence_recall"].notna().to_numpy()).nonzero()[0]
+
+    def interval(column: str, places: Sequence[int] | slice = slice(None)) -> Interval:
+        mine, theirs = (table.iloc[places] for table in (rows, others))
+        return difference_interval(mine[column].to_numpy(float), theirs[column].to_numpy(float), seed,
+                                   videos=mine["video"].tolist())  # fmt: skip
+
+    return Difference(first, second, interval("correct"), interval("evidence_recall", known) if len(known) else None)
 
 
 def mean(values: pd.Series) -> float | None:

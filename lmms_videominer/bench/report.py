@@ -12,7 +12,9 @@ from lmms_videominer.bench.comparison import (
     Difference,
     Group,
     Summary,
+    between_frames,
     differences,
+    differences_between,
     groups_of,
     obstacle,
     on_all_tasks,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 FIGURES = "figures.json"  # in the folder: the figures asked for so far, with the cells that they show
 ORDER = "order.json"  # in the folder: the labels in the order in which they were last asked for
 NO_VALUE = ""
+SURE = "0 is outside"  # of the interval of a difference
 COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "accuracy where seen, %",
            "VLM calls", "of them made", "LLM calls", "frames scored", "nodes", "s cold", "s warm", "s shared cache",
            "fallbacks", "not mined")  # fmt: skip
@@ -93,12 +96,19 @@ def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), or
         else:
             whole.append(group)
         report.refused += _unanswered(group)
+    pairs = []
+    for few, many in between_frames(whole):
+        reason = obstacle(few, many)
+        if reason:
+            report.refused.append(f"{few.title}, and {many.frames} frames: {reason}.")
+        else:
+            pairs.append((few, many))
     report.files += draw_plots(whole, out / "plots")
     report.files += _draw_figures(out, table)
     report.files += _draw_sheets(out, whole, sheet, report.refused)
     shown = set(table["cell"])
     scores = {key: lmms_eval_score(folder) for key, folder in folders_by_key(out).items() if key in shown}
-    write_text(out / "report.md", "\n".join(_markdown(out, groups, whole, scores, report, seed)) + "\n")
+    write_text(out / "report.md", "\n".join(_markdown(out, groups, whole, pairs, scores, report, seed)) + "\n")
     report.files.append(out / "report.md")
     return report
 
@@ -166,6 +176,7 @@ def _markdown(
     out: Path,
     groups: Sequence[Group],
     whole: Sequence[Group],
+    pairs: Sequence[tuple[Group, Group]],
     scores: dict[str, float | None],
     report: Report,
     seed: int,
@@ -182,9 +193,10 @@ def _markdown(
         yield markdown_table(COLUMNS, [_cells(summary, group, scores) for summary in shown])
         yield from _kinds(group)
         if group in whole and len(shown) > 1:
-            yield "\nDifferences in accuracy, in points:\n"
-            rows = [(d.first, d.second, percent(d.interval, "+"), _verdict(d)) for d in differences(group, seed)]
-            yield markdown_table(("variant", "minus", "difference (95 %)", ""), rows)
+            yield "\nDifferences in points, with 95 % intervals:\n"
+            yield _differences(differences(group, seed))
+    for few, many in pairs:
+        yield from _frames(few, many, seed)
     pictures = [path for path in report.files if path.suffix in (".png", ".jpg")]
     if pictures:
         yield "\n## Pictures\n"
@@ -204,6 +216,37 @@ def _overview(groups: Sequence[Group]) -> Iterator[str]:
         rows = [(label, *(percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))
                 for label in labels]  # fmt: skip
         yield markdown_table(("variant", *tasks), rows)
+
+
+def _differences(found: Sequence[Difference]) -> str:
+    recall = any(d.recall for d in found)
+    rows = [(d.first, d.second, percent(d.accuracy, "+"), _verdict(d.accuracy),
+             *((percent(d.recall, "+"), _verdict(d.recall)) if d.recall else ("", "") if recall else ()))
+            for d in found]  # fmt: skip
+    head = ("variant", "minus", "accuracy", "", *(("evidence recall", "") if recall else ()))
+    return markdown_table(head, rows)
+
+
+def _frames(few: Group, many: Group, seed: int) -> Iterator[str]:
+    """Every variant at one number of frames minus every one at a larger number."""
+    found = differences_between(few, many, seed)
+    accuracy = {(d.first, d.second): d.accuracy for d in found}
+    recall = {(d.first, d.second): d.recall for d in found if d.recall}
+    if found:
+        yield f"\n## {few.task}, {few.told(f'{few.frames} frames minus {many.frames}')}\n"
+    for name, cells in (("accuracy", accuracy), ("evidence recall", recall)):
+        if cells:
+            yield f"\nDifferences in {name}, in points, with 95 % intervals; * where 0 is outside:\n"
+            rows, columns = (dict.fromkeys(pair[side] for pair in accuracy) for side in (0, 1))
+            head = (f"{few.frames} frames", *(f"{label}, {many.frames} frames" for label in columns))
+            yield markdown_table(head, [(row, *(_marked(cells.get((row, column))) for column in columns))
+                                        for row in rows])  # fmt: skip
+
+
+def _marked(interval: Interval | None) -> str:
+    if interval is None:
+        return NO_VALUE
+    return percent(interval, "+") + (" *" if _verdict(interval) == SURE else "")
 
 
 def _kinds(group: Group) -> Iterator[str]:
@@ -237,11 +280,11 @@ def percent(interval: Interval, sign: str = "") -> str:
     return f"{value} ({100 * interval.low:{sign}.1f} to {100 * interval.high:{sign}.1f})"
 
 
-def _verdict(difference: Difference) -> str:
-    low, high = difference.interval.low, difference.interval.high
+def _verdict(interval: Interval) -> str:
+    low, high = interval.low, interval.high
     if low is None or high is None:
         return "one video"
-    return "" if low <= 0 <= high else "0 is outside"
+    return "" if low <= 0 <= high else SURE
 
 
 def number(value: float | None, digits: int = 1) -> str:

@@ -10,7 +10,9 @@ from made import made, table
 
 from lmms_videominer.bench.calls import Calls
 from lmms_videominer.bench.comparison import (
+    between_frames,
     differences,
+    differences_between,
     groups_of,
     obstacle,
     scores_by_kind,
@@ -20,6 +22,7 @@ from lmms_videominer.bench.comparison import (
 from lmms_videominer.bench.estimate import estimate, print_estimate
 from lmms_videominer.bench.plan import Settings, plan_cells
 from lmms_videominer.bench.rates import Rates, assumed, rates_of
+from lmms_videominer.bench.statistics import Interval
 from lmms_videominer.bench.variants import parse_variants
 
 
@@ -54,10 +57,40 @@ def test_one_label_for_two_settings_is_not_compared():
 
 def test_differences_are_between_every_two_and_by_question():
     group = only_group(made("aks", [1, 1, 0, 0]), made("bolt", [1, 0, 0, 0]), made("topk", [1, 1, 0, 0]))
-    found = {(d.first, d.second): d.interval for d in differences(group)}
+    found = {(d.first, d.second): d.accuracy for d in differences(group)}
     assert [interval.value for interval in found.values()] == [0.25, 0.0, -0.25]
     assert found["aks", "topk"].low == found["aks", "topk"].high == 0.0
     assert (found["aks", "bolt"].low, found["aks", "bolt"].high) == (0.0, 0.75)  # of 4 draws, seldom 4 differ
+
+
+def test_recall_differs_where_it_is_known_of_both():
+    aks = [dataclasses.replace(row, evidence_recall=recall)
+           for row, recall in zip(made("aks", [1, 1, 1]), [1.0, 0.5, None])]  # fmt: skip
+    bolt = [dataclasses.replace(row, evidence_recall=recall)
+            for row, recall in zip(made("bolt", [1, 1, 1]), [0.0, None, 1.0])]  # fmt: skip
+    blind = made("none", [1, 1, 1], evidence_recall=None)
+    told = {(d.first, d.second): d.recall for d in differences(only_group(aks, bolt, blind))}
+    assert told["aks", "bolt"] == Interval(1.0, None, None)  # of the first question alone
+    assert told["aks", "none"] is told["bolt", "none"] is None
+    (halved,) = differences(only_group(aks, made("topk", [0, 0, 0], evidence_recall=0.5)))
+    assert halved.recall == Interval(0.25, 0.0, 0.5)  # of the first two
+
+
+def test_every_variant_at_few_frames_is_compared_with_every_one_at_more():
+    cells = [made("aks", [1, 1, 0, 0]), made("bolt", [0, 0, 0, 0]), made("aks", [1, 1, 1, 1], frames=16),
+             made("topk", [1, 0, 0, 0], frames=32), made("none", [0, 0, 0, 0], frames=0)]  # fmt: skip
+    pairs = between_frames(list(groups_of(table(*cells, made("aks", [1], frames=4, limit=1)))))
+    assert [(few.frames, many.frames) for few, many in pairs] == [(8, 16), (8, 32), (16, 32)]
+    found = {(few.frames, d.first, many.frames, d.second): d.accuracy.value
+             for few, many in pairs for d in differences_between(few, many)}  # fmt: skip
+    assert found == {(8, "aks", 16, "aks"): -0.5, (8, "bolt", 16, "aks"): -1.0, (8, "aks", 32, "topk"): 0.25,
+                     (8, "bolt", 32, "topk"): -0.25, (16, "aks", 32, "topk"): 0.75}  # fmt: skip
+
+
+def test_numbers_of_frames_that_were_asked_other_questions_are_not_compared():
+    few, many = groups_of(table(made("aks", [1, 1, 1]), made("aks", [1, 1], frames=16)))
+    assert "aks (8 frames) and aks (16 frames) did not answer" in obstacle(few, many)
+    assert obstacle(few) == obstacle(many) == ""
 
 
 def test_order_of_rows_does_not_matter():

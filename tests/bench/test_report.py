@@ -83,7 +83,7 @@ def test_recall_is_that_of_the_frames_which_every_selector_took(finished):
 def test_the_report_shows_every_variant_every_difference_and_the_pictures(finished):
     text = (finished / "report.md").read_text()
     assert "## tiny_video, 4 frames" in text and text.count("\n| oracle | 3 | ") == 1
-    assert sum(line.count("|") == 5 and "points" not in line for line in text.splitlines()) == 10 + 2  # of 5 variants
+    assert sum(line.count("|") == 7 and "points" not in line for line in text.splitlines()) == 10 + 2  # of 5 variants
     for name in ("plots/accuracy_vs_vlm_calls.png", "plots/accuracy_vs_length.png", "plots/recall.png"):
         assert f"({name})" in text and Image.open(finished / name).width > 500
 
@@ -319,6 +319,7 @@ def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
     assert "| aks | 3 | 100.0 (43.9 to 100.0) |" in text and text.count("| none | 3 | 0.0 (") == 2
     assert "| aks | none | +66.7 (+0.0 to +100.0) |  |" in text
     assert "| aks | none | +100.0 (+100.0 to +100.0) | 0 is outside |" in text
+    assert "## t, 8 frames minus 16 (videominer_qwen2vl, tiny)\n" in text and "| aks | -33.3 (-100.0 to +0.0) |" in text
     assert [line for line in report.refused if "no sheet of t" in line]  # the cells of this table are nowhere
 
 
