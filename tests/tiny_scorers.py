@@ -9,6 +9,8 @@ from tiny_models import byte_level_tokenizer, save, sharpen
 
 SIDE = 28  # pixels
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+OPT = {"model_type": "opt", "hidden_size": 32, "ffn_dim": 32, "word_embed_proj_dim": 32, "num_hidden_layers": 1,
+       "num_attention_heads": 2, "vocab_size": 300}  # fmt: skip
 VISION = SIZES | {"image_size": SIDE, "patch_size": 14}
 
 
@@ -48,7 +50,24 @@ def tiny_blip(folder: str | Path, seed: int = 0) -> str:
     return save(folder, sharpen(model), BlipProcessor(BlipImageProcessor(size=_square()), tokenizer))
 
 
-SCORERS = {"clip": tiny_clip, "siglip": tiny_siglip, "blip": tiny_blip}
+def tiny_blip2(folder: str | Path, seed: int = 0) -> str:
+    """A BLIP-2 with an image-text matching head."""
+    from transformers import Blip2Config, Blip2ForImageTextRetrieval, Blip2Processor, BlipImageProcessor
+
+    torch.manual_seed(seed)
+    tokenizer = byte_level_tokenizer(chat_template=None)
+    reading = SIZES | {"vocab_size": len(tokenizer), "max_position_embeddings": 20, "encoder_hidden_size": 32,
+                       "use_qformer_text_input": True}  # fmt: skip
+    vision = VISION | {"initializer_range": 0.02}
+    config = Blip2Config(vision_config=vision, qformer_config=reading, text_config=OPT, num_query_tokens=4,
+                         image_text_hidden_size=16)  # fmt: skip
+    model = sharpen(Blip2ForImageTextRetrieval(config))
+    with torch.no_grad():
+        model.query_tokens.normal_()  # zeros would see nothing
+    return save(folder, model, Blip2Processor(BlipImageProcessor(size=_square()), tokenizer))
+
+
+SCORERS = {"clip": tiny_clip, "siglip": tiny_siglip, "blip": tiny_blip, "blip2": tiny_blip2}
 
 
 def _square() -> dict[str, int]:

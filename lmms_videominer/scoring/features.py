@@ -9,7 +9,7 @@ import numpy as np
 
 from lmms_videominer.cache import Cache, pack, unpack
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
-from lmms_videominer.scoring.scorer import Encoder, Scorer
+from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
@@ -42,18 +42,18 @@ def encode_frames(
         One entry a job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
 
     Raises:
-        ConfigError: The scorer has no image features by themselves: it reads image and text together.
+        ConfigError: The scorer has no image features: it reads image and text together.
         ModelError: A feature is no number: nothing could be made of it.
     """
-    if not isinstance(scorer, Encoder):
+    if not isinstance(scorer, FrameEncoder):
         raise ConfigError(
-            f"scorer {scorer.identity!r} has no image features to cluster by: take a CLIP or a SigLIP "
-            "with scorer=, or set features=captions"
+            f"scorer {scorer.identity!r} has no image features to cluster by: take a CLIP, a SigLIP or a "
+            "BLIP with scorer=, or set features=captions"
         )
     return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
 
 
-def _encode(job: FrameJob, scorer: Encoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
+def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
     held = {key: unpack(text) for key, text in zip(keys, cache.get_many(KIND, keys)) if isinstance(text, str)}
     missing = [i for i, key in enumerate(keys) if key not in held]

@@ -10,52 +10,63 @@ from lmms_videominer.model_loading import default_device, loading
 
 if TYPE_CHECKING:
     from lmms_videominer.scoring.scorer import Scorer
+    from lmms_videominer.scoring.transformers_scorer import TransformersScorer
 
 DEFAULT_SCORER = "openai/clip-vit-large-patch14"  # BOLT's
+WAY_OUT = f"name a CLIP, a SigLIP, or a BLIP or BLIP-2 with a matching head, such as {DEFAULT_SCORER}"
+MATCHING = {"blip": "BlipForImageTextRetrieval", "blip-2": "Blip2ForImageTextRetrieval"}  # classes by model type
+TOLD = 3  # weights that a refusal names
 
 
 def load_scorer(name: str = "", device: str | None = None) -> Scorer:
     """The scorer of this name or folder: in half precision on a GPU, in single on the CPU.
 
     Args:
-        name: A BLIP with an image-text matching head, or any transformers model with image and text features
+        name: A BLIP or BLIP-2 with an image-text matching head, or any transformers model with image and text features
             (CLIP, SigLIP, SigLIP 2, ALIGN, AltCLIP, ...); empty: ``DEFAULT_SCORER``.
         device: ``"cpu"``, ``"cuda:0"``, ...; ``None``: CUDA where there is one.
 
     Raises:
-        ModelError: The model is absent, cannot be loaded, or compares no images with texts.
+        ModelError: The model is absent, cannot be loaded, lacks weights, or compares no images with texts.
     """
     from transformers import AutoConfig, AutoProcessor
 
     name = name or DEFAULT_SCORER
     with loading("scorer", name):
-        blip = AutoConfig.from_pretrained(name).model_type == "blip"
-        model = _model(name, default_device(device), blip)
+        kind = AutoConfig.from_pretrained(name).model_type
+        model, lacking = _model(name, default_device(device), kind)
         processor = AutoProcessor.from_pretrained(name)
-    _check(model, processor, name, blip)
-    if blip:
-        from lmms_videominer.scoring.matching import MatchingScorer
+    _check(model, processor, name, kind)
+    if lacking:  # random in their place: of a BLIP that writes captions, say
+        more = f" and {len(lacking) - TOLD} more" if len(lacking) > TOLD else ""
+        raise ModelError(f"scorer {name!r} lacks weights of a {type(model).__name__} "
+                         f"({', '.join(lacking[:TOLD])}{more}): {WAY_OUT}")  # fmt: skip
+    return _scorer(kind)(model, processor, model_identity(name))
 
-        return MatchingScorer(model, processor, model_identity(name))
+
+def _scorer(kind: str) -> type[TransformersScorer]:
+    """What serves a model of this type."""
     from lmms_videominer.scoring.dual_encoder import DualEncoderScorer
+    from lmms_videominer.scoring.matching import Blip2Scorer, BlipScorer
 
-    return DualEncoderScorer(model, processor, model_identity(name))
+    return {"blip": BlipScorer, "blip-2": Blip2Scorer}.get(kind, DualEncoderScorer)
 
 
-def _model(name: str, device: str, blip: bool) -> Any:
+def _model(name: str, device: str, kind: str) -> tuple[Any, list[str]]:
+    """The model, and the names of the weights that it needs and the files do not hold."""
     import torch
-    from transformers import AutoModel, BlipForImageTextRetrieval
+    import transformers
 
     dtype = torch.float32 if device.startswith("cpu") else torch.float16
-    kind: Any = BlipForImageTextRetrieval if blip else AutoModel
-    return kind.from_pretrained(name, dtype=dtype).to(device).eval()
+    made = getattr(transformers, MATCHING.get(kind, "AutoModel"))
+    model, told = made.from_pretrained(name, dtype=dtype, output_loading_info=True)
+    return model.to(device).eval(), sorted(told["missing_keys"])
 
 
-def _check(model: Any, processor: Any, name: str, blip: bool) -> None:
+def _check(model: Any, processor: Any, name: str, kind: str) -> None:
+    """Raise ``ModelError`` where a model has not what it takes to compare images with texts."""
     encodes = hasattr(model, "get_image_features") and hasattr(model, "get_text_features")
-    compares = blip or (encodes and not hasattr(model, "language_model"))  # that of BLIP-2 writes about images
+    writes = hasattr(model, "language_model")  # about what it sees, as LLaVA and its kin
+    compares = kind in MATCHING or (encodes and not writes)
     if not compares or not hasattr(processor, "image_processor") or not hasattr(processor, "tokenizer"):
-        raise ModelError(
-            f"scorer {name!r} is a {type(model).__name__}, which compares no images with texts: name "
-            f"a CLIP, a SigLIP or a BLIP with a matching head, such as {DEFAULT_SCORER}"
-        )
+        raise ModelError(f"scorer {name!r} is a {type(model).__name__}, which compares no images with texts: {WAY_OUT}")

@@ -32,12 +32,17 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
-class Encoder(Scorer, Protocol):
-    """A scorer that looks at frames without a text: what it makes of them serves for every text."""
+class FrameEncoder(Scorer, Protocol):
+    """A scorer that has image features."""
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """float32 [n, d]: the image features of ``frames``, uint8 [n, H, W, 3], RGB; rows of length 1."""
         ...
+
+
+@runtime_checkable
+class Encoder(FrameEncoder, Protocol):
+    """A scorer that looks at frames without a text: what it makes of them serves for every text."""
 
     def compare(self, features: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """float32 [n, len(texts)]: what ``score`` says of frames with these ``features``, [n, d]."""

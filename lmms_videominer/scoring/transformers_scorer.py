@@ -31,6 +31,15 @@ class TransformersScorer:
             return np.zeros((len(frames), len(texts)), np.float32)
         return self._score(frames, texts)
 
+    @property
+    def text_config(self) -> Any:
+        """Of the part that reads texts: says how many tokens it takes."""
+        return self.model.config.get_text_config()
+
+    def logits(self, scores: np.ndarray) -> np.ndarray:
+        """As the protocol has it."""
+        raise NotImplementedError
+
     def _score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """``score`` of frames and texts of which there are any."""
         raise NotImplementedError
@@ -47,10 +56,9 @@ class TransformersScorer:
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
         """The model's text inputs, cut to its length, on its device."""
-        config = self.model.config
-        most = getattr(config.get_text_config(), "max_position_embeddings", TEXT_TOKENS)
-        padding = "max_length" if config.model_type.startswith("siglip") else True  # as SigLIP was trained
-        inputs = self.processor.tokenizer(
-            list(texts), padding=padding, truncation=True, max_length=most, return_tensors="pt"
-        )
+        tokenizer = self.processor.tokenizer
+        most = getattr(self.text_config, "max_position_embeddings", TEXT_TOKENS)
+        most = min(most, tokenizer.model_max_length)  # less where some positions are not for tokens: XLM-RoBERTa's
+        padding = "max_length" if self.model.config.model_type.startswith("siglip") else True  # as SigLIP was trained
+        inputs = tokenizer(list(texts), padding=padding, truncation=True, max_length=most, return_tensors="pt")
         return {name: value.to(self.model.device) for name, value in inputs.items()}

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tiny_scorers import tiny_blip, tiny_clip
+import torch
+from tiny_scorers import tiny_blip, tiny_blip2, tiny_clip
 
 from lmms_videominer.cache import MemoryCache
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
@@ -72,10 +73,21 @@ def test_a_video_that_cannot_be_decoded_is_an_error_in_its_place(clip, video):
     assert isinstance(broken, VideoError) and whole.vectors.shape[0] == 1
 
 
+def test_a_blip_has_features_and_is_asked_for_every_text_all_the_same(video, tmp_path):
+    blip, cache = load_scorer(tiny_blip(tmp_path), "cpu"), MemoryCache()
+    [seen] = encode_frames([job(video, 0, 60)], blip, cache)
+    model = blip.model
+    pixels = blip.processor.image_processor(list(video.reader.frames([0, 60])), return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        own = model.vision_proj(model.vision_model(pixel_values=pixels).last_hidden_state[:, 0])
+    np.testing.assert_allclose(seen.vectors, torch.nn.functional.normalize(own, dim=-1).numpy(), atol=1e-5)
+    [scored] = score_frames([ScoreJob(video, "a disc", np.array([0, 60]))], blip, cache)
+    np.testing.assert_array_equal(scored.values, blip.score(video.reader.frames([0, 60]), ["a disc"])[:, 0])
+
+
 def test_a_scorer_that_reads_image_and_text_together_has_no_features(video, tmp_path):
-    blip = load_scorer(tiny_blip(tmp_path), "cpu")
     with pytest.raises(ConfigError, match="features=captions"):
-        encode_frames([job(video, 1)], blip, MemoryCache())
+        encode_frames([job(video, 1)], load_scorer(tiny_blip2(tmp_path), "cpu"), MemoryCache())
 
 
 def test_features_that_are_no_numbers_are_refused(video):

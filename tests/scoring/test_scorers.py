@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_models import byte_level_tokenizer, save, tiny_qwen2_lm
-from tiny_scorers import SCORERS, SIZES, VISION
-from transformers import AutoModel, AutoProcessor, BlipForImageTextRetrieval
+from tiny_models import save, tiny_qwen2_lm
+from tiny_scorers import OPT, SCORERS, SIZES, VISION, tiny_blip
+from transformers import AutoModel, AutoProcessor, Blip2ForImageTextRetrieval, BlipForImageTextRetrieval
 
 from lmms_videominer.errors import ModelError
 from lmms_videominer.scoring import load_scorer
@@ -30,7 +30,7 @@ def frames() -> np.ndarray:
 def test_scores_have_a_row_a_frame_and_tell_frames_and_texts_apart(name, folders, frames):
     scores = load_scorer(folders[name], "cpu").score(frames, TEXTS)
     assert scores.shape == (5, 3) and scores.dtype == np.float32
-    low, high = (0, 1) if name == "blip" else (-1, 1)
+    low, high = (0, 1) if name.startswith("blip") else (-1, 1)
     assert (scores >= low).all() and (scores <= high).all()
     assert len(np.unique(scores.round(6))) > 10
 
@@ -47,21 +47,27 @@ def test_logits_of_a_dual_encoder_are_the_models_own_less_its_bias(name, folders
     np.testing.assert_allclose(scorer.logits(scorer.score(frames, TEXTS)), own - bias, rtol=1e-4, atol=1e-3)
 
 
-def test_the_score_of_a_blip_is_its_matching_heads_probability(folders, frames):
-    scorer, model = load_scorer(folders["blip"], "cpu"), BlipForImageTextRetrieval.from_pretrained(folders["blip"])
-    own = []
-    for text in TEXTS:
-        processor = AutoProcessor.from_pretrained(folders["blip"])
-        given = processor(images=list(frames), text=[text] * len(frames), return_tensors="pt")
-        given.pop("token_type_ids", None)
-        with torch.no_grad():
-            own.append(model(**given).itm_score)  # [5, 2]
-    chance = np.stack([logits.softmax(-1)[:, 1].numpy() for logits in own], axis=1)
+@pytest.mark.parametrize("name", ["blip", "blip2"])
+def test_the_score_of_a_blip_is_its_matching_heads_probability(name, folders, frames):
+    own = np.stack([own_logits(folders[name], frames, text) for text in TEXTS], axis=1)  # [5, 3, 2]
+    odds = own[..., 1] - own[..., 0]
+    scorer = load_scorer(folders[name], "cpu")
     scores = scorer.score(frames, TEXTS)
-    np.testing.assert_allclose(scores, chance, atol=1e-5)
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-odds)), atol=1e-5)
     inside = (scores > 1e-3) & (scores < 1 - 1e-3)
-    odds = np.stack([(logits[:, 1] - logits[:, 0]).numpy() for logits in own], axis=1)
     np.testing.assert_allclose(scorer.logits(scores)[inside], odds[inside], rtol=1e-2, atol=1e-2)
+
+
+def own_logits(folder: str, frames: np.ndarray, text: str) -> np.ndarray:
+    """float64 [n, 2]: what transformers' forward pass says of ``frames`` and ``text``."""
+    processor = AutoProcessor.from_pretrained(folder)
+    given = processor(images=list(frames), text=[text] * len(frames), return_tensors="pt")
+    given.pop("token_type_ids", None)
+    with torch.no_grad():
+        if "blip2" in folder:
+            model = Blip2ForImageTextRetrieval.from_pretrained(folder)
+            return model(**given, use_image_text_matching_head=True).logits_per_image.double().numpy()
+        return BlipForImageTextRetrieval.from_pretrained(folder)(**given).itm_score.double().numpy()
 
 
 @pytest.mark.parametrize("name", SCORERS)
@@ -97,16 +103,17 @@ def test_a_model_that_compares_no_images_is_refused_by_its_class(tmp_path):
         load_scorer(tiny_qwen2_lm(tmp_path), "cpu")
 
 
-def test_a_model_that_writes_about_images_is_refused_too(tmp_path):
-    """BLIP-2: it encodes both, but not into one space."""
-    from transformers import Blip2Config, Blip2Model, Blip2Processor, BlipImageProcessor
+def test_a_model_that_writes_about_images_is_refused_and_not_given_a_random_head(tmp_path):
+    from transformers import Blip2Config, Blip2ForConditionalGeneration, BlipConfig, BlipForConditionalGeneration
 
-    text = {"model_type": "opt", "hidden_size": 32, "ffn_dim": 32, "word_embed_proj_dim": 32, "num_hidden_layers": 1,
-            "num_attention_heads": 2, "vocab_size": 300}  # fmt: skip
-    config = Blip2Config(vision_config=VISION, text_config=text, qformer_config={**SIZES, "encoder_hidden_size": 32})
-    processor = Blip2Processor(BlipImageProcessor(), byte_level_tokenizer(chat_template=None))
-    with pytest.raises(ModelError, match="Blip2Model, which compares no images with texts"):
-        load_scorer(save(tmp_path, Blip2Model(config), processor), "cpu")
+    processor = AutoProcessor.from_pretrained(tiny_blip(tmp_path / "scorer"))
+    text = {**SIZES, "vocab_size": 300, "encoder_hidden_size": 32}
+    blip = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=VISION))
+    with pytest.raises(ModelError, match=r"lacks weights of a BlipForImageTextRetrieval \(itm_head.bias, itm_head"):
+        load_scorer(save(tmp_path / "blip", blip, processor), "cpu")
+    blip2 = Blip2ForConditionalGeneration(Blip2Config(vision_config=VISION, text_config=OPT, qformer_config=text))
+    with pytest.raises(ModelError, match=r"lacks weights of a Blip2ForImageTextRetrieval .* and \d+ more"):
+        load_scorer(save(tmp_path / "blip2", blip2, processor), "cpu")
 
 
 def test_an_absent_model_is_named_with_the_way_out(tmp_path):
