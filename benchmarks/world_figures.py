@@ -82,7 +82,7 @@ def main() -> None:
     for name in arguments.figures:
         if not arguments.tables:
             run(name, arguments.out.absolute())
-        if arguments.out:
+        if arguments.out and (arguments.out / name / "results.parquet").is_file():
             keep_figure(name, arguments.out, arguments.rows, arguments.machine)
     for name in arguments.figures:
         if (arguments.rows / f"{name}.parquet").is_file():

@@ -67,16 +67,26 @@ def bench(*arguments: str) -> None:
 def keep(source: Path, target: Path, machine: str = "", order: Sequence[str] = ORDER) -> None:
     """The rows of a comparison, variants in ``order`` and videos by their names alone.
 
-    Earlier rows stay where ``source`` has none of their variant and cache: ``measured`` tells days and machines. What
-    is kept already, the same seconds of the same cell, keeps its own.
+    Earlier rows stay where ``source`` has none of their variant and cache, and the same settings: ``measured`` tells
+    days and machines. What is kept already, the same seconds of the same cell, keeps its own.
     """
     measured = f"{date.today():%Y-%m-%d}{machine and f', {machine}'}"
     table = pd.read_parquet(source)
+    stray = sorted(set(table["variant"]) - set(order))  # of a cell that another has taken the label of
+    if stray:
+        print(f"{source}: not kept: {', '.join(stray)}")
+        table = table[table["variant"].isin(order)]
     table = table.assign(video=table["video"].map(os.path.basename))
     if target.is_file():
-        before, runs = pd.read_parquet(target), [*zip(table["variant"], table["cache"])]
+        before = pd.read_parquet(target)
         table = table.merge(before[[*SAME, "measured"]], "left", on=SAME)
-        table = pd.concat([before[[run not in runs for run in zip(before["variant"], before["cache"])]], table])
+        was, now = (set(map(tuple, part[part["cache"] == "cold"][["variant", "cell"]].to_numpy().tolist()))
+                    for part in (before, table))  # fmt: skip
+        other = {name for name, _ in now - was}  # with other settings: a warm run of the earlier ones is not theirs
+        runs = {*zip(table["variant"], table["cache"])}
+        stays = [name not in other and (name, cache) not in runs
+                 for name, cache in zip(before["variant"], before["cache"])]  # fmt: skip
+        table = pd.concat([before[stays], table])
     table = table.assign(measured=table["measured"].fillna(measured) if "measured" in table else measured)
     target.parent.mkdir(parents=True, exist_ok=True)
     places = table.assign(_place=table["variant"].map(order.index)).sort_values(["_place", "cache", "doc_id"])

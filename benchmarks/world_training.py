@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from evaluate_policy import evaluate, load, summary
+from filelock import FileLock
 
 from lmms_videominer.bench.plots import new_figure, save_figure
 from lmms_videominer.bench.statistics import difference_interval
@@ -78,32 +79,38 @@ def render(out: Path) -> None:
 
 
 def train(run: Run, out: Path, start: str, config: Path = CONFIG, settings: Sequence[str] = ()) -> Path:
-    """The folder of the trained policy."""
+    """The folder of the trained policy; while another process trains it, this one waits."""
     folder = out / run.name
-    if not (folder / "finished").exists():
-        _run(
-            "lmms_videominer.training",
-            config,
-            "--questions",
-            out / "train-world" / "qa.jsonl",
-            "--model_name_or_path",
-            start,
-            "--output_dir",
-            folder,
-            "--cache_dir",
-            out / "cache",
-            "--seed",
-            run.seed,
-            "--reward",
-            run.reward,
-            "--lambda_auxin",
-            run.lambda_auxin,
-            *settings,
-            "--segmenter",
-            SEGMENTER,
-        )
-        (folder / "finished").touch()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not (folder / "finished").exists():
+            _train(run, folder, out, start, config, settings)
     return folder
+
+
+def _train(run: Run, folder: Path, out: Path, start: str, config: Path, settings: Sequence[str]) -> None:
+    _run(
+        "lmms_videominer.training",
+        config,
+        "--questions",
+        out / "train-world" / "qa.jsonl",
+        "--model_name_or_path",
+        start,
+        "--output_dir",
+        folder,
+        "--cache_dir",
+        out / "cache",
+        "--seed",
+        run.seed,
+        "--reward",
+        run.reward,
+        "--lambda_auxin",
+        run.lambda_auxin,
+        *settings,
+        "--segmenter",
+        SEGMENTER,
+    )
+    (folder / "finished").touch()
 
 
 def _run(module: str, *arguments: Any) -> None:

@@ -199,8 +199,8 @@ class Usage:
     prompt_tokens: int = 0  # of the policy, in completions made
     completion_tokens: int = 0
     embeddings: int = 0
-    scores: int = 0  # frames that an image-text model scored or encoded
-    scores_cached: int = 0  # those that the cache knew
+    scores: int = 0  # frames that an image-text model looked at, anew for every text where it reads both together
+    scores_cached: int = 0  # frames of which the cache knew score or features
     frames_decoded: int = 0
     seconds: dict[str, float] = field(default_factory=dict)  # by stage; shared evenly over a batch
 

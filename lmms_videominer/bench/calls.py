@@ -18,11 +18,13 @@ class Calls:
         vlm: Captions by the video LLM.
         llm: Decisions or replies of the language model.
         scored: Frames compared by the image-text model.
+        seen: Of these the frames that it looks at, each once, which is what takes the time; ``None``: all.
     """
 
     vlm: float = 0
     llm: float = 0
     scored: float = 0
+    seen: float | None = None
 
 
 def calls_at_most(config: MinerConfig, duration_s: float = math.inf) -> Calls:
@@ -60,12 +62,16 @@ def calls_at_most(config: MinerConfig, duration_s: float = math.inf) -> Calls:
     captions = looks[-1] if config.judge == "policy" and not by_captions else allowed
     compared = pool * (len(looks) - 1) if config.judge == "policy" else math.inf
     asked = _asked(config, 3 * (len(looks) - 1), sum(looks[:-1]))
-    return Calls(captions, asked, 0 if by_captions else compared)
+    return Calls(captions, asked) if by_captions else Calls(captions, asked, compared, pool)
 
 
-def writes_replies(config: MinerConfig) -> bool:
-    """Whether the language model is asked for replies, up to ``llm_tokens`` long, and not for decisions."""
-    return config.selector in ASKING and config.judge == "reply"
+def judge_of(selector: str, judge: str) -> str:
+    """``"reply"`` where the language model is asked for replies, up to ``llm_tokens`` long, ``"policy"`` for decisions.
+
+    Args:
+        judge: As set; it counts for the selectors that ask.
+    """
+    return judge if selector in ASKING else "policy"
 
 
 def _count(value: float) -> float:

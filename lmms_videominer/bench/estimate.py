@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -91,7 +92,9 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
 
 
 def _mean(calls: Sequence[Calls]) -> Calls:
-    return Calls(*(sum(getattr(one, name) for one in calls) / len(calls) for name in ("vlm", "llm", "scored")))
+    seen = sum(one.scored if one.seen is None else one.seen for one in calls) / len(calls)
+    means = Calls(*(sum(getattr(one, name) for one in calls) / len(calls) for name in ("vlm", "llm", "scored")))
+    return means if seen == means.scored else dataclasses.replace(means, seen=seen)
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:
@@ -138,15 +141,15 @@ def _told(lines: Sequence[Line]) -> str:
     told = f"{len(left)} of {len(lines)} cells are to run."
     if known:
         which = "" if len(known) == len(left) else f" for {len(known)} of these"
-        most = f"{'~' * guessed}{duration(sum(known))}{which}"
-        told += f" At most {most} at the seconds of each call, loading not counted."
+        bound = "About ~" if guessed else "At most "
+        told += f" {bound}{duration(sum(known))}{which} for all calls at the seconds of each, loading not counted."
     if guessed:
-        told += (" Times with ~ rest on assumptions (the bundled models on one CPU core, any other on an H100 as "
-                 "docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with a small "
-                 "--limit into the same folder first, and it is measured.")  # fmt: skip
+        told += (" Times with ~ rest on assumptions (the bundled models on one CPU core, any other 7B on a GPU of 80 "
+                 "GB as docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with "
+                 "a small --limit into the same folder first, and it is measured.")  # fmt: skip
     if any(math.inf in vars(line.most).values() or line.seconds_most is None for line in left):
         told += (" ? is not known: it hangs on the length of videos that are not loaded yet, or, of videoagent's "
-                 "scored frames, on how many descriptions its replies name.")  # fmt: skip
+                 "frames, on how many descriptions its replies name (its time counts each once).")  # fmt: skip
     return told
 
 

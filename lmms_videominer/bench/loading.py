@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.bench.documents import Document, is_whole, table_path, write_table
 from lmms_videominer.bench.files import read_json, write_json
-from lmms_videominer.bench.scores import WITHOUT_SCORE, no_score
+from lmms_videominer.bench.scores import WITHOUT_SCORE, listed, no_score
 from lmms_videominer.config import nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
 
@@ -132,9 +132,9 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
     if task.OUTPUT_TYPE != "generate_until":
         raise ConfigError(f"task {task.config.task} is of the kind {task.OUTPUT_TYPE}; frames are chosen for tasks of "
                           "the kind generate_until")  # fmt: skip
-    metrics = [entry["metric"] for entry in task.config.metric_list or ()]
-    if metrics and set(metrics) <= WITHOUT_SCORE:
-        raise ConfigError(no_score(task.config.task, metrics))
+    metrics = task.config.metric_list or ()
+    if metrics and set(listed(metrics)) <= WITHOUT_SCORE:
+        raise ConfigError(no_score(task.config.task, [entry["metric"] for entry in metrics]))
     durations: dict[str, float | None] = {"": None}
     total = min(limit or len(task.eval_docs), len(task.eval_docs))
     problems: list[str] = []

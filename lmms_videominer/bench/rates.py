@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from lmms_videominer.bench.calls import Calls, writes_replies
+from lmms_videominer.bench.calls import Calls, judge_of
 from lmms_videominer.bench.plan import BUNDLE, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DECODED_AT_ONCE_S = 200  # of video: a second of decoding, where the backbone takes uniform frames by itself (assumed)
+# of video: a second of decoding, where the backbone takes uniform frames by itself
+DECODED_AT_ONCE_S = {True: 200, False: 27}  # the bundled models on the world's small videos; 7B on 720p
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Rates:
         for count, rate in (
             (calls.vlm, self.vlm),
             (calls.llm, self.llm),
-            (calls.scored, self.scored),
+            (calls.scored if calls.seen is None else calls.seen, self.scored),
             (int(searched), self.rest),
             (1, self.answer),
         ):
@@ -62,20 +63,21 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
 
     That is its variant, else its selector, else any, each on its task with its number of frames first. What
     the answer takes, decoding by the backbone included, and the rest of a selection hang on the selector: of another
-    one the highest is taken for the rest, and nothing for the answer of uniform frames. A reply is no decision: for a
-    selector that asks for replies only cells of its own tell what one takes, for another one those of VideoMiner too.
+    one the highest is taken for the rest, and nothing for the answer of uniform frames. A reply is no decision, and
+    what one takes hangs on what is asked: only cells of the same selector tell it.
     """
     rows = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)]
     here = (rows["task"] == cell.task) & (rows["frames"] == cell.frames)
     label, selector = rows["variant"] == cell.variant.label, rows["selector"] == cell.variant.selector
     own = [rows[label & here], rows[selector & here]]
     alike = [*own, rows[label], rows[selector]]
-    deciding = [] if writes_replies(cell.config) else [rows[rows["selector"] == "videominer"]]
+    judge = judge_of(cell.config.selector, cell.config.judge)
+    asked = [part[part["judge"] == judge] for part in (*alike, *([rows] if judge == "policy" else []))]
     searching = rows[~rows["selector"].isin(["uniform", "none"])]
     others = [searching[searching["selector"] == name] for name in searching["selector"].unique()]
     return Rates(
         _first([*alike, rows], lambda part: _per_call(part, "caption_s", "vlm_calls_made")),
-        _first([*alike, *deciding], lambda part: _per_call(part, "llm_s", "llm_calls_made")),
+        _first(asked, lambda part: _per_call(part, "llm_s", "llm_calls_made")),
         _first([*alike, rows], lambda part: _per_call(part, "score_s", "scored_frames_made")),
         _first([*alike, max(others, key=lambda part: _rest(part) or 0.0, default=rows)], _rest),
         _first(own if cell.variant.selector == "uniform" else [*alike, searching], _answer),
@@ -83,15 +85,18 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
 
 
 def assumed(cell: Cell, duration_s: float) -> Rates:
-    """What is assumed of a video of this length: the bundled models on one CPU core, else 7B on one H100.
+    """What is assumed of a video of this length: the bundled models on one CPU core, else 7B on one GPU of 80 GB.
 
     The arithmetic of the latter is that of docs/recipes.md; the former was measured on the world.
     """
-    own = duration_s / DECODED_AT_ONCE_S if cell.variant.selector == "uniform" else 0.0
-    tokens = cell.config.llm_tokens if writes_replies(cell.config) else 0
-    if cell.settings.weights == BUNDLE:
+    bundled = cell.settings.weights == BUNDLE
+    own = duration_s / DECODED_AT_ONCE_S[bundled] if cell.variant.selector == "uniform" else 0.0
+    replies = judge_of(cell.config.selector, cell.config.judge) == "reply"
+    tokens = cell.config.llm_tokens if replies else 0
+    if bundled:
         return Rates(0.08, 0.001 * tokens or 0.06, 0.003, duration_s / 300, 0.3 + own)
-    return Rates(0.48, 0.035 * tokens or 0.24, 0.005, duration_s / 60, 2.0 + own)
+    caption = 4.8 / min(8, cell.settings.batch_size)
+    return Rates(caption, 0.043 * tokens or 0.8, 0.005, duration_s / 60, 2.0 + own)
 
 
 def _first(parts: Sequence[pd.DataFrame], rate: Callable[[pd.DataFrame], float | None]) -> float | None:

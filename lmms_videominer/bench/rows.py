@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lmms_videominer.bench.calls import judge_of
 from lmms_videominer.bench.documents import Document, read_table, table_of
 from lmms_videominer.bench.evaluating import no_answer_in, note_in, text_in
 from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import weights_named
 from lmms_videominer.bench.running import DONE, RUN, SCHEMA, read_cell, read_cells
-from lmms_videominer.bench.scores import sample_score, scoring_metric
+from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.types import KeyFrame
 from lmms_videominer.verdict import frames_hitting, windows_hit
@@ -34,6 +35,7 @@ class Row:
     frames: int
     variant: str
     selector: str
+    judge: str  # "reply" where the language model is asked for replies, else "policy"
     cell: str
     cache: str  # "cold", "warm" or "shared"
     doc_id: int
@@ -99,9 +101,7 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
         raise SchemaError(f"{folder}: written by another version; delete the folder, and the cell is run again")
     samples = _samples(folder / done["samples"])
     results = read_json(folder / done["results"])
-    metrics = [entry["metric"] for entry in results["configs"][cell["task"]]["metric_list"]
-               if entry.get("higher_is_better", True)]  # fmt: skip
-    metric = scoring_metric(cell["task"], metrics, samples)
+    metric = scoring_metric(cell["task"], listed(results["configs"][cell["task"]]["metric_list"]), samples)
     path = table_of(out, cell)
     documents = {document.doc_id: document for document in read_table(path)}
     head = _head(cell, done, len(samples))
@@ -157,7 +157,8 @@ def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[
     return {"model": cell["model"], "weights": weights_named(cell["arguments"]), "common": cell["common"],
             "task": cell["task"],
             "limit": cell["limit"], "frames": cell["frames"], "variant": cell["label"],
-            "selector": cell["selector"], "cell": cell["key"], "cache": cell["cache"],
+            "selector": cell["selector"], "judge": judge_of(cell["selector"], cell["config"]["judge"]),
+            "cell": cell["key"], "cache": cell["cache"],
             "wall_s": done["wall_s"],
             "cell_s": None if run_s is None else run_s / max(1, count)}  # fmt: skip
 

@@ -14,11 +14,13 @@ from lmms_videominer.bench.documents import table_path
 from lmms_videominer.bench.evaluating import Evaluation, Execute, evaluate, execute, reason_in
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.loading import Request
-from lmms_videominer.bench.plan import Cell, Settings, weights_named
+from lmms_videominer.bench.plan import CACHES, Cell, Settings, weights_named
 from lmms_videominer.errors import ConfigError, SchemaError
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
-TELLING = {"key", "label", "selector", "common", "model", "arguments", "task", "limit", "frames", "cache"}  # of a cell
+RUN_WITH = ("batch_size", "version")  # of a finished cell: what no later label changes
+TELLING = {"key", "label", "selector", "common", "model", "arguments", "config", "task", "limit", "frames", "cache",
+           *RUN_WITH}  # of a cell  # fmt: skip
 SCHEMA = 3
 BRIEFLY_S = 1  # another process may hold a lock for a moment, only to see that the cell is finished
 
@@ -101,7 +103,7 @@ def rename_older(out: Path, cells: Sequence[Cell]) -> None:
 
     It was run with other settings, or with other weights in the same folder: both stay in the report, side by side.
     """
-    planned = {cell.key for cell in cells}
+    planned = {cell.with_cache(cache).key for cell in cells for cache in CACHES}
     taken = {_place(_description(cell)) for cell in cells}
     for folder in read_cells(out):
         try:
@@ -113,8 +115,8 @@ def rename_older(out: Path, cells: Sequence[Cell]) -> None:
 
 
 def _place(told: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What two rows of a report must not share."""
-    names = ("label", "common", "model", "task", "limit", "frames", "cache")
+    """What two rows of a report must not share: the runs with each cache are one row."""
+    names = ("label", "common", "model", "task", "limit", "frames")
     return (*(told[name] for name in names), weights_named(told["arguments"]))
 
 
@@ -229,12 +231,13 @@ def _part(cache: Path) -> Path:
 
 def _name(folder: Path, cell: Cell) -> None:
     """Write, or bring up to date, what the cell is: its label may have changed."""
-    told, path = _description(cell), folder / CELL
-    before = read_json(path) if path.is_file() else {}
-    if (folder / DONE).is_file():  # what it was run with stays
-        told = {**told, **{name: before[name] for name in ("batch_size", "version")}}
-    if before != told:
-        write_json(path, told)
+    told = _description(cell)
+    if (folder / DONE).is_file():
+        before = read_cell(folder)
+        told = {**told, **{name: before[name] for name in RUN_WITH}}
+        if before == told:
+            return
+    write_json(folder / CELL, told)
 
 
 @contextmanager

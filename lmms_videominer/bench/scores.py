@@ -42,6 +42,11 @@ def sample_score(value: Any) -> float | None:
     return None
 
 
+def listed(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The metrics of a task's ``metric_list`` of which more is better: a score is one of these."""
+    return [entry["metric"] for entry in metrics if entry.get("higher_is_better", True)]
+
+
 def scoring_metric(task: str, metrics: Sequence[str], samples: Sequence[Mapping[str, Any]]) -> str:
     """The first of ``metrics`` that says a score of every sample.
 

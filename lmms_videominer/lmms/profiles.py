@@ -28,8 +28,9 @@ class Profile:
         count: Attributes of the backbone that hold its number of frames, set for each call where it has them.
         fixed: Attributes set for each call whatever the count, where it has them.
         sampling: How the plain backbone picks its frames from a file: ``"linspace"`` over all frames, ``"qwen"`` (2 a
-            second first, then linspace), ``"even"`` (an even count at equal distances), ``"seconds"`` (one a second,
-            linspace where that is too many), or empty: not known here.
+            second first, then linspace), ``"even"`` (at equal distances, one fewer where the count is odd),
+            ``"rounded"`` (the same, an odd count rounded to a multiple of 4), ``"seconds"`` (one a second, linspace
+            where that is too many), or empty: not known here.
         sampling_if: Attributes of the backbone with the values at which it does so: else its way is not known.
         text_only: Whether it answers a request without any visual.
         counts_first_only: Its own sampling heeds the count for the first video of a batch only.
@@ -84,7 +85,7 @@ _ROWS = (
         simple="Qwen3_VL",
         chat="Qwen3_VL",
         aliases=("qwen3vl",),
-        sampling="even",
+        sampling="rounded",
         sampling_if=(("is_simple", False), ("fps", None), ("total_pixels", None)),
     ),
     _qwen("qwen3_5", simple="Qwen3_5", chat="Qwen3_5"),

@@ -36,6 +36,11 @@ def even_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarra
     return torch.linspace(0, frame_count - 1, count).round().long().numpy()  # the library's own rounding
 
 
+def rounded_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
+    """int64 [<= wanted + 1, at least 2]: as ``even_indices``, half the count rounded, a half to even."""
+    return even_indices(frame_count, average_fps, round(wanted / 2) * 2)
+
+
 def second_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
     """int64 [<= wanted]: one frame a second; where these are too many, ``np.linspace`` over all frames."""
     seconds = np.arange(0, frame_count, max(1, round(average_fps)))
@@ -46,6 +51,7 @@ _SAMPLERS: dict[str, Callable[[int, float, int], np.ndarray]] = {
     "linspace": linspace_indices,
     "qwen": qwen_indices,
     "even": even_indices,
+    "rounded": rounded_indices,
     "seconds": second_indices,
 }
 

@@ -38,10 +38,10 @@ class ScoredFrames:
 
     Attributes:
         values: float32 [n], in the order of its frames.
-        made: Scores made for this job.
-        cached: Scores found in the cache, or made for an equal job of the same call.
-        frames_decoded: Frames decoded for it; jobs that share their frames share the count, the first has the rest. A
-            frame whose features were known is not decoded.
+        made: Frames that the model looked at for this job. Where it looks without a text, jobs that share their frames
+            share the count, the first has the rest, and frames whose features were known are none of it.
+        cached: The others: their scores or features were found in the cache, or made for another job of the call.
+        frames_decoded: Frames decoded for it, shared in the same way.
     """
 
     values: np.ndarray
@@ -74,17 +74,25 @@ def score_frames(
     first = {key: job for key, job in zip(reversed(keys), reversed(jobs))}  # the first of equal ones
     made: dict[str, np.ndarray | VideoError] = {}
     values: dict[str, np.ndarray | VideoError] = dict(_cached(first, cache))
-    paid: dict[str, int] = {}
+    decoded: dict[str, int] = {}
     for group in _groups({key: first[key] for key in keys if key not in values}):
-        rows, decoded = _score(group, scorer, cache, max_batch_bytes)
+        rows, count = _score(group, scorer, cache, max_batch_bytes)
         made.update(rows)
         cache.put_many(KIND, {key: pack(row) for key, row in rows.items() if isinstance(row, np.ndarray)})
-        paid.update(_shares(list(group), decoded))
+        decoded.update(_shares(list(group), count))
     values.update(made)
-    return [
-        _result(job, values[key], paid.get(key, 0) if key in made and first[key] is job else None)
-        for key, job in zip(keys, jobs, strict=True)
-    ]
+    looks_once = isinstance(scorer, Encoder)
+    results: list[ScoredFrames | VideoError] = []
+    for key, job in zip(keys, jobs, strict=True):
+        scored, count = values[key], len(job.frame_indices)
+        if isinstance(scored, VideoError):
+            results.append(scored)
+        elif key in made and first[key] is job:
+            looked = decoded[key] if looks_once else count
+            results.append(ScoredFrames(scored, looked, count - looked, decoded[key]))
+        else:
+            results.append(ScoredFrames(scored, 0, count, 0))
+    return results
 
 
 def _key(job: ScoreJob, scorer: Scorer, cache: Cache) -> str:
@@ -139,11 +147,3 @@ def _shares(keys: Sequence[str], decoded: int) -> dict[str, int]:
     """``decoded`` frames shared over the jobs of these keys."""
     share, rest = divmod(decoded, len(keys))
     return {key: share + (rest if i == 0 else 0) for i, key in enumerate(keys)}
-
-
-def _result(job: ScoreJob, values: np.ndarray | VideoError, decoded: int | None) -> ScoredFrames | VideoError:
-    """``decoded``: frames decoded for the job; ``None`` where it cost nothing."""
-    if isinstance(values, VideoError):
-        return values
-    count = len(job.frame_indices)
-    return ScoredFrames(values, 0, count, 0) if decoded is None else ScoredFrames(values, count, 0, decoded)

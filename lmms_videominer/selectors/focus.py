@@ -11,9 +11,11 @@ least 1 s, or a quarter of an N-th of the video if that is less, from each frame
 
 What differs:
 
-- The close look is scored, and the nearest scored frame may be of it: the public code, as read, chooses the frames of
-  the close look and hands on none of their scores. Bounds come from the coarse scores in both: after the close look the
-  radius of a clip with few scores would outweigh every mean.
+- Inside a clip the nearest scored frame may be of the close look: the public code (2025-11-14) keeps only the coarse
+  scores with a clip, so that its close look decides on the fifth alone. Bounds come from the coarse scores in both:
+  after the close look the radius of a clip with few scores would outweigh every mean.
+- The public code cuts a clip's estimates to [0, 1], and asks no distance between frames where an N-th of the video is
+  0.2 s at most.
 - Exactly N frames: what a clip has too few frames for goes to the longest stretches without one.
 - Scores other than BLIP's probabilities serve too; the radius is made for scores in [0, 1], as cosines mostly are.
 - Clips are equal parts of the video in time, and every frame of it may be chosen; one that was not scored itself shows

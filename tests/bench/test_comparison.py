@@ -193,23 +193,34 @@ def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
     cells = [cell_of("videominer", weights="Qwen/Qwen2-VL-7B-Instruct"), cell_of("aks"), cell_of("uniform")]
     lines = estimate(cells, {"t": [1020.0] * 10}, set(), None)
     assert all(line.is_assumed for line in lines)
-    assert lines[0].seconds_most == pytest.approx(10 * (200 * 0.48 + 200 * 0.24 + 1020 / 60 + 2))  # docs/recipes.md
+    assert lines[0].seconds_most == pytest.approx(10 * (200 * 0.6 + 200 * 0.8 + 1020 / 60 + 2))  # docs/recipes.md
     print_estimate(lines)
     told = capsys.readouterr().out
-    assert "~27 min / ?" in told and "rest on assumptions" in told
+    assert "~50 min / ?" in told and "rest on assumptions" in told
 
 
 def test_a_reply_takes_what_its_tokens_take_and_is_not_timed_by_decisions(capsys):
-    """docs/recipes.md: up to 1024 tokens of a 7B model at 35 ms."""
+    """docs/recipes.md: up to 1024 tokens of a 7B model at 43 ms."""
     rows = table(made("videominer", [1, 0], llm_s=0.3, llm_calls_made=3))
     cells = [cell_of("llovi"), cell_of("llovi:judge=policy"), cell_of("videoagent")]
     assert [rates_of(rows, cell).llm for cell in cells] == [None, pytest.approx(0.1), None]
-    assert [assumed(cell, 60.0).llm for cell in cells] == [pytest.approx(35.84), 0.24, pytest.approx(35.84)]
+    deciding = table(made("llovi", [1, 0], llm_s=0.3, llm_calls_made=3))
+    assert [rates_of(deciding, cell).llm for cell in cells[:2]] == [None, pytest.approx(0.1)]
+    replying = table(made("llovi", [1, 0], llm_s=9.0, llm_calls_made=1, judge="reply"))
+    assert [rates_of(replying, cell).llm for cell in cells] == [pytest.approx(9.0), None, None]
+    assert [assumed(cell, 60.0).llm for cell in cells] == [pytest.approx(44.032), 0.8, pytest.approx(44.032)]
     lines = estimate(cells, {"t": [60.0]}, set(), None)
-    assert [line.seconds_most is None for line in lines] == [False, False, True]  # descriptions have no bound
+    assert lines[2].most.scored == math.inf and lines[2].most.seen == 60.0  # descriptions have no bound, frames have
+    assert lines[2].seconds_most == pytest.approx(60 * 0.6 + 6 * 44.032 + 60 * 0.005 + 1 + 2)
     print_estimate(lines)
     told = " ".join(capsys.readouterr().out.split())
-    assert "3 of 3 cells are to run. At most ~" in told and "for 2 of these" in told and "of videoagent's" in told
+    assert "3 of 3 cells are to run. About ~" in told and "of videoagent's frames" in told
+
+
+def test_captions_of_a_model_that_takes_no_batches_are_assumed_to_take_longer():
+    cell = cell_of("videominer")
+    single = dataclasses.replace(cell, settings=dataclasses.replace(cell.settings, batch_size=1))
+    assert [assumed(one, 60.0).vlm for one in (cell, single)] == [pytest.approx(0.6), pytest.approx(4.8)]
 
 
 def test_an_estimate_tells_bounds_and_measurements_apart():

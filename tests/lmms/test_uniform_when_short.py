@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from evaluation import PIXELS, evaluate, note_of, watching
+from qwen_vl_utils.vision_process import smart_nframes
 
 from lmms_videominer.cache import open_cache
 from lmms_videominer.config import MinerConfig
@@ -63,6 +64,14 @@ def test_frames_taken_by_the_backbones_rule_name_their_time_and_the_root(videos)
 def test_a_backbone_that_takes_a_frame_a_second_thins_them_where_they_are_too_many(wanted, taken, videos):
     """15 s at 4 frames a second."""
     assert [frame.frame_index for frame in plain_frames("seconds", str(videos[0]), wanted)] == list(taken)
+
+
+@pytest.mark.parametrize("wanted", range(2, 13))
+def test_an_odd_count_is_rounded_as_the_library_does(wanted, videos):
+    taken = [frame.frame_index for frame in plain_frames("rounded", str(videos[0]), wanted)]
+    assert len(taken) == smart_nframes({"nframes": wanted}, 60, 4.0) and (taken[0], taken[-1]) == (0, 59)
+    floored = plain_frames("even", str(videos[0]), wanted)
+    assert len(floored) == wanted // 2 * 2
 
 
 @pytest.mark.parametrize("budget", [60, 64])

@@ -24,13 +24,13 @@ SELECTORS: dict[str, type[ScoredSelector]] = {
 
 
 def search(
-    name: str, scores, text: str = "What is it?", **given_settings
+    name: str, scores, text: str = "What is it?", fps: float = 1.0, **given_settings
 ) -> tuple[Choice, tuple[KeyFrame, ...], ScoredCase]:
-    """A video of one frame a second whose scores are given: second, frame and candidate are one number."""
+    """A video whose scores are given; of one frame a second: second, frame and candidate are one number."""
     config = MinerConfig(selector=name, **given_settings)
-    info = VideoInfo("film.mp4", float(len(scores)), len(scores), 1.0, 32, 32, "none")
+    info = VideoInfo("film.mp4", len(scores) / fps, len(scores), fps, 32, 32, "none")
     scorer = SimpleNamespace(identity="given", logits=lambda values: np.asarray(values, np.float64))
-    times_s = np.arange(len(scores), dtype=np.float64)
+    times_s = np.arange(len(scores), dtype=np.float64) / fps
     video = OpenVideo(SimpleNamespace(info=info), "film")
     case = ScoredCase(Question("film.mp4", text), video, times_s, config, scorer=scorer)
     generator, answer = SELECTORS[name](None, config).rule(case), None
@@ -230,6 +230,16 @@ def test_focus_keeps_a_second_from_what_it_has_where_it_can():
     free = focus.apart(np.array([8, 15, 16, 23, 24, 25]), np.array([16]), times, 1.0)
     assert free.tolist() == [8, 24, 25]
     assert focus.apart(np.array([15, 16, 17]), np.array([16]), times, 1.0).tolist() == [15, 16, 17]  # else from all
+
+
+def test_focus_draws_keep_a_second_from_the_best_frames_and_from_other_clips():
+    scores = np.random.default_rng(0).random(8 * 64)  # 8 clips of 8 s, 8 frames a second; 3 of 16 go to the best
+    choice, key_frames, _ = search("focus", scores, fps=8.0, frames=16, focus_clip_s=8.0, focus_share=1.0)
+    best, drawn = choice.picks[:3], choice.picks[3:]
+    assert len(key_frames) == 16 and len({pick.node_id for pick in drawn}) == 8
+    for pick in drawn:
+        others = [*best, *(other for other in drawn if other.node_id != pick.node_id)]
+        assert min(abs(pick.frame_index - other.frame_index) for other in others) >= 8
 
 
 def test_focus_finds_the_clip_that_stands_out_and_spends_its_budget_on_it_and_its_runners_up():
