@@ -85,6 +85,7 @@ class VideoMiner:
                 policy = policy or config.policy or bundle.policy
                 embedder = embedder or config.embedder or bundle.embedder
                 scorer = scorer or config.scorer or bundle.scorer
+                bundle.check_judge(config, policy)
             vlm = TransformersVLM.from_pretrained(os.fspath(bundle.vlm if bundle else model), device=device)
         return cls(Stages.build(config, vlm, policy, embedder, device, scorer), config)
 

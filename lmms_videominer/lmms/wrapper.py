@@ -234,6 +234,7 @@ def _with_bundle(arguments: Arguments) -> Arguments:
     config = dataclasses.replace(config, policy=config.policy or str(bundle.policy),
                                  embedder=config.embedder or str(bundle.embedder),
                                  scorer=config.scorer or bundle.scorer)  # fmt: skip
+    bundle.check_judge(config, config.policy)
     passed = {**getattr(bundle, "vlm_args", {}), **arguments.passed, "pretrained": str(bundle.vlm)}
     return dataclasses.replace(arguments, config=config, passed=passed)
 

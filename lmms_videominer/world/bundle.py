@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ModelError
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 BUNDLED = "videominer-world"
 OPTIONAL = ("scorer", "start")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,13 @@ class Bundle:
     vlm_args: dict[str, Any] = field(default_factory=dict)
     scorer: str = ""  # empty: the bundle has none
     start: str = ""  # the policy that training starts from; empty: ``policy``
+
+    def check_judge(self, config: MinerConfig, policy: object) -> None:
+        """Log where a selector wants replies of the shipped policy, which knows the format of decisions alone."""
+        shipped = str(policy) == self.policy and Path(self.policy).parent == CHECKPOINTS
+        if shipped and config.selector in ASKING and config.judge == "reply":
+            logger.warning("selector=%s asks for replies, and the policy of %s writes decisions only: set "
+                           "judge=policy, or name a language model with policy=", config.selector, BUNDLED)  # fmt: skip
 
 
 def resolve(name: str | os.PathLike) -> Bundle | None:
