@@ -292,7 +292,7 @@ def test_a_label_that_other_settings_take_over_leaves_the_older_cell_in_the_repo
     before = rows[rows["selector"] == "videominer"].groupby("variant")["cell"].first()
     assert set(before.index) == {"sim", f"mine {before.drop('sim').iloc[0][:6]}"}
     assert set(rows.loc[rows["selector"] == "uniform", "variant"]) == {"mine"}
-    assert "Differences in accuracy" in (out / "report.md").read_text()
+    assert "Differences in points" in (out / "report.md").read_text()
 
 
 def test_the_sheet_is_of_the_most_questions_that_were_asked(out, vlm, tasks):

@@ -18,7 +18,14 @@ from lmms_videominer.bench.documents import read_table, table_path
 from lmms_videominer.bench.evaluating import execute, no_answer_in, reason_in, seconds_of_requests
 from lmms_videominer.bench.files import read_lines
 from lmms_videominer.bench.plan import Settings, plan_cells
-from lmms_videominer.bench.running import ask_tasks, folder_of, is_finished, must_be_filled_again, run_cells
+from lmms_videominer.bench.running import (
+    ask_tasks,
+    folder_of,
+    is_finished,
+    must_be_filled_again,
+    rename_older,
+    run_cells,
+)
 from lmms_videominer.bench.variants import parse_variants
 from lmms_videominer.errors import ConfigError, SchemaError
 
@@ -113,6 +120,37 @@ def test_a_warm_run_that_fails_leaves_the_cache_to_the_next_try(cells, tmp_path,
     assert [outcome.status for outcome in outcomes] == ["run", "failed"]
     assert [outcome.status for outcome in run_cells(planned, tmp_path, execute=in_process)] == ["kept", "run"]
     assert len(in_process.ran) == 2  # cold, warm
+
+
+def finish(out, cell, text: str | None = None) -> Path:
+    """A finished cell as it lies in a folder, without what it gave."""
+    told = {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
+            "frames": cell.frames, "batch_size": 1, "version": "0", "key": cell.key, **cell.identity}  # fmt: skip
+    folder = folder_of(out, cell)
+    folder.mkdir(parents=True)
+    (folder / "cell.json").write_text(json.dumps(told) if text is None else text)
+    (folder / "done.json").write_text("{}")
+    return folder
+
+
+def test_a_label_is_taken_over_whatever_the_cache_and_not_by_the_same_settings(cells, tmp_path):
+    [older], [same], [newer] = (cells(spec, caches=(cache,)) for spec, cache in (
+        ("x=aks", "cold"), ("x=aks", "shared"), ("x=bolt", "shared")))  # fmt: skip
+    folder = finish(tmp_path, older)
+    rename_older(tmp_path, [same])
+    assert json.loads((folder / "cell.json").read_text())["label"] == "x"
+    rename_older(tmp_path, [newer])
+    assert json.loads((folder / "cell.json").read_text())["label"] == f"x {older.key[:6]}"
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"label": "x"}'])
+def test_a_finished_cell_whose_file_is_damaged_fails_alone(text, cells, tmp_path):
+    broken, whole = cells("aks", "bolt")
+    finish(tmp_path, broken, text)
+    finish(tmp_path, whole)
+    outcomes = list(run_cells([broken, whole], tmp_path, execute=lambda command, log: 1))
+    assert [outcome.status for outcome in outcomes] == ["failed", "kept"]
+    assert "Delete its folder" in outcomes[0].reason
 
 
 def test_a_warm_cell_whose_cold_run_failed_is_not_run(cells, tmp_path):
