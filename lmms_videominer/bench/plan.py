@@ -107,8 +107,12 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Twelve hexadecimal digits of the sha256 of ``identity``."""
-        text = json.dumps(self.identity, sort_keys=True)
+        """Twelve hexadecimal digits of the sha256 of ``identity``; a folder of weights counts by what it holds."""
+        told = self.identity
+        for part in ("arguments", "config"):
+            told[part] = {name: weights_of(value) if name in _WEIGHTS and _is_folder(value) else value
+                          for name, value in told[part].items()}  # fmt: skip
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -226,7 +230,11 @@ def weights_of(name: str) -> str:
     if bundle is not None:
         parts = (bundle.vlm, bundle.policy, bundle.embedder, bundle.scorer)
         return " ".join(model_identity(part) for part in parts if part)
-    return model_identity(name) if Path(name).expanduser().is_dir() else name
+    return model_identity(name) if _is_folder(name) else name
+
+
+def _is_folder(name: str) -> bool:
+    return bool(name) and Path(name).expanduser().is_dir()
 
 
 def _argument(text: str) -> tuple[str, str]:

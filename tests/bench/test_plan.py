@@ -47,6 +47,17 @@ def test_a_key_tells_defaults_that_have_changed(monkeypatch):
     assert "segmenter" not in cell.arguments and cell.key != plain
 
 
+def test_a_key_does_not_hang_on_how_a_folder_of_weights_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("policy", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_text("weights")
+    spellings = ("policy", "./policy", str(tmp_path / "policy"), "copy")
+    assert len({key(f"videominer:policy={spelled}") for spelled in spellings}) == 1
+    (cell,) = cells("videominer:policy=./policy")
+    assert cell.arguments["policy"] == cell.identity["arguments"]["policy"] == "./policy"  # as it was called
+
+
 def test_a_key_changes_with_the_weights_in_a_folder_and_with_the_world(tmp_path, monkeypatch):
     folder = tmp_path / "policy"
     folder.mkdir()
