@@ -70,6 +70,8 @@ class Row:
     wall_s: float  # of the cell's process, loading and all
     fallbacks: str
     problem: str
+    metric: str  # of the task's, the one that says the score
+    tree: str  # the stored selection with its reasons, from the folder of the comparison; empty: there is none
 
 
 def folders_by_key(out: Path) -> dict[str, Path]:
@@ -104,7 +106,7 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
     metric = scoring_metric(cell["task"], listed(results["configs"][cell["task"]]["metric_list"]), samples)
     path = table_of(out, cell)
     documents = {document.doc_id: document for document in read_table(path)}
-    head = _head(cell, done, len(samples))
+    head = {**_head(cell, done, len(samples)), "metric": metric}
     rows = []
     for sample in samples:
         document = documents.get(sample["doc_id"])
@@ -192,7 +194,7 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
 
 
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
-    """Calls and seconds from the stored selection; where there is none, the backbone did all in one call."""
+    """The stored selection, and its calls and seconds; where there is none, the backbone did all in one call."""
     found = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if note["how"] == "mined" else []
     if not found:
         plain = 0 if note["how"] == "uniform" else None
@@ -207,7 +209,7 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
             "nodes",
         )
         seconds = ("selection_s", "caption_s", "llm_s", "score_s", "answer_s")
-        return {**dict.fromkeys(names, plain), **dict.fromkeys(seconds), "answer_calls": 1}
+        return {**dict.fromkeys(names, plain), **dict.fromkeys(seconds), "answer_calls": 1, "tree": ""}
     selection = read_json(found[-1])
     usage = selection["usage"]
     spent: dict[str, float] = dict(usage["seconds"])
@@ -215,6 +217,7 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
     asks = selection["config"]["policy"] != "none"
     answer_s = spent.pop("answer", None)
     return {
+        "tree": found[-1].relative_to(folder.parent.parent).as_posix(),
         "vlm_calls": usage["vlm_calls"] + usage["vlm_calls_cached"],
         "vlm_calls_made": usage["vlm_calls"],
         "answer_calls": usage["answer_calls"],

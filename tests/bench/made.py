@@ -15,7 +15,8 @@ ROW = Row(
     minutes=1.0, correct=1.0, answer="B", target="B", prompt="What?", how="mined", frame_indices="1 2", times_s="1 2",
     evidence_recall=0.5, evidence_precision=0.5, vlm_calls=4, vlm_calls_made=2, answer_calls=1, llm_calls=3,
     llm_calls_made=3, decisions=3, scored_frames=0, scored_frames_made=0, nodes=3, selection_s=1.0, caption_s=0.5,
-    llm_s=0.3, score_s=None, answer_s=None, cell_s=2.0, wall_s=9.0, fallbacks="", problem="",
+    llm_s=0.3, score_s=None, answer_s=None, cell_s=2.0, wall_s=9.0, fallbacks="", problem="", metric="accuracy",
+    tree="",
 )  # fmt: skip
 
 

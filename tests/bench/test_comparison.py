@@ -51,6 +51,11 @@ def test_other_questions_are_not_compared_and_are_named():
     assert "documents 11." in obstacle(only_group(full, reworded))
 
 
+def test_scores_of_two_metrics_are_not_compared():
+    told = obstacle(only_group(made("aks", [1, 0]), made("bolt", [1, 0], metric="exact_match")))
+    assert "different metrics (aks by accuracy, bolt by exact_match)" in told
+
+
 def test_one_label_for_two_settings_is_not_compared():
     assert "aks: several cells" in obstacle(only_group(made("aks", [1, 0]), made("aks", [1, 1], cell="other")))
 

@@ -22,6 +22,7 @@ from lmms_videominer.bench.report import read_all, write_report
 from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH, taken_in
 from lmms_videominer.cli import _parser, main
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.serialization import load
 from lmms_videominer.timeline import EVIDENCE
 
 VARIANTS = ["none", "uniform", "mine=videominer", "sim=videominer:policy=none,policy_tokens=5", "oracle"]
@@ -70,6 +71,14 @@ def test_the_table_has_a_row_a_cell_and_sample_in_both_forms(finished):
     oracle = rows[rows["variant"] == "oracle"]
     assert (oracle["evidence_recall"] == 1.0).all() and (oracle["evidence_precision"] == 1.0).all()
     assert (rows[rows["variant"] == "none"]["evidence_recall"] == 0.0).all()
+
+
+def test_a_row_names_the_stored_selection(finished):
+    rows = pd.read_csv(finished / "results.csv")
+    mined = rows[rows["how"] == "mined"]
+    for tree, indices in zip(mined["tree"], mined["frame_indices"]):
+        assert [frame.frame_index for frame in load(finished / tree).key_frames] == [*map(int, indices.split())]
+    assert len(mined) and rows.loc[rows["how"] == "uniform", "tree"].isna().all()
 
 
 def test_recall_is_that_of_the_frames_which_every_selector_took(finished):
