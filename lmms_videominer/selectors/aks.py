@@ -7,9 +7,9 @@ it is halved, and each half is to give M / 2; after 5 halvings a stretch gives i
 
 What differs:
 
-- Exactly N frames. Published, a stretch of depth d gives N / 2^d rounded down, but no less than 1: with 8 frames and
-  depth 5 that is up to 32. Here a stretch that is to give one frame is not halved, an odd frame goes to the half with
-  the higher best score, and a half gives no more frames than it has.
+- Exactly N frames. Published, a stretch of depth d gives N / 2^d rounded down: with 8 frames and depth 5 none. Adapted
+  copies give one at least, which may be 32 in all. Here a stretch that is to give one frame is not halved, an odd frame
+  goes to the half with the higher best score, and a half gives no more frames than it has.
 - The judged mean is of the M best, M being what the stretch is to give; in the public code it is of the N best at
   every depth, so that there a stretch with no more than N frames never stands out.
 - A video of fewer seconds than the budget has as many candidates as the budget (public: it gives fewer frames).

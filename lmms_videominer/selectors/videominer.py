@@ -1,4 +1,7 @@
-"""The method: grow a tree, keep the frames of what the policy accepts."""
+"""The method (arXiv 2510.06040): grow a tree, keep the frames of what the policy accepts.
+
+docs/deviations.md lists every point in which it differs from the paper.
+"""
 
 from __future__ import annotations
 

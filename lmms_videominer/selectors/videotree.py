@@ -17,6 +17,9 @@ What differs:
   thinned evenly in time, what lacks is filled from the longest stretches without a frame.
 - The clusters' ratings are matched to them in the order of their representatives, as the prompt shows them; the public
   code matches them by the number that k-means gave.
+- Of a cluster of relevance 3 its representative, the 4 parts' and the 16 parts' are taken, in this order; the public
+  code leaves those of the 4 out, and whole parts of fewer than two frames.
+- Nearest to a centroid is by cosine; in the public code by Euclidean distance.
 - Ratings that a reply lacks are 1 (3 in the public code): a reply cut short makes nothing relevant.
 - One captioner and one language model instead of LaViLa, BLIP-2 or CogAgent and GPT-4; a prompt of its own words.
 - In the result's tree a round is a node with its call, and a cluster is one below the last round: relevance 3 reads
