@@ -21,6 +21,7 @@ from diskcache.core import MODE_RAW, MODE_TEXT
 
 from lmms_videominer.errors import CacheError
 
+IMAGE_FEATURES = "image_features"  # the kind that comes by the thousand, and costs little
 CACHE_SCHEMA = 1  # part of every key: raise it when the meaning of a stored value changes
 SIZE_LIMIT_BYTES = 10 * 2**30
 _INLINE_BYTES = 2**20  # values below this stay in the database instead of files beside it
@@ -185,6 +186,28 @@ class DiskCache(Cache):
         self.fallback = "cache_unwritable"
 
 
+class CacheByKind(Cache):
+    """Values of some kinds in caches of their own: many cheap ones then push out none that cost more."""
+
+    def __init__(self, rest: Cache, apart: Mapping[str, Cache]):
+        self._rest, self._apart = rest, dict(apart)
+
+    @property
+    def fallback(self) -> str:  # type: ignore[override]
+        """The first that one of the caches tells."""
+        return next((cache.fallback for cache in (self._rest, *self._apart.values()) if cache.fallback), "")
+
+    def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
+        return self._apart.get(kind, self._rest).get_many(kind, keys)
+
+    def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
+        self._apart.get(kind, self._rest).put_many(kind, values)
+
+    def close(self) -> None:
+        for cache in (self._rest, *self._apart.values()):
+            cache.close()
+
+
 def _intact(folder: Path) -> bool:
     """Whether SQLite finds the database of ``folder`` whole."""
     try:
@@ -214,7 +237,7 @@ def open_cache(cache_dir: str = "") -> Cache:
     root = cache_root(cache_dir)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return DiskCache(root / "results")
+        return CacheByKind(DiskCache(root / "results"), {IMAGE_FEATURES: DiskCache(root / IMAGE_FEATURES)})
     except (OSError, sqlite3.OperationalError, diskcache.Timeout) as error:
         if cache_dir or os.environ.get("VIDEOMINER_CACHE"):
             raise CacheError(

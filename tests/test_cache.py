@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_videominer import cache as cache_module
-from lmms_videominer.cache import Cache, MemoryCache, cache_root, open_cache
+from lmms_videominer.cache import IMAGE_FEATURES, Cache, MemoryCache, cache_root, open_cache
 from lmms_videominer.errors import CacheError
 
 json_values = st.recursive(
@@ -47,6 +47,16 @@ def test_values_come_back_in_the_order_asked_and_none_where_absent(cache):
 def test_kinds_do_not_share_keys(cache):
     cache.put_many("caption", {"k": "text"})
     assert cache.get_many("embedding", ["k"]) == [None]
+
+
+def test_image_features_push_out_no_captions(tmp_path, monkeypatch):
+    monkeypatch.setattr("lmms_videominer.cache.SIZE_LIMIT_BYTES", 2**18)
+    cache = open_cache(str(tmp_path))
+    cache.put_many("caption", {"a": "a dog"})
+    for part in range(100):
+        cache.put_many(IMAGE_FEATURES, {f"{part}-{i}": "x" * 1000 for i in range(5)})
+    assert cache.get_many(IMAGE_FEATURES, ["0-0", "99-4"]) == [None, "x" * 1000]
+    assert cache.get_many("caption", ["a"]) == ["a dog"]
 
 
 def test_an_empty_caption_is_a_value(cache):

@@ -165,10 +165,11 @@ def obstacle(*groups: Group) -> str:
             return (f"{first} and {label} did not answer the same questions: they differ in documents {told}{more}. "
                     "Delete the cells of the older one, and they are run again")  # fmt: skip
     metrics = {label: rows["metric"].iloc[0] for label, rows in variants.items() if "metric" in rows}
-    told = [f"{label} by {metric}" for label, metric in metrics.items() if isinstance(metric, str)]  # rows kept earlier
-    if len({metric for metric in metrics.values() if isinstance(metric, str)}) > 1:
-        return (f"they are scored by different metrics ({', '.join(told)}). Delete the cells of the older ones, and "
-                "they are run again")  # fmt: skip
+    metrics = {label: metric for label, metric in metrics.items() if isinstance(metric, str)}  # else kept from before
+    if len(set(metrics.values())) > 1:
+        told = ", ".join(f"{label} by {metric}" for label, metric in metrics.items())
+        return (f"they are scored by different metrics ({told}). Delete the cells of the older ones, and they are run "
+                "again")  # fmt: skip
     repeated = [label for label, rows in variants.items() if rows["doc_id"].duplicated().any()]
     if repeated:
         return f"{', '.join(repeated)}: several cells with other settings have this label; give each its own label"

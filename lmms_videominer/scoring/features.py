@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmms_videominer.cache import Cache, pack, unpack
+from lmms_videominer.cache import IMAGE_FEATURES, Cache, pack, unpack
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
-KIND = "image_features"  # of the cache
 MAX_BATCH_BYTES = 2**29  # decoded frames held at once
 
 
@@ -55,7 +54,7 @@ def encode_frames(
 
 def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
-    held = {key: unpack(text) for key, text in zip(keys, cache.get_many(KIND, keys)) if isinstance(text, str)}
+    held = {key: unpack(text) for key, text in zip(keys, cache.get_many(IMAGE_FEATURES, keys)) if isinstance(text, str)}
     missing = [i for i, key in enumerate(keys) if key not in held]
     try:
         for part in in_parts(missing, job.video.info, max_bytes):
@@ -67,7 +66,7 @@ def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -
                     "take another one with scorer="
                 )
             made = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
-            cache.put_many(KIND, {key: pack(vector) for key, vector in made.items()})
+            cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in made.items()})
             held.update(made)
     except VideoError as error:
         return error
