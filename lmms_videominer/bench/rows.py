@@ -195,7 +195,8 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
 
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
     """The stored selection, and its calls and seconds; where there is none, the backbone did all in one call."""
-    found = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if note["how"] == "mined" else []
+    stored = note["how"] in ("mined", "uniform")
+    found = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if stored else []
     if not found:
         plain = 0 if note["how"] == "uniform" else None
         names = (
@@ -227,7 +228,7 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
         "scored_frames": usage["scores"] + usage["scores_cached"],
         "scored_frames_made": usage["scores"],
         "nodes": max(0, len(selection["nodes"]) - 1),
-        "selection_s": sum(spent.values()),
+        "selection_s": sum(spent.values()) if spent else None,  # none: the backbone read the video as it answered
         "caption_s": spent.get("caption"),
         "llm_s": spent.get("policy"),
         "score_s": spent.get("score"),

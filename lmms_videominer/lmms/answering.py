@@ -16,7 +16,7 @@ from lmms_videominer.lmms.documents import Request, question_of, shown_video, sh
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import Note
-from lmms_videominer.lmms.sampling import plain_frames, with_plain_frames
+from lmms_videominer.lmms.sampling import plain_selection, with_plain_frames
 from lmms_videominer.types import Question, Selection
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Answerer:
             note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed")
             sample.note, sample.output = note, output
             if sample.question and how == "uniform":
-                self._see_own_frames(note, sample.question)
+                self._record_own_frames(sample, note, sample.question)
                 sample.output = _noted(output, note)
 
     def _pass_one_by_one(self, samples: Sequence[Sample], how: str, error: Exception | SystemExit) -> None:
@@ -220,17 +220,19 @@ class Answerer:
         for sample in samples:
             self._pass([sample], how)
 
-    def _see_own_frames(self, note: Note, question: Question) -> None:
-        """Enter the frames that the backbone took by itself, where its way is known."""
+    def _record_own_frames(self, sample: Sample, note: Note, question: Question) -> None:
+        """Enter and store the frames that the backbone took by itself, where its way is known."""
         profile, backbone = self.driver.profile, self.driver.backbone
         own = next((getattr(backbone, name) for name in profile.count if hasattr(backbone, name)), 0)
         try:
-            frames = plain_frames(self.driver.sampling, question.video, self.own_frames or own, self.config.reader)
+            taken = plain_selection(self.driver.sampling, question, self.own_frames or own, self.config)
         except VideoError as error:
             note.problem = str(error)
             return
-        if frames:
-            note.see(frames, question.evidence)
+        if taken and taken.key_frames:
+            note.see(taken.key_frames, question.evidence)
+            done = replace(taken, answer=text_of(sample.output), usage=replace(taken.usage, answer_calls=1))
+            note.tree = self._save(done, sample.instance)
 
     def _fall_back(self, sample: Sample) -> None:
         """What the backbone does by itself; an empty answer where it cannot either."""

@@ -6,11 +6,12 @@ For the record of ``selector=uniform``, which leaves them to the backbone, and f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from lmms_videominer.types import KeyFrame, Selection
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.types import KeyFrame, Question, Selection, VideoInfo
 
 
 def linspace_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
@@ -62,17 +63,34 @@ def plain_frames(sampling: str, video: str, wanted: int, reader: str = "auto") -
     Raises:
         VideoError: The video cannot be used.
     """
+    return _sampled(sampling, video, wanted, reader)[1] if sampling in _SAMPLERS else ()
+
+
+def plain_selection(sampling: str, question: Question, wanted: int, config: MinerConfig) -> Selection | None:
+    """What a backbone with this sampling takes by itself, as the record of ``selector=uniform``.
+
+    Its ``config`` says ``wanted`` as the number of frames. ``None``: the sampling is not known.
+
+    Raises:
+        VideoError: The video cannot be used.
+    """
+    if sampling not in _SAMPLERS:
+        return None
+    video, key_frames = _sampled(sampling, question.video, wanted, config.reader)
+    settings = {**asdict(config), "frames": wanted}
+    return Selection(question, video, key_frames, config.selector, config=settings, seed=config.seed)
+
+
+def _sampled(sampling: str, video: str, wanted: int, reader: str) -> tuple[VideoInfo, tuple[KeyFrame, ...]]:
     from lmms_videominer.video import open_video
 
-    if sampling not in _SAMPLERS:
-        return ()
     opened = open_video(video, reader)
     try:
         info, times = opened.info, opened.timestamps_s
     finally:
         opened.close()
     indices = _SAMPLERS[sampling](info.frame_count, info.average_fps, wanted)
-    return tuple(KeyFrame(float(times[i]), int(i)) for i in indices)
+    return info, tuple(KeyFrame(float(times[i]), int(i)) for i in indices)
 
 
 def with_plain_frames(selection: Selection, sampling: str, reader: str = "auto") -> Selection:

@@ -75,10 +75,12 @@ def test_the_table_has_a_row_a_cell_and_sample_in_both_forms(finished):
 
 def test_a_row_names_the_stored_selection(finished):
     rows = pd.read_csv(finished / "results.csv")
-    mined = rows[rows["how"] == "mined"]
-    for tree, indices in zip(mined["tree"], mined["frame_indices"].fillna("")):  # none for text only
-        assert [frame.frame_index for frame in load(finished / tree).key_frames] == [*map(int, indices.split())]
-    assert len(mined) and rows.loc[rows["how"] == "uniform", "tree"].isna().all()
+    assert set(rows["how"]) == {"mined", "uniform"}
+    for row in rows.fillna({"frame_indices": ""}).itertuples():  # none for text only
+        selection = load(finished / row.tree)
+        assert [frame.frame_index for frame in selection.key_frames] == [*map(int, row.frame_indices.split())]
+        assert (selection.selector, selection.usage.answer_calls) == (row.selector, 1)
+        assert selection.answer is not None
 
 
 def test_recall_is_that_of_the_frames_which_every_selector_took(finished):

@@ -57,6 +57,10 @@ def test_the_frames_recorded_under_uniform_are_those_that_qwen2_vl_takes(batch_s
     for number, sample in enumerate(samples):
         expected = tower_input(processor, frames_of(videos[number % 2], note_of(sample)["frames"]))
         assert any(torch.equal(given, expected) for given in seen.towers)
+        kept = load(note_of(sample)["tree"])
+        assert [frame.frame_index for frame in kept.key_frames] == note_of(sample)["frames"]
+        assert (kept.selector, kept.config["frames"], kept.usage.answer_calls) == ("uniform", 6, 1)
+        assert kept.question.video == str(videos[number % 2]) and kept.answer == "".join(sample["filtered_resps"])
 
 
 @pytest.mark.parametrize("backbone", ["qwen2_vl", "qwen2_5_vl"])
