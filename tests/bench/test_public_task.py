@@ -10,6 +10,7 @@ from tiny_scorers import tiny_clip
 
 from lmms_videominer.bench.command import comparison_of, run_comparison
 from lmms_videominer.cli import _parser
+from lmms_videominer.config import ASKING
 from lmms_videominer.selectors import SELECTORS
 
 pytestmark = pytest.mark.slow
@@ -20,9 +21,10 @@ def test_every_selector_is_compared_on_video_mme(vlm, tmp_path, monkeypatch):
     monkeypatch.chdir(workplace)
     for name, value in (("HF_HOME", workplace / "hf"), ("VIDEOMINER_CACHE", workplace / "cache")):
         monkeypatch.setenv(name, str(value))
-    names = [name for name in SELECTORS if name != "oracle"]  # the rows tell no evidence
+    judged = [f"{name}:judge=policy" for name in ASKING]  # by default they are asked for replies
+    names = [*(name for name in SELECTORS if name != "oracle"), *judged]  # the rows tell no evidence
     argv = ["bench", "--tasks", "videomme", "--selectors", *names, "--frames", "4", "--out", "out",
-            "--pretrained", "Qwen/Qwen2-VL-7B-Instruct", "--model-args", *TINY, "judge=policy",
+            "--pretrained", "Qwen/Qwen2-VL-7B-Instruct", "--model-args", *TINY,
             f"scorer={tiny_clip(workplace / 'clip')}"]  # fmt: skip
     assert run_comparison(comparison_of(_parser().parse_args(argv)), False, False, InProcess()) == 0
 
@@ -33,8 +35,7 @@ def test_every_selector_is_compared_on_video_mme(vlm, tmp_path, monkeypatch):
         how, shown = rows.loc[name, ["how", "frame_indices"]]
         assert how == ("uniform" if name == "uniform" else "mined")
         assert name == "none" or len(shown.split()) == 4
-    assert (rows["llm_calls"] > 0).tolist() == [
-        name in ("videominer", "videotree", "videoagent", "llovi") for name in names
-    ]
+    assert (rows["llm_calls"] > 0).tolist() == [name.partition(":")[0] in ("videominer", *ASKING) for name in names]
+    assert (rows["judge"] == "reply").tolist() == [name in ASKING for name in names]
     text = (workplace / "out" / "report.md").read_text()
     assert all(f"\n| {name} | 1 |" in text for name in names)

@@ -8,6 +8,7 @@ import pytest
 from evaluation import SETTINGS, evaluate, note_of
 from tiny_scorers import tiny_clip
 
+from lmms_videominer.config import ASKING
 from lmms_videominer.selectors import SELECTORS
 from lmms_videominer.serialization import load
 
@@ -19,9 +20,16 @@ def clip(tmp_path_factory) -> str:
     return tiny_clip(tmp_path_factory.mktemp("clip"))
 
 
-@pytest.mark.parametrize("name", [name for name in SELECTORS if name not in ("uniform", "none")])
-def test_a_selector_runs_through_the_plugin_and_says_which_frames_and_why(name, clip, tiny, task, tmp_path):
-    arguments = f"pretrained={tiny('qwen2_vl')},{SETTINGS},selector={name},scorer={clip},judge=policy,clustering=none"
+@pytest.mark.parametrize(
+    ("name", "judge"),
+    [
+        *((name, "policy") for name in SELECTORS if name not in ("uniform", "none")),
+        *((name, "reply") for name in ASKING),
+    ],
+)
+def test_a_selector_runs_through_the_plugin_and_says_which_frames_and_why(name, judge, clip, tiny, task, tmp_path):
+    settings = f"{SETTINGS},selector={name},scorer={clip},judge={judge},clustering=none"
+    arguments = f"pretrained={tiny('qwen2_vl')},{settings}"
     samples = evaluate(tmp_path, "videominer_qwen2vl", arguments, "tiny_video", task)
 
     assert [note_of(sample)["how"] for sample in samples] == ["mined"] * 3
@@ -31,5 +39,6 @@ def test_a_selector_runs_through_the_plugin_and_says_which_frames_and_why(name, 
         assert (selection.selector, [f.frame_index for f in selection.key_frames]) == (name, note["frames"])
         assert len(note["frames"]) == 4 and (name == "oracle" or selection.nodes or selection.scores)
     summary = json.loads(next(tmp_path.glob("videominer/*/videominer_summary.json")).read_text())["tasks"]["all"]
+    assert (summary["policy_calls_per_sample"] > 0) == (name in ("videominer", *ASKING))
     # videotree compares frames with each other, not with the question
     assert (summary["scores_per_sample"] > 0) == (selection.scores is not None or name == "videotree")

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Found, Look
+from lmms_videominer.selectors.dialogue import Ask, Case, Compare, Embed, Encode, Found, Look
 from lmms_videominer.selectors.searching import SearchingSelector
 from lmms_videominer.stages import OpenVideo
 from lmms_videominer.types import Event, Question, VideoInfo
 
+SCORER = SimpleNamespace(identity="none")
 
-def case_of(seconds: int, config: MinerConfig, question: str = "What is it?", options: tuple[str, ...] = ()) -> Case:
+
+def case_of(
+    seconds: int,
+    config: MinerConfig,
+    question: str = "What is it?",
+    options: tuple[str, ...] = (),
+    features: str = "captions",
+) -> Case:
     """A video of one frame a second: candidate, frame index and the second in which it is shown are one number."""
     info = VideoInfo("film.mp4", float(seconds), seconds, 1.0, 32, 32, "none")
-    config = dataclasses.replace(config, features="captions")  # ``converse`` embeds texts alone
+    config = dataclasses.replace(config, features=features)
     video = OpenVideo(SimpleNamespace(info=info), "film")
     return Case(Question("film.mp4", question, options), video, np.arange(seconds, dtype=np.float64), config)
 
@@ -33,9 +41,10 @@ def converse(
 
     Args:
         reply: The language model.
-        vector: The embedder; what it gives is normalised.
+        vector: The embedder, and with ``features=scorer`` the image features, of the text ``frame 7`` for second 7;
+            what it gives is normalised. A frame's score is the cosine of its vector with the text's.
     """
-    search, answer, prompts = selector(None, case.config).search(case), None, []
+    search, answer, prompts = selector(SimpleNamespace(scorer=SCORER), case.config).search(case), None, []
     while True:
         try:
             wish = search.send(answer)
@@ -45,12 +54,24 @@ def converse(
             answer = tuple(Event(span, f"second {int(span.start_s)}", (span.start_s + 0.5,)) for span in wish.spans)
             case.seen.update({(event.span, wish.frames): event for event in answer})
         elif isinstance(wish, Embed):
-            rows = np.array([vector(text) for text in wish.texts], np.float32)
-            answer = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+            answer = _vectors(vector, wish.texts)
+        elif isinstance(wish, Encode):
+            answer = _vectors(vector, _named(wish.indices))
+        elif isinstance(wish, Compare):
+            answer = [_vectors(vector, _named(frames)) @ _vectors(vector, [text])[0] for frames, text in wish.pairs]
         else:
             assert isinstance(wish, Ask)
             prompts += wish.prompts
             answer = tuple(reply(prompt) for prompt in wish.prompts)
+
+
+def _vectors(vector: Callable[[str], list[float]], texts: Sequence[str]) -> np.ndarray:
+    rows = np.array([vector(text) for text in texts], np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _named(indices: Sequence[int]) -> list[str]:
+    return [f"frame {index}" for index in indices]
 
 
 def frames_of(found: Found) -> list[int]:

@@ -25,6 +25,7 @@ from scripted import (
 
 from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
+from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.llovi import LLoViSelector
 from lmms_videominer.selectors.searching import batches
@@ -32,7 +33,7 @@ from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.selectors.videotree import VideoTreeSelector
 from lmms_videominer.serialization import to_json
 from lmms_videominer.stages import Stages
-from lmms_videominer.types import Question, Selection
+from lmms_videominer.types import Action, Question, Selection
 
 CONFIG = MinerConfig(frames=4, caption_frames=2, cache_dir="off", features="captions")
 CLASSES = {"videotree": VideoTreeSelector, "videoagent": VideoAgentSelector, "llovi": LLoViSelector}
@@ -227,14 +228,18 @@ replies = st.one_of(
         lambda wishes: json.dumps({"frames": [{"segment": s, "description": d} for s, d in wishes]})
     ),
     st.lists(st.integers(1, 60), max_size=9).map(lambda clips: json.dumps({"clips": clips})),
+    st.sampled_from(Action).map(lambda action: policy_completion("so it looks", action)),
 )
 
 
-@pytest.mark.parametrize("name", ASKING)
-@settings(deadline=None, max_examples=60)
+@pytest.mark.parametrize("judge", ["reply", "policy"])
+@pytest.mark.parametrize(
+    ("name", "features"), [*((name, "captions") for name in ASKING), ("videotree", "scorer"), ("videoagent", "scorer")]
+)
+@settings(deadline=None, max_examples=40)
 @given(st.data(), st.integers(5, 70), st.integers(1, 12), st.integers(1, 60))
-def test_whatever_is_replied_the_budget_is_met_exactly_in_order(name, data, seconds, budget, most):
-    config = MinerConfig(frames=min(budget, seconds), max_vlm_calls=most)
+def test_whatever_is_replied_the_budget_is_met_exactly_in_order(name, features, judge, data, seconds, budget, most):
+    config = MinerConfig(frames=min(budget, seconds), max_vlm_calls=most, judge=judge)
     drawn = data.draw(st.lists(replies, min_size=1, max_size=6))
     asked = [0]
 
@@ -245,7 +250,9 @@ def test_whatever_is_replied_the_budget_is_met_exactly_in_order(name, data, seco
     def vector(text: str) -> list[float]:
         return [len(text) % 3, sum(map(ord, text)) % 7, 1]
 
-    found, _ = converse(CLASSES[name], case_of(seconds, config), reply, vector)
+    case = case_of(seconds, config, features=features)
+    found, _ = converse(CLASSES[name], case, reply, vector)
+    assert len(case.seen) <= most  # captions
     indices = [frame.frame_index for frame in found.key_frames]
     assert indices == sorted(set(indices)) and len(indices) == config.frames
     assert all(0 <= i < seconds for i in indices)
