@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_videominer.bench.documents import read_table, table_path
+from lmms_videominer.bench.documents import Document, read_table, table_path
 from lmms_videominer.bench.estimate import estimate, print_estimate
 from lmms_videominer.bench.evaluating import Execute, execute
 from lmms_videominer.bench.figures import FigureCell, figure_variants
@@ -145,17 +145,20 @@ def _show_estimate(cells: Sequence[Cell], out: Path) -> None:
     rows: pd.DataFrame | None = read_all(out)[0]
     finished = {cell.key for cell in cells if is_finished(out, cell)}
     refilled = {cell.key for cell in cells if must_be_filled_again(out, cell)}
-    print_estimate(estimate(cells, _durations(cells, out), finished, rows, refilled))
+    asked = _documents(cells, out)
+    durations = {task: [document.duration_s for document in documents] for task, documents in asked.items()}
+    print_estimate(estimate(cells, durations, finished, rows, refilled))
+    for task, documents in asked.items():
+        problems = [document.problem for document in documents if document.problem]
+        if problems:
+            print(f"videominer: task {task}: the videos of {len(problems)} of {len(documents)} documents are not "
+                  f"found ({problems[0]}); no frames are chosen for these", file=sys.stderr)  # fmt: skip
 
 
-def _durations(cells: Sequence[Cell], out: Path) -> Mapping[str, list[float | None]]:
-    """Lengths of the videos of each task that was loaded before, a document each."""
-    found = {}
-    for cell in cells:
-        path = table_path(out, cell.task, cell.settings.source)
-        if cell.task not in found and path.is_file():
-            found[cell.task] = [document.duration_s for document in read_table(path)]
-    return found
+def _documents(cells: Sequence[Cell], out: Path) -> Mapping[str, list[Document]]:
+    """The documents of each task that was loaded before."""
+    paths = {cell.task: table_path(out, cell.task, cell.settings.source) for cell in cells}
+    return {task: read_table(path) for task, path in paths.items() if path.is_file()}
 
 
 def _order(out: Path) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from lmms_videominer.bench.files import read_json, read_lines
 from lmms_videominer.bench.plan import Cell
 from lmms_videominer.errors import SchemaError
-from lmms_videominer.lmms.backbone_vlm import FAILED
+from lmms_videominer.lmms.backbone_vlm import is_failure
 
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
@@ -131,7 +131,7 @@ def no_answer_in(sample: Mapping[str, Any]) -> str:
     if note.get("empty"):
         return note.get("problem") or "the backbone failed on it"
     said = text_in(sample, "filtered_resps")
-    return said if said.startswith(FAILED) else ""
+    return said if is_failure(said) else ""
 
 
 def text_in(sample: Mapping[str, Any], name: str) -> str:

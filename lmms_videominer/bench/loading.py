@@ -141,8 +141,11 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
     for doc_id, doc in tqdm(task.doc_iterator(limit=limit), total=total, desc=f"{task.config.task}: documents"):
         try:
             video, problem = _video_of(task, doc), ""
-        except (Exception, SystemExit) as error:  # tasks end the process where a file is missing
+        except (Exception, SystemExit) as error:  # many tasks end the process where a file is missing
             video, problem = "", str(error) or type(error).__name__
+        if video and not Path(video).is_file():
+            problem = f"there is no file {video}"
+        if problem:
             problems.append(problem)
         if video not in durations:
             durations[video] = _header_duration_s(video)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.batching import fitting
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
+from lmms_videominer.lmms.backbone_vlm import is_failure
 from lmms_videominer.lmms.documents import Request, question_of, shown_video, shows_video, with_video
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
@@ -221,7 +222,9 @@ class Answerer:
             self._pass([sample], how)
 
     def _record_own_frames(self, sample: Sample, note: Note, question: Question) -> None:
-        """Enter and store the frames that the backbone took by itself, where its way is known."""
+        """Enter and store the frames that the backbone took by itself, where its way is known and it gave an answer."""
+        if is_failure(text_of(sample.output)):
+            return
         profile, backbone = self.driver.profile, self.driver.backbone
         own = next((getattr(backbone, name) for name in profile.count if hasattr(backbone, name)), 0)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from lmms_videominer.vlm.vlm import VLMRequest
 
 CALLS_AT_ONCE = 64
 TASK, SPLIT = "videominer", "search"  # what a backbone is told of requests that no task made
-FAILED = "[LMMS_EVAL_"  # how lmms-eval's API backbones begin what is no answer
+# what lmms-eval's backbones give in the place of an answer: those behind an API; LLaVA-Video and Oryx
+_FAILED = re.compile(r"\[LMMS_EVAL_.*|Video .* can not load, check the source", re.DOTALL)
 # Backbones cut an answer at these; where none is given some cut at an empty line.
 STOPS = ["<|im_end|>", "<|endoftext|>"]
 
@@ -35,7 +37,7 @@ class BackboneVLM:
         """One completion a request, in order, stripped; see ``VLM.generate``.
 
         Raises:
-            ModelError: The backbone is a service that did not answer.
+            ModelError: The backbone is a service that did not answer, or it could not load the frames.
         """
         texts: list[str] = [""] * len(requests)
         for members in _alike(requests).values():
@@ -61,11 +63,16 @@ def _clip_bytes(request: VLMRequest, profile: Profile) -> int:
     return 0 if request.frames is None else request.frames.nbytes * profile.repeat
 
 
+def is_failure(text: str) -> bool:
+    """Whether a backbone's output is what some of lmms-eval's give where they fail, and no answer."""
+    return bool(_FAILED.fullmatch(text.strip()))
+
+
 def _checked(text: str) -> str:
-    """``text`` stripped; what lmms-eval's API backbones say in the place of an answer must not be kept as one."""
-    if text.startswith(FAILED):
+    """``text`` stripped; what a backbone says in the place of an answer must not be kept as one."""
+    if is_failure(text):
         raise ModelError(f"the backbone gave no answer: {text}. What was captioned so far is in the cache: run again "
-                         "when the service answers")  # fmt: skip
+                         "when the service answers, or once the cause is mended")  # fmt: skip
     return text.strip()
 
 

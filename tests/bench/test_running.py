@@ -226,6 +226,9 @@ def test_a_task_is_refused_before_anything_runs_where_no_video_is_found_and_wher
 
     with pytest.raises(ConfigError, match=r"task gone: .* none of its documents \(the video of this .*HF_HOME"):
         ask_tasks(tmp_path, settings, ["gone"], True, in_process)
+    write_task(folder, "lost", [row(n, tmp_path / "no" / "film.mp4") for n in range(2)])  # as tasks that do not look
+    with pytest.raises(ConfigError, match=r"task lost: .* none of its documents \(there is no file .*film.mp4"):
+        ask_tasks(tmp_path, settings, ["lost"], True, in_process)
     with pytest.raises(ConfigError, match=r"task served: its metrics \(submission\) say no score"):
         ask_tasks(tmp_path, settings, ["served"], True, in_process)
     path = table_path(tmp_path, "in_part", settings.source)
@@ -349,6 +352,8 @@ def test_a_run_that_ended_while_writing_has_failed_and_the_others_go_on(ending, 
     ({"filtered_resps": [""], "token_counts": [{"videominer": {"how": "fallback", "problem": "full", "empty": True}}]},
      "full"),
     ({"filtered_resps": ["[LMMS_EVAL_REQUEST_FAILED after 5 retries]"]}, "[LMMS_EVAL_REQUEST_FAILED after 5 retries]"),
+    ({"filtered_resps": ["Video a.mp4 can not load, check the source"]}, "Video a.mp4 can not load, check the source"),
+    ({"filtered_resps": ["Video tapes can not load"]}, ""),
 ])  # fmt: skip
 def test_what_is_no_answer_is_told_from_a_wrong_one(sample, reason):
     assert no_answer_in(sample) == reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from lmms_videominer.errors import ModelError
 from lmms_videominer.lmms.answering import Answerer
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
-from lmms_videominer.lmms.profiles import PROFILES, UNLISTED
+from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
 from lmms_videominer.lmms.records import summarise
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.stages import Stages
@@ -61,10 +62,10 @@ def request(doc_id: int) -> Instance:
     return Instance("generate_until", arguments, 0, {"task": "tiny", "doc_id": doc_id, "repeats": 1})
 
 
-def answerer(backbone: FragileBackbone, selector: str = "uniform") -> Answerer:
+def answerer(backbone: FragileBackbone | Service, selector: str = "uniform", profile: Profile = UNLISTED) -> Answerer:
     config = MinerConfig(selector=selector, frames=4, cache_dir="off")
     chosen = get_selector(selector, Stages.build(config, None), config)
-    return Answerer(Driver(backbone, UNLISTED, True), chosen, config, 0, lambda *_: "")
+    return Answerer(Driver(backbone, profile, True), chosen, config, 4, lambda *_: "")
 
 
 def texts(answering: Answerer, *documents: int) -> list[str]:
@@ -128,10 +129,23 @@ class Service:
         return [self.text] * len(requests)
 
 
-def test_what_a_service_says_in_the_place_of_an_answer_is_no_caption():
-    vlm = BackboneVLM(Driver(Service("[LMMS_EVAL_REQUEST_FAILED after 5 retries] 429"), UNLISTED, True), "service")
-    with pytest.raises(ModelError, match=r"no answer: \[LMMS_EVAL_REQUEST_FAILED after 5 retries\] 429.*run again"):
+FAILURES = ["[LMMS_EVAL_REQUEST_FAILED after 5 retries] 429", "Video one.mp4\ntwo.mp4 can not load, check the source"]
+
+
+@pytest.mark.parametrize("said", FAILURES)
+def test_what_a_backbone_says_in_the_place_of_an_answer_is_no_caption(said):
+    vlm = BackboneVLM(Driver(Service(said), UNLISTED, True), "service")
+    with pytest.raises(ModelError, match=rf"no answer: {re.escape(said)}\. .*run again"):
         vlm.generate([VLMRequest("What is seen?", None, 96)])
+
+
+@pytest.mark.parametrize(("said", "stored"), [("a red square", 1), *((said, 0) for said in FAILURES)])
+def test_frames_that_no_answer_was_given_from_are_not_stored(said, stored, plain_video):
+    documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}
+    answering, saved = answerer(Service(said, task_dict=documents), profile=PROFILES["llava_hf"]), []
+    answering._save = lambda selection, _: saved.append(selection) or ""
+    assert texts(answering, 0) == [said]
+    assert len(saved) == stored and bool(answering.notes[0].frames) == bool(stored)
 
 
 def test_a_caption_is_as_short_as_asked_where_the_backbone_has_a_least_length():
