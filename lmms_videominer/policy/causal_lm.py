@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+MOST_TOKENS = 32_768  # of the prompts of one forward pass, with their padding: LLoVi's have 20 000 each
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,7 +37,8 @@ class CausalLMPolicy:
         identity: Of ``model`` with ``tokenizer``; read off both at each use where it is ``None``, and once ``model`` is
             another one.
         max_new_tokens: Most tokens of a completion.
-        batch_size: Prompts a forward pass.
+        batch_size: Most prompts of a forward pass; fewer where they are long (``MOST_TOKENS``), so that memory does
+            not hang on how many are asked at once.
 
     Attributes:
         truncated: How many prompts were longer than the model's context and lost their middle.
@@ -106,13 +109,24 @@ class CausalLMPolicy:
         order = sorted(set(keys), key=lambda key: (len(key[0]), key))  # like lengths together: little padding
         done: dict[tuple[tuple[int, ...], int], PolicyCompletion] = {}
         with _evaluating(self.model):
-            for start in range(0, len(order), self.batch_size):
-                batch = order[start : start + self.batch_size]
+            for batch in self._batches(order):
                 noise = (
                     GumbelNoise([seed for _, seed in batch], temperature, self.model.device) if temperature else None
                 )
                 done.update(zip(batch, self._complete([list(row) for row, _ in batch], noise)))
         return [done[key] for key in keys]
+
+    def _batches(self, order: Sequence[tuple[tuple[int, ...], int]]) -> Iterator[list[tuple[tuple[int, ...], int]]]:
+        """``order``, prompts with their seeds by ascending length, in parts for a forward pass each."""
+        batch: list[tuple[tuple[int, ...], int]] = []
+        for key in order:
+            if len(batch) == self.batch_size or (len(batch) + 1) * len(key[0]) > MOST_TOKENS:
+                if batch:
+                    yield batch
+                batch = []
+            batch.append(key)
+        if batch:
+            yield batch
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         if self.tokenizer.chat_template:

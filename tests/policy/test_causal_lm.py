@@ -46,6 +46,21 @@ def test_the_size_of_the_batch_changes_nothing(policy):
     assert policy.decide(PROMPTS) == whole
 
 
+def test_long_prompts_share_a_pass_as_far_as_their_tokens_allow(policy, monkeypatch):
+    whole = policy.decide(PROMPTS)
+    lengths = sorted(len(completion.prompt_ids) for completion in whole)
+    seen = []
+    policy.model.get_input_embeddings().register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    for most, passes in (
+        (3 * lengths[2], [(3, lengths[2]), (2, lengths[4])]),
+        (lengths[0], [(1, length) for length in lengths]),  # a prompt longer than that goes by itself
+    ):
+        monkeypatch.setattr("lmms_videominer.policy.causal_lm.MOST_TOKENS", most)
+        assert policy.decide(PROMPTS) == whole
+        assert [tuple(shape) for shape in seen if shape[1] > 1] == passes
+        seen.clear()
+
+
 @pytest.mark.parametrize(("temperature", "seeds", "rows"), [(0.0, [0, 1, 2, 3], 2), (1.0, [7, 7, 8, 7], 3)])
 def test_what_is_asked_twice_is_completed_once(policy, temperature, seeds, rows):
     prompts = [PROMPTS[0], PROMPTS[0], PROMPTS[0], PROMPTS[2]]
