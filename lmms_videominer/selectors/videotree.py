@@ -12,6 +12,8 @@ What differs:
   a tree of VideoMiner has; a longer video has fewer than one a second. ``features=scorer``: vectors are the image
   features of the scorer, as published those of EVA-CLIP; candidates are thinned above 4096. Frames are compared with
   each other there and not with the question, so that the result holds no scores.
+- With ``features=scorer`` a round that could ask for more captions than are left of ``max_vlm_calls`` is not begun, and
+  that is told (``max_vlm_calls``).
 - The frames go to the video LLM; the language model's answer from captions is left in the reply. Published, there is no
   budget: here relevance comes first, then the level (representatives, then their splits); what does not fit is
   thinned evenly in time, what lacks is filled from the longest stretches without a frame.
@@ -94,7 +96,8 @@ class VideoTreeSelector(SearchingSelector):
                 break
             width = min(2 * width, config.videotree_most)
             if config.features == "scorer" and len(case.seen) + width > config.max_vlm_calls:
-                break  # with features=captions all candidates are captioned already
+                return _found(case, rounds, pool, vectors, ("max_vlm_calls",))
+            # with features=captions all candidates are captioned already
         return _found(case, rounds, pool, vectors)
 
 
@@ -129,7 +132,9 @@ def _prompt(case: Case, events: Sequence[Event]) -> str:
                          question=asked(case.question))  # fmt: skip
 
 
-def _found(case: Case, rounds: Sequence[Round], pool: Candidates, vectors: np.ndarray) -> Found:
+def _found(
+    case: Case, rounds: Sequence[Round], pool: Candidates, vectors: np.ndarray, stopped: tuple[str, ...] = ()
+) -> Found:
     nodes = [Node("0", 0, (Event(case.whole),))]
     groups: dict[tuple[int, int], list[Pick]] = {}
     for number, made in enumerate(rounds):
@@ -149,7 +154,7 @@ def _found(case: Case, rounds: Sequence[Round], pool: Candidates, vectors: np.nd
     frames = within_budget([groups[key] for key in sorted(groups)], case.timestamps_s, case.config.frames)
     unread = any(decision.reading is Reading.DEFAULT for decision in last.decisions)
     fallbacks = ["unread_relevance"] * unread + ["filled"] * any(frame.node_id is None for frame in frames)
-    return Found(frames, by_level(nodes), tuple(fallbacks))
+    return Found(frames, by_level(nodes), (*stopped, *fallbacks))
 
 
 def _branches(
