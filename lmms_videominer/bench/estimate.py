@@ -29,6 +29,7 @@ class Line:
         questions: How many; ``None``: the task is not loaded yet.
         most: Calls a question at most, a mean over the videos; infinite: not known without their lengths.
         measured: Calls a question in finished cells of this variant on this task; ``None``: there is none.
+        measured_on: How many of the task's documents these answered.
         seconds_most, seconds_measured: Seconds of the whole cell at the seconds of each call, and by those of finished
             cells of this variant on this task with this cache; ``None``: not known.
         is_assumed: Whether a call's seconds for ``seconds_most`` are assumed in part: no finished cell told them.
@@ -39,6 +40,7 @@ class Line:
     questions: int | None
     most: Calls
     measured: Calls | None
+    measured_on: int
     seconds_most: float | None
     is_assumed: bool
     seconds_measured: float | None
@@ -79,7 +81,7 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
         rates = known.or_else(assumed(cell, sum(lengths_s) / len(lengths_s)))
         seconds = _sum([rates.seconds(run, searched) for run in runs.values()])
         is_assumed = seconds is not None
-    measured, measured_s = None, None
+    measured, measured_s, measured_on = None, None, 0
     if rows is not None:
         same = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)
                     & (rows["variant"] == cell.variant.label) & (rows["task"] == cell.task)
@@ -87,8 +89,9 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
         if len(same):
             measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))
             measured_s = _sum([mean(same[same["cache"] == cache]["cell_s"]) for cache in runs])
-    return Line(cell, questions, most, measured, _times(seconds, questions), is_assumed, _times(measured_s, questions),
-                finished)  # fmt: skip
+            measured_on = same["doc_id"].nunique()
+    return Line(cell, questions, most, measured, measured_on, _times(seconds, questions), is_assumed,
+                _times(measured_s, questions), finished)  # fmt: skip
 
 
 def _mean(calls: Sequence[Calls]) -> Calls:
@@ -147,6 +150,9 @@ def _told(lines: Sequence[Line]) -> str:
         told += (" Times with ~ rest on assumptions (the bundled models on one CPU core, any other 7B on a GPU of 80 "
                  "GB as docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with "
                  "a small --limit into the same folder first, and it is measured.")  # fmt: skip
+    if any(0 < line.measured_on < (line.questions or math.inf) for line in left):
+        told += (" What was measured so far is of a task's first documents alone; it takes more where the videos of "
+                 "later ones are longer.")  # fmt: skip
     if any(math.inf in vars(line.most).values() or line.seconds_most is None for line in left):
         told += (" ? is not known: it hangs on the length of videos that are not loaded yet, or, of videoagent's "
                  "frames, on how many descriptions its replies name (its time counts each once).")  # fmt: skip

@@ -194,6 +194,15 @@ def test_a_cell_takes_no_longer_than_was_estimated_at_its_own_calls():
     assert line.most == Calls(16, 16) and line.seconds_most == pytest.approx(21.0) and not line.is_assumed
 
 
+@pytest.mark.parametrize(("questions", "told"), [(2, False), (3, True)])
+def test_what_was_measured_on_the_first_documents_alone_is_said_to_be(questions, told, capsys):
+    rows = table(made("videominer", [1, 0], task="t"))
+    lines = estimate([cell_of("videominer")], {"t": [600.0] * questions}, set(), rows)
+    assert lines[0].measured_on == 2
+    print_estimate(lines)
+    assert ("first documents alone" in " ".join(capsys.readouterr().out.split())) == told
+
+
 def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
     cells = [cell_of("videominer", weights="Qwen/Qwen2-VL-7B-Instruct"), cell_of("aks"), cell_of("uniform")]
     lines = estimate(cells, {"t": [1020.0] * 10}, set(), None)
