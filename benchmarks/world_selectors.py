@@ -42,7 +42,10 @@ SEARCHING = (
     "videominer",
 )
 OURS = "videominer"
-ALSO = {1: ("searching=videominer:grain_s=0",)}  # where VideoMiner takes uniform frames: what a search would give
+ALSO = {
+    1: ("searching=videominer:grain_s=0",),  # where VideoMiner takes uniform frames: what a search would give
+    60: ("clips720=llovi:max_vlm_calls=720",),  # clips of 5 s, as LLoVi has them in an hour, at 3.6 times the captions
+}
 ORDER = [spec.partition("=")[0] for spec in ("none", "uniform", *SEARCHING, *sum(ALSO.values(), ()), "oracle")]
 SAME = ["cell", "doc_id", "cell_s"]  # of a row: what is kept already
 COMMON = ("judge=policy", "reader=pyav")
