@@ -120,9 +120,8 @@ class CausalLMPolicy:
         """``order``, prompts with their seeds by ascending length, in parts for a forward pass each."""
         batch: list[tuple[tuple[int, ...], int]] = []
         for key in order:
-            if len(batch) == self.batch_size or (len(batch) + 1) * len(key[0]) > MOST_TOKENS:
-                if batch:
-                    yield batch
+            if batch and (len(batch) == self.batch_size or (len(batch) + 1) * len(key[0]) > MOST_TOKENS):
+                yield batch
                 batch = []
             batch.append(key)
         if batch:

@@ -22,6 +22,11 @@ def by_angle(caption: str) -> list[float]:
     return [float(np.cos(angle)), float(np.sin(angle))]
 
 
+def spread(named: str) -> list[float]:
+    angle = np.deg2rad(5.0 * int(named.split()[1]))
+    return [float(np.cos(angle)), float(np.sin(angle))]
+
+
 def rated(*relevance: int) -> str:
     return json.dumps({"answer": "A", "confidence": 2, "relevance": list(relevance)})
 
@@ -86,10 +91,6 @@ def test_rounds_widen_8_16_32_until_4_clusters_are_highly_relevant(threes, round
         widths.append(prompt.count(": second "))
         return rated(*([3] * threes + [1] * (widths[-1] - threes)))
 
-    def spread(caption: str) -> list[float]:
-        angle = np.deg2rad(5.0 * int(caption.split()[1]))
-        return [float(np.cos(angle)), float(np.sin(angle))]
-
     found, _ = converse(VideoTreeSelector, case_of(64, MinerConfig(frames=8)), reply, spread)
     assert widths == rounds and found.fallbacks == ()
     assert [node.id for node in found.nodes if node.depth == 1] == [f"0.{i}" for i in range(len(rounds))]
@@ -100,10 +101,6 @@ def test_rounds_widen_8_16_32_until_4_clusters_are_highly_relevant(threes, round
 )
 def test_with_image_features_a_round_that_might_exceed_the_allowance_is_not_begun_and_that_is_told(most, rounds, told):
     """8 captions in the first round; the second may ask for 16 more, the third for 32."""
-
-    def spread(frame: str) -> list[float]:
-        angle = np.deg2rad(5.0 * int(frame.split()[1]))
-        return [float(np.cos(angle)), float(np.sin(angle))]
 
     case = case_of(64, MinerConfig(frames=8, max_vlm_calls=most), features="scorer")
     found, prompts = converse(VideoTreeSelector, case, lambda prompt: rated(*[1] * prompt.count(": second ")), spread)
