@@ -96,8 +96,8 @@ class VideoTreeSelector(SearchingSelector):
                 break
             width = min(2 * width, config.videotree_most)
             if config.features == "scorer" and len(case.seen) + width > config.max_vlm_calls:
+                # with features=captions all candidates are captioned already
                 return _found(case, rounds, pool, vectors, ("max_vlm_calls",))
-            # with features=captions all candidates are captioned already
         return _found(case, rounds, pool, vectors)
 
 
