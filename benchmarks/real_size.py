@@ -31,29 +31,68 @@ from transformers import (
 )
 
 # sizes by the models' own config.json; the embedding has more rows than there are tokens
-QWEN2_7B = {"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
-            "num_attention_heads": 28, "num_key_value_heads": 4, "max_position_embeddings": 32768}  # fmt: skip
-QWEN2_1_5B = {"vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
-              "num_attention_heads": 12, "num_key_value_heads": 2,
-              "max_position_embeddings": 32768, "tie_word_embeddings": True}  # fmt: skip
-VISION = {"depth": 32, "embed_dim": 1280, "hidden_size": 3584, "num_heads": 16, "mlp_ratio": 4, "patch_size": 14,
-          "spatial_merge_size": 2, "temporal_patch_size": 2}  # fmt: skip
+QWEN2_7B = {
+    "vocab_size": 152064,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 32768,
+}
+QWEN2_1_5B = {
+    "vocab_size": 151936,
+    "hidden_size": 1536,
+    "intermediate_size": 8960,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": True,
+}
+VISION = {
+    "depth": 32,
+    "embed_dim": 1280,
+    "hidden_size": 3584,
+    "num_heads": 16,
+    "mlp_ratio": 4,
+    "patch_size": 14,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+}
 CLIP_L_14 = {
-    "vision_config": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24,
-                      "num_attention_heads": 16, "image_size": 224, "patch_size": 14},
-    "text_config": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12,
-                    "num_attention_heads": 12, "max_position_embeddings": 77},
+    "vision_config": {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "image_size": 224,
+        "patch_size": 14,
+    },
+    "text_config": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "max_position_embeddings": 77,
+    },
     "projection_dim": 768,
-}  # fmt: skip
+}
 
 
 def qwen2_vl_7b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
     """Model and processor of Qwen2-VL-7B-Instruct's shape."""
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
     text = QWEN2_7B | {"rope_parameters": rope, **_ends(tokenizer)}
-    named = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in
-             (("vision_start", "vision_start"), ("vision_end", "vision_end"), ("image", "image_pad"),
-              ("video", "video_pad"))}  # fmt: skip
+    named = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
+        for name, token in (
+            ("vision_start", "vision_start"),
+            ("vision_end", "vision_end"),
+            ("image", "image_pad"),
+            ("video", "video_pad"),
+        )
+    }
     config = Qwen2VLConfig(text_config=text, vision_config=VISION, **named)
     sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
     processor = Qwen2VLProcessor(

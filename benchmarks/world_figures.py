@@ -39,8 +39,21 @@ def run(name: str, out: Path) -> None:
     """Train what the figure ``name`` compares, and draw it."""
     policies = [f"{label}={_policy(how, out / 'policies')}" for label, how in POLICIES[name].items()]
     named = (*PUBLISHED, "--policy", *policies) if policies else ()
-    bench("--figure", name, "--tasks", TASK, "--frames", "8", "--limit", str(QUESTIONS), "--model-args", "reader=pyav",
-          *named, "--out", str(out / name))  # fmt: skip
+    bench(
+        "--figure",
+        name,
+        "--tasks",
+        TASK,
+        "--frames",
+        "8",
+        "--limit",
+        str(QUESTIONS),
+        "--model-args",
+        "reader=pyav",
+        *named,
+        "--out",
+        str(out / name),
+    )
 
 
 def _policy(how: Run | None, folder: Path) -> Path:
@@ -63,15 +76,23 @@ def tables(name: str, rows: Path) -> Iterator[str]:
     for group in groups_of(pd.read_parquet(rows / f"{name}.parquet")):
         kinds = scores_by_kind(group)
         yield f"\n### {name}: {group.title}\n"
-        yield markdown_table((*COLUMNS, *next(iter(kinds.values())), "fallbacks"),
-                             [_row(s, name, kinds[s.variant]) for s in summaries(group)])  # fmt: skip
+        yield markdown_table(
+            (*COLUMNS, *next(iter(kinds.values())), "fallbacks"),
+            [_row(s, name, kinds[s.variant]) for s in summaries(group)],
+        )
         yield ""
         yield from (f"- {d.first} minus {d.second}: {percent(d.accuracy, '+')}" for d in differences(group))
 
 
 def _row(s: Summary, name: str, kinds: Mapping[str, float]) -> tuple[str, ...]:
-    told = (None if s.recall is None else 100 * s.recall, s.nodes, s.vlm_calls, s.llm_calls, s.seconds["cold"],
-            *(100 * score for score in kinds.values()))  # fmt: skip
+    told = (
+        None if s.recall is None else 100 * s.recall,
+        s.nodes,
+        s.vlm_calls,
+        s.llm_calls,
+        s.seconds["cold"],
+        *(100 * score for score in kinds.values()),
+    )
     return s.variant.removeprefix(f"{name} "), percent(s.accuracy), *map(number, told), str(s.fallbacks)
 
 

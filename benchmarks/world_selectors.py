@@ -49,16 +49,37 @@ ALSO = {
 ORDER = [spec.partition("=")[0] for spec in ("none", "uniform", *SEARCHING, *sum(ALSO.values(), ()), "oracle")]
 SAME = ["cell", "doc_id", "cell_s"]  # of a row: what is kept already
 COMMON = ("judge=policy", "reader=pyav")
-COLUMNS = ("frames from", "accuracy, % (95 %)", "evidence recall, %", "accuracy where seen, %", "VLM calls",
-           "LLM calls", "frames scored", "s cold", "s warm", f"{OURS} minus it (95 %)")  # fmt: skip
+COLUMNS = (
+    "frames from",
+    "accuracy, % (95 %)",
+    "evidence recall, %",
+    "accuracy where seen, %",
+    "VLM calls",
+    "LLM calls",
+    "frames scored",
+    "s cold",
+    "s warm",
+    f"{OURS} minus it (95 %)",
+)
 
 
 def run(minutes: int, out: Path) -> None:
     """Compare all selectors at one length."""
     folder = out / f"{minutes}min"
     for selectors, cache in ((PLAIN, "--cold"), (SEARCHING + ALSO.get(minutes, ()), "--warm")):
-        bench("--tasks", f"videominer_world_{minutes}min", "--selectors", *selectors, "--frames", "8",
-              "--model-args", *COMMON, cache, "--out", str(folder))  # fmt: skip
+        bench(
+            "--tasks",
+            f"videominer_world_{minutes}min",
+            "--selectors",
+            *selectors,
+            "--frames",
+            "8",
+            "--model-args",
+            *COMMON,
+            cache,
+            "--out",
+            str(folder),
+        )
 
 
 def bench(*arguments: str) -> None:
@@ -83,12 +104,15 @@ def keep(source: Path, target: Path, machine: str = "", order: Sequence[str] = O
     if target.is_file():
         before = pd.read_parquet(target)
         table = table.merge(before[[*SAME, "measured"]], "left", on=SAME)
-        was, now = (set(map(tuple, part[part["cache"] == "cold"][["variant", "cell"]].to_numpy().tolist()))
-                    for part in (before, table))  # fmt: skip
+        was, now = (
+            set(map(tuple, part[part["cache"] == "cold"][["variant", "cell"]].to_numpy().tolist()))
+            for part in (before, table)
+        )
         other = {name for name, _ in now - was}  # with other settings: a warm run of the earlier ones is not theirs
         runs = {*zip(table["variant"], table["cache"])}
-        stays = [name not in other and (name, cache) not in runs
-                 for name, cache in zip(before["variant"], before["cache"])]  # fmt: skip
+        stays = [
+            name not in other and (name, cache) not in runs for name, cache in zip(before["variant"], before["cache"])
+        ]
         table = pd.concat([before[stays], table])
     table = table.assign(measured=table["measured"].fillna(measured) if "measured" in table else measured)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,8 +144,11 @@ def tables(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
         ),
     )
     for group in groups:
-        less = {d.first if d.second == OURS else d.second: _towards(d.second, d.accuracy)
-                for d in differences(group) if OURS in (d.first, d.second)}  # fmt: skip
+        less = {
+            d.first if d.second == OURS else d.second: _towards(d.second, d.accuracy)
+            for d in differences(group)
+            if OURS in (d.first, d.second)
+        }
         days = group.table.groupby("variant")["measured"].unique()
         head = (*COLUMNS, *["seconds of"] * (group.table["measured"].nunique() > 1))
         rows = [(*_row(s, less.get(s.variant)), "; ".join(days[s.variant]))[: len(head)] for s in summaries(group)]

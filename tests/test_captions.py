@@ -46,7 +46,10 @@ def caption(jobs, vlm, cache=None, frames=4, tokens=96, **limits):
 def test_each_event_is_captioned_from_its_own_frames_and_the_question(job, vlm):
     (result,) = caption([job([GREEN, RED, Span(1.0, 5.0)])], vlm)
     assert [event.caption for event in result.events] == [
-        "a scene in green", "a scene in red", "a scene in red and green and blue"]  # fmt: skip
+        "a scene in green",
+        "a scene in red",
+        "a scene in red and green and blue",
+    ]
     assert [event.span for event in result.events] == [GREEN, RED, Span(1.0, 5.0)]
     assert {request.prompt for request in vlm.calls[0]} == {caption_prompt(QUESTION)}
     assert (result.made, result.cached, result.frames_decoded) == (3, 0, 12)
@@ -80,7 +83,11 @@ def test_equal_events_of_one_batch_are_captioned_once_and_counted_for_the_first_
     assert (one.made, one.cached) == (2, 0)
     assert (two.made, two.cached, two.frames_decoded) == (1, 3, 4)
     assert [event.caption for event in two.events] == [
-        "a scene in green", "a scene in red", "a scene in blue", "a scene in red"]  # fmt: skip
+        "a scene in green",
+        "a scene in red",
+        "a scene in blue",
+        "a scene in red",
+    ]
 
 
 def test_only_what_the_cache_lacks_is_asked(job, vlm):

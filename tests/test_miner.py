@@ -182,9 +182,14 @@ def test_a_bundle_brings_its_own_policy_and_embedder_and_named_ones_replace_them
     assert other.stages.embedder.identity == mined.stages.embedder.identity
 
 
-@pytest.mark.parametrize(("settings", "told"), [
-    ({"selector": "llovi"}, True), ({"selector": "llovi", "judge": "policy"}, False), ({"selector": "topk"}, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"selector": "llovi"}, True),
+        ({"selector": "llovi", "judge": "policy"}, False),
+        ({"selector": "topk"}, False),
+    ],
+)
 def test_the_shipped_policy_is_not_asked_for_replies_without_a_word(settings, told, caplog):
     VideoMiner.from_pretrained("videominer-world", device="cpu", **settings)
     assert ("set judge=policy" in caplog.text) is told

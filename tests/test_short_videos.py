@@ -97,8 +97,15 @@ def test_among_long_videos_it_adds_nothing_to_any_call(film):
     assert shown(short) == shown(again) == shown(select(film(30), selector="uniform"))
 
 
-@given(st.floats(0.04, 1000), st.floats(1, 60), st.integers(1, 64), st.integers(2, 64), st.floats(0, 20),
-       st.floats(0.001, 1), st.integers(0, 64))  # fmt: skip
+@given(
+    st.floats(0.04, 1000),
+    st.floats(1, 60),
+    st.integers(1, 64),
+    st.integers(2, 64),
+    st.floats(0, 20),
+    st.floats(0.001, 1),
+    st.integers(0, 64),
+)
 def test_the_rule_is_monotone_in_duration_frames_and_events(duration_s, fps, frames, events, grain_s, share, more):
     def aside(duration_s: float, **settings) -> bool:
         config = MinerConfig(**{"frames": frames, "events": events, "grain_s": grain_s, **settings})

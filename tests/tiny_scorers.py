@@ -9,8 +9,15 @@ from tiny_models import byte_level_tokenizer, save, sharpen
 
 SIDE = 28  # pixels
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-OPT = {"model_type": "opt", "hidden_size": 32, "ffn_dim": 32, "word_embed_proj_dim": 32, "num_hidden_layers": 1,
-       "num_attention_heads": 2, "vocab_size": 300}  # fmt: skip
+OPT = {
+    "model_type": "opt",
+    "hidden_size": 32,
+    "ffn_dim": 32,
+    "word_embed_proj_dim": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 300,
+}
 VISION = SIZES | {"image_size": SIDE, "patch_size": 14}
 
 
@@ -43,8 +50,13 @@ def tiny_blip(folder: str | Path, seed: int = 0) -> str:
 
     torch.manual_seed(seed)
     tokenizer = byte_level_tokenizer(chat_template=None)
-    text = SIZES | {"vocab_size": len(tokenizer), "max_position_embeddings": 20, "encoder_hidden_size": 32,
-                    "sep_token_id": tokenizer.eos_token_id, **_ids(tokenizer)}  # fmt: skip
+    text = SIZES | {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 20,
+        "encoder_hidden_size": 32,
+        "sep_token_id": tokenizer.eos_token_id,
+        **_ids(tokenizer),
+    }
     vision = VISION | {"initializer_range": 0.02}  # BLIP's own, 1e-10, leaves nothing of the picture
     model = BlipForImageTextRetrieval(BlipConfig(text_config=text, vision_config=vision, image_text_hidden_size=16))
     return save(folder, sharpen(model), BlipProcessor(BlipImageProcessor(size=_square()), tokenizer))
@@ -56,11 +68,16 @@ def tiny_blip2(folder: str | Path, seed: int = 0) -> str:
 
     torch.manual_seed(seed)
     tokenizer = byte_level_tokenizer(chat_template=None)
-    reading = SIZES | {"vocab_size": len(tokenizer), "max_position_embeddings": 20, "encoder_hidden_size": 32,
-                       "use_qformer_text_input": True}  # fmt: skip
+    reading = SIZES | {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 20,
+        "encoder_hidden_size": 32,
+        "use_qformer_text_input": True,
+    }
     vision = VISION | {"initializer_range": 0.02}
-    config = Blip2Config(vision_config=vision, qformer_config=reading, text_config=OPT, num_query_tokens=4,
-                         image_text_hidden_size=16)  # fmt: skip
+    config = Blip2Config(
+        vision_config=vision, qformer_config=reading, text_config=OPT, num_query_tokens=4, image_text_hidden_size=16
+    )
     model = sharpen(Blip2ForImageTextRetrieval(config))
     with torch.no_grad():
         model.query_tokens.normal_()  # zeros would see nothing
@@ -75,5 +92,8 @@ def _square() -> dict[str, int]:
 
 
 def _ids(tokenizer) -> dict[str, int]:
-    return {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id}  # fmt: skip
+    return {
+        "bos_token_id": tokenizer.eos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }

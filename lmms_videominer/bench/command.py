@@ -72,14 +72,25 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
     labelled = args.policy if args.figure in ("training", "auxin") else []
     plain = [] if labelled else args.policy
     if len(plain) > 1:
-        raise ConfigError(f"--policy {' '.join(plain)}: one for all variants; in --selectors each may have its own, as "
-                          "in weak=videominer:policy=FOLDER")  # fmt: skip
+        raise ConfigError(
+            f"--policy {' '.join(plain)}: one for all variants; in --selectors each may have its own, as "
+            "in weak=videominer:policy=FOLDER"
+        )
     variants = figure_variants(args.figure, labelled) if args.figure else parse_variants(args.selectors)
-    settings = settings_of(args.model, args.pretrained, args.model_args, "".join(plain), args.seed, limit=args.limit,
-                           batch_size=args.batch_size, caches=_caches(args),
-                           include_path=args.include_path)  # fmt: skip
-    return Comparison(args.out, settings, tuple(args.tasks), variants, tuple(args.frames), args.figure, args.sheet,
-                      args.seed)  # fmt: skip
+    settings = settings_of(
+        args.model,
+        args.pretrained,
+        args.model_args,
+        "".join(plain),
+        args.seed,
+        limit=args.limit,
+        batch_size=args.batch_size,
+        caches=_caches(args),
+        include_path=args.include_path,
+    )
+    return Comparison(
+        args.out, settings, tuple(args.tasks), variants, tuple(args.frames), args.figure, args.sheet, args.seed
+    )
 
 
 def _caches(args: argparse.Namespace) -> tuple[str, ...]:
@@ -151,8 +162,11 @@ def _show_estimate(cells: Sequence[Cell], out: Path) -> None:
     for task, documents in asked.items():
         problems = [document.problem for document in documents if document.problem]
         if problems:
-            print(f"videominer: task {task}: the videos of {len(problems)} of {len(documents)} documents are not "
-                  f"found ({problems[0]}); no frames are chosen for these", file=sys.stderr)  # fmt: skip
+            print(
+                f"videominer: task {task}: the videos of {len(problems)} of {len(documents)} documents are not "
+                f"found ({problems[0]}); no frames are chosen for these",
+                file=sys.stderr,
+            )
 
 
 def _documents(cells: Sequence[Cell], out: Path) -> Mapping[str, list[Document]]:
@@ -178,8 +192,11 @@ def _keep_figure(comparison: Comparison, cells: Sequence[Cell]) -> None:
         return
     path = comparison.out / FIGURES
     prefix = f"{comparison.figure} "
-    shown = [FigureCell(cell.variant.label.removeprefix(prefix), cell.task, cell.key) for cell in cells
-             if cell.frames == min(comparison.frames) and cell.cache == "cold"]  # fmt: skip
+    shown = [
+        FigureCell(cell.variant.label.removeprefix(prefix), cell.task, cell.key)
+        for cell in cells
+        if cell.frames == min(comparison.frames) and cell.cache == "cold"
+    ]
     kept = read_json(path) if path.is_file() else {}
     write_json(path, {**kept, comparison.figure: [vars(cell) for cell in shown]})
 

@@ -148,8 +148,11 @@ def by_variant(group: Group) -> dict[str, pd.DataFrame]:
 
 def obstacle(*groups: Group) -> str:
     """Why the variants of ``groups`` cannot be compared: they answered other questions. Empty where they did not."""
-    variants = {label if len(groups) == 1 else f"{label} ({group.frames} frames)": rows
-                for group in groups for label, rows in by_variant(group).items()}  # fmt: skip
+    variants = {
+        label if len(groups) == 1 else f"{label} ({group.frames} frames)": rows
+        for group in groups
+        for label, rows in by_variant(group).items()
+    }
     asked = {
         label: dict(zip(rows["doc_id"], rows["target"] + "\0" + rows["prompt"])) for label, rows in variants.items()
     }
@@ -157,19 +160,23 @@ def obstacle(*groups: Group) -> str:
         return ""
     first, *others = asked
     for label in others:
-        odd = sorted(doc for doc in asked[first].keys() | asked[label].keys()
-                     if asked[first].get(doc) != asked[label].get(doc))  # fmt: skip
+        odd = sorted(
+            doc for doc in asked[first].keys() | asked[label].keys() if asked[first].get(doc) != asked[label].get(doc)
+        )
         if odd:
             more = f" and {len(odd) - TOLD} more" if len(odd) > TOLD else ""
             told = ", ".join(str(doc) for doc in odd[:TOLD])
-            return (f"{first} and {label} did not answer the same questions: they differ in documents {told}{more}. "
-                    "Delete the cells of the older one, and they are run again")  # fmt: skip
+            return (
+                f"{first} and {label} did not answer the same questions: they differ in documents {told}{more}. "
+                "Delete the cells of the older one, and they are run again"
+            )
     metrics = {label: rows["metric"].iloc[0] for label, rows in variants.items() if "metric" in rows}
     metrics = {label: metric for label, metric in metrics.items() if isinstance(metric, str)}  # else kept from before
     if len(set(metrics.values())) > 1:
         told = ", ".join(f"{label} by {metric}" for label, metric in metrics.items())
-        return (f"they are scored by different metrics ({told}). Delete the cells of the older ones, and they are run "
-                "again")  # fmt: skip
+        return (
+            f"they are scored by different metrics ({told}). Delete the cells of the older ones, and they are run again"
+        )
     repeated = [label for label, rows in variants.items() if rows["doc_id"].duplicated().any()]
     if repeated:
         return f"{', '.join(repeated)}: several cells with other settings have this label; give each its own label"
@@ -191,8 +198,10 @@ def differences_between(few: Group, many: Group, seed: int = 0) -> list[Differen
 
     Text only, which belongs to both, is left out.
     """
-    sides = [[(label, rows) for label, rows in by_variant(group).items() if (rows["frames"] > 0).all()]
-             for group in (few, many)]  # fmt: skip
+    sides = [
+        [(label, rows) for label, rows in by_variant(group).items() if (rows["frames"] > 0).all()]
+        for group in (few, many)
+    ]
     return _differences([(first, second) for first in sides[0] for second in sides[1]], few.task, seed)
 
 
@@ -210,8 +219,9 @@ def _difference(one: Side, other: Side, seed: int) -> Difference:
 
     def interval(column: str, places: Sequence[int] | slice = slice(None)) -> Interval:
         mine, theirs = (table.iloc[places] for table in (rows, others))
-        return difference_interval(mine[column].to_numpy(float), theirs[column].to_numpy(float), seed,
-                                   videos=mine["video"].tolist())  # fmt: skip
+        return difference_interval(
+            mine[column].to_numpy(float), theirs[column].to_numpy(float), seed, videos=mine["video"].tolist()
+        )
 
     return Difference(first, second, interval("correct"), interval("evidence_recall", known) if len(known) else None)
 
@@ -248,8 +258,10 @@ def scores_by_kind(group: Group) -> dict[str, dict[str, float]]:
     kinds = sorted(str(kind) for kind in group.table["kind"].unique())
     if len(kinds) < 2:
         return {}
-    return {label: {kind: float(rows[rows["kind"] == kind]["correct"].mean()) for kind in kinds}
-            for label, rows in by_variant(group).items()}  # fmt: skip
+    return {
+        label: {kind: float(rows[rows["kind"] == kind]["correct"].mean()) for kind in kinds}
+        for label, rows in by_variant(group).items()
+    }
 
 
 def scores_by_length(rows: pd.DataFrame, edges: Sequence[float]) -> list[tuple[float, Interval, int]]:

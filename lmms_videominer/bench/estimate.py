@@ -65,8 +65,9 @@ def estimate(
     return [_line(cell, durations.get(cell.task), cell.key in finished, cell.key in refilled, rows) for cell in cells]
 
 
-def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, refilled: bool,
-          rows: pd.DataFrame | None) -> Line:  # fmt: skip
+def _line(
+    cell: Cell, durations: Sequence[float | None] | None, finished: bool, refilled: bool, rows: pd.DataFrame | None
+) -> Line:
     questions = cell.settings.limit if durations is None else len(durations)
     lengths_s = [duration_s or math.inf for duration_s in durations or [None]]
     most = _mean([calls_at_most(cell.config, length_s) for length_s in lengths_s])
@@ -83,15 +84,28 @@ def _line(cell: Cell, durations: Sequence[float | None] | None, finished: bool, 
         is_assumed = seconds is not None
     measured, measured_s, measured_on = None, None, 0
     if rows is not None:
-        same = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)
-                    & (rows["variant"] == cell.variant.label) & (rows["task"] == cell.task)
-                    & (rows["frames"] == cell.frames)]  # fmt: skip
+        same = rows[
+            (rows["model"] == cell.settings.model)
+            & (rows["weights"] == cell.settings.weights)
+            & (rows["variant"] == cell.variant.label)
+            & (rows["task"] == cell.task)
+            & (rows["frames"] == cell.frames)
+        ]
         if len(same):
             measured = Calls(*(mean(same[name]) or 0.0 for name in ("vlm_calls", "llm_calls", "scored_frames")))
             measured_s = _sum([mean(same[same["cache"] == cache]["cell_s"]) for cache in runs])
             measured_on = same["doc_id"].nunique()
-    return Line(cell, questions, most, measured, measured_on, _times(seconds, questions), is_assumed,
-                _times(measured_s, questions), finished)  # fmt: skip
+    return Line(
+        cell,
+        questions,
+        most,
+        measured,
+        measured_on,
+        _times(seconds, questions),
+        is_assumed,
+        _times(measured_s, questions),
+        finished,
+    )
 
 
 def _mean(calls: Sequence[Calls]) -> Calls:
@@ -114,18 +128,25 @@ def print_estimate(lines: Sequence[Line]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Before it starts: calls a question beside the answer (at most / measured so far)",
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        title="Before it starts: calls a question beside the answer (at most / measured so far)", title_justify="left"
+    )
     names = ("task", "frames", "variant", "cache", "questions", "VLM calls", "LLM calls", "scored frames", "time", "")
     for name in names:
         table.add_column(name, justify="left" if name in ("task", "variant", "cache", "") else "right")
     for line in lines:
         cell = line.cell
         questions = "?" if line.questions is None else str(line.questions)
-        table.add_row(cell.task, str(cell.frames), cell.variant.label, cell.cache, questions,
-                      *(_both(line, name) for name in ("vlm", "llm", "scored")),
-                      f"{'~' * line.is_assumed}{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
-                      "finished" if line.finished else "")  # fmt: skip
+        table.add_row(
+            cell.task,
+            str(cell.frames),
+            cell.variant.label,
+            cell.cache,
+            questions,
+            *(_both(line, name) for name in ("vlm", "llm", "scored")),
+            f"{'~' * line.is_assumed}{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
+            "finished" if line.finished else "",
+        )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PRINTED_WIDTH)
     console.print(table)
     console.print(_told(lines), soft_wrap=True)
@@ -147,15 +168,21 @@ def _told(lines: Sequence[Line]) -> str:
         bound = "About ~" if guessed else "At most "
         told += f" {bound}{duration(sum(known))}{which} for all calls at the seconds of each, loading not counted."
     if guessed:
-        told += (" Times with ~ rest on assumptions (the bundled models on one CPU core, any other 7B on a GPU of 80 "
-                 "GB as docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with "
-                 "a small --limit into the same folder first, and it is measured.")  # fmt: skip
+        told += (
+            " Times with ~ rest on assumptions (the bundled models on one CPU core, any other 7B on a GPU of 80 "
+            "GB as docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with "
+            "a small --limit into the same folder first, and it is measured."
+        )
     if any(0 < line.measured_on < (line.questions or math.inf) for line in left):
-        told += (" What was measured so far is of a task's first documents alone; it takes more where the videos of "
-                 "later ones are longer.")  # fmt: skip
+        told += (
+            " What was measured so far is of a task's first documents alone; it takes more where the videos of "
+            "later ones are longer."
+        )
     if any(math.inf in vars(line.most).values() or line.seconds_most is None for line in left):
-        told += (" ? is not known: it hangs on the length of videos that are not loaded yet, or, of videoagent's "
-                 "frames, on how many descriptions its replies name (its time counts each once).")  # fmt: skip
+        told += (
+            " ? is not known: it hangs on the length of videos that are not loaded yet, or, of videoagent's "
+            "frames, on how many descriptions its replies name (its time counts each once)."
+        )
     return told
 
 

@@ -53,8 +53,15 @@ class Request:
     def of(cls, out: Path, settings: Settings, tasks: Sequence[str], load: bool) -> Request:
         asked = [tasks, settings.model, settings.passed, settings.source, load]
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-        return cls(str(out), str(out / "tasks" / f"request-{key}.reply.json"), tuple(tasks), settings.model,
-                   dict(settings.passed), settings.source, load)  # fmt: skip
+        return cls(
+            str(out),
+            str(out / "tasks" / f"request-{key}.reply.json"),
+            tuple(tasks),
+            settings.model,
+            dict(settings.passed),
+            settings.source,
+            load,
+        )
 
     @property
     def command(self) -> list[str]:
@@ -130,8 +137,10 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
     from tqdm import tqdm
 
     if task.OUTPUT_TYPE != "generate_until":
-        raise ConfigError(f"task {task.config.task} is of the kind {task.OUTPUT_TYPE}; frames are chosen for tasks of "
-                          "the kind generate_until")  # fmt: skip
+        raise ConfigError(
+            f"task {task.config.task} is of the kind {task.OUTPUT_TYPE}; frames are chosen for tasks of "
+            "the kind generate_until"
+        )
     metrics = task.config.metric_list or ()
     if metrics and set(listed(metrics)) <= WITHOUT_SCORE:
         raise ConfigError(no_score(task.config.task, [entry["metric"] for entry in metrics]))
@@ -151,8 +160,10 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
             durations[video] = _header_duration_s(video)
         yield _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video], problem)
     if problems and len(problems) == total:
-        raise ConfigError(f"task {task.config.task}: it finds the videos of none of its documents ({problems[0]}). "
-                          "lmms-eval puts them into HF_HOME; see that it is the folder they are in")  # fmt: skip
+        raise ConfigError(
+            f"task {task.config.task}: it finds the videos of none of its documents ({problems[0]}). "
+            "lmms-eval puts them into HF_HOME; see that it is the folder they are in"
+        )
 
 
 def _document(
@@ -221,8 +232,10 @@ def _check_arguments(request: Request) -> None:
     try:
         backbone = construct.backbone_class(profile, is_simple=not profile.chat)
     except ImportError as error:
-        raise ConfigError(f"--model {request.model}: {profile.backbone} of lmms-eval cannot be imported ({error}); "
-                          "install what it needs") from error  # fmt: skip
+        raise ConfigError(
+            f"--model {request.model}: {profile.backbone} of lmms-eval cannot be imported ({error}); "
+            "install what it needs"
+        ) from error
     check_passed({k: v for k, v in request.passed.items() if k not in OWN_NAMES}, backbone, profile.backbone)
 
 

@@ -63,8 +63,7 @@ class Settings:
     @property
     def source(self) -> dict[str, Any]:
         """What decides which documents are asked."""
-        return {"limit": self.limit, "include_path": self.include_path,
-                "world": os.environ.get("VIDEOMINER_WORLD", "")}  # fmt: skip
+        return {"limit": self.limit, "include_path": self.include_path, "world": os.environ.get("VIDEOMINER_WORLD", "")}
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,9 @@ class Cell:
     @property
     def arguments(self) -> dict[str, str]:
         """Model arguments of lmms-eval: the backbone's, and the settings that are not at their defaults."""
-        changed = {name: value for name, value in dataclasses.asdict(self.config).items()
-                   if value != getattr(_DEFAULTS, name)}  # fmt: skip
+        changed = {
+            name: value for name, value in dataclasses.asdict(self.config).items() if value != getattr(_DEFAULTS, name)
+        }
         # frames always: the plain backbone of selector=uniform gets only a count that is named
         named = {"selector": self.config.selector, "frames": self.config.frames, **changed}
         return {**dict(self.settings.passed), **{name: str(value) for name, value in named.items()}}
@@ -101,17 +101,25 @@ class Cell:
         Its label does not, and the batch size is not meant to.
         """
         weights = {name: weights_of(value) for name, value in self.arguments.items() if name in _WEIGHTS}
-        return {"model": self.settings.model, "task": self.task, "arguments": self.arguments,
-                "config": dataclasses.asdict(self.config), "weights": weights, "cache": self.cache,
-                **self.settings.source}  # fmt: skip
+        return {
+            "model": self.settings.model,
+            "task": self.task,
+            "arguments": self.arguments,
+            "config": dataclasses.asdict(self.config),
+            "weights": weights,
+            "cache": self.cache,
+            **self.settings.source,
+        }
 
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits of the sha256 of ``identity``; a folder of weights counts by what it holds."""
         told = self.identity
         for part in ("arguments", "config"):
-            told[part] = {name: weights_of(value) if name in _WEIGHTS and _is_folder(value) else value
-                          for name, value in told[part].items()}  # fmt: skip
+            told[part] = {
+                name: weights_of(value) if name in _WEIGHTS and _is_folder(value) else value
+                for name, value in told[part].items()
+            }
         text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -132,10 +140,22 @@ class Cell:
             cache: The cache folder, unless it is the shared one.
         """
         arguments = {**self.arguments, **({"cache_dir": str(cache)} if self.cache != "shared" else {})}
-        command = [sys.executable, "-m", "lmms_eval", "--model", self.settings.model, "--tasks", self.task,
-                   "--model_args", ",".join(f"{name}={value}" for name, value in arguments.items()),
-                   "--batch_size", str(self.settings.batch_size), "--log_samples",
-                   "--output_path", str(output)]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "lmms_eval",
+            "--model",
+            self.settings.model,
+            "--tasks",
+            self.task,
+            "--model_args",
+            ",".join(f"{name}={value}" for name, value in arguments.items()),
+            "--batch_size",
+            str(self.settings.batch_size),
+            "--log_samples",
+            "--output_path",
+            str(output),
+        ]
         if self.settings.limit:
             command += ["--limit", str(self.settings.limit)]
         if self.settings.include_path:
@@ -191,8 +211,9 @@ def check_model(model: str) -> None:
     )
 
 
-def plan_cells(settings: Settings, tasks: Sequence[str], variants: Sequence[Variant],
-               frames: Sequence[int]) -> tuple[Cell, ...]:  # fmt: skip
+def plan_cells(
+    settings: Settings, tasks: Sequence[str], variants: Sequence[Variant], frames: Sequence[int]
+) -> tuple[Cell, ...]:
     """Every cell, by task, frames, variant and cache. ``selector=none`` shows no frames: a cell for all their numbers.
 
     Raises:

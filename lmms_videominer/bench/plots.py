@@ -105,9 +105,14 @@ def _pooled(groups: Sequence[Group]) -> list[Group]:
     """Groups of one model and one number of frames, their tasks together."""
     import pandas as pd
 
-    return [replace(parts[0], task=" + ".join(part.task for part in parts),
-                    table=pd.concat([rows for part in parts for rows in by_variant(part).values()]))
-            for parts in on_all_tasks(groups)]  # fmt: skip
+    return [
+        replace(
+            parts[0],
+            task=" + ".join(part.task for part in parts),
+            table=pd.concat([rows for part in parts for rows in by_variant(part).values()]),
+        )
+        for parts in on_all_tasks(groups)
+    ]
 
 
 def _styles(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
@@ -158,12 +163,14 @@ def _by_length(axes: Axes, group: Group, styles: dict[str, dict[str, Any]]) -> b
     return shown
 
 
-def _line(axes: Axes, places: list[float], intervals: list[Interval], label: str,
-          styles: dict[str, dict[str, Any]]) -> None:  # fmt: skip
+def _line(
+    axes: Axes, places: list[float], intervals: list[Interval], label: str, styles: dict[str, dict[str, Any]]
+) -> None:
     """Points with their intervals."""
     values = [100 * interval.value for interval in intervals]
-    axes.errorbar(places, values, yerr=error_bars(intervals), label=label, capsize=2, linewidth=1, elinewidth=0.7,
-                  **styles[label])  # fmt: skip
+    axes.errorbar(
+        places, values, yerr=error_bars(intervals), label=label, capsize=2, linewidth=1, elinewidth=0.7, **styles[label]
+    )
 
 
 def _recall(axes: Axes, panel: Sequence[Group], styles: dict[str, dict[str, Any]]) -> bool:

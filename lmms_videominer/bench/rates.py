@@ -54,8 +54,9 @@ class Rates:
 
     def or_else(self, other: Rates) -> Rates:
         """These rates, those of ``other`` in the place of what is not known."""
-        return Rates(*(getattr(other if getattr(self, field.name) is None else self, field.name)
-                       for field in fields(Rates)))  # fmt: skip
+        return Rates(
+            *(getattr(other if getattr(self, field.name) is None else self, field.name) for field in fields(Rates))
+        )
 
 
 def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:

@@ -39,9 +39,24 @@ FIGURES = "figures.json"  # in the folder: the figures asked for so far, with th
 ORDER = "order.json"  # in the folder: the labels in the order in which they were last asked for
 NO_VALUE = ""
 SURE = "0 is outside"  # of the interval of a difference
-COLUMNS = ("variant", "questions", "accuracy, % (95 %)", "lmms-eval", "evidence recall, %", "accuracy where seen, %",
-           "VLM calls", "of them made", "LLM calls", "frames scored", "nodes", "s cold", "s warm", "s shared cache",
-           "fallbacks", "not mined")  # fmt: skip
+COLUMNS = (
+    "variant",
+    "questions",
+    "accuracy, % (95 %)",
+    "lmms-eval",
+    "evidence recall, %",
+    "accuracy where seen, %",
+    "VLM calls",
+    "of them made",
+    "LLM calls",
+    "frames scored",
+    "nodes",
+    "s cold",
+    "s warm",
+    "s shared cache",
+    "fallbacks",
+    "not mined",
+)
 NOTES = f"""\
 VLM calls, LLM calls, scored frames, nodes and seconds are means a question, the answering call not counted. Seconds are
 those of all requests of a cell divided by its questions, selection and answer together, loading left out. Intervals:
@@ -73,8 +88,14 @@ def read_all(out: Path) -> tuple[pd.DataFrame | None, list[str]]:
     return (frame_of(rows) if rows else None), refused
 
 
-def write_report(out: Path, table: pd.DataFrame, refused: Sequence[str] = (), order: Sequence[str] = (),
-                 sheet: int | None = None, seed: int = 0) -> Report:  # fmt: skip
+def write_report(
+    out: Path,
+    table: pd.DataFrame,
+    refused: Sequence[str] = (),
+    order: Sequence[str] = (),
+    sheet: int | None = None,
+    seed: int = 0,
+) -> Report:
     """Write ``results.csv``, ``results.parquet``, ``report.md``, ``plots/`` and ``sheets/`` into ``out``.
 
     Args:
@@ -118,9 +139,11 @@ def _unanswered(group: Group) -> Iterator[str]:
     for cell, rows in group.table.groupby("cell", sort=False):
         failed = rows[rows["how"] == "failed"]
         if len(failed):
-            yield (f"{group.title}: the backbone failed on {len(failed)} of the {len(rows)} questions of "
-                   f"{rows['variant'].iloc[0]} ({failed['problem'].iloc[0]}); they count as wrong. Delete the cell "
-                   f"{cell}, and it is run again.")  # fmt: skip
+            yield (
+                f"{group.title}: the backbone failed on {len(failed)} of the {len(rows)} questions of "
+                f"{rows['variant'].iloc[0]} ({failed['problem'].iloc[0]}); they count as wrong. Delete the cell "
+                f"{cell}, and it is run again."
+            )
 
 
 def _ordered(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
@@ -213,16 +236,25 @@ def _overview(groups: Sequence[Group]) -> Iterator[str]:
         yield f"\n## All tasks, {members[0].setting}\n"
         yield "Accuracy, % (95 %):\n"
         labels = dict.fromkeys(label for _, label in found)
-        rows = [(label, *(percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))
-                for label in labels]  # fmt: skip
+        rows = [
+            (label, *(percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))
+            for label in labels
+        ]
         yield markdown_table(("variant", *tasks), rows)
 
 
 def _differences(found: Sequence[Difference]) -> str:
     recall = any(d.recall for d in found)
-    rows = [(d.first, d.second, percent(d.accuracy, "+"), _verdict(d.accuracy),
-             *((percent(d.recall, "+"), _verdict(d.recall)) if d.recall else ("", "") if recall else ()))
-            for d in found]  # fmt: skip
+    rows = [
+        (
+            d.first,
+            d.second,
+            percent(d.accuracy, "+"),
+            _verdict(d.accuracy),
+            *((percent(d.recall, "+"), _verdict(d.recall)) if d.recall else ("", "") if recall else ()),
+        )
+        for d in found
+    ]
     head = ("variant", "minus", "accuracy", "", *(("evidence recall", "") if recall else ()))
     return markdown_table(head, rows)
 
@@ -239,8 +271,9 @@ def _frames(few: Group, many: Group, seed: int) -> Iterator[str]:
             yield f"\nDifferences in {name}, in points, with 95 % intervals; * where 0 is outside:\n"
             rows, columns = (dict.fromkeys(pair[side] for pair in accuracy) for side in (0, 1))
             head = (f"{few.frames} frames", *(f"{label}, {many.frames} frames" for label in columns))
-            yield markdown_table(head, [(row, *(_marked(cells.get((row, column))) for column in columns))
-                                        for row in rows])  # fmt: skip
+            yield markdown_table(
+                head, [(row, *(_marked(cells.get((row, column))) for column in columns)) for row in rows]
+            )
 
 
 def _marked(interval: Interval | None) -> str:
@@ -263,13 +296,20 @@ def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> t
     rows = group.table[group.table["variant"] == summary.variant]
     score = scores.get(rows["cell"].iloc[0])
     return (
-        summary.variant, str(summary.questions), percent(summary.accuracy), number(score, 4),
+        summary.variant,
+        str(summary.questions),
+        percent(summary.accuracy),
+        number(score, 4),
         *(number(None if share is None else 100 * share) for share in (summary.recall, summary.read)),
-        number(summary.vlm_calls), number(summary.vlm_made), number(summary.llm_calls), number(summary.scored),
+        number(summary.vlm_calls),
+        number(summary.vlm_made),
+        number(summary.llm_calls),
+        number(summary.scored),
         number(summary.nodes),
-        *(number(summary.seconds[cache], 2) for cache in ("cold", "warm", "shared")), str(summary.fallbacks),
+        *(number(summary.seconds[cache], 2) for cache in ("cold", "warm", "shared")),
+        str(summary.fallbacks),
         str(summary.problems),
-    )  # fmt: skip
+    )
 
 
 def percent(interval: Interval, sign: str = "") -> str:

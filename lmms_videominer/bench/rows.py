@@ -93,8 +93,10 @@ def read_rows(out: Path, folder: Path) -> list[Row]:
     try:
         return _read_rows(out, folder)
     except (KeyError, TypeError) as error:
-        raise SchemaError(f"{folder}: its files are not those of a finished cell ({error!r}). Delete the folder, and "
-                          "the cell is run again.") from error  # fmt: skip
+        raise SchemaError(
+            f"{folder}: its files are not those of a finished cell ({error!r}). Delete the folder, and "
+            "the cell is run again."
+        ) from error
 
 
 def _read_rows(out: Path, folder: Path) -> list[Row]:
@@ -111,8 +113,10 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
     for sample in samples:
         document = documents.get(sample["doc_id"])
         if document is None or document.target != sample["target"]:
-            raise SchemaError(f"{folder}: sample {sample['doc_id']} is not the document of {path}: the task has "
-                              "changed since. Delete both, and they are made again")  # fmt: skip
+            raise SchemaError(
+                f"{folder}: sample {sample['doc_id']} is not the document of {path}: the task has "
+                "changed since. Delete both, and they are made again"
+            )
         rows.append(_row(head, folder, sample, document, sample_score(sample[metric]) or 0.0))
     return rows
 
@@ -156,13 +160,21 @@ def _samples(path: Path) -> list[dict[str, Any]]:
 def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[str, Any]:
     """What all rows of a cell share."""
     run_s = done["run_s"]
-    return {"model": cell["model"], "weights": weights_named(cell["arguments"]), "common": cell["common"],
-            "task": cell["task"],
-            "limit": cell["limit"], "frames": cell["frames"], "variant": cell["label"],
-            "selector": cell["selector"], "judge": judge_of(cell["selector"], cell["config"]["judge"]),
-            "cell": cell["key"], "cache": cell["cache"],
-            "wall_s": done["wall_s"],
-            "cell_s": None if run_s is None else run_s / max(1, count)}  # fmt: skip
+    return {
+        "model": cell["model"],
+        "weights": weights_named(cell["arguments"]),
+        "common": cell["common"],
+        "task": cell["task"],
+        "limit": cell["limit"],
+        "frames": cell["frames"],
+        "variant": cell["label"],
+        "selector": cell["selector"],
+        "judge": judge_of(cell["selector"], cell["config"]["judge"]),
+        "cell": cell["key"],
+        "cache": cell["cache"],
+        "wall_s": done["wall_s"],
+        "cell_s": None if run_s is None else run_s / max(1, count),
+    }
 
 
 def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document: Document, score: float) -> Row:

@@ -19,8 +19,20 @@ from lmms_videominer.errors import ConfigError, SchemaError
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
 RUN_WITH = ("batch_size", "version")  # of a finished cell: what no later label changes
-TELLING = {"key", "label", "selector", "common", "model", "arguments", "config", "task", "limit", "frames", "cache",
-           *RUN_WITH}  # of a cell  # fmt: skip
+TELLING = {
+    "key",
+    "label",
+    "selector",
+    "common",
+    "model",
+    "arguments",
+    "config",
+    "task",
+    "limit",
+    "frames",
+    "cache",
+    *RUN_WITH,
+}  # of a cell
 SCHEMA = 3
 BRIEFLY_S = 1  # another process may hold a lock for a moment, only to see that the cell is finished
 
@@ -122,9 +134,16 @@ def _place(told: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _description(cell: Cell) -> dict[str, Any]:
     """What the file of a cell says."""
-    return {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
-            "frames": cell.frames, "batch_size": cell.settings.batch_size, "key": cell.key, "version": __version__,
-            **cell.identity}  # fmt: skip
+    return {
+        "label": cell.variant.label,
+        "selector": cell.variant.selector,
+        "common": cell.settings.told,
+        "frames": cell.frames,
+        "batch_size": cell.settings.batch_size,
+        "key": cell.key,
+        "version": __version__,
+        **cell.identity,
+    }
 
 
 def run_cells(

@@ -66,6 +66,8 @@ def scoring_metric(task: str, metrics: Sequence[str], samples: Sequence[Mapping[
 
 def no_score(task: str, metrics: Sequence[str]) -> str:
     """Why a task with these metrics is refused."""
-    return (f"task {task}: its metrics ({', '.join(metrics) or 'none'}) say no score from 0 to 1 of a sample, so that "
-            "selectors cannot be compared question by question (docs/bench.md lists what is supported). For EgoSchema, "
-            "whose answers are not public, take egoschema_subset")  # fmt: skip
+    return (
+        f"task {task}: its metrics ({', '.join(metrics) or 'none'}) say no score from 0 to 1 of a sample, so that "
+        "selectors cannot be compared question by question (docs/bench.md lists what is supported). For EgoSchema, "
+        "whose answers are not public, take egoschema_subset"
+    )

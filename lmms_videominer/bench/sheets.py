@@ -74,8 +74,10 @@ def taken_in(group: Group, doc_id: int) -> list[Taken]:
     for label, rows in by_variant(group).items():
         row = rows[rows["doc_id"] == doc_id]
         if not len(row):
-            raise ConfigError(f"--sheet {doc_id}: {group.task} has no such document among those asked "
-                              f"({rows['doc_id'].min()} to {rows['doc_id'].max()})")  # fmt: skip
+            raise ConfigError(
+                f"--sheet {doc_id}: {group.task} has no such document among those asked "
+                f"({rows['doc_id'].min()} to {rows['doc_id'].max()})"
+            )
         found.append(_taken(label, row.iloc[0]))
     return found
 
@@ -147,8 +149,11 @@ def _pictures_height(taken: Taken, picture_height: float) -> float:
 
 
 def _facts(document: Document) -> str:
-    parts = [Path(document.video).name, *([clock(document.duration_s)] if document.duration_s else []),
-             f"right: {document.target}"]  # fmt: skip
+    parts = [
+        Path(document.video).name,
+        *([clock(document.duration_s)] if document.duration_s else []),
+        f"right: {document.target}",
+    ]
     return " · ".join([*parts, *([f"evidence at {clock_spans(document.evidence)}"] if document.evidence else [])])
 
 

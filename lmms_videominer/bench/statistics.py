@@ -65,9 +65,17 @@ def difference_interval(
     sums, counts, value = np.bincount(owners, differences), np.bincount(owners), float(differences.mean())
     if len(sums) < 2:
         return Interval(value, None, None)
-    found = bootstrap((sums, counts.astype(np.float64)), _ratio, n_resamples=resamples, paired=True, vectorized=True,
-                      batch=max(1, _AT_ONCE // len(sums)), confidence_level=CONFIDENCE, method="percentile",
-                      rng=np.random.default_rng(seed))  # fmt: skip
+    found = bootstrap(
+        (sums, counts.astype(np.float64)),
+        _ratio,
+        n_resamples=resamples,
+        paired=True,
+        vectorized=True,
+        batch=max(1, _AT_ONCE // len(sums)),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
     low, high = found.confidence_interval
     return Interval(value, float(low), float(high))
 

@@ -122,9 +122,12 @@ def add_show(subcommands: Subcommands) -> None:
         "show",
         "Print stored trees again.",
         run_show,
-        ["videominer show tree.json", "videominer show tree.json --sheet sheet.jpg",
-         "videominer show policy-tgrpo/trees/step-000048/*.json"],
-    )  # fmt: skip
+        [
+            "videominer show tree.json",
+            "videominer show tree.json --sheet sheet.jpg",
+            "videominer show policy-tgrpo/trees/step-000048/*.json",
+        ],
+    )
     parser.add_argument(
         "trees",
         type=Path,

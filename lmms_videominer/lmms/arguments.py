@@ -70,8 +70,10 @@ def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) ->
             near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             own_names = ", ".join((*MinerConfig.names(), *OWN_NAMES))
-            raise ConfigError(f"unknown model argument {name!r}{hint} (the plugin's: {own_names}; everything else "
-                              f"goes to {backbone}: {', '.join(known)})")  # fmt: skip
+            raise ConfigError(
+                f"unknown model argument {name!r}{hint} (the plugin's: {own_names}; everything else "
+                f"goes to {backbone}: {', '.join(known)})"
+            )
 
 
 def _parameters(constructor: type) -> tuple[list[str], bool]:

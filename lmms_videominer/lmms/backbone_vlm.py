@@ -71,14 +71,20 @@ def is_failure(text: str) -> bool:
 def _checked(text: str) -> str:
     """``text`` stripped; what a backbone says in the place of an answer must not be kept as one."""
     if is_failure(text):
-        raise ModelError(f"the backbone gave no answer: {text}. What was captioned so far is in the cache: run again "
-                         "when the service answers, or once the cause is mended")  # fmt: skip
+        raise ModelError(
+            f"the backbone gave no answer: {text}. What was captioned so far is in the cache: run again "
+            "when the service answers, or once the cause is mended"
+        )
     return text.strip()
 
 
 def _settings(request: VLMRequest) -> dict[str, Any]:
-    return {"max_new_tokens": request.max_new_tokens, "temperature": request.temperature,
-            "do_sample": request.temperature > 0, "until": list(STOPS)}  # fmt: skip
+    return {
+        "max_new_tokens": request.max_new_tokens,
+        "temperature": request.temperature,
+        "do_sample": request.temperature > 0,
+        "until": list(STOPS),
+    }
 
 
 def _alike(requests: Sequence[VLMRequest]) -> dict[tuple, list[int]]:

@@ -29,8 +29,15 @@ from lmms_videominer.lmms.records import Note, summarise, write_summary
 from lmms_videominer.types import Selection
 
 # what of the summary goes into lmms-eval's results, under "throughput"
-REPORTED = ("samples", "mined", "broken_videos", "empty_answers", "vlm_calls_per_sample", "policy_calls_per_sample",
-            "evidence_recall")  # fmt: skip
+REPORTED = (
+    "samples",
+    "mined",
+    "broken_videos",
+    "empty_answers",
+    "vlm_calls_per_sample",
+    "policy_calls_per_sample",
+    "evidence_recall",
+)
 BUNDLED = ("qwen2_vl", "videominer-world")  # backbone and model where a generic id gets neither
 
 logger = logging.getLogger(__name__)
@@ -57,8 +64,9 @@ class VideoMinerModel(lmms):
         self.backbone, self.profile, self.config = backbone, profile, arguments.config
         self._rank, self._world_size = backbone.rank, backbone.world_size
         driver = Driver(backbone, profile, self.is_simple)
-        self.stages = Stages.build(self.config, BackboneVLM(driver, vlm_identity), embedder=embedder or None,
-                                   device=_device(backbone))  # fmt: skip
+        self.stages = Stages.build(
+            self.config, BackboneVLM(driver, vlm_identity), embedder=embedder or None, device=_device(backbone)
+        )
         self.fingerprint = _fingerprint(self.config, vlm_identity, self.stages)
         self._trees_dir, self._warned = arguments.trees_dir, False
         own = self.config.frames if self.config.selector == "uniform" and "frames" in arguments.named else 0
@@ -150,8 +158,10 @@ class VideoMinerModel(lmms):
             self._trees = _trees_folder(cli, self.config, self.fingerprint)
         if getattr(cli, "cache_requests", None) and not self._warned:
             self._warned = True
-            logger.warning("--cache_requests keeps the prompts of whichever model made them first: its key does not "
-                           "name the model. Use --cache_requests refresh after a change of model")  # fmt: skip
+            logger.warning(
+                "--cache_requests keeps the prompts of whichever model made them first: its key does not "
+                "name the model. Use --cache_requests refresh after a change of model"
+            )
 
     def _refuse_videos(self, requests: Sequence[Any], what: str, instead: str) -> None:
         for request in requests:
@@ -218,8 +228,10 @@ def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
     backbone, bundled = BUNDLED
     pretrained = str(arguments.passed.get("pretrained", bundled))
     if resolve(pretrained) is None:
-        raise ConfigError(f"pretrained={pretrained!r} needs backbone=<one of {', '.join(PROFILES)}>, or the model "
-                          "videominer_<backbone>")  # fmt: skip
+        raise ConfigError(
+            f"pretrained={pretrained!r} needs backbone=<one of {', '.join(PROFILES)}>, or the model "
+            "videominer_<backbone>"
+        )
     return dataclasses.replace(arguments, backbone=backbone, passed={**arguments.passed, "pretrained": pretrained})
 
 
@@ -231,9 +243,12 @@ def _with_bundle(arguments: Arguments) -> Arguments:
     if bundle is None:
         return arguments
     config = arguments.config
-    config = dataclasses.replace(config, policy=config.policy or str(bundle.policy),
-                                 embedder=config.embedder or str(bundle.embedder),
-                                 scorer=config.scorer or bundle.scorer)  # fmt: skip
+    config = dataclasses.replace(
+        config,
+        policy=config.policy or str(bundle.policy),
+        embedder=config.embedder or str(bundle.embedder),
+        scorer=config.scorer or bundle.scorer,
+    )
     bundle.check_judge(config, config.policy)
     passed = {**getattr(bundle, "vlm_args", {}), **arguments.passed, "pretrained": str(bundle.vlm)}
     return dataclasses.replace(arguments, config=config, passed=passed)
@@ -241,8 +256,11 @@ def _with_bundle(arguments: Arguments) -> Arguments:
 
 def _accepted(driven: dict[str, Any], backbone_class: type) -> dict[str, Any]:
     """What lmms-eval's command line adds, without the size limit that no video backbone takes."""
-    return {name: value for name, value in driven.items()
-            if name != "max_batch_size" or construct.accepts(backbone_class, name)}  # fmt: skip
+    return {
+        name: value
+        for name, value in driven.items()
+        if name != "max_batch_size" or construct.accepts(backbone_class, name)
+    }
 
 
 def _device(backbone: lmms) -> str | None:

@@ -146,8 +146,12 @@ class CausalLMPolicy:
         if len(ids) <= room:
             return ids
         if not self.truncated:
-            logger.warning("A policy prompt of %d tokens exceeds the %d that the model's context leaves: its middle "
-                           "is cut; further ones are counted, not logged", len(ids), room)  # fmt: skip
+            logger.warning(
+                "A policy prompt of %d tokens exceeds the %d that the model's context leaves: its middle "
+                "is cut; further ones are counted, not logged",
+                len(ids),
+                room,
+            )
         self.truncated += 1
         head = room // 2
         return ids[:head] + ids[len(ids) - (room - head) :]

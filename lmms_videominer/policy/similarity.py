@@ -45,8 +45,10 @@ class SimilarityPolicy:
         parts = [_parts(prompt) for prompt in prompts]
         texts = list(dict.fromkeys(text for question, captions in parts for text in (question, *captions)))
         vectors = dict(zip(texts, self.embedder.embed(texts), strict=True)) if texts else {}
-        return [self._completion(max(float(vectors[question] @ vectors[caption]) for caption in captions))
-                for question, captions in parts]  # fmt: skip
+        return [
+            self._completion(max(float(vectors[question] @ vectors[caption]) for caption in captions))
+            for question, captions in parts
+        ]
 
     def _completion(self, similarity: float) -> PolicyCompletion:
         action = (

@@ -130,10 +130,12 @@ def _score(
                 return dict.fromkeys(group, seen), 0
             scores, decoded = scorer.compare(seen.vectors, texts), seen.frames_decoded
         else:
-            scores = np.concatenate([
-                scorer.score(job.video.reader.frames(part), texts)
-                for part in in_parts(job.frame_indices.tolist(), job.video.info, max_bytes)
-            ])  # fmt: skip
+            scores = np.concatenate(
+                [
+                    scorer.score(job.video.reader.frames(part), texts)
+                    for part in in_parts(job.frame_indices.tolist(), job.video.info, max_bytes)
+                ]
+            )
     except VideoError as error:
         return dict.fromkeys(group, error), 0
     if not np.isfinite(scores).all():

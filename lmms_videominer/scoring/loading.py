@@ -39,8 +39,9 @@ def load_scorer(name: str = "", device: str | None = None) -> Scorer:
     _check(model, processor, name, kind)
     if lacking:  # random in their place: of a BLIP that writes captions, say
         more = f" and {len(lacking) - TOLD} more" if len(lacking) > TOLD else ""
-        raise ModelError(f"scorer {name!r} lacks weights of a {type(model).__name__} "
-                         f"({', '.join(lacking[:TOLD])}{more}): {WAY_OUT}")  # fmt: skip
+        raise ModelError(
+            f"scorer {name!r} lacks weights of a {type(model).__name__} ({', '.join(lacking[:TOLD])}{more}): {WAY_OUT}"
+        )
     return _scorer(kind)(model, processor, model_identity(name))
 
 

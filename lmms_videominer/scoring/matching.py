@@ -67,8 +67,9 @@ class BlipScorer(MatchingScorer):
             return torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
 
     def _head(self, seen: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
-        joined = self.model.text_encoder(input_ids=ids, attention_mask=read, encoder_hidden_states=seen,
-                                         encoder_attention_mask=mask)  # fmt: skip
+        joined = self.model.text_encoder(
+            input_ids=ids, attention_mask=read, encoder_hidden_states=seen, encoder_attention_mask=mask
+        )
         return self.model.itm_head(joined.last_hidden_state[:, 0])
 
 
@@ -86,9 +87,11 @@ class Blip2Scorer(MatchingScorer):
         queries = self.model.query_tokens.expand(len(seen), -1, -1)
         asked = torch.ones(queries.shape[:-1], dtype=read.dtype, device=read.device)
         joined = self.model.qformer(
-            query_embeds=self.model.embeddings(input_ids=ids, query_embeds=queries), query_length=queries.shape[1],
-            attention_mask=torch.cat([asked, read], dim=1), encoder_attention_mask=mask,
+            query_embeds=self.model.embeddings(input_ids=ids, query_embeds=queries),
+            query_length=queries.shape[1],
+            attention_mask=torch.cat([asked, read], dim=1),
+            encoder_attention_mask=mask,
             encoder_hidden_states=seen.to(queries.dtype),  # single precision, beside a vision tower in half
-        )  # fmt: skip
+        )
         heard = joined.last_hidden_state[:, : queries.shape[1]].to(self.model.itm_head.weight.dtype)
         return self.model.itm_head(heard).mean(dim=1)

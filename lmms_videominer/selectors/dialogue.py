@@ -232,8 +232,11 @@ def _encode(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[
 
 def _compare(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
     """The scores of each talk's pairs; errors in their places."""
-    jobs = [ScoreJob(talk.case.video, text, np.array(indices))
-            for talk in talks for indices, text in _wish(talk, Compare).pairs]  # fmt: skip
+    jobs = [
+        ScoreJob(talk.case.video, text, np.array(indices))
+        for talk in talks
+        for indices, text in _wish(talk, Compare).pairs
+    ]
     with _timed("score", talks):
         scored = iter(score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache))
     answers: list[Any] = []

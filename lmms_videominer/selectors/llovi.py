@@ -69,8 +69,9 @@ def _replied(case: Case, clips: Sequence[Event]) -> Generator[Any, Any, Told]:
     told = "\n".join(_line(i, clip) for i, clip in enumerate(clips, 1))
     what, words, nodes = "captions of its clips, in temporal order", case.config.llovi_summary_words, []
     if words:
-        prompt = SUMMARY_PROMPT.format(duration=case.whole.duration_s, captions=told, words=words,
-                                       question=case.question.text)  # fmt: skip
+        prompt = SUMMARY_PROMPT.format(
+            duration=case.whole.duration_s, captions=told, words=words, question=case.question.text
+        )
         [told] = yield Ask((prompt,))
         what = "a summary of it, with the numbers of its clips"
         nodes.append(Node("0.0", 1, tuple(clips), Decision(Action.CONTINUE, told, Reading.STRICT, prompt)))
@@ -87,8 +88,10 @@ def _judged(case: Case, clips: Sequence[Event]) -> Generator[Any, Any, Told]:
     """A node a clip, decided by the policy."""
     decisions = yield from judgements(case, [clip.caption or "" for clip in clips], case.config.max_depth)
     nodes = [Node(f"0.{i}", 1, (clip,), made) for i, (clip, made) in enumerate(zip(clips, decisions, strict=True))]
-    accepted, continued = ([node for node, made in zip(nodes, decisions, strict=True) if made.action is action]
-                           for action in (Action.ACCEPT, Action.CONTINUE))  # fmt: skip
+    accepted, continued = (
+        [node for node, made in zip(nodes, decisions, strict=True) if made.action is action]
+        for action in (Action.ACCEPT, Action.CONTINUE)
+    )
     return nodes, accepted or continued, "all_deleted"
 
 

@@ -214,8 +214,7 @@ def _compared(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarr
     yield from _caption(looks, positions)
     captions = yield Embed(tuple(looks.events[position].caption or "(none)" for position in positions))  # [m, d]
     wanted = yield Embed(tuple(wish.text for _, wish in wishes))  # [w, d]
-    return [captions[np.searchsorted(positions, gap)] @ vector
-            for (gap, _), vector in zip(wishes, wanted, strict=True)]  # fmt: skip
+    return [captions[np.searchsorted(positions, gap)] @ vector for (gap, _), vector in zip(wishes, wanted, strict=True)]
 
 
 def _scored(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarray]]:
@@ -240,8 +239,12 @@ def _found(case: Case, looks: Looks, scorer: str) -> Found:
         for i, view in enumerate(views):
             if view.wish:
                 nodes.append(Node(f"{id}.{i}", 2, (looks.events[view.position],), view.wish))
-        picks.append([Pick(int(looks.pool.indices[view.position]), f"{id}.{i}" if view.wish else id, view.similarity)
-                      for i, view in enumerate(views)])  # fmt: skip
+        picks.append(
+            [
+                Pick(int(looks.pool.indices[view.position]), f"{id}.{i}" if view.wish else id, view.similarity)
+                for i, view in enumerate(views)
+            ]
+        )
     asked_for = sorted((pick for group in picks[1:] for pick in group), key=lambda pick: -(pick.score or 0.0))
     groups = [asked_for[: case.config.frames], picks[0]]
     frames = within_budget(groups, case.timestamps_s, case.config.frames)

@@ -128,8 +128,9 @@ def _round(case: Case, pool: Candidates, vectors: np.ndarray, width: int) -> Gen
 
 def _prompt(case: Case, events: Sequence[Event]) -> str:
     lines = [f"{i}. at {event.frame_times_s[0]:.0f} s: {event.caption}" for i, event in enumerate(events, 1)]
-    return PROMPT.format(duration=case.whole.duration_s, count=len(events), captions="\n".join(lines),
-                         question=asked(case.question))  # fmt: skip
+    return PROMPT.format(
+        duration=case.whole.duration_s, count=len(events), captions="\n".join(lines), question=asked(case.question)
+    )
 
 
 def _found(
@@ -175,7 +176,11 @@ def _node(id: str, members: np.ndarray, head: int, decision: Decision | None, po
     """A cluster, in stretches; the one that holds the representative has its caption, where it was captioned."""
     seen = case.seen.get((pool.spans[head], 1))
     stretches = np.split(members, np.flatnonzero(np.diff(members) > 1) + 1)
-    told = [Event(Span(pool.spans[part[0]].start_s, pool.spans[part[-1]].end_s),
-                  *((seen.caption, seen.frame_times_s) if seen and head in part else (None, ())))
-            for part in stretches]  # fmt: skip
+    told = [
+        Event(
+            Span(pool.spans[part[0]].start_s, pool.spans[part[-1]].end_s),
+            *((seen.caption, seen.frame_times_s) if seen and head in part else (None, ())),
+        )
+        for part in stretches
+    ]
     return Node(id, id.count("."), tuple(told), decision)

@@ -53,11 +53,12 @@ def batch_of(
         "prompt_ids": tensor([[pad_id] * (width - len(ids)) + list(ids) for ids in prompts]),
         "prompt_mask": tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]),
         "completion_ids": tensor([list(ids) + [pad_id] * (length - len(ids)) for ids in completions]),
-        "completion_mask": tensor([[int(keep)] * len(ids) + [0] * (length - len(ids))
-                                   for ids, keep in zip(completions, kept)]),
+        "completion_mask": tensor(
+            [[int(keep)] * len(ids) + [0] * (length - len(ids)) for ids, keep in zip(completions, kept)]
+        ),
         "advantages": torch.tensor([rows[i].advantage if i != PADDING else 0.0 for i in dealt], device=device),
         "row": tensor(list(dealt)),
-    }  # fmt: skip
+    }
 
 
 def sampler_logprobs(dealt: Sequence[Row | None], like: torch.Tensor) -> torch.Tensor:
@@ -91,8 +92,10 @@ def _trimmed(part: Batch) -> Batch:
     by_side = {"prompt_ids": slice(-width, None), "prompt_mask": slice(-width, None)}
     per_token = completions.shape
     return {
-        name: value[:, by_side[name]] if name in by_side
-        else value[:, :length] if value.ndim == 2 and value.shape == per_token
+        name: value[:, by_side[name]]
+        if name in by_side
+        else value[:, :length]
+        if value.ndim == 2 and value.shape == per_token
         else value
         for name, value in part.items()
-    }  # fmt: skip
+    }

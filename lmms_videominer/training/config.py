@@ -45,9 +45,12 @@ SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens",
 # The settings of mining that a training file may hold; the same names, help texts and defaults as in MinerConfig.
 MiningArguments = dataclasses.make_dataclass(
     "MiningArguments",
-    [(f.name, type(f.default), field(default=f.default, metadata=f.metadata))
-     for f in dataclasses.fields(MinerConfig) if f.name not in SET_BY_TRAINING],
-)  # fmt: skip
+    [
+        (f.name, type(f.default), field(default=f.default, metadata=f.metadata))
+        for f in dataclasses.fields(MinerConfig)
+        if f.name not in SET_BY_TRAINING
+    ],
+)
 
 
 def _of_rewards(name: str) -> Any:
@@ -80,8 +83,12 @@ class TGRPOConfig(GRPOConfig):
     forward_batch_size: int = field(default=8, metadata={"help": "Decisions in one forward and backward pass."})
     rollout_batch_size: int = field(default=16, metadata={"help": "Decisions generated at once by transformers."})
     tree_log_steps: int = field(
-        default=50, metadata={"help": "Save the trees of one question under output_dir/trees in the first rollout of "
-                                      "every so many steps; 0: never."})  # fmt: skip
+        default=50,
+        metadata={
+            "help": "Save the trees of one question under output_dir/trees in the first rollout of "
+            "every so many steps; 0: never."
+        },
+    )
 
     loss_type: str = field(default="grpo", metadata={"help": "grpo, dr_grpo, sapo, luspo, dapo, cispo or vespo."})
     beta: float = field(default=0.04, metadata={"help": "Coefficient of the KL term; 0: no reference model."})

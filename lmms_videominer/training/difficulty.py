@@ -162,8 +162,7 @@ class DifficultyFilter:
         keys = [self.key(step, question) for question in questions]
         before = {key: verdict for key in keys if (verdict := self.verdicts.get(key)) and not verdict.failure}
         pending = [(key, question) for key, question in zip(keys, questions) if key not in before]
-        with tqdm(total=len(questions), initial=len(before), desc=step, unit="question",
-                  disable=not progress) as bar:  # fmt: skip
+        with tqdm(total=len(questions), initial=len(before), desc=step, unit="question", disable=not progress) as bar:
             for start in range(0, len(pending), at_once):
                 batch = pending[start : start + at_once]
                 self.verdicts.refresh()  # another process may have been faster

@@ -99,10 +99,13 @@ def grouped(records: Sequence[TreeRecord]) -> list[Group]:
     for tree in records:
         members.setdefault(tree.question_id, []).append(tree)
     return [
-        Group(name, tuple(sorted(trees, key=lambda tree: tree.tree)),
-              next((tree.failure for tree in trees if tree.failure), ""))
+        Group(
+            name,
+            tuple(sorted(trees, key=lambda tree: tree.tree)),
+            next((tree.failure for tree in trees if tree.failure), ""),
+        )
         for name, trees in members.items()
-    ]  # fmt: skip
+    ]
 
 
 def rows(groups: Sequence[Group]) -> list[Row]:

@@ -20,11 +20,31 @@ SETTINGS = "settings.json"  # in output_dir
 STATE = "trainer_state.json"  # of a checkpoint; transformers writes it last
 # what a run is trained with: another value is another run. How long, on how many processes and with what log may change
 KEPT = {
-    "model_name_or_path", "questions", "split", "lessons", "keep", "video_llm", "use_peft", "lora_r", "lora_alpha",
-    "learning_rate", "lr_scheduler_type", "optim", "weight_decay", "max_grad_norm", "beta", "epsilon", "loss_type",
-    "num_generations", "num_iterations", "generation_batch_size", "max_completion_length", "max_length",
-    *(field.name for field in fields(RewardConfig)), *MinerConfig.names(),
-} - {"cache_dir", "reader"}  # fmt: skip
+    "model_name_or_path",
+    "questions",
+    "split",
+    "lessons",
+    "keep",
+    "video_llm",
+    "use_peft",
+    "lora_r",
+    "lora_alpha",
+    "learning_rate",
+    "lr_scheduler_type",
+    "optim",
+    "weight_decay",
+    "max_grad_norm",
+    "beta",
+    "epsilon",
+    "loss_type",
+    "num_generations",
+    "num_iterations",
+    "generation_batch_size",
+    "max_completion_length",
+    "max_length",
+    *(field.name for field in fields(RewardConfig)),
+    *MinerConfig.names(),
+} - {"cache_dir", "reader"}
 
 
 def settings_of(*parts: Any) -> dict[str, Any]:

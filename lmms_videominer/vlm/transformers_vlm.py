@@ -39,8 +39,10 @@ class TransformersVLM:
         self.processor: Any = processor
         self.identity, self.batch_size = identity, batch_size
         if not getattr(processor, "chat_template", None):
-            raise ModelError(f"video LLM {identity}: its processor has no chat template. Use an instruction-tuned "
-                             "checkpoint, or one with a chat_template.jinja")  # fmt: skip
+            raise ModelError(
+                f"video LLM {identity}: its processor has no chat template. Use an instruction-tuned "
+                "checkpoint, or one with a chat_template.jinja"
+            )
         self._takes_video = getattr(processor, "video_processor", None) is not None
         processor.tokenizer.padding_side = "left"
 
@@ -66,8 +68,10 @@ class TransformersVLM:
                 name_or_path, dtype=dtype, trust_remote_code=trust_remote_code
             )
         if getattr(processor, "tokenizer", None) is None:
-            raise ModelError(f"video LLM {name_or_path!r}: its folder holds no processor configuration "
-                             "(preprocessor_config.json). Save the processor beside the model")  # fmt: skip
+            raise ModelError(
+                f"video LLM {name_or_path!r}: its folder holds no processor configuration "
+                "(preprocessor_config.json). Save the processor beside the model"
+            )
         return cls(model.to(default_device(device)).eval(), processor, model_identity(name_or_path), batch_size)
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
@@ -99,12 +103,17 @@ class TransformersVLM:
 
     def _inputs(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
         """What the processor makes of ``batch``, on the model's device, pixels in its dtype."""
-        texts = [self.processor.apply_chat_template(self._messages(request), tokenize=False, add_generation_prompt=True)
-                 for request in batch]  # fmt: skip
+        texts = [
+            self.processor.apply_chat_template(self._messages(request), tokenize=False, add_generation_prompt=True)
+            for request in batch
+        ]
         inputs = self.processor(text=texts, padding=True, return_tensors="pt", **self._visuals(batch))
         inputs = inputs.to(self.model.device)
-        return {name: value.to(self.model.dtype) if name.startswith("pixel_values") else value
-                for name, value in inputs.items() if name != "video_metadata"}  # fmt: skip
+        return {
+            name: value.to(self.model.dtype) if name.startswith("pixel_values") else value
+            for name, value in inputs.items()
+            if name != "video_metadata"
+        }
 
     def _messages(self, request: VLMRequest) -> list[dict]:
         count = 0 if request.frames is None else len(request.frames)
@@ -135,8 +144,12 @@ class TransformersVLM:
         if not request.temperature:  # None overrides what the checkpoint sets, and would be warned about
             sampling = dict.fromkeys(sampling)
         pad = self.processor.tokenizer.pad_token_id
-        return {"max_new_tokens": request.max_new_tokens, "do_sample": bool(request.temperature),
-                "pad_token_id": self.processor.tokenizer.eos_token_id if pad is None else pad, **sampling}  # fmt: skip
+        return {
+            "max_new_tokens": request.max_new_tokens,
+            "do_sample": bool(request.temperature),
+            "pad_token_id": self.processor.tokenizer.eos_token_id if pad is None else pad,
+            **sampling,
+        }
 
 
 def video_metadata(frames: np.ndarray, frame_times_s: Sequence[float]) -> dict[str, Any]:

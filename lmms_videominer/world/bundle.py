@@ -34,8 +34,12 @@ class Bundle:
         """Log where a selector wants replies of the shipped policy, which knows the format of decisions alone."""
         shipped = str(policy) == self.policy and Path(self.policy).parent == CHECKPOINTS
         if shipped and config.selector in ASKING and config.judge == "reply":
-            logger.warning("selector=%s asks for replies, and the policy of %s writes decisions only: set "
-                           "judge=policy, or name a language model with policy=", config.selector, BUNDLED)  # fmt: skip
+            logger.warning(
+                "selector=%s asks for replies, and the policy of %s writes decisions only: set "
+                "judge=policy, or name a language model with policy=",
+                config.selector,
+                BUNDLED,
+            )
 
 
 def resolve(name: str | os.PathLike) -> Bundle | None:

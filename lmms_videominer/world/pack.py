@@ -35,24 +35,43 @@ It knows the world alone. Use it to try the package and to test; for real videos
 """
 
 _MODELS = {
-    "vlm": ("transformers", "The world's video LLM", 11, "train_vlm",
-            "A Qwen2-VL that captions, answers and, as text only, decides about the videos of `docs/world.md`."),
-    "policy": ("transformers", "The world's policy", 12, "train_policy",
-               "A Qwen2 that decides about nodes."),
-    "start": ("transformers", "The policy that training starts from", 12, "train_policy",
-              "A Qwen2 that reads and compares as the policy does, but leaves most replies without an action and drops "
-              "much that is worth a closer look: what T-GRPO mends."),
-    "embedder": ("sentence-transformers", "The world's caption embedder", 13, "train_embedder",
-                 "A BERT whose cosine similarity says how much the frames of two captions have in common."),
-    "scorer": ("transformers", "The world's CLIP", 14, "train_clip",
-               "A CLIP that says how well a frame fits a question, for the selectors that go by such scores."),
-}  # fmt: skip
+    "vlm": (
+        "transformers",
+        "The world's video LLM",
+        11,
+        "train_vlm",
+        "A Qwen2-VL that captions, answers and, as text only, decides about the videos of `docs/world.md`.",
+    ),
+    "policy": ("transformers", "The world's policy", 12, "train_policy", "A Qwen2 that decides about nodes."),
+    "start": (
+        "transformers",
+        "The policy that training starts from",
+        12,
+        "train_policy",
+        "A Qwen2 that reads and compares as the policy does, but leaves most replies without an action and drops "
+        "much that is worth a closer look: what T-GRPO mends.",
+    ),
+    "embedder": (
+        "sentence-transformers",
+        "The world's caption embedder",
+        13,
+        "train_embedder",
+        "A BERT whose cosine similarity says how much the frames of two captions have in common.",
+    ),
+    "scorer": (
+        "transformers",
+        "The world's CLIP",
+        14,
+        "train_clip",
+        "A CLIP that says how well a frame fits a question, for the selectors that go by such scores.",
+    ),
+}
 
 _EVALUATED = {
     "": "the share of replies that are right to the last token, teacher\nforced",
     "scorer": "the share of the evidence that the 8 best frames of a 5-minute video, at\none a second, hold, by "
-              "kind of question",
-}  # fmt: skip
+    "kind of question",
+}
 
 
 def pack(sources: dict[str, Path], out: Path, flags: dict[str, str], how: dict[str, str]) -> None:

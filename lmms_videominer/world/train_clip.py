@@ -146,8 +146,9 @@ def text_tokenizer() -> Any:
     pad, end = SPECIAL_TOKENS[0], SPECIAL_TOKENS[2]
     backend = train_tokenizer().backend_tokenizer
     backend.post_processor = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, backend.token_to_id(end))])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=end, pad_token=pad, padding_side="right",
-                                   model_max_length=TEXT_TOKENS)  # fmt: skip
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token=end, pad_token=pad, padding_side="right", model_max_length=TEXT_TOKENS
+    )
 
 
 class Pairs(IterableDataset):
@@ -171,8 +172,16 @@ class Pairs(IterableDataset):
 def collate(rows: list[tuple[np.ndarray, FrameState, Sentence]], processor: CLIPProcessor) -> dict[str, torch.Tensor]:
     """Model inputs of a batch, and ``fits``, float32 [frames, sentences]."""
     frames, states, sentences = zip(*rows, strict=True)
-    inputs = dict(processor(images=list(frames), text=[s.text for s in sentences], padding=True, truncation=True,
-                            max_length=TEXT_TOKENS, return_tensors="pt"))  # fmt: skip
+    inputs = dict(
+        processor(
+            images=list(frames),
+            text=[s.text for s in sentences],
+            padding=True,
+            truncation=True,
+            max_length=TEXT_TOKENS,
+            return_tensors="pt",
+        )
+    )
     inputs.pop("token_type_ids", None)
     return inputs | {"fits": torch.tensor([[s.fits(state) for s in sentences] for state in states])}
 
@@ -190,8 +199,10 @@ class Contrast(torch.nn.Module):
     def forward(self, fits: torch.Tensor, **inputs: torch.Tensor) -> SimpleNamespace:
         output = self.clip(**inputs)
         with torch.autocast("cpu", enabled=False):
-            images, texts = (torch.nn.functional.normalize(features.float(), dim=-1)
-                             for features in (output.image_embeds, output.text_embeds))  # fmt: skip
+            images, texts = (
+                torch.nn.functional.normalize(features.float(), dim=-1)
+                for features in (output.image_embeds, output.text_embeds)
+            )
             logits = self.clip.logit_scale.exp().clamp(max=MOST_SCALE) * images @ texts.T  # [frames, sentences]
         by_frame = -(fits / fits.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
         by_sentence = -(fits / fits.sum(0, keepdim=True) * logits.log_softmax(0)).sum(0).mean()

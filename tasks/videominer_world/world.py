@@ -35,8 +35,13 @@ def documents(rows: Any, minutes: int) -> Any:
     """The rows of the task's length; all rows, with a warning, where the folder holds no such length."""
     kept = rows.filter(lambda row: row["minutes"] == minutes, load_from_cache_file=False)
     if not len(kept):
-        logger.warning("videominer_world_%dmin: %s holds no video of %d minutes; all %d of its questions are asked",
-                       minutes, _folder(minutes), minutes, len(rows))  # fmt: skip
+        logger.warning(
+            "videominer_world_%dmin: %s holds no video of %d minutes; all %d of its questions are asked",
+            minutes,
+            _folder(minutes),
+            minutes,
+            len(rows),
+        )
         kept = rows
     return kept.add_column("task_minutes", [minutes] * len(kept))
 

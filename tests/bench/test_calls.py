@@ -15,10 +15,15 @@ from lmms_videominer.selectors import SELECTORS, get_selector
 from lmms_videominer.stages import Stages
 from lmms_videominer.types import Action, Question, Span
 
-SMALL = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", judge="policy",
-                    cache_dir="off")  # fmt: skip
-SETTINGS = [{}, {"max_vlm_calls": 6, "max_nodes": 5}, {"clustering": "frame", "features": "captions"},
-            {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0}]  # fmt: skip
+SMALL = MinerConfig(
+    frames=4, events=4, scan_frames=64, caption_frames=2, clustering="none", judge="policy", cache_dir="off"
+)
+SETTINGS = [
+    {},
+    {"max_vlm_calls": 6, "max_nodes": 5},
+    {"clustering": "frame", "features": "captions"},
+    {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0},
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +37,11 @@ def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls
     question = Question(film, "What is yellow?", ("red", "yellow"), (Span(12.0, 14.0),))
     [selection] = get_selector(config.selector, stages, config).select([question])
     usage = selection.usage
-    made = Calls(usage.vlm_calls + usage.vlm_calls_cached, usage.policy_calls + usage.policy_calls_cached,
-                 usage.scores + usage.scores_cached)  # fmt: skip
+    made = Calls(
+        usage.vlm_calls + usage.vlm_calls_cached,
+        usage.policy_calls + usage.policy_calls_cached,
+        usage.scores + usage.scores_cached,
+    )
     return made, calls_at_most(config, selection.video.duration_s)
 
 
@@ -49,8 +57,9 @@ def test_no_selector_makes_more_calls_than_its_settings_allow(name, changed, fil
 @pytest.mark.parametrize("features", ["captions", "scorer"])
 @pytest.mark.parametrize("name", ASKING)
 def test_replies_are_bounded_too(name, features, film):
-    config = dataclasses.replace(SMALL, selector=name, judge="reply", llovi_summary_words=50, features=features,
-                                 max_vlm_calls=8)  # fmt: skip
+    config = dataclasses.replace(
+        SMALL, selector=name, judge="reply", llovi_summary_words=50, features=features, max_vlm_calls=8
+    )
     wishes = [{"segment": segment, "description": colour} for segment in range(1, 9) for colour in ("red", "blue")]
     made, most = spent_and_most(film, config, ReplyingLM(lambda prompt: json.dumps({"frames": wishes})))
     assert made.vlm <= most.vlm <= 8 and made.llm <= most.llm
@@ -63,24 +72,31 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
     assert spent_and_most(film, config, always(Action.CONTINUE)) == (Calls(0, 0, 20), Calls(0, 0, 20))
 
 
-@pytest.mark.parametrize(("settings", "duration_s", "calls"), [
-    ({"selector": "videominer"}, math.inf, Calls(200, 200)),  # 16 + 256 + 4096 events, cut by max_vlm_calls
-    ({"selector": "videominer", "max_depth": 1}, math.inf, Calls(16, 16)),
-    ({"selector": "videominer", "grain_s": 4.0}, 64.0, Calls()),  # 16 events of 4 s: no search
-    ({"selector": "videominer", "max_depth": 1, "clustering": "frame"}, math.inf, Calls(64, 64)),
-    ({"selector": "videominer", "policy": "none"}, math.inf, Calls(200, 0)),
-    ({"selector": "llovi"}, 60.0, Calls(60, 1)),
-    ({"selector": "llovi", "llovi_summary_words": 500}, 3600.0, Calls(200, 2)),
-    ({"selector": "llovi", "judge": "policy"}, math.inf, Calls(200, 200)),
-    ({"selector": "videotree", "features": "captions"}, 3600.0, Calls(200, 3)),  # rounds of 8, 16 and 32 clusters
-    ({"selector": "videotree"}, 3600.0, Calls(56, 3, 3600)),
-    ({"selector": "videoagent", "features": "captions"}, 3600.0, Calls(200, 6)),  # three calls after each of two looks
-    ({"selector": "videoagent", "judge": "policy"}, 3600.0, Calls(17, 14, 7200, 3600)),  # 5, 9, 17 looks
-    ({"selector": "aks"}, 3600.0, Calls(0, 0, 3600)),
-    ({"selector": "aks"}, math.inf, Calls(0, 0, math.inf)),
-    ({"selector": "qframe"}, math.inf, Calls(0, 0, 128)),
-    ({"selector": "focus"}, 3600.0, Calls(0, 0, 225 * 3 + 57 * 16)),
-    ({"selector": "uniform"}, math.inf, Calls()),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "duration_s", "calls"),
+    [
+        ({"selector": "videominer"}, math.inf, Calls(200, 200)),  # 16 + 256 + 4096 events, cut by max_vlm_calls
+        ({"selector": "videominer", "max_depth": 1}, math.inf, Calls(16, 16)),
+        ({"selector": "videominer", "grain_s": 4.0}, 64.0, Calls()),  # 16 events of 4 s: no search
+        ({"selector": "videominer", "max_depth": 1, "clustering": "frame"}, math.inf, Calls(64, 64)),
+        ({"selector": "videominer", "policy": "none"}, math.inf, Calls(200, 0)),
+        ({"selector": "llovi"}, 60.0, Calls(60, 1)),
+        ({"selector": "llovi", "llovi_summary_words": 500}, 3600.0, Calls(200, 2)),
+        ({"selector": "llovi", "judge": "policy"}, math.inf, Calls(200, 200)),
+        ({"selector": "videotree", "features": "captions"}, 3600.0, Calls(200, 3)),  # rounds of 8, 16 and 32 clusters
+        ({"selector": "videotree"}, 3600.0, Calls(56, 3, 3600)),
+        (
+            {"selector": "videoagent", "features": "captions"},
+            3600.0,
+            Calls(200, 6),
+        ),  # three calls after each of two looks
+        ({"selector": "videoagent", "judge": "policy"}, 3600.0, Calls(17, 14, 7200, 3600)),  # 5, 9, 17 looks
+        ({"selector": "aks"}, 3600.0, Calls(0, 0, 3600)),
+        ({"selector": "aks"}, math.inf, Calls(0, 0, math.inf)),
+        ({"selector": "qframe"}, math.inf, Calls(0, 0, 128)),
+        ({"selector": "focus"}, 3600.0, Calls(0, 0, 225 * 3 + 57 * 16)),
+        ({"selector": "uniform"}, math.inf, Calls()),
+    ],
+)
 def test_bounds_by_hand(settings, duration_s, calls):
     assert calls_at_most(MinerConfig(**settings), duration_s) == calls

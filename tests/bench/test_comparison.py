@@ -32,10 +32,18 @@ def only_group(*cells):
 
 
 def test_variants_meet_where_model_task_limit_and_frames_agree_and_text_only_meets_all():
-    cells = [made("none", [1], frames=0), made("aks", [1]), made("aks", [1], frames=16), made("bolt", [1], limit=1),
-             made("bolt", [1], task="u"), made("topk", [1], model="x"), made("topk", [1], common="seed=1")]  # fmt: skip
-    found = [(g.model, g.common, g.task, g.limit, g.frames, sorted(g.table["variant"]))
-             for g in groups_of(table(*cells))]  # fmt: skip
+    cells = [
+        made("none", [1], frames=0),
+        made("aks", [1]),
+        made("aks", [1], frames=16),
+        made("bolt", [1], limit=1),
+        made("bolt", [1], task="u"),
+        made("topk", [1], model="x"),
+        made("topk", [1], common="seed=1"),
+    ]
+    found = [
+        (g.model, g.common, g.task, g.limit, g.frames, sorted(g.table["variant"])) for g in groups_of(table(*cells))
+    ]
     assert ("videominer_qwen2vl", "", "t", None, 8, ["aks", "none"]) in found
     assert ("videominer_qwen2vl", "", "t", None, 16, ["aks", "none"]) in found
     assert len(found) == 6 and all(len(labels) == 1 for *_, labels in found[2:])
@@ -69,10 +77,14 @@ def test_differences_are_between_every_two_and_by_question():
 
 
 def test_recall_differs_where_it_is_known_of_both():
-    aks = [dataclasses.replace(row, evidence_recall=recall)
-           for row, recall in zip(made("aks", [1, 1, 1]), [1.0, 0.5, None])]  # fmt: skip
-    bolt = [dataclasses.replace(row, evidence_recall=recall)
-            for row, recall in zip(made("bolt", [1, 1, 1]), [0.0, None, 1.0])]  # fmt: skip
+    aks = [
+        dataclasses.replace(row, evidence_recall=recall)
+        for row, recall in zip(made("aks", [1, 1, 1]), [1.0, 0.5, None])
+    ]
+    bolt = [
+        dataclasses.replace(row, evidence_recall=recall)
+        for row, recall in zip(made("bolt", [1, 1, 1]), [0.0, None, 1.0])
+    ]
     blind = made("none", [1, 1, 1], evidence_recall=None)
     told = {(d.first, d.second): d.recall for d in differences(only_group(aks, bolt, blind))}
     assert told["aks", "bolt"] == Interval(1.0, None, None)  # of the first question alone
@@ -82,14 +94,27 @@ def test_recall_differs_where_it_is_known_of_both():
 
 
 def test_every_variant_at_few_frames_is_compared_with_every_one_at_more():
-    cells = [made("aks", [1, 1, 0, 0]), made("bolt", [0, 0, 0, 0]), made("aks", [1, 1, 1, 1], frames=16),
-             made("topk", [1, 0, 0, 0], frames=32), made("none", [0, 0, 0, 0], frames=0)]  # fmt: skip
+    cells = [
+        made("aks", [1, 1, 0, 0]),
+        made("bolt", [0, 0, 0, 0]),
+        made("aks", [1, 1, 1, 1], frames=16),
+        made("topk", [1, 0, 0, 0], frames=32),
+        made("none", [0, 0, 0, 0], frames=0),
+    ]
     pairs = between_frames(list(groups_of(table(*cells, made("aks", [1], frames=4, limit=1)))))
     assert [(few.frames, many.frames) for few, many in pairs] == [(8, 16), (8, 32), (16, 32)]
-    found = {(few.frames, d.first, many.frames, d.second): d.accuracy.value
-             for few, many in pairs for d in differences_between(few, many)}  # fmt: skip
-    assert found == {(8, "aks", 16, "aks"): -0.5, (8, "bolt", 16, "aks"): -1.0, (8, "aks", 32, "topk"): 0.25,
-                     (8, "bolt", 32, "topk"): -0.25, (16, "aks", 32, "topk"): 0.75}  # fmt: skip
+    found = {
+        (few.frames, d.first, many.frames, d.second): d.accuracy.value
+        for few, many in pairs
+        for d in differences_between(few, many)
+    }
+    assert found == {
+        (8, "aks", 16, "aks"): -0.5,
+        (8, "bolt", 16, "aks"): -1.0,
+        (8, "aks", 32, "topk"): 0.25,
+        (8, "bolt", 32, "topk"): -0.25,
+        (16, "aks", 32, "topk"): 0.75,
+    }
 
 
 def test_numbers_of_frames_that_were_asked_other_questions_are_not_compared():
@@ -121,8 +146,10 @@ def test_what_is_not_known_is_not_averaged():
 
 
 def test_what_is_read_counts_the_questions_whose_evidence_is_all_seen():
-    rows = [dataclasses.replace(row, evidence_recall=recall)
-            for row, recall in zip(made("aks", [1, 0, 1, 1]), [1.0, 1.0, 0.5, None])]  # fmt: skip
+    rows = [
+        dataclasses.replace(row, evidence_recall=recall)
+        for row, recall in zip(made("aks", [1, 0, 1, 1]), [1.0, 1.0, 0.5, None])
+    ]
     (summary,) = summaries(only_group(rows))
     assert summary.read == 0.5
     (blind,) = summaries(only_group(made("none", [1, 0], evidence_recall=0.0)))
@@ -130,11 +157,16 @@ def test_what_is_read_counts_the_questions_whose_evidence_is_all_seen():
 
 
 def test_accuracy_by_length_counts_each_stretch_by_itself():
-    rows = [dataclasses.replace(row, minutes=minutes) for row, minutes in
-            zip(made("aks", [1, 0, 1, 1, 1]), [1.0, 1.5, 2.0, 60.0, None])]  # fmt: skip
+    rows = [
+        dataclasses.replace(row, minutes=minutes)
+        for row, minutes in zip(made("aks", [1, 0, 1, 1, 1]), [1.0, 1.5, 2.0, 60.0, None])
+    ]
     found = scores_by_length(table(rows), (2.0, 10.0))
-    assert [(length, interval.value, count) for length, interval, count in found] == [(1.25, 0.5, 2), (2.0, 1.0, 1),
-                                                                                      (60.0, 1.0, 1)]  # fmt: skip
+    assert [(length, interval.value, count) for length, interval, count in found] == [
+        (1.25, 0.5, 2),
+        (2.0, 1.0, 1),
+        (60.0, 1.0, 1),
+    ]
 
 
 def test_accuracy_by_kind_is_told_where_there_are_several_kinds():
@@ -187,8 +219,21 @@ def test_seconds_follow_from_calls_and_rates_or_are_not_known():
 
 def test_a_cell_takes_no_longer_than_was_estimated_at_its_own_calls():
     """10.5 s a question, of them 6 neither caption nor reply: at most that, if it makes these calls again."""
-    rows = table(made("videominer", [1, 0], selection_s=10.0, caption_s=3.0, llm_s=1.0, vlm_calls=16,
-                      vlm_calls_made=16, llm_calls=16, llm_calls_made=16, cell_s=10.5, task="t"))  # fmt: skip
+    rows = table(
+        made(
+            "videominer",
+            [1, 0],
+            selection_s=10.0,
+            caption_s=3.0,
+            llm_s=1.0,
+            vlm_calls=16,
+            vlm_calls_made=16,
+            llm_calls=16,
+            llm_calls_made=16,
+            cell_s=10.5,
+            task="t",
+        )
+    )
     rows["variant"] = "videominer:max_depth=1"
     [line] = estimate([cell_of("videominer:max_depth=1")], {"t": [600.0, 600.0]}, set(), rows)
     assert line.most == Calls(16, 16) and line.seconds_most == pytest.approx(21.0) and not line.is_assumed

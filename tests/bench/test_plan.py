@@ -34,8 +34,13 @@ def test_a_key_depends_on_what_is_run_not_on_how_it_is_called():
     assert plain == key("mine=videominer") == key("videominer:events=16,seed=0")  # the defaults
     assert plain == key("videominer", settings=dataclasses.replace(PLAIN, batch_size=1))
     others = [key("videominer:events=8"), key("aks"), key("videominer", frames=(9,)), key("videominer", tasks=("b",))]
-    for name, value in (("limit", 3), ("caches", ("cold",)), ("include_path", "x"), ("model", "videominer_qwen3_vl"),
-                        ("passed", (("pretrained", "other"),))):  # fmt: skip
+    for name, value in (
+        ("limit", 3),
+        ("caches", ("cold",)),
+        ("include_path", "x"),
+        ("model", "videominer_qwen3_vl"),
+        ("passed", (("pretrained", "other"),)),
+    ):
         others.append(key("videominer", settings=dataclasses.replace(PLAIN, **{name: value})))
     assert len({plain, *others}) == 10
 
@@ -72,16 +77,38 @@ def test_a_key_changes_with_the_weights_in_a_folder_and_with_the_world(tmp_path,
 
 
 def test_a_cells_command_is_lmms_evals():
-    settings = settings_of("videominer_qwen2vl", "some/model", ["min_pixels=3136", "max_depth=2"], "some/policy", 7,
-                           limit=5, caches=("cold",), include_path="mine")  # fmt: skip
+    settings = settings_of(
+        "videominer_qwen2vl",
+        "some/model",
+        ["min_pixels=3136", "max_depth=2"],
+        "some/policy",
+        7,
+        limit=5,
+        caches=("cold",),
+        include_path="mine",
+    )
     (cell,) = cells("aks:aks_depth=3", settings=settings)
     command = cell.command(Path("/out"), Path("/cache"))
     assert command[1:] == [
-        "-m", "lmms_eval", "--model", "videominer_qwen2vl", "--tasks", "videomme", "--model_args",
+        "-m",
+        "lmms_eval",
+        "--model",
+        "videominer_qwen2vl",
+        "--tasks",
+        "videomme",
+        "--model_args",
         "pretrained=some/model,min_pixels=3136,selector=aks,frames=8,max_depth=2,policy=some/policy,aks_depth=3,"
-        "seed=7,cache_dir=/cache", "--batch_size", "16", "--log_samples", "--output_path", "/out", "--limit", "5",
-        "--include_path", "mine",
-    ]  # fmt: skip
+        "seed=7,cache_dir=/cache",
+        "--batch_size",
+        "16",
+        "--log_samples",
+        "--output_path",
+        "/out",
+        "--limit",
+        "5",
+        "--include_path",
+        "mine",
+    ]
 
 
 def test_the_plain_backbone_gets_a_count_of_frames_that_is_named():
@@ -94,12 +121,18 @@ def test_a_backbone_that_calls_its_weights_otherwise_gets_no_bundle():
     assert settings_of("videominer_qwen2vl", "", []).passed == (("pretrained", "videominer-world"),)
 
 
-@pytest.mark.parametrize(("arguments", "told"), [
-    (("qwen2_vl", "", []), "did you mean 'videominer_qwen2_vl'"), (("gpt5", "", []), "none of the plugin's"),
-    (("videominer", "", ["max_depth"]), "expected NAME=VALUE"), (("videominer", "", ["selector=aks"]), "--selectors"),
-    (("videominer", "", ["frames=3"]), "--frames"), (("videominer", "", ["cache_dir=x"]), "--cold"),
-    (("videominer", "a,b", []), "cannot hold one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("qwen2_vl", "", []), "did you mean 'videominer_qwen2_vl'"),
+        (("gpt5", "", []), "none of the plugin's"),
+        (("videominer", "", ["max_depth"]), "expected NAME=VALUE"),
+        (("videominer", "", ["selector=aks"]), "--selectors"),
+        (("videominer", "", ["frames=3"]), "--frames"),
+        (("videominer", "", ["cache_dir=x"]), "--cold"),
+        (("videominer", "a,b", []), "cannot hold one"),
+    ],
+)
 def test_what_cannot_be_is_refused(arguments, told):
     with pytest.raises(ConfigError, match=told):
         settings_of(*arguments)

@@ -23,9 +23,22 @@ def test_every_selector_is_compared_on_video_mme(vlm, tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(value))
     judged = [f"{name}:judge=policy" for name in ASKING]  # by default they are asked for replies
     names = [*(name for name in SELECTORS if name != "oracle"), *judged]  # the rows tell no evidence
-    argv = ["bench", "--tasks", "videomme", "--selectors", *names, "--frames", "4", "--out", "out",
-            "--pretrained", "Qwen/Qwen2-VL-7B-Instruct", "--model-args", *TINY,
-            f"scorer={tiny_clip(workplace / 'clip')}"]  # fmt: skip
+    argv = [
+        "bench",
+        "--tasks",
+        "videomme",
+        "--selectors",
+        *names,
+        "--frames",
+        "4",
+        "--out",
+        "out",
+        "--pretrained",
+        "Qwen/Qwen2-VL-7B-Instruct",
+        "--model-args",
+        *TINY,
+        f"scorer={tiny_clip(workplace / 'clip')}",
+    ]
     assert run_comparison(comparison_of(_parser().parse_args(argv)), False, False, InProcess()) == 0
 
     rows = pd.read_csv("out/results.csv").set_index("variant")

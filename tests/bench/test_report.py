@@ -30,8 +30,24 @@ VARIANT_LABELS = ["none", "uniform", "mine", "sim", "oracle"]
 
 
 def comparison(vlm: str, tasks: Path, out: Path, *more: str):
-    argv = ["bench", "--tasks", "tiny_video", "--include-path", str(tasks), "--pretrained", vlm, "--frames", "4",
-            "--batch-size", "4", "--out", str(out), "--model-args", *TINY, *more]  # fmt: skip
+    argv = [
+        "bench",
+        "--tasks",
+        "tiny_video",
+        "--include-path",
+        str(tasks),
+        "--pretrained",
+        vlm,
+        "--frames",
+        "4",
+        "--batch-size",
+        "4",
+        "--out",
+        str(out),
+        "--model-args",
+        *TINY,
+        *more,
+    ]
     return comparison_of(_parser().parse_args(argv))
 
 
@@ -209,13 +225,17 @@ def test_an_estimate_alone_runs_and_loads_nothing(vlm, tasks, tmp_path, capsys):
     assert execute.ran == [] and not (tmp_path / "out" / "cells").exists()
 
 
-@pytest.mark.parametrize(("more", "told"), [
-    (["--selectors", "videominer:evnts=8"], "did you mean 'events'"), (["--selectors", "aks", "aks"], "labelled 'aks'"),
-    (["--selectors", "aks", "--policy", "a", "b"], "one for all variants"),
-    (["--figure", "training", "--policy", "a=b"], "give two or more"),
-    (["--figure", "training", "--policy", "a=b", "c"], "needs LABEL=FOLDER"),
-    (["--figure", "auxin", "--policy", "slow=b", "1=c"], "value of lambda_auxin"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--selectors", "videominer:evnts=8"], "did you mean 'events'"),
+        (["--selectors", "aks", "aks"], "labelled 'aks'"),
+        (["--selectors", "aks", "--policy", "a", "b"], "one for all variants"),
+        (["--figure", "training", "--policy", "a=b"], "give two or more"),
+        (["--figure", "training", "--policy", "a=b", "c"], "needs LABEL=FOLDER"),
+        (["--figure", "auxin", "--policy", "slow=b", "1=c"], "value of lambda_auxin"),
+    ],
+)
 def test_what_cannot_be_is_refused_before_anything_runs(more, told, vlm, tasks, tmp_path):
     execute = InProcess()
     with pytest.raises(ConfigError, match=told):
@@ -223,9 +243,13 @@ def test_what_cannot_be_is_refused_before_anything_runs(more, told, vlm, tasks, 
     assert execute.ran == [] and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("more", "told"), [
-    ([], "--selectors or --figure"), (["--selectors", "aks", "--figure", "clustering"], "leave --selectors out"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ([], "--selectors or --figure"),
+        (["--selectors", "aks", "--figure", "clustering"], "leave --selectors out"),
+    ],
+)
 def test_a_command_line_without_one_comparison_is_a_usage_error(more, told, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit:
         main(["bench", "--out", str(tmp_path), "--tasks", "videomme", *more])
@@ -240,11 +264,14 @@ def test_a_report_on_nothing_says_so(tmp_path, capsys):
 # figures
 
 
-@pytest.mark.parametrize(("figure", "policies", "labels"), [
-    ("clustering", [], ["clustering none", "clustering frame", "clustering event"]),
-    ("training", ["none=a", "rf=b", "t-grpo=c"], ["training none", "training rf", "training t-grpo"]),
-    ("auxin", ["1.5=a", "0.75=b", "1=c"], ["auxin 0.75", "auxin 1", "auxin 1.5"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("figure", "policies", "labels"),
+    [
+        ("clustering", [], ["clustering none", "clustering frame", "clustering event"]),
+        ("training", ["none=a", "rf=b", "t-grpo=c"], ["training none", "training rf", "training t-grpo"]),
+        ("auxin", ["1.5=a", "0.75=b", "1=c"], ["auxin 0.75", "auxin 1", "auxin 1.5"]),
+    ],
+)
 def test_a_figure_names_its_variants_and_runs_them_cold(figure, policies, labels, vlm, tasks, tmp_path):
     asked = comparison(vlm, tasks, tmp_path, "--figure", figure, *(["--policy", *policies] if policies else []))
     assert [variant.label for variant in asked.variants] == labels and asked.settings.caches == ("cold",)
@@ -320,9 +347,13 @@ def test_the_order_of_the_report_is_that_of_the_command_line(out):
 
 
 def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
-    cells = [made("aks", [1, 0, 1]), made("aks", [1, 1, 1], frames=16),
-             made("aks", [1, 0, 1], cache="cold", cell_s=9.0), made("aks", [1, 0, 1], cache="warm", cell_s=1.0),
-             made("none", [0, 0, 0], frames=0, evidence_recall=None, vlm_calls=0)]  # fmt: skip
+    cells = [
+        made("aks", [1, 0, 1]),
+        made("aks", [1, 1, 1], frames=16),
+        made("aks", [1, 0, 1], cache="cold", cell_s=9.0),
+        made("aks", [1, 0, 1], cache="warm", cell_s=1.0),
+        made("none", [0, 0, 0], frames=0, evidence_recall=None, vlm_calls=0),
+    ]
     report = write_report(tmp_path, table(*cells))
     text = (tmp_path / "report.md").read_text()
     costs = "50.0 |  | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 1.00 | 2.00 | 0 | 0 |"
@@ -335,8 +366,11 @@ def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
 
 
 def test_several_tasks_stand_side_by_side_that_of_the_shortest_videos_first(tmp_path):
-    cells = [made("aks", [1, 0], task="long", minutes=60.0), made("aks", [1, 1], task="short", minutes=1.0),
-             made("bolt", [0, 0], task="short", minutes=1.0)]  # fmt: skip
+    cells = [
+        made("aks", [1, 0], task="long", minutes=60.0),
+        made("aks", [1, 1], task="short", minutes=1.0),
+        made("bolt", [0, 0], task="short", minutes=1.0),
+    ]
     write_report(tmp_path, table(*cells))
     text = (tmp_path / "report.md").read_text()
     assert "## All tasks, 8 frames (videominer_qwen2vl, tiny)" in text

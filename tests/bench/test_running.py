@@ -115,8 +115,9 @@ def test_a_cache_that_is_not_whole_is_never_taken_for_warm(cells, tmp_path, in_p
 @pytest.mark.slow
 def test_a_warm_run_that_fails_leaves_the_cache_to_the_next_try(cells, tmp_path, in_process):
     planned = cells("videominer", caches=("cold", "warm"))
-    outcomes = list(run_cells(planned, tmp_path, execute=lambda command, log: (
-        1 if in_process.ran else in_process(command, log))))  # fmt: skip
+    outcomes = list(
+        run_cells(planned, tmp_path, execute=lambda command, log: 1 if in_process.ran else in_process(command, log))
+    )
     assert [outcome.status for outcome in outcomes] == ["run", "failed"]
     assert [outcome.status for outcome in run_cells(planned, tmp_path, execute=in_process)] == ["kept", "run"]
     assert len(in_process.ran) == 2  # cold, warm
@@ -124,8 +125,16 @@ def test_a_warm_run_that_fails_leaves_the_cache_to_the_next_try(cells, tmp_path,
 
 def finish(out, cell, text: str | None = None) -> Path:
     """A finished cell as it lies in a folder, without what it gave."""
-    told = {"label": cell.variant.label, "selector": cell.variant.selector, "common": cell.settings.told,
-            "frames": cell.frames, "batch_size": 1, "version": "0", "key": cell.key, **cell.identity}  # fmt: skip
+    told = {
+        "label": cell.variant.label,
+        "selector": cell.variant.selector,
+        "common": cell.settings.told,
+        "frames": cell.frames,
+        "batch_size": 1,
+        "version": "0",
+        "key": cell.key,
+        **cell.identity,
+    }
     folder = folder_of(out, cell)
     folder.mkdir(parents=True)
     (folder / "cell.json").write_text(json.dumps(told) if text is None else text)
@@ -134,8 +143,9 @@ def finish(out, cell, text: str | None = None) -> Path:
 
 
 def test_a_label_is_taken_over_whatever_the_cache_and_not_by_the_same_settings(cells, tmp_path):
-    [older], [same], [newer] = (cells(spec, caches=(cache,)) for spec, cache in (
-        ("x=aks", "cold"), ("x=aks", "shared"), ("x=bolt", "shared")))  # fmt: skip
+    [older], [same], [newer] = (
+        cells(spec, caches=(cache,)) for spec, cache in (("x=aks", "cold"), ("x=aks", "shared"), ("x=bolt", "shared"))
+    )
     folder = finish(tmp_path, older)
     rename_older(tmp_path, [same])
     assert json.loads((folder / "cell.json").read_text())["label"] == "x"
@@ -155,8 +165,13 @@ def test_a_finished_cell_whose_file_is_damaged_fails_alone(text, cells, tmp_path
 
 def test_a_warm_cell_whose_cold_run_failed_is_not_run(cells, tmp_path):
     commands = []
-    outcomes = list(run_cells(cells("oracle", caches=("cold", "warm")), tmp_path,
-                              execute=lambda command, log: commands.append(command) or 1))  # fmt: skip
+    outcomes = list(
+        run_cells(
+            cells("oracle", caches=("cold", "warm")),
+            tmp_path,
+            execute=lambda command, log: commands.append(command) or 1,
+        )
+    )
     assert [outcome.status for outcome in outcomes] == ["failed", "failed"] and len(commands) == 1
     assert "its cold run has not finished" in outcomes[1].reason
 
@@ -204,10 +219,17 @@ def test_tasks_are_checked_and_groups_taken_apart_without_loading_them(tmp_path,
     assert ask_tasks(tmp_path, settings, ["videominer_world", "tiny_video"], load=False, execute=None) == asked
 
 
-@pytest.mark.parametrize(("asked", "changed", "told"), [
-    (["videmme"], {}, "no task 'videmme'; did you mean 'videomme'"),
-    (["tiny_video"], {"passed": (("max_pixls", "1"),)}, "unknown model argument 'max_pixls'; did you mean 'max_pixels"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "changed", "told"),
+    [
+        (["videmme"], {}, "no task 'videmme'; did you mean 'videomme'"),
+        (
+            ["tiny_video"],
+            {"passed": (("max_pixls", "1"),)},
+            "unknown model argument 'max_pixls'; did you mean 'max_pixels",
+        ),
+    ],
+)
 def test_what_lmms_eval_or_the_backbone_does_not_have_is_refused(asked, changed, told, tmp_path, in_process, settings):
     for _ in range(2):  # the second time too: nothing of a refusal is kept
         with pytest.raises(ConfigError, match=told):
@@ -269,11 +291,14 @@ def test_seconds_of_the_requests_are_read_from_lmms_evals_log(tmp_path):
     assert seconds_of_requests(log) is None and seconds_of_requests(tmp_path / "none") is None
 
 
-@pytest.mark.parametrize(("text", "reason"), [
-    ("ERROR | lmms_eval - Error during evaluation: no room. Please set `--verbosity=DEBUG` to get", "no room"),
-    ("torch.OutOfMemoryError: CUDA out of memory\nand more", "torch.OutOfMemoryError: CUDA out of memory"),
-    ("all is well", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("ERROR | lmms_eval - Error during evaluation: no room. Please set `--verbosity=DEBUG` to get", "no room"),
+        ("torch.OutOfMemoryError: CUDA out of memory\nand more", "torch.OutOfMemoryError: CUDA out of memory"),
+        ("all is well", ""),
+    ],
+)
 def test_the_reason_of_a_failure_is_the_last_error_of_the_log(tmp_path, text, reason):
     (tmp_path / "log.txt").write_text("ValueError: an earlier one\n" * bool(reason) + text)
     assert reason_in(tmp_path / "log.txt") == reason
@@ -283,8 +308,10 @@ def test_the_reason_of_a_failure_is_the_last_error_of_the_log(tmp_path, text, re
 def test_a_run_ends_with_a_comparison_that_is_killed(tmp_path):
     id_file = tmp_path / "pid"
     child = f"import os, pathlib, time; pathlib.Path({str(id_file)!r}).write_text(str(os.getpid())); time.sleep(60)"
-    parent = ("import pathlib, sys; from lmms_videominer.bench.evaluating import execute; "
-              f"execute([sys.executable, '-c', {child!r}], pathlib.Path({str(tmp_path / 'log')!r}))")  # fmt: skip
+    parent = (
+        "import pathlib, sys; from lmms_videominer.bench.evaluating import execute; "
+        f"execute([sys.executable, '-c', {child!r}], pathlib.Path({str(tmp_path / 'log')!r}))"
+    )
     process = subprocess.Popen([sys.executable, "-c", parent])
     _wait_for(lambda: id_file.is_file() and id_file.read_text())
     process.kill()
@@ -346,14 +373,28 @@ def test_a_run_that_ended_while_writing_has_failed_and_the_others_go_on(ending, 
     assert ending in outcomes[0].reason and not is_finished(tmp_path, outcomes[0].cell)
 
 
-@pytest.mark.parametrize(("sample", "reason"), [
-    ({"filtered_resps": ["a star"], "token_counts": [None]}, ""),
-    ({"filtered_resps": [""], "token_counts": [{"videominer": {"how": "mined"}}]}, ""),  # an empty answer is one
-    ({"filtered_resps": [""], "token_counts": [{"videominer": {"how": "fallback", "problem": "full", "empty": True}}]},
-     "full"),
-    ({"filtered_resps": ["[LMMS_EVAL_REQUEST_FAILED after 5 retries]"]}, "[LMMS_EVAL_REQUEST_FAILED after 5 retries]"),
-    ({"filtered_resps": ["Video a.mp4 can not load, check the source"]}, "Video a.mp4 can not load, check the source"),
-    ({"filtered_resps": ["Video tapes can not load"]}, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sample", "reason"),
+    [
+        ({"filtered_resps": ["a star"], "token_counts": [None]}, ""),
+        ({"filtered_resps": [""], "token_counts": [{"videominer": {"how": "mined"}}]}, ""),  # an empty answer is one
+        (
+            {
+                "filtered_resps": [""],
+                "token_counts": [{"videominer": {"how": "fallback", "problem": "full", "empty": True}}],
+            },
+            "full",
+        ),
+        (
+            {"filtered_resps": ["[LMMS_EVAL_REQUEST_FAILED after 5 retries]"]},
+            "[LMMS_EVAL_REQUEST_FAILED after 5 retries]",
+        ),
+        (
+            {"filtered_resps": ["Video a.mp4 can not load, check the source"]},
+            "Video a.mp4 can not load, check the source",
+        ),
+        ({"filtered_resps": ["Video tapes can not load"]}, ""),
+    ],
+)
 def test_what_is_no_answer_is_told_from_a_wrong_one(sample, reason):
     assert no_answer_in(sample) == reason

@@ -10,10 +10,23 @@ from lmms_eval.api.registry import AGGREGATION_REGISTRY  # noqa: F401 - lmms-eva
 from lmms_videominer.bench.scores import sample_score, scoring_metric
 from lmms_videominer.errors import ConfigError
 
-VIDEOMME = {"question_id": "1", "duration": "short", "domain": "Knowledge", "sub_category": "Humanity & History",
-            "task_type": "Counting Problem", "answer": "B", "videoID": "v"}  # fmt: skip
-LONGVIDEOBENCH = {**{f"option{i}": f"thing {i}" for i in range(4)}, "option4": "N/A", "correct_choice": 1, "id": "1",
-                  "duration_group": 15, "question_category": "S2E"}  # fmt: skip
+VIDEOMME = {
+    "question_id": "1",
+    "duration": "short",
+    "domain": "Knowledge",
+    "sub_category": "Humanity & History",
+    "task_type": "Counting Problem",
+    "answer": "B",
+    "videoID": "v",
+}
+LONGVIDEOBENCH = {
+    **{f"option{i}": f"thing {i}" for i in range(4)},
+    "option4": "N/A",
+    "correct_choice": 1,
+    "id": "1",
+    "duration_group": 15,
+    "question_category": "S2E",
+}
 MLVU = {"question": "q", "task_type": "plotQA", "answer": "B"}
 EGOSCHEMA = {"video_idx": "v", "answer": "1", "option": [f"{c}. thing {c}" for c in "ABCDE"]}
 PUBLIC = {
@@ -34,11 +47,24 @@ def test_the_public_tasks_count_an_answer_as_they_do_themselves(task):
         assert scoring_metric(task, [metric], [sample]) == metric
 
 
-@pytest.mark.parametrize(("value", "score"), [
-    (1.0, 1.0), (True, 1.0), (0, 0.0), (0.25, 0.25), ({"score": 1}, 1.0), (2, None), (-1, None), ("B", None),
-    (None, None), ({"video": 3}, None), ({"answer": None, "pred_answer": None}, None),
-    ({"ground_truth": None, "pred": 1}, None), (float("nan"), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "score"),
+    [
+        (1.0, 1.0),
+        (True, 1.0),
+        (0, 0.0),
+        (0.25, 0.25),
+        ({"score": 1}, 1.0),
+        (2, None),
+        (-1, None),
+        ("B", None),
+        (None, None),
+        ({"video": 3}, None),
+        ({"answer": None, "pred_answer": None}, None),
+        ({"ground_truth": None, "pred": 1}, None),
+        (float("nan"), None),
+    ],
+)
 def test_what_says_no_score_is_none(value, score):
     assert sample_score(value) == score
 

@@ -61,8 +61,14 @@ def test_the_interval_is_the_percentile_of_resampled_mean_differences():
     assert found.value == pytest.approx((first - second).mean())
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.026)  # one answer in 40
 
-    direct = bootstrap((first, second), lambda a, b, axis: a.mean(axis) - b.mean(axis), n_resamples=10_000, paired=True,
-                       method="percentile", rng=np.random.default_rng(3)).confidence_interval  # fmt: skip
+    direct = bootstrap(
+        (first, second),
+        lambda a, b, axis: a.mean(axis) - b.mean(axis),
+        n_resamples=10_000,
+        paired=True,
+        method="percentile",
+        rng=np.random.default_rng(3),
+    ).confidence_interval
     assert (found.low, found.high) == pytest.approx((direct.low, direct.high))
 
 

@@ -85,9 +85,16 @@ def write_task(folder: Path, name: str, rows: list[dict[str, Any]], output_type:
 
 def row(number: int, *videos: Path, kind: str = "video", evidence: list | None = None, **more: Any) -> dict[str, Any]:
     """A document on ``videos``."""
-    return {"kind": kind, "videos": [str(video) for video in videos], "question": f"What is seen in part {number}?",
-            "options": ["a red square", "a blue square", "nothing"], "answer": "ABC"[number % 3], "grey": 40 * number,
-            "evidence": evidence or [[1.0, 2.0], [9.0, 11.0]], **more}  # fmt: skip
+    return {
+        "kind": kind,
+        "videos": [str(video) for video in videos],
+        "question": f"What is seen in part {number}?",
+        "options": ["a red square", "a blue square", "nothing"],
+        "answer": "ABC"[number % 3],
+        "grey": 40 * number,
+        "evidence": evidence or [[1.0, 2.0], [9.0, 11.0]],
+        **more,
+    }
 
 
 def six_scenes(rng: np.random.Generator) -> np.ndarray:
@@ -159,8 +166,20 @@ def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path |
     """The samples that ``lmms-eval`` logs, run in this process by its own ``main``."""
     from lmms_eval.__main__ import cli_evaluate
 
-    arguments = ["--model", model, "--model_args", model_args, "--tasks", tasks, "--output_path", str(out),
-                 "--log_samples", "--verbosity", "DEBUG", *more]  # fmt: skip
+    arguments = [
+        "--model",
+        model,
+        "--model_args",
+        model_args,
+        "--tasks",
+        tasks,
+        "--output_path",
+        str(out),
+        "--log_samples",
+        "--verbosity",
+        "DEBUG",
+        *more,
+    ]
     if include:
         arguments += ["--include_path", str(include)]
     with command_line(arguments):

@@ -11,19 +11,51 @@ import numpy as np
 from lmms_videominer.lmms.handover import write_lossless
 
 LETTERED = ["A. A dog.", "B. A red square.", "C. A lake.", "D. Nothing."]
-VIDEOMME = {"video_id": "001", "duration": "short", "domain": "Knowledge", "sub_category": "Humanity & History",
-            "url": "https://www.youtube.com/watch?v=clip", "videoID": "clip", "question_id": "001-1",
-            "task_type": "Counting Problem", "question": "What is seen first?", "options": LETTERED,
-            "answer": "B"}  # fmt: skip
-LONGVIDEOBENCH = {"video_id": "clip", "question": "What is seen last?", "question_wo_referring_query": "Which?",
-                  **{f"option{i}": LETTERED[i][3:] if i < 4 else "N/A" for i in range(5)}, "correct_choice": 1,
-                  "position": [4], "topic_category": "NP-News-Programs", "question_category": "S2E", "level": "L1",
-                  "id": "clip_0", "video_path": "clip.mp4", "subtitle_path": "clip_en.json", "duration_group": 15,
-                  "starting_timestamp_for_subtitles": 0, "duration": 2.0, "view_count": 1}  # fmt: skip
-MLVU = {"video_name": "1_plotQA/clip.mp4", "duration": 2.0, "answer": "B", "task_type": "plotQA",
-        "question": "What is seen?\n(A) A dog\n(B) A red square\n(C) A lake\n(D) Nothing"}  # fmt: skip
-EGOSCHEMA = {"question_idx": "1", "question": "What does C do?", "video_idx": "clip", "answer": "1",
-             "option": [*LETTERED, "E. All of it."]}  # fmt: skip
+VIDEOMME = {
+    "video_id": "001",
+    "duration": "short",
+    "domain": "Knowledge",
+    "sub_category": "Humanity & History",
+    "url": "https://www.youtube.com/watch?v=clip",
+    "videoID": "clip",
+    "question_id": "001-1",
+    "task_type": "Counting Problem",
+    "question": "What is seen first?",
+    "options": LETTERED,
+    "answer": "B",
+}
+LONGVIDEOBENCH = {
+    "video_id": "clip",
+    "question": "What is seen last?",
+    "question_wo_referring_query": "Which?",
+    **{f"option{i}": LETTERED[i][3:] if i < 4 else "N/A" for i in range(5)},
+    "correct_choice": 1,
+    "position": [4],
+    "topic_category": "NP-News-Programs",
+    "question_category": "S2E",
+    "level": "L1",
+    "id": "clip_0",
+    "video_path": "clip.mp4",
+    "subtitle_path": "clip_en.json",
+    "duration_group": 15,
+    "starting_timestamp_for_subtitles": 0,
+    "duration": 2.0,
+    "view_count": 1,
+}
+MLVU = {
+    "video_name": "1_plotQA/clip.mp4",
+    "duration": 2.0,
+    "answer": "B",
+    "task_type": "plotQA",
+    "question": "What is seen?\n(A) A dog\n(B) A red square\n(C) A lake\n(D) Nothing",
+}
+EGOSCHEMA = {
+    "question_idx": "1",
+    "question": "What does C do?",
+    "video_idx": "clip",
+    "answer": "1",
+    "option": [*LETTERED, "E. All of it."],
+}
 ROWS = {
     "lmms-eval/Video-MME/test-00000-of-00001.parquet": VIDEOMME,
     "longvideobench/LongVideoBench/validation-00000-of-00001.parquet": LONGVIDEOBENCH,

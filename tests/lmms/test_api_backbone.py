@@ -30,9 +30,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(body["messages"][-1]["content"])
-        answer = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"],
-                  "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "B"}}],
-                  "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}}  # fmt: skip
+        answer = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "B"}}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8},
+        }
         data = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -67,8 +72,10 @@ def test_the_server_gets_the_chosen_frames(server, tmp_path):
     frames = np.kron(colours, np.ones((1, 28, 28, 1), np.uint8))  # 336x336: large enough not to be resized
     write_lossless(tmp_path / "video.mp4", frames, 4.0)
     write_task(tmp_path / "tasks", "remote", [row(0, tmp_path / "video.mp4", evidence=[[1.0, 3.0]])])
-    arguments = (f"model=served,base_url=http://127.0.0.1:{server.server_port}/v1,api_key=none,selector=oracle,"
-                 "frames=3,max_retries=1")  # fmt: skip
+    arguments = (
+        f"model=served,base_url=http://127.0.0.1:{server.server_port}/v1,api_key=none,selector=oracle,"
+        "frames=3,max_retries=1"
+    )
 
     (sample,) = evaluate(tmp_path / "out", "videominer_openai", arguments, "remote", tmp_path / "tasks")
 

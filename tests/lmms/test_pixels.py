@@ -21,9 +21,12 @@ pytestmark = pytest.mark.slow
 def tower_input(processor, frames: np.ndarray) -> torch.Tensor:
     """What the tower of this processor's model gets for ``frames`` [T, H, W, 3], no frame left out."""
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    made = processor.video_processor(videos=[video], do_sample_frames=False, return_tensors="pt",
-                                     **({"size": {"shortest_edge": 3136, "longest_edge": 10**9}}
-                                        if "Qwen" in type(processor).__name__ else {}))  # fmt: skip
+    made = processor.video_processor(
+        videos=[video],
+        do_sample_frames=False,
+        return_tensors="pt",
+        **({"size": {"shortest_edge": 3136, "longest_edge": 10**9}} if "Qwen" in type(processor).__name__ else {}),
+    )
     pixels = made["pixel_values_videos"]
     return pixels.flatten(0, 1) if pixels.dim() == 5 else pixels
 
@@ -66,8 +69,13 @@ def test_qwen3_vl_is_told_when_the_frames_are_shown_in_their_video(form, tiny, t
 
 def test_an_odd_number_of_frames_is_padded_with_the_last_one(tiny, task, videos, tmp_path):
     with watching() as seen:
-        samples = evaluate(tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},frames=5,selector=oracle",
-                           "tiny_video", task)  # fmt: skip
+        samples = evaluate(
+            tmp_path,
+            "videominer_qwen2vl",
+            f"pretrained={tiny('qwen2_vl')},frames=5,selector=oracle",
+            "tiny_video",
+            task,
+        )
 
     chosen = note_of(samples[0])["frames"]
     processor = AutoProcessor.from_pretrained(tiny("qwen2_vl"))

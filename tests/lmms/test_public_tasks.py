@@ -42,8 +42,17 @@ def test_the_literal_command_on_videomme(workplace):
 
 def test_all_four_public_tasks_in_one_run(workplace):
     arguments = ("--model_args", "frames=4,max_depth=1,events=3,caption_tokens=8,policy_tokens=8")
-    printed = lmms_eval(workplace, "--model", "videominer_qwen2vl", "--tasks", ",".join(TASKS), *arguments,
-                        "--output_path", "out", "--log_samples")  # fmt: skip
+    printed = lmms_eval(
+        workplace,
+        "--model",
+        "videominer_qwen2vl",
+        "--tasks",
+        ",".join(TASKS),
+        *arguments,
+        "--output_path",
+        "out",
+        "--log_samples",
+    )
 
     assert all(task in printed for task in TASKS)
     samples = samples_in(workplace / "out")

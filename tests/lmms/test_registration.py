@@ -26,10 +26,22 @@ def test_every_profile_is_a_model_of_lmms_eval_with_the_classes_that_it_names():
         assert profile.simple or profile.chat
 
 
-@pytest.mark.parametrize("name", ["videominer_qwen2vl", "videominer_qwen2_vl", "videominer_qwen2_5_vl",
-                                  "videominer_qwen25vl", "videominer_qwen3_vl", "videominer_llava_hf",
-                                  "videominer_internvl_hf", "videominer_vllm", "videominer_openai",
-                                  "videominer", "videominer-world"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "videominer_qwen2vl",
+        "videominer_qwen2_vl",
+        "videominer_qwen2_5_vl",
+        "videominer_qwen25vl",
+        "videominer_qwen3_vl",
+        "videominer_llava_hf",
+        "videominer_internvl_hf",
+        "videominer_vllm",
+        "videominer_openai",
+        "videominer",
+        "videominer-world",
+    ],
+)
 def test_lmms_eval_finds_the_models(name):
     from lmms_eval.models import MODEL_REGISTRY_V2
 
@@ -38,8 +50,15 @@ def test_lmms_eval_finds_the_models(name):
     assert resolved.class_path.startswith("lmms_videominer.lmms.wrapper.")
 
 
-@pytest.mark.parametrize(("name", "simple"), [("videominer_qwen2vl", True), ("videominer_qwen2_5_vl", False),
-                                              ("videominer_internvl_hf", False), ("videominer", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "simple"),
+    [
+        ("videominer_qwen2vl", True),
+        ("videominer_qwen2_5_vl", False),
+        ("videominer_internvl_hf", False),
+        ("videominer", False),
+    ],
+)
 def test_the_class_takes_the_form_of_request_that_it_is_registered_for(name, simple):
     from lmms_eval.models import get_model
 
@@ -48,19 +67,28 @@ def test_the_class_takes_the_form_of_request_that_it_is_registered_for(name, sim
 
 
 def test_the_manifest_imports_nothing_heavy():
-    code = ("import sys, lmms_videominer.lmms.manifest as m; "
-            "print([n for n in ('torch', 'transformers', 'datasets', 'decord') if n in sys.modules])")  # fmt: skip
+    code = (
+        "import sys, lmms_videominer.lmms.manifest as m; "
+        "print([n for n in ('torch', 'transformers', 'datasets', 'decord') if n in sys.modules])"
+    )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert printed.strip() == "[]"
 
 
 def test_mlvu_looks_for_its_videos_where_lmms_eval_puts_them(tmp_path):
-    code = ("from lmms_videominer.lmms import hooks; hooks.install(); "
-            "from lmms_eval.tasks.mlvu import utils; print(utils.cache_dir_dev)")  # fmt: skip
+    code = (
+        "from lmms_videominer.lmms import hooks; hooks.install(); "
+        "from lmms_eval.tasks.mlvu import utils; print(utils.cache_dir_dev)"
+    )
     environment = {name: value for name, value in os.environ.items() if name not in ("HF_HOME", "XDG_CACHE_HOME")}
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                             env=environment | {"HOME": str(tmp_path)}).stdout  # fmt: skip
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment | {"HOME": str(tmp_path)},
+    ).stdout
 
     assert printed.splitlines()[-1] == str(tmp_path / ".cache" / "huggingface" / "mlvu")
 
@@ -92,8 +120,9 @@ class Strict:
         assert not kwargs
 
 
-@pytest.mark.parametrize(("typo", "meant"), [("frame", "frames"), ("max_dept", "max_depth"), ("polcy", "policy"),
-                                             ("tree_dir", "trees_dir")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("typo", "meant"), [("frame", "frames"), ("max_dept", "max_depth"), ("polcy", "policy"), ("tree_dir", "trees_dir")]
+)
 def test_a_typo_names_the_nearest_argument(typo, meant):
     with pytest.raises(ConfigError, match=f"{typo!r}; did you mean {meant!r}"):
         check_passed({typo: 1}, Strict, "strict")

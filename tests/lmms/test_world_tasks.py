@@ -89,8 +89,7 @@ def test_a_given_world_is_evaluated_through_the_command_line(world, tiny, tmp_pa
     assert len(samples) == len(rows) == 2
     for sample, row in zip(samples, rows):
         options = "\n".join(f"{letter}. {option}" for letter, option in zip("ABCD", row["options"]))
-        assert sample["input"] == (f"{row['question']}\n{options}\n"
-                                   "Answer with the text of the right option.")  # fmt: skip
+        assert sample["input"] == (f"{row['question']}\n{options}\nAnswer with the text of the right option.")
         times = note_of(sample)["times_s"]
         assert len(times) == 4 and all(any(s <= t < e for s, e in row["evidence"]) for t in times)
     results = json.loads(next((tmp_path / "out").rglob("*_results.json")).read_text())

@@ -50,8 +50,9 @@ def test_with_uniform_selection_every_answer_is_the_plain_backbones(backbone, co
 def test_the_frames_recorded_under_uniform_are_those_that_qwen2_vl_takes(batch_size, tiny, task, videos, tmp_path):
     arguments = f"pretrained={tiny('qwen2_vl')},selector=uniform,frames=6"
     with watching() as seen:
-        samples = evaluate(tmp_path, "videominer_qwen2vl", arguments, "tiny_video", task,
-                           "--batch_size", str(batch_size))  # fmt: skip
+        samples = evaluate(
+            tmp_path, "videominer_qwen2vl", arguments, "tiny_video", task, "--batch_size", str(batch_size)
+        )
 
     processor = AutoProcessor.from_pretrained(tiny("qwen2_vl"))
     for number, sample in enumerate(samples):
@@ -102,15 +103,22 @@ def test_a_mined_sample_names_its_frames_and_its_tree_and_a_second_run_captions_
 def test_what_has_no_single_video_and_what_is_broken_goes_to_the_backbone_in_its_place(tiny, videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(videos[0].read_bytes()[:2000])
-    rows = [row(0, videos[0]), row(1, kind="image"), row(2, *videos), row(3, broken), row(4, kind="vanished"),
-            row(5, videos[1])]  # fmt: skip
+    rows = [
+        row(0, videos[0]),
+        row(1, kind="image"),
+        row(2, *videos),
+        row(3, broken),
+        row(4, kind="vanished"),
+        row(5, videos[1]),
+    ]
     write_task(tmp_path / "tasks", "mixed", rows)
     write_task(tmp_path / "tasks", "whole", [row(1, kind="image"), row(2, *videos), row(3, broken)])
     arguments = f"pretrained={tiny('qwen2_vl')}"
 
     plain = evaluate(tmp_path / "plain", "qwen2_vl", f"{arguments}{CPU}", "whole", tmp_path / "tasks")
-    samples = evaluate(tmp_path / "ours", "videominer_qwen2vl", f"{arguments},selector=oracle,frames=4", "mixed",
-                       tmp_path / "tasks")  # fmt: skip
+    samples = evaluate(
+        tmp_path / "ours", "videominer_qwen2vl", f"{arguments},selector=oracle,frames=4", "mixed", tmp_path / "tasks"
+    )
 
     assert answers(samples)[1:4] == answers(plain)
     assert answers(samples)[4] == ""
@@ -118,7 +126,11 @@ def test_what_has_no_single_video_and_what_is_broken_goes_to_the_backbone_in_its
     assert str(broken) in note_of(samples[3])["problem"]
     counted = summary_in(tmp_path / "ours")["mixed"]
     assert {name: counted[name] for name in ("mined", "passed", "broken_videos", "empty_answers")} == {
-        "mined": 2, "passed": 2, "broken_videos": 2, "empty_answers": 1}  # fmt: skip
+        "mined": 2,
+        "passed": 2,
+        "broken_videos": 2,
+        "empty_answers": 1,
+    }
 
 
 @pytest.mark.parametrize("backbone", ["qwen2_5_vl", "llava_hf"])
@@ -135,22 +147,28 @@ def test_one_broken_video_that_stops_the_backbone_costs_no_other_sample_its_answ
     with pytest.raises(Exception):  # noqa: B017 (the backbone's own, whatever it is)
         evaluate(tmp_path / "stopped", backbone, f"{model}{CPU}", "mixed", tasks, "--force_simple")
     plain = evaluate(tmp_path / "plain", backbone, f"{model}{CPU}", "good", tasks, "--force_simple")
-    samples = evaluate(tmp_path / "ours", f"videominer_{backbone}", f"{model},selector=uniform", "mixed", tasks,
-                       "--force_simple")  # fmt: skip
+    samples = evaluate(
+        tmp_path / "ours", f"videominer_{backbone}", f"{model},selector=uniform", "mixed", tasks, "--force_simple"
+    )
 
     first, second = answers(plain)
     assert answers(samples) == [first, "", second, ""]
     assert [note_of(s)["how"] for s in samples] == ["uniform", "fallback", "uniform", "fallback"]
     counted = summary_in(tmp_path / "ours")["mixed"]
     assert {name: counted[name] for name in ("samples", "uniform", "broken_videos", "empty_answers")} == {
-        "samples": 4, "uniform": 2, "broken_videos": 2, "empty_answers": 2}  # fmt: skip
+        "samples": 4,
+        "uniform": 2,
+        "broken_videos": 2,
+        "empty_answers": 2,
+    }
     assert sum(f"{broken} is not mined" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_selector_none_shows_nothing(tiny, task, tmp_path):
     with watching() as seen:
-        samples = evaluate(tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},selector=none",
-                           "tiny_video", task)  # fmt: skip
+        samples = evaluate(
+            tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},selector=none", "tiny_video", task
+        )
 
     assert not seen.towers and len(seen.prompts) == 3
     assert note_of(samples[0])["frames"] == []
@@ -177,8 +195,9 @@ def test_oracle_without_evidence_ends_the_run_and_says_why(tiny, videos, tmp_pat
     write_task(tmp_path / "tasks", "bare", [row(0, videos[0]) | {"evidence": None}])
 
     with pytest.raises(ConfigError, match="selector=oracle reads the evidence"):
-        evaluate(tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},selector=oracle", "bare",
-                 tmp_path / "tasks")  # fmt: skip
+        evaluate(
+            tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},selector=oracle", "bare", tmp_path / "tasks"
+        )
 
 
 def test_any_backbone_by_name(tiny, task, tmp_path):
@@ -194,5 +213,10 @@ def test_options_by_log_likelihood_and_several_rounds_are_refused_for_videos(tin
     for kind, what in (("loglikelihood", "log-likelihood"), ("generate_until_multi_round", "several rounds")):
         write_task(tmp_path / "tasks", kind, [row(0, videos[0])], output_type=kind)
         with pytest.raises(ConfigError, match=what):
-            evaluate(tmp_path, "videominer_qwen2vl", f"pretrained={tiny('qwen2_vl')},selector=oracle", kind,
-                     tmp_path / "tasks")  # fmt: skip
+            evaluate(
+                tmp_path,
+                "videominer_qwen2vl",
+                f"pretrained={tiny('qwen2_vl')},selector=oracle",
+                kind,
+                tmp_path / "tasks",
+            )

@@ -93,8 +93,9 @@ def test_no_frames_or_no_texts_give_no_scores(name, folders, frames):
 
 
 def test_identity_follows_the_weights(folders, tmp_path):
-    first, again, other = (load_scorer(f, "cpu").identity for f in (
-        folders["clip"], folders["clip"], SCORERS["clip"](tmp_path, seed=1)))  # fmt: skip
+    first, again, other = (
+        load_scorer(f, "cpu").identity for f in (folders["clip"], folders["clip"], SCORERS["clip"](tmp_path, seed=1))
+    )
     assert first == again != other
 
 

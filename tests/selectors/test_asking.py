@@ -106,8 +106,9 @@ def test_no_more_captions_are_made_than_the_allowance(film, name):
 
 @pytest.mark.parametrize("name", ASKING)
 def test_a_video_damaged_where_it_is_looked_at_fails_alone(film, damaged_video, name):
-    broken, whole = select(*stages_of(name, llovi_clip_s=0.1, frames=3, caption_frames=4), ask(str(damaged_video)),
-                           ask(film))  # fmt: skip
+    broken, whole = select(
+        *stages_of(name, llovi_clip_s=0.1, frames=3, caption_frames=4), ask(str(damaged_video)), ask(film)
+    )
     assert isinstance(whole, Selection)
     assert isinstance(broken, VideoError) or name != "llovi"
 
@@ -182,8 +183,16 @@ def test_clusters_of_frames_caption_every_frame_by_itself(film):
 
 
 def test_frames_of_short_events_are_not_cut_below_the_shortest_event(film):
-    stages, config = stages_of("videominer", lm=finder("yellow"), clustering="frame", events=4, scan_frames=64,
-                               max_depth=3, caption_frames=8, min_event_s=1.0)  # fmt: skip
+    stages, config = stages_of(
+        "videominer",
+        lm=finder("yellow"),
+        clustering="frame",
+        events=4,
+        scan_frames=64,
+        max_depth=3,
+        caption_frames=8,
+        min_event_s=1.0,
+    )
     [selection] = select(stages, config, ask(film))
     assert min(event.span.duration_s for node in selection.nodes for event in node.events) >= 1.0 - 1e-6
 

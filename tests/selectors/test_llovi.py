@@ -24,9 +24,14 @@ def test_the_frames_are_those_of_the_clips_that_the_reply_names():
 def test_neighbouring_clips_are_one_node_and_every_frame_names_its_own():
     found, _ = talk(lambda prompt: '{"clips": [2, 13, 14]}')
     assert [(node.id, node.decision.text) for node in found.nodes if node.depth == 2] == [
-        ("0.0.0", "clip 2"), ("0.0.1", "clips 13-14")]  # fmt: skip
+        ("0.0.0", "clip 2"),
+        ("0.0.1", "clips 13-14"),
+    ]
     assert [(frame.frame_index, frame.node_id) for frame in found.key_frames] == [
-        (1, "0.0.0"), (12, "0.0.1"), (13, "0.0.1")]  # fmt: skip
+        (1, "0.0.0"),
+        (12, "0.0.1"),
+        (13, "0.0.1"),
+    ]
 
 
 def test_what_the_clips_lack_is_filled_from_the_longest_stretches_without_a_frame():

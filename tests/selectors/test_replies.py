@@ -64,15 +64,24 @@ def test_confidence(text, confidence, reading):
     ("text", "wishes", "reading"),
     [
         ('{"frames": [{"segment": 2, "description": "a dog"}]}', ((1, "a dog"),), STRICT),
-        ('{"frames": [{"segment": 1, "description": "a"}, {"segment": 1, "description": "b"}]}',
-         ((0, "a"), (0, "b")), STRICT),
+        (
+            '{"frames": [{"segment": 1, "description": "a"}, {"segment": 1, "description": "b"}]}',
+            ((0, "a"), (0, "b")),
+            STRICT,
+        ),
         ('{"frames": [{"segment": "2", "description": "a dog"}]}', ((1, "a dog"),), LENIENT),
-        ('{"frames": [{"segment": 2, "description": "a dog"}, {"segment": 9, "description": "x"}]}',
-         ((1, "a dog"),), LENIENT),
+        (
+            '{"frames": [{"segment": 2, "description": "a dog"}, {"segment": 9, "description": "x"}]}',
+            ((1, "a dog"),),
+            LENIENT,
+        ),
         ('I want:\n[{"segment_id": "1", "duration": "0-4", "description": " a dog "}]', ((0, "a dog"),), LENIENT),
         ("{'frames': [{'segment': 1, 'description': 'a dog'}]}", ((0, "a dog"),), LENIENT),
-        ('{"segment": 3, "description": "a dog"} and {"segment": 1, "description": "a cat"}',
-         ((2, "a dog"), (0, "a cat")), LENIENT),
+        (
+            '{"segment": 3, "description": "a dog"} and {"segment": 1, "description": "a cat"}',
+            ((2, "a dog"), (0, "a cat")),
+            LENIENT,
+        ),
         ('{"frames": [{"segment": 1, "description": "a dog"}, {"segment": 2, "descr', ((0, "a dog"),), LENIENT),
         ('{"frames": []}', (), DEFAULT),
         ('{"frames": [{"segment": 0, "description": "a dog"}]}', (), DEFAULT),
@@ -80,7 +89,7 @@ def test_confidence(text, confidence, reading):
         ('{"frames": [{"segment": 1, "description": " "}]}', (), DEFAULT),
         ("Show me a dog in segment 2.", (), DEFAULT),
     ],
-)  # fmt: skip
+)
 def test_wishes(text, wishes, reading):
     assert read_wishes(text, 4) == (wishes, reading)
 
@@ -106,8 +115,28 @@ def test_clips(text, clips, reading):
     assert read_clips(text, 10) == (clips, reading)
 
 
-_PIECES = ['{"', '"relevance": ', '"frames": [{"segment": 1, "description": "x"}', '"clips": ', '"confidence": ', "[",
-           "]", "}", ", ", "1", "3", "12", "-", "clip ", "confidence ", "'", "\\d", "null", "NaN", "\n"]  # fmt: skip
+_PIECES = [
+    '{"',
+    '"relevance": ',
+    '"frames": [{"segment": 1, "description": "x"}',
+    '"clips": ',
+    '"confidence": ',
+    "[",
+    "]",
+    "}",
+    ", ",
+    "1",
+    "3",
+    "12",
+    "-",
+    "clip ",
+    "confidence ",
+    "'",
+    "\\d",
+    "null",
+    "NaN",
+    "\n",
+]
 texts = st.text() | st.lists(st.sampled_from(_PIECES)).map("".join)
 
 
@@ -131,8 +160,18 @@ def test_every_list_of_ratings_in_the_format_is_strict(scores):
     assert read_relevance(text, len(scores)) == Ratings(tuple(scores), STRICT)
 
 
-@pytest.mark.parametrize("text", ["{" * 20000, '{"a":' * 20000, "[" * 20000, "confidence" + " " * 50000,
-                                  "clip " * 20000, "clips: " + "1" * 50000, "relevance: [" + "1," * 50000])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 20000,
+        '{"a":' * 20000,
+        "[" * 20000,
+        "confidence" + " " * 50000,
+        "clip " * 20000,
+        "clips: " + "1" * 50000,
+        "relevance: [" + "1," * 50000,
+    ],
+)
 def test_long_degenerate_texts_are_read_in_linear_time(text):
     read_relevance(text, 8), read_confidence(text), read_wishes(text, 8), read_clips(text, 8)  # must not hang
 

@@ -18,9 +18,12 @@ from lmms_videominer.stages import OpenVideo
 from lmms_videominer.types import KeyFrame, Question, Span, VideoInfo
 
 SELECTORS: dict[str, type[ScoredSelector]] = {
-    "topk": topk.TopKSelector, "aks": aks.AKSSelector, "bolt": bolt.BOLTSelector, "focus": focus.FOCUSSelector,
+    "topk": topk.TopKSelector,
+    "aks": aks.AKSSelector,
+    "bolt": bolt.BOLTSelector,
+    "focus": focus.FOCUSSelector,
     "qframe": qframe.QFrameSelector,
-}  # fmt: skip
+}
 
 
 def search(
@@ -287,8 +290,9 @@ def test_topk_leaves_nothing_better_out(scores, budget):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["topk", "aks", "bolt"]), st.lists(st.integers(0, 8), min_size=1, max_size=80),
-       st.integers(1, 20))  # fmt: skip
+@given(
+    st.sampled_from(["topk", "aks", "bolt"]), st.lists(st.integers(0, 8), min_size=1, max_size=80), st.integers(1, 20)
+)
 def test_scores_on_another_scale_choose_the_same(name, scores, budget):
     scaled = [4.0 * score - 16.0 for score in scores]  # exact in binary
     assert frames(name, scaled, frames=budget) == frames(name, scores, frames=budget)

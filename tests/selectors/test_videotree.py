@@ -71,7 +71,9 @@ def test_a_frame_tells_its_cluster_and_its_relevance_and_a_filler_tells_none():
     assert (by_index[0].node_id, by_index[0].score) == (None, None)
     assert found.fallbacks == ("filled",)
     assert {node.id: node.decision.action for node in found.nodes if node.depth == 2} == {
-        "0.0.0": Action.DELETE, "0.0.1": Action.ACCEPT}  # fmt: skip
+        "0.0.0": Action.DELETE,
+        "0.0.1": Action.ACCEPT,
+    }
     assert {frame.node_id for frame in found.key_frames} - {None} <= {node.id for node in found.nodes}
 
 

@@ -18,8 +18,11 @@ from lmms_videominer.training.groups import Row  # noqa: E402
 from lmms_videominer.training.sampling import PolicyInVLLM, importance_ratio  # noqa: E402
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
-ROWS = st.lists(st.builds(Row, st.just("q"), st.integers(0, 3), st.just("0.1"), TOKENS, TOKENS, st.floats(-2, 2)),
-                min_size=1, max_size=12)  # fmt: skip
+ROWS = st.lists(
+    st.builds(Row, st.just("q"), st.integers(0, 3), st.just("0.1"), TOKENS, TOKENS, st.floats(-2, 2)),
+    min_size=1,
+    max_size=12,
+)
 
 
 @given(st.integers(0, 200), st.integers(1, 9), st.integers(1, 9))
@@ -109,9 +112,12 @@ def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_p
         return [[reply, tokenizer.eos_token_id] for _ in ids], [[-0.25, -0.5] for _ in ids]
 
     trainer = SimpleNamespace(
-        model=AutoModelForCausalLM.from_pretrained(folder), processing_class=tokenizer,
+        model=AutoModelForCausalLM.from_pretrained(folder),
+        processing_class=tokenizer,
         args=SimpleNamespace(max_completion_length=3, rollout_batch_size=8),
-        accelerator=SimpleNamespace(unwrap_model=lambda model: model), _generate_single_turn=generate)  # fmt: skip
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model),
+        _generate_single_turn=generate,
+    )
     policy = PolicyInVLLM(trainer)
     made = policy.decide(["red scene", "blue"], 1.0, [0, 1])
     assert [completion.text for completion in made] == [REPLIES[0]] * 2

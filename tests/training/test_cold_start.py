@@ -22,9 +22,19 @@ from lmms_videominer.training.lessons import Lesson, read_lessons
 from lmms_videominer.types import Action, Reading, Selection
 
 # on one core and without a GPU; steps long enough to learn two sentences by heart
-QUICK = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none", "save_strategy": "no",
-         "disable_tqdm": True, "dataloader_pin_memory": False, "learning_rate": 0.02, "max_steps": 60,
-         "per_device_train_batch_size": 2, "logging_steps": 60}  # fmt: skip
+QUICK = {
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "dataloader_pin_memory": False,
+    "learning_rate": 0.02,
+    "max_steps": 60,
+    "per_device_train_batch_size": 2,
+    "logging_steps": 60,
+}
 LESSONS = [
     Lesson(policy_prompt("Where is the disc?", "a red disc", 1, 2), policy_completion("it is here", Action.ACCEPT)),
     Lesson(policy_prompt("Where is the disc?", "a wall", 1, 2), policy_completion("no disc", Action.DELETE)),
@@ -102,11 +112,26 @@ def test_samples_logged_by_lmms_eval_tell_their_trees_and_verdicts(tmp_path, mon
     log = tmp_path / "results" / "model" / "20260101_000000_samples_task.jsonl"
     log.parent.mkdir()
     samples = [  # as lmms-eval 0.7 writes them
-        {"doc_id": i, "target": "C", "filtered_resps": reply, "accuracy": 0.0, "input": "Which sign?",
-         "token_counts": [{"videominer": {"how": "mined", "tree": str((trees / f"{i}.json").relative_to(tmp_path))}}]}
-        for i, reply in enumerate(["C", "A", "a star"])]  # fmt: skip
-    samples.append({"doc_id": 3, "target": "C", "filtered_resps": "C", "token_counts": [
-        {"videominer": {"how": "passed", "tree": ""}}]})  # fmt: skip
+        {
+            "doc_id": i,
+            "target": "C",
+            "filtered_resps": reply,
+            "accuracy": 0.0,
+            "input": "Which sign?",
+            "token_counts": [
+                {"videominer": {"how": "mined", "tree": str((trees / f"{i}.json").relative_to(tmp_path))}}
+            ],
+        }
+        for i, reply in enumerate(["C", "A", "a star"])
+    ]
+    samples.append(
+        {
+            "doc_id": 3,
+            "target": "C",
+            "filtered_resps": "C",
+            "token_counts": [{"videominer": {"how": "passed", "tree": ""}}],
+        }
+    )
     log.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     for source in (log, tmp_path / "results"):
         found = read_lessons([source])
@@ -226,8 +251,9 @@ def test_an_adapter_is_merged_into_the_folder_and_kept_beside_it(tmp_path, polic
     assert before.identity != after.identity
     beside = CausalLMPolicy.from_pretrained(str(out / "adapter"), max_new_tokens=8)  # as T-GRPO leaves one
     assert beside.decide([LESSONS[0].prompt]) == after.decide([LESSONS[0].prompt])
-    changed = {name for name, value in after.model.named_parameters()
-               if not value.equal(before.model.get_parameter(name))}  # fmt: skip
+    changed = {
+        name for name, value in after.model.named_parameters() if not value.equal(before.model.get_parameter(name))
+    }
     assert changed and all("_proj" in name for name in changed)
 
 

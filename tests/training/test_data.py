@@ -16,13 +16,20 @@ from lmms_videominer.verdict import option_letter
 PLAIN = {"id": "q1", "video": "a.mp4", "question": "What is seen?", "options": ["a dog", "a cat"], "answer": "B"}
 # the row in the data card of Video-R1, without its process
 VIDEO_R1 = {
-    "problem_id": 2, "problem": "What appears on the screen in Russian during the missile's ascent?",
-    "data_type": "video", "problem_type": "multiple choice",
-    "options": ["A. A YouTube subscription notification", "B. A military command", "C. A warning message",
-                "D. A weather update"],
-    "solution": "<answer>A</answer>", "data_source": "LLaVA-Video-178K/30_60_s_youtube_v0_1",
+    "problem_id": 2,
+    "problem": "What appears on the screen in Russian during the missile's ascent?",
+    "data_type": "video",
+    "problem_type": "multiple choice",
+    "options": [
+        "A. A YouTube subscription notification",
+        "B. A military command",
+        "C. A warning message",
+        "D. A weather update",
+    ],
+    "solution": "<answer>A</answer>",
+    "data_source": "LLaVA-Video-178K/30_60_s_youtube_v0_1",
     "path": "./LLaVA-Video-178K/liwei_youtube_videos/videos/youtube_video_2024/ytb_7nRmsEw7nsE.mp4",
-}  # fmt: skip
+}
 LLAVA_VIDEO = "academic_source/Charades/RW587.mp4"
 
 
@@ -84,8 +91,9 @@ def test_letters_that_stand_in_the_options_are_taken_off(folder):
 
 
 def test_a_letter_that_is_part_of_an_option_stays(folder):
-    found = read_questions(lines(folder / "train.jsonl", {**PLAIN, "options": ["B. Brecht", "T. Mann"],
-                                                          "answer": "T. Mann"}))  # fmt: skip
+    found = read_questions(
+        lines(folder / "train.jsonl", {**PLAIN, "options": ["B. Brecht", "T. Mann"], "answer": "T. Mann"})
+    )
     assert found.questions[0].options == ("B. Brecht", "T. Mann") and found.questions[0].answer == "B"
 
 
@@ -128,14 +136,23 @@ def test_a_dataset_on_disk_and_a_parquet_file_are_read_too(folder):
 
 def test_video_r1_rows(folder):
     image = {**VIDEO_R1, "problem_id": 3, "data_type": "image", "path": "./Math/1.png"}
-    free = {**VIDEO_R1, "problem_id": 4, "problem_type": "free-form", "options": [],
-            "solution": "<answer>He leaves.</answer>"}  # fmt: skip
+    free = {
+        **VIDEO_R1,
+        "problem_id": 4,
+        "problem_type": "free-form",
+        "options": [],
+        "solution": "<answer>He leaves.</answer>",
+    }
     (folder / "Video-R1-260k.json").write_text(json.dumps([VIDEO_R1, image, free], indent=2))
     found = read_questions(folder / "Video-R1-260k.json")
     [question] = found.questions
     assert (question.id, question.answer) == ("video-r1.2", "A")
-    assert question.options == ("A YouTube subscription notification", "A military command", "A warning message",
-                                "A weather update")  # fmt: skip
+    assert question.options == (
+        "A YouTube subscription notification",
+        "A military command",
+        "A warning message",
+        "A weather update",
+    )
     assert Path(question.video).is_file() and "/./" not in question.video
     assert found.left_out == {"rows whose data_type is 'image'": 1, "questions without options": 1}
 
@@ -151,7 +168,10 @@ def test_llava_video_178k_rows_give_one_question_for_every_pair_of_turns(folder)
     found = read_questions(folder / "mc_qa_processed.json")
     first, second = found.questions
     assert (first.text, first.options, first.answer) == (
-        "What does the person hold?", ("A broom", "A phone", "A pan", "A book"), "B")  # fmt: skip
+        "What does the person hold?",
+        ("A broom", "A phone", "A pan", "A book"),
+        "B",
+    )
     assert (second.text, second.answer, len(second.options)) == ("Why does she turn?", "E", 5)
     assert first.video == str(folder / LLAVA_VIDEO)
     assert found.left_out == {"questions without options": 1}
@@ -159,8 +179,11 @@ def test_llava_video_178k_rows_give_one_question_for_every_pair_of_turns(folder)
 
 def test_llava_ids_are_unique_though_those_of_its_rows_are_not(folder):
     found = read_questions(lines(folder / "mc.jsonl", llava(LETTERED, IN_FULL), llava(LETTERED)))
-    assert [q.id for q in found.questions] == ["0_30_s_academic_v0_1.RW587.0", "0_30_s_academic_v0_1.RW587.1",
-                                               "0_30_s_academic_v0_1.RW587.0~2"]  # fmt: skip
+    assert [q.id for q in found.questions] == [
+        "0_30_s_academic_v0_1.RW587.0",
+        "0_30_s_academic_v0_1.RW587.1",
+        "0_30_s_academic_v0_1.RW587.0~2",
+    ]
 
 
 def test_llava_videos_are_found_below_the_root_of_the_whole_set(folder, tmp_path_factory):
@@ -212,9 +235,14 @@ def test_a_bad_row_of_an_indented_array_is_named_by_the_line_that_it_begins_at(f
         read_questions(path)
 
 
-@pytest.mark.parametrize("bad", [llava(LETTERED, ("What?\nA. x\nB. y", "none of them")),
-                                 {**llava(LETTERED), "conversations": turns(LETTERED)[:1]},
-                                 {**llava(LETTERED), "conversations": turns(LETTERED)[::-1]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        llava(LETTERED, ("What?\nA. x\nB. y", "none of them")),
+        {**llava(LETTERED), "conversations": turns(LETTERED)[:1]},
+        {**llava(LETTERED), "conversations": turns(LETTERED)[::-1]},
+    ],
+)
 def test_bad_llava_rows_are_named_or_skipped_and_counted(folder, bad, caplog):
     path = lines(folder / "mc.jsonl", llava(IN_FULL), bad)
     with pytest.raises(ConfigError, match=r"mc\.jsonl:2: "):
@@ -265,4 +293,5 @@ def test_all_letters_name_their_options(folder):
     options = [f"option {i}" for i in range(26)]
     rows = [{**PLAIN, "id": str(i), "options": options, "answer": option_letter(i)} for i in range(26)]
     assert [q.answer for q in read_questions(lines(folder / "many.jsonl", *rows)).questions] == [
-        option_letter(i) for i in range(26)]  # fmt: skip
+        option_letter(i) for i in range(26)
+    ]

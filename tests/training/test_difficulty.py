@@ -19,8 +19,9 @@ from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.verdicts import Verdict, VerdictFile
 from lmms_videominer.types import Action
 
-MINING = MinerConfig(frames=2, events=4, scan_frames=64, caption_frames=2, max_depth=2, clustering="none",
-                     cache_dir="off")  # fmt: skip
+MINING = MinerConfig(
+    frames=2, events=4, scan_frames=64, caption_frames=2, max_depth=2, clustering="none", cache_dir="off"
+)
 CONFIG = DifficultyConfig(trees=3, uniform_frames=2, questions_at_once=2)
 SCENES = [("red", 8.0), ("green", 8.0), ("blue", 8.0), ("yellow", 3.0), ("white", 8.0)]
 
@@ -39,8 +40,12 @@ def asked(film: str, id: str, right: str) -> TrainingQuestion:
 def questions(film) -> list[TrainingQuestion]:
     """Two uniform frames of 35 s are at 8.75 s and 26.25 s: green and yellow."""
     broken = dataclasses.replace(asked(film, "broken", "yellow"), video=str(Path(film).with_name("none.mp4")))
-    return [asked(film, "easy", "green and yellow"), asked(film, "kept", "yellow"), asked(film, "hard", "pink and red"),
-            broken]  # fmt: skip
+    return [
+        asked(film, "easy", "green and yellow"),
+        asked(film, "kept", "yellow"),
+        asked(film, "hard", "pink and red"),
+        broken,
+    ]
 
 
 def make(path: Path, policy=None, config: DifficultyConfig = CONFIG, trees_dir: Path | None = None, **settings):
@@ -56,10 +61,15 @@ def ids(questions: list[TrainingQuestion]) -> list[str]:
 def test_questions_are_told_apart_by_what_solves_them(questions, tmp_path):
     report = make(tmp_path / "v.jsonl").run(questions)
     assert (ids(report.easy), ids(report.kept), ids(report.hard), ids(report.failed)) == (
-        ["easy"], ["kept"], ["hard"], ["broken"])  # fmt: skip
+        ["easy"],
+        ["kept"],
+        ["hard"],
+        ["broken"],
+    )
     assert "none.mp4" in report.failures["broken"]
-    assert str(report) == ("kept 1 of 4 questions: 1 are solved by 2 uniform frames, 1 by none of 3 trees, "
-                           "1 cannot be mined")  # fmt: skip
+    assert str(report) == (
+        "kept 1 of 4 questions: 1 are solved by 2 uniform frames, 1 by none of 3 trees, 1 cannot be mined"
+    )
 
 
 def test_a_question_on_which_nothing_is_decided_is_not_kept(questions, tmp_path):
@@ -132,8 +142,7 @@ def test_parts_share_the_questions_and_the_file(questions, tmp_path):
     one = make(tmp_path / "v.jsonl").run(questions, part=(1, 2))
     assert ids(one.undecided) == ["kept", "broken"] and "2 are left to other parts" in str(one)
     two = make(tmp_path / "v.jsonl").run(questions, part=(2, 2))
-    assert (ids(two.easy), ids(two.kept), ids(two.hard), ids(two.failed)) == (
-        ["easy"], ["kept"], ["hard"], ["broken"])  # fmt: skip
+    assert (ids(two.easy), ids(two.kept), ids(two.hard), ids(two.failed)) == (["easy"], ["kept"], ["hard"], ["broken"])
 
 
 def test_a_video_that_failed_is_tried_again(questions, film, tmp_path):
@@ -147,8 +156,11 @@ def test_a_video_that_failed_is_tried_again(questions, film, tmp_path):
 def test_trees_are_saved_with_their_verdict(questions, tmp_path):
     make(tmp_path / "v.jsonl", trees_dir=tmp_path / "trees").run(questions[:3])
     names = sorted(path.name for path in (tmp_path / "trees").iterdir())
-    assert names == [f"{id}.tree-{tree}.{verdict}.json" for id, verdict in (("hard", "wrong"), ("kept", "right"))
-                     for tree in range(3)]  # fmt: skip
+    assert names == [
+        f"{id}.tree-{tree}.{verdict}.json"
+        for id, verdict in (("hard", "wrong"), ("kept", "right"))
+        for tree in range(3)
+    ]
     assert load(tmp_path / "trees" / names[-1]).answer == "a scene in yellow"
 
 
@@ -191,8 +203,14 @@ def test_the_video_llm_itself_is_no_policy_to_train(tmp_path):
         DifficultyFilter(stages, MINING, VerdictFile(tmp_path / "v.jsonl"))
 
 
-@pytest.mark.parametrize(("setting", "told"), [({"trees": 0}, "trees=0"), ({"uniform_frames": 0}, "uniform_frames=0"),
-                                               ({"temperature": 0.0}, "grows the same tree 8 times")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"trees": 0}, "trees=0"),
+        ({"uniform_frames": 0}, "uniform_frames=0"),
+        ({"temperature": 0.0}, "grows the same tree 8 times"),
+    ],
+)
 def test_settings_that_cannot_work_are_refused(setting, told):
     with pytest.raises(ConfigError, match=told):
         DifficultyConfig(**setting)
@@ -201,8 +219,20 @@ def test_settings_that_cannot_work_are_refused(setting, told):
 def test_the_command_writes_what_is_kept_and_says_how_many_of_each(questions, film, tmp_path, capsys, tiny_miner):
     rows = tmp_path / "train.jsonl"
     rows.write_text("".join(json.dumps(question.row()) + "\n" for question in questions[:3]))
-    command = ["difficulty", str(rows), "--out", str(tmp_path / "kept.jsonl"), "--trees", "2", "--uniform-frames", "2",
-               "--save-trees", str(tmp_path / "trees"), "--quiet", *tiny_miner]  # fmt: skip
+    command = [
+        "difficulty",
+        str(rows),
+        "--out",
+        str(tmp_path / "kept.jsonl"),
+        "--trees",
+        "2",
+        "--uniform-frames",
+        "2",
+        "--save-trees",
+        str(tmp_path / "trees"),
+        "--quiet",
+        *tiny_miner,
+    ]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "of 3 questions" in printed and str(tmp_path / "kept.jsonl") in printed
@@ -233,7 +263,22 @@ def tiny_miner(tmp_path_factory) -> list[str]:
     from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
     folder = tmp_path_factory.mktemp("tiny")
-    settings = ["events=4", "scan_frames=32", "max_depth=1", "clustering=none", "cache_dir=off", "policy_tokens=8",
-                "caption_tokens=4", "caption_frames=1"]  # fmt: skip
-    return ["--model", tiny_qwen2_vl(folder / "vl"), "--policy", tiny_qwen2_lm(folder / "lm"), "--frames", "2",
-            *(part for setting in settings for part in ("--set", setting))]  # fmt: skip
+    settings = [
+        "events=4",
+        "scan_frames=32",
+        "max_depth=1",
+        "clustering=none",
+        "cache_dir=off",
+        "policy_tokens=8",
+        "caption_tokens=4",
+        "caption_frames=1",
+    ]
+    return [
+        "--model",
+        tiny_qwen2_vl(folder / "vl"),
+        "--policy",
+        tiny_qwen2_lm(folder / "lm"),
+        "--frames",
+        "2",
+        *(part for setting in settings for part in ("--set", setting)),
+    ]

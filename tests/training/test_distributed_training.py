@@ -159,8 +159,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_deepspeed_needs_no_launcher_for_one_process(config, alone, tmp_path):
-    run = launched([sys.executable, "-m", MODULE], config, tmp_path, "--per_device_train_batch_size", "16",
-                   "--deepspeed", "zero2")  # fmt: skip
+    run = launched(
+        [sys.executable, "-m", MODULE], config, tmp_path, "--per_device_train_batch_size", "16", "--deepspeed", "zero2"
+    )
     assert run.returncode == 0, run.stderr[-3000:]
     expected, found = weights(alone), weights(tmp_path)
     for name, weight in expected.items():

@@ -28,8 +28,15 @@ def checkpoint(folder: Path, step: int, whole: bool = True) -> str:
 
 
 def args(folder: Path, **changed) -> SimpleNamespace:
-    values = {"output_dir": str(folder), "resume_from_checkpoint": "auto", "max_steps": 64, "num_train_epochs": 1,
-              "gradient_accumulation_steps": 1, "steps_per_generation": 4, "num_iterations": 1}  # fmt: skip
+    values = {
+        "output_dir": str(folder),
+        "resume_from_checkpoint": "auto",
+        "max_steps": 64,
+        "num_train_epochs": 1,
+        "gradient_accumulation_steps": 1,
+        "steps_per_generation": 4,
+        "num_iterations": 1,
+    }
     return SimpleNamespace(**{**values, **changed})
 
 

@@ -18,10 +18,20 @@ from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
 from lmms_videominer.types import Action, Question, Reading
 from lmms_videominer.world import render_world
 
-CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, max_depth=2, clustering="none",
-                     temperature=1.0, grain_s=0, cache_dir="off")  # fmt: skip
-REWARDS = RewardConfig(lambda_auxin=1.0, target_length=8, length_sigma=4.0, length_weight=0.5, format_full=1.0,
-                       format_partial=0.25)  # fmt: skip
+CONFIG = MinerConfig(
+    frames=4,
+    events=4,
+    scan_frames=64,
+    caption_frames=2,
+    max_depth=2,
+    clustering="none",
+    temperature=1.0,
+    grain_s=0,
+    cache_dir="off",
+)
+REWARDS = RewardConfig(
+    lambda_auxin=1.0, target_length=8, length_sigma=4.0, length_weight=0.5, format_full=1.0, format_partial=0.25
+)
 OPTIONS = ("a scene in red", "a scene in yellow")
 
 

@@ -24,12 +24,28 @@ from lmms_videominer.types import Action
 
 # one process, no GPU, nothing on the hub; long steps, so that a difference in the gradients shows in the weights
 QUICK: dict[str, Any] = dict(
-    use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", save_strategy="no", logging_steps=1,
-    disable_tqdm=True, dataloader_pin_memory=False, learning_rate=0.5, optim="sgd", lr_scheduler_type="constant",
-    max_grad_norm=0.0, num_generations=4, per_device_train_batch_size=8, max_completion_length=3, max_steps=2,
-    beta=0.04, seed=3)  # fmt: skip
-MINING = MinerConfig(frames=2, events=4, scan_frames=32, caption_frames=1, max_depth=2, clustering="none",
-                     grain_s=0, cache_dir="off")  # fmt: skip
+    use_cpu=True,
+    bf16=False,
+    gradient_checkpointing=False,
+    report_to="none",
+    save_strategy="no",
+    logging_steps=1,
+    disable_tqdm=True,
+    dataloader_pin_memory=False,
+    learning_rate=0.5,
+    optim="sgd",
+    lr_scheduler_type="constant",
+    max_grad_norm=0.0,
+    num_generations=4,
+    per_device_train_batch_size=8,
+    max_completion_length=3,
+    max_steps=2,
+    beta=0.04,
+    seed=3,
+)
+MINING = MinerConfig(
+    frames=2, events=4, scan_frames=32, caption_frames=1, max_depth=2, clustering="none", grain_s=0, cache_dir="off"
+)
 ONE_DECISION = dataclasses.replace(MINING, max_nodes=1)
 
 
@@ -69,8 +85,15 @@ def policy_folder(folder: Path) -> str:
     return save(folder, sharpen(model), tokenizer)
 
 
-def trainer(model: Any, questions: Dataset, folder: Path, mining: MinerConfig = MINING, callbacks: Any = None,
-            rest: dict[str, Any] | None = None, **settings: Any) -> TGRPOTrainer:  # fmt: skip
+def trainer(
+    model: Any,
+    questions: Dataset,
+    folder: Path,
+    mining: MinerConfig = MINING,
+    callbacks: Any = None,
+    rest: dict[str, Any] | None = None,
+    **settings: Any,
+) -> TGRPOTrainer:
     args = TGRPOConfig(output_dir=str(folder), **{**QUICK, "target_length": 4, "length_sigma": 2.0, **settings})
     stages = Stages.build(mining, ColourVLM(), always(Action.ACCEPT))
     return TGRPOTrainer(model, args, stages, questions, mining, callbacks=callbacks, **(rest or {}))

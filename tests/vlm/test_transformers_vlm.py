@@ -107,10 +107,14 @@ def test_every_model_receives_each_frame_in_order(vlm, count):
 
 def test_a_batch_gives_what_each_request_gives_alone(vlm):
     requests = [
-        asks(noise(3, seed=0)), asks(noise(3, seed=1), "Where is the red disc? A. one B. two"), VLMRequest("Where?"),
-        asks(noise(1, seed=2)), asks(noise(3, seed=3), tokens=4), VLMRequest("a longer text than before", None, 8),
+        asks(noise(3, seed=0)),
+        asks(noise(3, seed=1), "Where is the red disc? A. one B. two"),
+        VLMRequest("Where?"),
+        asks(noise(1, seed=2)),
+        asks(noise(3, seed=3), tokens=4),
+        VLMRequest("a longer text than before", None, 8),
         asks(noise(3, seed=4)),
-    ]  # fmt: skip
+    ]
     together = vlm.generate(requests)
     assert together == [vlm.generate([request])[0] for request in requests]
     assert len(set(together)) == len(requests)  # the texts do depend on frames and prompts

@@ -50,8 +50,10 @@ def test_the_loss_is_cross_entropy_to_the_fits_over_frames_and_sentences():
 
     logits = torch.tensor([[3.0, 4.0], [4.0, -3.0]])  # 5 times the cosines
     plain = Contrast(Given())(torch.eye(2)).loss
-    half = (torch.nn.functional.cross_entropy(logits, torch.arange(2))
-            + torch.nn.functional.cross_entropy(logits.T, torch.arange(2))) / 2  # fmt: skip
+    half = (
+        torch.nn.functional.cross_entropy(logits, torch.arange(2))
+        + torch.nn.functional.cross_entropy(logits.T, torch.arange(2))
+    ) / 2
     assert plain.item() == pytest.approx(half.item())
     # frame 0 fits both sentences alike, frame 1 the second alone: ln of the softmax, averaged
     graded = Contrast(Given())(torch.tensor([[1.0, 1.0], [0.0, 1.0]])).loss.item()
