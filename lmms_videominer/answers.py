@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmms_videominer.batching import fitting
-from lmms_videominer.cache import Cache
 from lmms_videominer.errors import VideoError
+from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Selection
 from lmms_videominer.video import open_video, video_identity
 from lmms_videominer.vlm.prompts import answer_prompt

@@ -259,7 +259,7 @@ def check_bundle(clip: Path, model: str = "videominer-world") -> Check:
 
 def check_cache(cache_dir: str = "") -> Check:
     """Whether the cache folder takes a value and gives it back."""
-    from lmms_videominer.cache import cache_root, open_cache
+    from lmms_videominer.store.cache import cache_root, open_cache
 
     root = cache_root(cache_dir)
     remedy = "set VIDEOMINER_CACHE to a folder that you can write to"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from lmms_videominer.cache import Cache, pack, unpack
 from lmms_videominer.model_identity import in_hub_cache, model_identity
 from lmms_videominer.model_loading import loading
+from lmms_videominer.store.cache import Cache, pack, unpack
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lmms_videominer import serialization
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.miner import read_key_frames
+from lmms_videominer.store import selection_json
 from lmms_videominer.timecode import file_stamp
 from lmms_videominer.types import Selection
 
@@ -43,7 +43,7 @@ def _written(
     right_option: int | None,
 ) -> Iterator[Path]:
     if json:
-        serialization.save(selection, json)
+        selection_json.save(selection, json)
         yield json
     if not (frames_dir or sheet):
         return

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lmms_videominer.atomic import written
 from lmms_videominer.canvas import Canvas, text_width, wrap
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.store.atomic import written
 from lmms_videominer.timecode import clock
 from lmms_videominer.timeline import DISC, EVIDENCE, INK, SOFT, draw_legend, draw_number, draw_timeline, timeline_height
 from lmms_videominer.types import KeyFrame, Selection

@@ -13,12 +13,12 @@ from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.types import VideoInfo
 
 if TYPE_CHECKING:
-    from lmms_videominer.cache import Cache
     from lmms_videominer.clustering import Clusterer
     from lmms_videominer.embeddings import Embedder
     from lmms_videominer.policy.policy import Policy
     from lmms_videominer.scoring.scorer import Scorer
     from lmms_videominer.segmenters.segmenter import Segmenter
+    from lmms_videominer.store.cache import Cache
     from lmms_videominer.video.reader import VideoReader
     from lmms_videominer.vlm.vlm import VLM
 
@@ -71,9 +71,9 @@ class Stages:
             ModelError: A model cannot be loaded.
             CacheError: The cache folder that ``config`` names cannot be used.
         """
-        from lmms_videominer.cache import open_cache
         from lmms_videominer.clustering import get_clusterer
         from lmms_videominer.segmenters import get_segmenter
+        from lmms_videominer.store.cache import open_cache
 
         name = policy or config.policy
         asks = config.selector == "videominer" or config.selector in ASKING

@@ -9,10 +9,10 @@ from scripted import ColourVLM, RulePolicy, always
 from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 from videos import VFR_TIMES_S
 
-from lmms_videominer import serialization
 from lmms_videominer.cli import main
 from lmms_videominer.errors import CacheError, VideoError
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.store import selection_json
 from lmms_videominer.types import Action, Reading
 
 SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "max_depth": 1, "clustering": "none", "grain_s": 0.0}
@@ -88,7 +88,7 @@ def test_an_empty_question_is_an_error_that_says_so(question, plain_video, real_
 def test_a_question_of_ten_thousand_characters_is_mined_and_answered(plain_video, real_bundle, tmp_path):
     question = ("Where is the red disc? " * 500)[:10_000]
     assert mined(plain_video, question, real_bundle, "--json", str(tmp_path / "tree.json")) == 0
-    selection = serialization.load(tmp_path / "tree.json")
+    selection = selection_json.load(tmp_path / "tree.json")
     assert selection.question.text == question
     assert selection.answer is not None and len(selection.key_frames) == 4
 

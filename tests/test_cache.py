@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmms_videominer import cache as cache_module
-from lmms_videominer.cache import IMAGE_FEATURES, Cache, MemoryCache, cache_root, open_cache
 from lmms_videominer.errors import CacheError
+from lmms_videominer.store import cache as cache_module
+from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, MemoryCache, cache_root, open_cache
 
 json_values = st.recursive(
     st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -50,7 +50,7 @@ def test_kinds_do_not_share_keys(cache):
 
 
 def test_image_features_push_out_no_captions(tmp_path, monkeypatch):
-    monkeypatch.setattr("lmms_videominer.cache.SIZE_LIMIT_BYTES", 2**18)
+    monkeypatch.setattr("lmms_videominer.store.cache.SIZE_LIMIT_BYTES", 2**18)
     cache = open_cache(str(tmp_path))
     cache.put_many("caption", {"a": "a dog"})
     for part in range(100):

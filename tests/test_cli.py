@@ -13,12 +13,12 @@ from PIL import Image
 from scripted import ColourVLM, colour_video, finder
 from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
-from lmms_videominer import serialization
 from lmms_videominer.cli import COMMANDS, main
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.stages import Stages
+from lmms_videominer.store import selection_json
 
 
 class LetterVLM(ColourVLM):
@@ -98,7 +98,7 @@ def test_mine_prints_and_writes_everything(miner, video, tmp_path, capsys):
     told = capsys.readouterr().out
     assert code == 0
     assert "accept" in told and "delete" in told and "> B. red" in told
-    selection = serialization.load(out / "tree.json")
+    selection = selection_json.load(out / "tree.json")
     assert selection.question.options == ("blue", "red", "green") and selection.answer == "B"
     assert len(selection.key_frames) == 4 and all(6 <= frame.time_s < 9 for frame in selection.key_frames)
     pictures = sorted((out / "frames").iterdir())
@@ -221,7 +221,7 @@ def test_show_prints_what_was_stored_and_draws_its_sheet(miner, video, tmp_path,
 def test_show_prints_several_trees_each_under_its_name_and_draws_one_only(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.json", "b.json"):
-        serialization.save(mined_selection(), tmp_path / name)
+        selection_json.save(mined_selection(), tmp_path / name)
     assert main(["show", "a.json"]) == 0
     alone = capsys.readouterr().out
     assert main(["show", "a.json", "b.json"]) == 0
@@ -240,7 +240,7 @@ def test_show_refuses_what_is_no_tree_and_misses_no_file_silently(tmp_path, caps
 
 def test_show_without_the_video_still_prints_but_draws_no_sheet(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    serialization.save(mined_selection(), tmp_path / "tree.json")
+    selection_json.save(mined_selection(), tmp_path / "tree.json")
     assert main(["show", "tree.json"]) == 0
     assert main(["show", "tree.json", "--sheet", "sheet.jpg"]) == 1
     assert "desert.mp4" in capsys.readouterr().err and not (tmp_path / "sheet.jpg").exists()
@@ -282,7 +282,7 @@ def test_demo_says_whether_the_answer_is_right_and_the_evidence_hit(miner, tmp_p
     told = capsys.readouterr().out
     assert "8 of 8 key frames are in it" in told and "(right)" in told and "The answer " in told
     assert {path.name for path in (tmp_path / "demo").iterdir()} >= {"tree.json", "sheet.jpg", "frames"}
-    selection = serialization.load(tmp_path / "demo" / "tree.json")
+    selection = selection_json.load(tmp_path / "demo" / "tree.json")
     windows = len(selection.question.evidence)
     assert f"{windows} of {windows} windows are hit" in told
     assert main([*argv, "none"]) == 0
@@ -365,7 +365,7 @@ def test_real_weights_from_a_bundle_folder(tmp_path, video, monkeypatch, capsys)
     ]
     assert main(argv) == 0
     assert "unreadable, default taken" in capsys.readouterr().out
-    first = serialization.load(tmp_path / "tree.json")
+    first = selection_json.load(tmp_path / "tree.json")
     assert first.usage.vlm_calls == 3 and len(first.key_frames) == 4 and first.answer is not None
     assert main(argv) == 0
     assert "0 captions made, 3 from the cache" in capsys.readouterr().out

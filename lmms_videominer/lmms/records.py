@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.atomic import written
+from lmms_videominer.store.atomic import written
 from lmms_videominer.types import KeyFrame, Selection, Span
 from lmms_videominer.verdict import frames_hitting, windows_hit
 

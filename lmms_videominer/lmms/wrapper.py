@@ -174,7 +174,7 @@ class VideoMinerModel(lmms):
 
     def _save(self, selection: Selection, instance: Any) -> str:
         """Store a selection as ``<folder>/<task>/<doc_id>.json``."""
-        from lmms_videominer.serialization import save
+        from lmms_videominer.store.selection_json import save
 
         if self._trees is None:
             return ""
@@ -289,7 +289,7 @@ def _command_line(requests: Sequence[Any]) -> Any:
 
 def _trees_folder(cli: Any, config: Any, fingerprint: str) -> Path | None:
     """Where the trees of a run go: beside its results, else into the cache folder, else nowhere."""
-    from lmms_videominer.cache import cache_root
+    from lmms_videominer.store.cache import cache_root
 
     name = f"{config.selector}-{fingerprint[:8]}"  # runs that differ do not overwrite each other's trees
     output = getattr(cli, "output_path", None)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lmms_videominer.cache import Cache
 from lmms_videominer.policy.policy import Policy, PolicyCompletion
+from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Usage
 
 KIND = "completion"  # of the cache

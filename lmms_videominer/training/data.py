@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.atomic import written
 from lmms_videominer.config import check_names
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.store.atomic import written
 from lmms_videominer.training.layouts import (
     FOREIGN,
     LAYOUTS,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer.errors import ConfigError, SchemaError
-from lmms_videominer.serialization import load
+from lmms_videominer.store.selection_json import load
 from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.rewards import tree_reward
 from lmms_videominer.training.row_files import PlacedRow, read_rows

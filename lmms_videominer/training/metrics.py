@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from lmms_videominer.serialization import save
+from lmms_videominer.store.selection_json import save
 from lmms_videominer.training.advantages import has_signal
 from lmms_videominer.training.groups import Group
 from lmms_videominer.training.rollout import DecisionSample, TreeRollout

@@ -9,9 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.atomic import written
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.store.atomic import written
 from lmms_videominer.training.rewards import RewardConfig
 
 logger = logging.getLogger("lmms_videominer.training")

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lmms_videominer.atomic import written
+from lmms_videominer.store.atomic import written
 from lmms_videominer.world.questions import write_questions
 from lmms_videominer.world.render import frame_times, render_frame
 from lmms_videominer.world.script import FPS, SIZE, Script, write_script

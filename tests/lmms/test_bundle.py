@@ -12,7 +12,7 @@ from tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import split
-from lmms_videominer.serialization import load
+from lmms_videominer.store.selection_json import load
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tiny_scorers import tiny_clip
 
 from lmms_videominer.config import ASKING
 from lmms_videominer.selectors import SELECTORS
-from lmms_videominer.serialization import load
+from lmms_videominer.store.selection_json import load
 
 pytestmark = pytest.mark.slow
 

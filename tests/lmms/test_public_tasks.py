@@ -11,7 +11,7 @@ import pytest
 from evaluation import note_of, samples_in
 from public_tasks import TASKS, write_public_tasks
 
-from lmms_videominer.serialization import load
+from lmms_videominer.store.selection_json import load
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from test_pixels import tower_input
 from transformers import AutoProcessor, AutoTokenizer
 
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.serialization import load
+from lmms_videominer.store.selection_json import load
 
 pytestmark = pytest.mark.slow
 CPU = ",device=cpu,device_map=cpu"  # what a plain backbone has to be told here

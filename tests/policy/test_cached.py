@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmms_videominer.cache import MemoryCache, open_cache
 from lmms_videominer.policy import cached
 from lmms_videominer.policy.cached import CachedPolicy, count_completion
 from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.store.cache import MemoryCache, open_cache
 from lmms_videominer.types import Usage
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from tiny_scorers import tiny_blip, tiny_blip2, tiny_clip
 
-from lmms_videominer.cache import MemoryCache
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring import ScoreJob, load_scorer, score_frames
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.stages import OpenVideo
+from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.video import open_video
 
 

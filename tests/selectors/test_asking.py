@@ -31,8 +31,8 @@ from lmms_videominer.selectors.llovi import LLoViSelector
 from lmms_videominer.selectors.searching import batches
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.selectors.videotree import VideoTreeSelector
-from lmms_videominer.serialization import to_json
 from lmms_videominer.stages import Stages
+from lmms_videominer.store.selection_json import to_json
 from lmms_videominer.types import Action, Question, Selection
 
 CONFIG = MinerConfig(frames=4, caption_frames=2, cache_dir="off", features="captions")

@@ -14,7 +14,7 @@ from lmms_videominer.cli import main
 from lmms_videominer.errors import ConfigError, SchemaError
 from lmms_videominer.policy.causal_lm import CausalLMPolicy
 from lmms_videominer.policy.prompt import policy_completion, policy_prompt
-from lmms_videominer.serialization import save
+from lmms_videominer.store.selection_json import save
 from lmms_videominer.training import run as training_run
 from lmms_videominer.training.cold_start import ColdStartConfig, parse, tokenized
 from lmms_videominer.training.layouts import TrainingQuestion

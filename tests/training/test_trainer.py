@@ -18,7 +18,7 @@ from transformers import TrainerCallback  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
 from lmms_videominer.errors import ConfigError, TrainingError  # noqa: E402
-from lmms_videominer.serialization import load  # noqa: E402
+from lmms_videominer.store.selection_json import load  # noqa: E402
 from lmms_videominer.training.config import TGRPOConfig  # noqa: E402
 
 

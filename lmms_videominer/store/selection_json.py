@@ -12,8 +12,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.atomic import written
 from lmms_videominer.errors import SchemaError
+from lmms_videominer.store.atomic import written
 from lmms_videominer.types import SCHEMA_VERSION, Selection
 
 _COUNTED_SINCE = {2: ("scores", "scores_cached"), 3: ("policy_calls_cached",)}  # of ``Usage``, by schema version
