@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lmms_videominer.markdown import markdown_table
 from lmms_videominer.segmenters import SEGMENTERS, get_segmenter
+from lmms_videominer.show.markdown import markdown_table
 from lmms_videominer.types import Span
 from lmms_videominer.video import VideoReader, open_video
 from lmms_videominer.world.script import NUISANCES, SPLITS, Script, write_script

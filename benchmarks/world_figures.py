@@ -20,7 +20,7 @@ from world_training import Run, bundled_start, render, train
 from lmms_videominer.bench.comparison import Summary, differences, groups_of, scores_by_kind, summaries
 from lmms_videominer.bench.files import read_json
 from lmms_videominer.bench.report import number, percent
-from lmms_videominer.markdown import markdown_table
+from lmms_videominer.show.markdown import markdown_table
 
 ROOT = Path(__file__).parent.parent
 ROWS = Path(__file__).parent / "results" / "figures"

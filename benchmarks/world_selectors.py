@@ -25,7 +25,7 @@ from lmms_videominer.bench.comparison import Group, Summary, differences, groups
 from lmms_videominer.bench.plots import draw_plots
 from lmms_videominer.bench.report import number, percent
 from lmms_videominer.bench.statistics import Interval
-from lmms_videominer.markdown import markdown_table
+from lmms_videominer.show.markdown import markdown_table
 
 ROWS = Path(__file__).parent / "results" / "world_selectors"
 DOCS = Path(__file__).parent.parent / "docs" / "selectors.md"

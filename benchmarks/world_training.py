@@ -27,11 +27,11 @@ from filelock import FileLock
 from lmms_videominer.bench.plots import new_figure, save_figure
 from lmms_videominer.bench.statistics import difference_interval
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.markdown import markdown_table
 from lmms_videominer.miner import VideoMiner
-from lmms_videominer.tree_view import answer_text, tree_of
+from lmms_videominer.models.bundle import resolve
+from lmms_videominer.show.markdown import markdown_table
+from lmms_videominer.show.terminal import answer_text, tree_of
 from lmms_videominer.world import render_world
-from lmms_videominer.world.bundle import resolve
 from lmms_videominer.world.script import SPLITS
 from lmms_videominer.world.tasks import ensure_task_world
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from lmms_videominer.captions import CaptionJob, caption_events
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.embeddings import CachedEmbedder
 from lmms_videominer.errors import VideoError
+from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.policy.cached import CachedPolicy, count_completion
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.policy import PolicyCompletion

@@ -16,7 +16,7 @@ from lmms_videominer.types import Question, Selection
 from lmms_videominer.vlm.vlm import VLM
 
 if TYPE_CHECKING:
-    from lmms_videominer.embeddings import Embedder
+    from lmms_videominer.models.embedder import Embedder
     from lmms_videominer.policy.policy import Policy
     from lmms_videominer.scoring.scorer import Scorer
 
@@ -77,8 +77,8 @@ class VideoMiner:
         check_names(settings, MinerConfig.names(), "setting")
         config = dataclasses.replace(config or MinerConfig(), **settings)
         if vlm is None:
+            from lmms_videominer.models.bundle import resolve
             from lmms_videominer.vlm.transformers_vlm import TransformersVLM
-            from lmms_videominer.world.bundle import resolve
 
             bundle = resolve(os.fspath(model))
             if bundle is not None:

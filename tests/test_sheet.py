@@ -14,9 +14,9 @@ from mined import mined_selection, pictures
 from PIL import Image, ImageColor
 
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.sheet import GREEN, RED, WIDTH, contact_sheet
-from lmms_videominer.timeline import COLOURS, EVIDENCE, spread
-from lmms_videominer.typeface import fitting, wrapped
+from lmms_videominer.show.sheet import GREEN, RED, WIDTH, contact_sheet
+from lmms_videominer.show.timeline import COLOURS, EVIDENCE, spread
+from lmms_videominer.show.typeface import fitting, wrapped
 from lmms_videominer.types import Action, Selection, Span
 
 
@@ -130,7 +130,7 @@ def test_spread_moves_only_what_is_crowded_and_centres_it():
 
 
 def test_letters_that_no_font_here_has_lose_their_accents(monkeypatch):
-    monkeypatch.setattr("lmms_videominer.typeface._system_font", lambda size: None)
+    monkeypatch.setattr("lmms_videominer.show.typeface._system_font", lambda size: None)
     assert fitting("Où est  la “fête”? 你", 20)[0] == "Ou est la “fete”? ?"
 
 

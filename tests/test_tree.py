@@ -34,7 +34,7 @@ def other(folder) -> str:
 
 @pytest.fixture(scope="module")
 def embedder():
-    from lmms_videominer.embeddings import SentenceTransformerEmbedder
+    from lmms_videominer.models.embedder import SentenceTransformerEmbedder
 
     return SentenceTransformerEmbedder.from_pretrained(device="cpu")
 

@@ -8,7 +8,7 @@ import io
 from mined import mined_selection, node
 from rich.console import Console
 
-from lmms_videominer.tree_view import print_selection, shortened
+from lmms_videominer.show.terminal import print_selection, shortened
 from lmms_videominer.types import Action, Selection
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mined import mined_selection
 
-from lmms_videominer.timecode import clock, clock_spans, file_stamp
+from lmms_videominer.show.time_codes import clock, clock_spans, file_stamp
 from lmms_videominer.types import KeyFrame, Span
 from lmms_videominer.verdict import chosen_option, frames_hitting, in_evidence, windows_hit
 

@@ -244,8 +244,8 @@ def weights_named(arguments: Mapping[str, str]) -> str:
 @functools.cache
 def weights_of(name: str) -> str:
     """What tells weights apart: the content of a folder or of a bundle; a hub name is taken as it is."""
-    from lmms_videominer.model_identity import model_identity
-    from lmms_videominer.world.bundle import resolve
+    from lmms_videominer.models.bundle import resolve
+    from lmms_videominer.models.identity import model_identity
 
     bundle = resolve(name)
     if bundle is not None:

@@ -30,7 +30,7 @@ from lmms_videominer.bench.running import read_cell, read_cells
 from lmms_videominer.bench.sheets import draw_sheet, question_to_show, taken_in
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
-from lmms_videominer.markdown import markdown_table
+from lmms_videominer.show.markdown import markdown_table
 
 if TYPE_CHECKING:
     import pandas as pd

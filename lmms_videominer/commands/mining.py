@@ -172,7 +172,7 @@ def _stored(path: Path) -> Selection:
 def _print(selection: Selection, right_option: int | None = None) -> None:
     from rich.console import Console
 
-    from lmms_videominer.tree_view import print_selection
+    from lmms_videominer.show.terminal import print_selection
 
     print_selection(Console(), selection, right_option)
 
@@ -185,7 +185,7 @@ def _write(
     sheet: Path | None,
     right_option: int | None = None,
 ) -> None:
-    from lmms_videominer.output import write_outputs
+    from lmms_videominer.show.outputs import write_outputs
 
     for path in write_outputs(selection, reader, json, frames_dir, sheet, right_option):
         print(f"wrote {path}")

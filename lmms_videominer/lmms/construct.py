@@ -71,7 +71,7 @@ def build(cls: type[lmms], passed: Mapping[str, Any]) -> lmms:
 
 def identity(cls: type[lmms], profile: Profile, passed: Mapping[str, Any]) -> str:
     """Which weights and processing a backbone with these arguments, and its own defaults, stands for."""
-    from lmms_videominer.model_identity import model_identity
+    from lmms_videominer.models.identity import model_identity
 
     passed = {**defaults(cls), **passed}
     kept = {name: value for name, value in sorted(passed.items()) if name not in _IRRELEVANT and value is not None}

@@ -221,7 +221,7 @@ def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
     Raises:
         ConfigError: A model is named, but not the backbone that runs it.
     """
-    from lmms_videominer.world.bundle import resolve
+    from lmms_videominer.models.bundle import resolve
 
     if fixed or arguments.backbone:
         return dataclasses.replace(arguments, backbone=fixed or arguments.backbone)
@@ -237,7 +237,7 @@ def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
 
 def _with_bundle(arguments: Arguments) -> Arguments:
     """A bundle's name replaced by its video LLM; its policy, embedder and settings serve where the user named none."""
-    from lmms_videominer.world.bundle import resolve
+    from lmms_videominer.models.bundle import resolve
 
     bundle = resolve(str(arguments.passed.get("pretrained", "")))
     if bundle is None:

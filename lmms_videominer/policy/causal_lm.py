@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.model_identity import model_identity, module_identity
-from lmms_videominer.model_loading import default_device, loading
+from lmms_videominer.models.identity import model_identity, module_identity
+from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.sampling import GumbelNoise
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lmms_videominer.embeddings import Embedder
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.models.embedder import Embedder
 from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.prompt import policy_completion, read_policy_prompt
 from lmms_videominer.types import Action

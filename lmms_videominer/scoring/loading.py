@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.errors import ModelError
-from lmms_videominer.model_identity import model_identity
-from lmms_videominer.model_loading import default_device, loading
+from lmms_videominer.models.identity import model_identity
+from lmms_videominer.models.loading import default_device, loading
 
 if TYPE_CHECKING:
     from lmms_videominer.scoring.scorer import Scorer

@@ -152,7 +152,7 @@ def _policy(model: ModelConfig, arguments: ColdStartArguments, trusted: bool) ->
     """The model that learns, as a policy: float32 where nothing is said, as in T-GRPO."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from lmms_videominer.model_loading import loading
+    from lmms_videominer.models.loading import loading
     from lmms_videominer.policy.causal_lm import CausalLMPolicy
     from lmms_videominer.training.run import model_settings
 

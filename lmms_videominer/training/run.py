@@ -183,7 +183,7 @@ def _questions(run: Run) -> tuple[Dataset, Dataset | None]:
 
 
 def _policy_name(run: Run) -> str:
-    from lmms_videominer.world.bundle import resolve
+    from lmms_videominer.models.bundle import resolve
 
     bundle = resolve(run.arguments.video_llm)
     name = run.model.model_name_or_path or (bundle.start or bundle.policy if bundle else None)
@@ -207,10 +207,10 @@ def model_settings(model: ModelConfig) -> dict[str, Any]:
 
 def _stages(run: Run) -> Stages:
     """The frozen models, whole in every process and on its device."""
+    from lmms_videominer.models.bundle import resolve
     from lmms_videominer.stages import Stages
     from lmms_videominer.training.sampling import each_process_alone
     from lmms_videominer.vlm.transformers_vlm import TransformersVLM
-    from lmms_videominer.world.bundle import resolve
 
     name, device = run.arguments.video_llm, str(run.args.device)
     bundle = resolve(name)

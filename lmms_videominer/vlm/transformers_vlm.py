@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmms_videominer.errors import ModelError
-from lmms_videominer.model_identity import model_identity
-from lmms_videominer.model_loading import default_device, loading
+from lmms_videominer.models.identity import model_identity
+from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.vlm.vlm import VLMRequest
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.markdown import markdown_table
-from lmms_videominer.world.bundle import CHECKPOINTS
+from lmms_videominer.models.bundle import CHECKPOINTS
+from lmms_videominer.show.markdown import markdown_table
 
 LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*", "finished")
 HALVED = ("vlm", "policy", "start")  # stored in half precision; their config.json has them loaded in single

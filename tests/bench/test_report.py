@@ -22,8 +22,8 @@ from lmms_videominer.bench.report import read_all, write_report
 from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH, taken_in
 from lmms_videominer.cli import _parser, main
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.show.timeline import EVIDENCE
 from lmms_videominer.store.selection_json import load
-from lmms_videominer.timeline import EVIDENCE
 
 VARIANTS = ["none", "uniform", "mine=videominer", "sim=videominer:policy=none,policy_tokens=5", "oracle"]
 VARIANT_LABELS = ["none", "uniform", "mine", "sim", "oracle"]

@@ -9,7 +9,7 @@ from tiny_models import tiny_qwen2_lm
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from lmms_videominer.errors import ModelError
-from lmms_videominer.model_identity import model_identity
+from lmms_videominer.models.identity import model_identity
 from lmms_videominer.policy.causal_lm import CausalLMPolicy
 from lmms_videominer.policy.prompt import policy_prompt
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lmms_videominer.errors import ModelError
-from lmms_videominer.world.bundle import resolve
+from lmms_videominer.models.bundle import resolve
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from tiny_models import VIDEO_MODELS, tiny_qwen2_lm, tiny_qwen2_vl
 
 from lmms_videominer.errors import ModelError
-from lmms_videominer.model_identity import model_identity
+from lmms_videominer.models.identity import model_identity
 from lmms_videominer.vlm.transformers_vlm import TransformersVLM, video_metadata
 from lmms_videominer.vlm.vlm import VLMRequest
 

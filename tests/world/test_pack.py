@@ -8,7 +8,7 @@ import torch
 from tiny_models import tiny_qwen2_lm
 from transformers import AutoModelForCausalLM
 
-from lmms_videominer.world.bundle import resolve
+from lmms_videominer.models.bundle import resolve
 from lmms_videominer.world.pack import pack
 
 

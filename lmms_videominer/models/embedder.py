@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from lmms_videominer.model_identity import in_hub_cache, model_identity
-from lmms_videominer.model_loading import loading
+from lmms_videominer.models.identity import in_hub_cache, model_identity
+from lmms_videominer.models.loading import loading
 from lmms_videominer.store.cache import Cache, pack, unpack
 
 if TYPE_CHECKING:

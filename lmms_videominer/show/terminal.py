@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from lmms_videominer.timecode import clock, clock_spans
+from lmms_videominer.show.time_codes import clock, clock_spans
 from lmms_videominer.types import Action, Node, Reading, Selection, Usage
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.miner import read_key_frames
+from lmms_videominer.show.time_codes import file_stamp
 from lmms_videominer.store import selection_json
-from lmms_videominer.timecode import file_stamp
 from lmms_videominer.types import Selection
 
 
@@ -52,7 +52,7 @@ def _written(
         _save_frames(selection, frames, frames_dir)
         yield frames_dir
     if sheet:
-        from lmms_videominer.sheet import contact_sheet
+        from lmms_videominer.show.sheet import contact_sheet
 
         contact_sheet(selection, frames, sheet, right_option)
         yield sheet

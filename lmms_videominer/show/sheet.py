@@ -8,11 +8,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lmms_videominer.canvas import Canvas, text_width, wrap
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.show.canvas import Canvas, text_width, wrap
+from lmms_videominer.show.time_codes import clock
+from lmms_videominer.show.timeline import (
+    DISC,
+    EVIDENCE,
+    INK,
+    SOFT,
+    draw_legend,
+    draw_number,
+    draw_timeline,
+    timeline_height,
+)
 from lmms_videominer.store.atomic import written
-from lmms_videominer.timecode import clock
-from lmms_videominer.timeline import DISC, EVIDENCE, INK, SOFT, draw_legend, draw_number, draw_timeline, timeline_height
 from lmms_videominer.types import KeyFrame, Selection
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
 

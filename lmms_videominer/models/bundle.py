@@ -12,7 +12,7 @@ from typing import Any
 from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ModelError
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
+CHECKPOINTS = Path(__file__).parent.parent / "world" / "checkpoints"
 BUNDLED = "videominer-world"
 OPTIONAL = ("scorer", "start")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
-from lmms_videominer.typeface import fitting, wrapped
+from lmms_videominer.show.typeface import fitting, wrapped
 
 SCALE = 2  # supersampling: Pillow draws shapes without anti-aliasing
 Box = tuple[float, float, float, float]  # left, top, right, bottom
