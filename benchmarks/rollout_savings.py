@@ -19,8 +19,8 @@ from pathlib import Path
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.show.markdown import markdown_table
-from lmms_videominer.stages import Stages
 from lmms_videominer.store.cache import open_cache
 from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out

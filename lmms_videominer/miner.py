@@ -7,12 +7,13 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.answers import answer_selections, read_key_frames
 from lmms_videominer.config import MinerConfig, check_names
 from lmms_videominer.errors import VideoMinerError
+from lmms_videominer.search.answers import answer_selections
+from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
-from lmms_videominer.stages import Stages, needed
 from lmms_videominer.types import Question, Selection
+from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.vlm.vlm import VLM
 
 if TYPE_CHECKING:

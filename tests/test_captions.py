@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scripted import ColourVLM, colour_video
 
-from lmms_videominer.captions import CaptionJob, caption_events
 from lmms_videominer.errors import VideoError
+from lmms_videominer.search.captions import CaptionJob, caption_events
 from lmms_videominer.store.cache import MemoryCache, open_cache
 from lmms_videominer.types import Span
 from lmms_videominer.video import open_video, video_identity

@@ -17,7 +17,7 @@ from lmms_videominer.cli import COMMANDS, main
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError
 from lmms_videominer.miner import VideoMiner
-from lmms_videominer.stages import Stages
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.store import selection_json
 
 

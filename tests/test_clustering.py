@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import DBSCAN
 
-from lmms_videominer.clustering import EventClusterer, get_clusterer
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.search.clustering import EventClusterer, get_clusterer
 
 ANGLES = {"north": 90.0, "north too": 91.0, "east": 0.0, "east too": 1.0, "west": 180.0, "south": 270.0}
 

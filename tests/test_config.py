@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lmms_videominer.clustering import CLUSTERERS
 from lmms_videominer.config import NAMES, MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.search.clustering import CLUSTERERS
 from lmms_videominer.segmenters import SEGMENTERS
 from lmms_videominer.types import Action
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmms_videominer.keyframes import kept_nodes, node_key_frames, spread_frames
+from lmms_videominer.search.key_frames import kept_nodes, node_key_frames, spread_frames
 from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
 
 TEN_FPS = np.arange(1000) / 10  # 100 s

@@ -10,8 +10,9 @@ from scripted import COLOURS, ColourVLM, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
-from lmms_videominer.miner import VideoMiner, read_key_frames
+from lmms_videominer.miner import VideoMiner
 from lmms_videominer.types import Action, Question, Selection
+from lmms_videominer.video.pixels import read_key_frames
 
 SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0, "cache_dir": "off"}
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scripted import ColourEmbedder, ColourVLM, always, colour_video
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.level import needs_no_search
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.search.level import needs_no_search
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
-from lmms_videominer.stages import Stages
 from lmms_videominer.store.cache import open_cache
 from lmms_videominer.types import Action, Question, Selection, Usage, VideoInfo
 

@@ -8,8 +8,8 @@ from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
-from lmms_videominer.stages import Stages
-from lmms_videominer.tree import GrownTree, TreeJob, grow_trees
+from lmms_videominer.search.stages import Stages
+from lmms_videominer.search.tree import GrownTree, TreeJob, grow_trees
 from lmms_videominer.types import Action, Node, Question, Reading, Span, merge_spans
 
 CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, grain_s=0, cache_dir="off")

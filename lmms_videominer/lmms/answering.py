@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.batching import fitting
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
 from lmms_videominer.lmms.backbone_vlm import is_failure
@@ -19,6 +18,7 @@ from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import Note
 from lmms_videominer.lmms.sampling import plain_selection, with_plain_frames
 from lmms_videominer.types import Question, Selection
+from lmms_videominer.video.parts import fitting
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
@@ -149,7 +149,7 @@ class Answerer:
         return mined[1].frame_bytes * self.driver.profile.repeat
 
     def _answer_alike(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
-        from lmms_videominer.miner import read_key_frames
+        from lmms_videominer.video.pixels import read_key_frames
 
         started = time.perf_counter()
         pixels = read_key_frames([selection for _, selection in mined], self.config.reader)

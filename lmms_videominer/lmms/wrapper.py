@@ -58,8 +58,8 @@ class VideoMinerModel(lmms):
 
     def __init__(self, backbone: lmms, profile: Profile, arguments: Arguments, vlm_identity: str, embedder: str = ""):
         super().__init__()
+        from lmms_videominer.search.stages import Stages
         from lmms_videominer.selectors import get_selector
-        from lmms_videominer.stages import Stages
 
         self.backbone, self.profile, self.config = backbone, profile, arguments.config
         self._rank, self._world_size = backbone.rank, backbone.world_size

@@ -9,8 +9,8 @@ import numpy as np
 
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
-from lmms_videominer.stages import OpenVideo
 from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, pack, unpack
+from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
 MAX_BATCH_BYTES = 2**29  # decoded frames held at once

@@ -10,8 +10,8 @@ import numpy as np
 from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring.features import MAX_BATCH_BYTES, FrameJob, encode_frames
 from lmms_videominer.scoring.scorer import Encoder, Scorer
-from lmms_videominer.stages import OpenVideo
 from lmms_videominer.store.cache import Cache, pack, unpack
+from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
 KIND = "score"  # of the cache

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from lmms_videominer.config import MinerConfig, check_names
 
 if TYPE_CHECKING:
+    from lmms_videominer.search.stages import Stages
     from lmms_videominer.selectors.selector import Selector
-    from lmms_videominer.stages import Stages
 
 SELECTORS = {
     "videominer": "lmms_videominer.selectors.videominer:VideoMinerSelector",

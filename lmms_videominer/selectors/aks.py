@@ -24,9 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmms_videominer.selectors.candidates import Candidates, Pick
+from lmms_videominer.search.candidates import Candidates, Pick, top
 from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
-from lmms_videominer.selectors.topk import top
 from lmms_videominer.types import Event, Node, Span
 
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.prompt import policy_prompt
-from lmms_videominer.selectors.dialogue import Ask, Case
+from lmms_videominer.search.engine import Ask, Case
 from lmms_videominer.types import Action, Decision, Question, Reading
 from lmms_videominer.verdict import option_letter
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmms_videominer.search.candidates import top
 from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
-from lmms_videominer.selectors.topk import top
 
 
 def density(scores: np.ndarray, power: float) -> np.ndarray:

@@ -35,9 +35,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmms_videominer.selectors.candidates import Pick
+from lmms_videominer.search.candidates import Pick, top
 from lmms_videominer.selectors.scored import ROUNDED, Choice, Rule, ScoredCase, ScoredSelector
-from lmms_videominer.selectors.topk import top
 from lmms_videominer.types import Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
 

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.keyframes import node_key_frames
+from lmms_videominer.search.candidates import Pick, candidates, within_budget
+from lmms_videominer.search.engine import Ask, Case, Found, Look, Search
+from lmms_videominer.search.key_frames import node_key_frames
 from lmms_videominer.selectors.asking import asked, judgements
-from lmms_videominer.selectors.candidates import Pick, candidates, within_budget
-from lmms_videominer.selectors.dialogue import Ask, Case, Found, Look, Search
 from lmms_videominer.selectors.replies import read_clips
 from lmms_videominer.selectors.searching import SearchingSelector, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
-from lmms_videominer.keyframes import spread_frames
+from lmms_videominer.search.key_frames import spread_frames
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.selector import checked_question
-from lmms_videominer.stages import Stages
 from lmms_videominer.types import Question, Selection, Span, Usage, VideoInfo
 
 

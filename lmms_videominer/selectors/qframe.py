@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lmms_videominer.search.candidates import top
 from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
-from lmms_videominer.selectors.topk import top
 
 
 def perturbed(logits: np.ndarray, tau: float, noise: np.ndarray) -> np.ndarray:

@@ -14,11 +14,12 @@ from typing import TypeAlias
 import numpy as np
 
 from lmms_videominer.scoring.scorer import Scorer
-from lmms_videominer.selectors.candidates import Candidates, Pick, candidates, within_budget
-from lmms_videominer.selectors.dialogue import Case, Compare, Found, Search
+from lmms_videominer.search.candidates import Candidates, Pick, candidates, within_budget
+from lmms_videominer.search.engine import Case, Compare, Found, Search
+from lmms_videominer.search.stages import needed
 from lmms_videominer.selectors.searching import SearchingSelector
-from lmms_videominer.stages import OpenVideo, needed
 from lmms_videominer.types import Node, Question, Scores
+from lmms_videominer.video.opening import OpenVideo
 
 ROUNDED = 6  # decimals of the scores in a result
 ALL = 2**31  # as a number of candidates: no limit

@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoError, VideoMinerError
-from lmms_videominer.keyframes import spread_frames
-from lmms_videominer.selectors.dialogue import Case, Found, Search, Talk, run
+from lmms_videominer.search.engine import Case, Found, Search, Talk, run
+from lmms_videominer.search.key_frames import spread_frames
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.selector import checked_question
-from lmms_videominer.stages import OpenVideo, Stages, opened
 from lmms_videominer.types import Event, Node, Question, Selection
+from lmms_videominer.video.opening import OpenVideo, opened
 
 MOST_AT_ONCE = 64  # questions on one video; beyond, they are parted
 

@@ -6,14 +6,8 @@ frames at one a second; a video of fewer seconds than the budget has as many as 
 
 from __future__ import annotations
 
-import numpy as np
-
+from lmms_videominer.search.candidates import top
 from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
-
-
-def top(scores: np.ndarray, budget: int) -> np.ndarray:
-    """int64 [min(budget, n)], ascending: positions of the highest of ``scores``, [n]; of equal ones the earlier."""
-    return np.sort(np.argsort(-np.asarray(scores, np.float64), kind="stable")[:budget])
 
 
 class TopKSelector(ScoredSelector):

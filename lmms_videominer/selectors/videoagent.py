@@ -35,13 +35,13 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.search.candidates import Candidates, Pick, within_budget
+from lmms_videominer.search.engine import Ask, Case, Compare, Embed, Found, Look, Search
+from lmms_videominer.search.stages import needed
 from lmms_videominer.selectors.asking import asked, judgements
-from lmms_videominer.selectors.candidates import Candidates, Pick, within_budget
-from lmms_videominer.selectors.dialogue import Ask, Case, Compare, Embed, Found, Look, Search
 from lmms_videominer.selectors.replies import NOT_SURE, RATINGS, SURE, read_confidence, read_wishes, worst
 from lmms_videominer.selectors.scored import scores_of
 from lmms_videominer.selectors.searching import SearchingSelector, by_level
-from lmms_videominer.stages import needed
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 TOLD = """\

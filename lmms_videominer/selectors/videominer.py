@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
-from lmms_videominer.keyframes import kept_nodes, node_key_frames
+from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
+from lmms_videominer.search.stages import Stages
+from lmms_videominer.search.tree import GrownTree, TreeJob, grow_trees
 from lmms_videominer.selectors.selector import checked_question
-from lmms_videominer.stages import Stages
-from lmms_videominer.tree import GrownTree, TreeJob, grow_trees
 from lmms_videominer.types import Question, Selection
 
 # Readers stay open and frames in memory for this many questions at once. Wide enough for full batches:

@@ -38,9 +38,9 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.search.candidates import Candidates, Pick, within_budget
+from lmms_videominer.search.engine import Ask, Case, Embed, Encode, Found, Look, Search
 from lmms_videominer.selectors.asking import asked, judgements
-from lmms_videominer.selectors.candidates import Candidates, Pick, within_budget
-from lmms_videominer.selectors.dialogue import Ask, Case, Embed, Encode, Found, Look, Search
 from lmms_videominer.selectors.grouping import nearest_to_mean, spherical_kmeans, ward
 from lmms_videominer.selectors.replies import ACTIONS, NOT_SURE, RATINGS, SURE, read_relevance
 from lmms_videominer.selectors.searching import SearchingSelector, by_level

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from lmms_videominer.errors import ConfigError, VideoMinerError
-from lmms_videominer.miner import read_key_frames
 from lmms_videominer.show.time_codes import file_stamp
 from lmms_videominer.store import selection_json
 from lmms_videominer.types import Selection
+from lmms_videominer.video.pixels import read_key_frames
 
 
 def write_outputs(

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.answers import answer_selections
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.search.answers import answer_selections
+from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.uniform import UniformSelector
-from lmms_videominer.stages import Stages, needed
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.metrics import save_trees

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lmms_videominer.answers import answer_selections
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.search.answers import answer_selections
+from lmms_videominer.search.stages import Stages, needed
+from lmms_videominer.search.tree import TreeJob, grow_trees
 from lmms_videominer.selectors.selector import checked_question
 from lmms_videominer.selectors.videominer import tree_selection
-from lmms_videominer.stages import Stages, needed
 from lmms_videominer.training.rewards import (
     RewardConfig,
     action_reward,
@@ -20,7 +21,6 @@ from lmms_videominer.training.rewards import (
     total_reward,
     tree_reward,
 )
-from lmms_videominer.tree import TreeJob, grow_trees
 from lmms_videominer.types import Action, Node, Question, Reading, Selection
 
 logger = logging.getLogger(__name__)

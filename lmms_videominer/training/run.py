@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from trl import ModelConfig
 
-    from lmms_videominer.stages import Stages
+    from lmms_videominer.search.stages import Stages
     from lmms_videominer.training.config import TGRPOConfig
 
 logger = logging.getLogger("lmms_videominer.training")
@@ -208,7 +208,7 @@ def model_settings(model: ModelConfig) -> dict[str, Any]:
 def _stages(run: Run) -> Stages:
     """The frozen models, whole in every process and on its device."""
     from lmms_videominer.models.bundle import resolve
-    from lmms_videominer.stages import Stages
+    from lmms_videominer.search.stages import Stages
     from lmms_videominer.training.sampling import each_process_alone
     from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 

@@ -22,8 +22,8 @@ from trl.trainer.utils import get_config_model_id, use_adapter
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, TrainingError
 from lmms_videominer.models.loading import loading
-from lmms_videominer.seeds import seed_of
-from lmms_videominer.stages import Stages
+from lmms_videominer.search.seeds import seed_of
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows

@@ -1,13 +1,18 @@
-"""Choosing the backend for a file."""
+"""Opening files: the backend for each, and every video of a batch once."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from lmms_videominer.config import NAMES, check_names
 from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.types import VideoInfo
 from lmms_videominer.video.decord_reader import DecordReader
+from lmms_videominer.video.identity import video_identity
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.video.track import Track, read_track
@@ -58,3 +63,35 @@ def _fallback(track: Track, error: VideoError | ImportError) -> PyAVReader:
     why = error.reason if isinstance(error, VideoError) else error
     _logger.log(level, "%s: reading with PyAV instead of decord (%s)", track.path, why)
     return PyAVReader(track)
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """A video that is open for reading.
+
+    Attributes:
+        reader: Random access to its frames.
+        identity: What its cache keys hold: changes with its content, not with its path.
+    """
+
+    reader: VideoReader
+    identity: str
+
+    @property
+    def info(self) -> VideoInfo:
+        return self.reader.info
+
+
+@contextlib.contextmanager
+def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo | VideoError]]:
+    """Every distinct video of ``paths`` opened once, or the reason why it cannot be; closed on leaving."""
+    videos: dict[str, OpenVideo | VideoError] = {}
+    with contextlib.ExitStack() as stack:
+        for path in dict.fromkeys(paths):
+            try:
+                reader = open_video(path, backend)
+                stack.callback(reader.close)
+                videos[path] = OpenVideo(reader, video_identity(path))
+            except VideoError as error:
+                videos[path] = error
+        yield videos

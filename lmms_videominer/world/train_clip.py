@@ -213,7 +213,7 @@ class Contrast(torch.nn.Module):
 def evaluate(model: CLIPModel, processor: CLIPProcessor, videos: int = 8, minutes: float = 5.0) -> dict[str, float]:
     """On ``dev`` worlds: share of evidence moments that the 8 best frames of a video at one a second hold, by kind."""
     from lmms_videominer.scoring.dual_encoder import DualEncoderScorer
-    from lmms_videominer.selectors.topk import top
+    from lmms_videominer.search.candidates import top
 
     model.eval()
     scorer = DualEncoderScorer(model, processor, "training")

@@ -11,8 +11,8 @@ from scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, alway
 
 from lmms_videominer.bench.calls import Calls, calls_at_most
 from lmms_videominer.config import ASKING, MinerConfig
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import SELECTORS, get_selector
-from lmms_videominer.stages import Stages
 from lmms_videominer.types import Action, Question, Span
 
 SMALL = MinerConfig(

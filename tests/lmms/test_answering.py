@@ -16,8 +16,8 @@ from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
 from lmms_videominer.lmms.records import summarise
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
-from lmms_videominer.stages import Stages
 from lmms_videominer.vlm.vlm import VLMRequest
 
 SHOWN = [["good.mp4"], ["broken.mp4"], ["good.mp4"], ["other.mp4"], ["good.mp4", "broken.mp4"], ["a picture"]]

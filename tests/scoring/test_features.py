@@ -8,9 +8,9 @@ from tiny_scorers import tiny_blip, tiny_blip2, tiny_clip
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring import ScoreJob, load_scorer, score_frames
 from lmms_videominer.scoring.features import FrameJob, encode_frames
-from lmms_videominer.stages import OpenVideo
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.video import open_video
+from lmms_videominer.video.opening import OpenVideo
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.selectors.dialogue import Ask, Case, Compare, Embed, Encode, Found, Look
+from lmms_videominer.search.engine import Ask, Case, Compare, Embed, Encode, Found, Look
 from lmms_videominer.selectors.searching import SearchingSelector
-from lmms_videominer.stages import OpenVideo
 from lmms_videominer.types import Event, Question, VideoInfo
+from lmms_videominer.video.opening import OpenVideo
 
 SCORER = SimpleNamespace(identity="none")
 

@@ -26,12 +26,12 @@ from scripted import (
 from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.policy.prompt import policy_completion
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.llovi import LLoViSelector
 from lmms_videominer.selectors.searching import batches
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.selectors.videotree import VideoTreeSelector
-from lmms_videominer.stages import Stages
 from lmms_videominer.store.selection_json import to_json
 from lmms_videominer.types import Action, Question, Selection
 

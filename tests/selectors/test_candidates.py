@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmms_videominer.selectors.candidates import Pick, candidates, evenly, fillers, within_budget
+from lmms_videominer.search.candidates import Pick, candidates, evenly, fillers, within_budget
 from lmms_videominer.selectors.grouping import nearest_to_mean, spherical_kmeans, ward
 from lmms_videominer.types import Span
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmms_videominer.config import SCORING, MinerConfig
+from lmms_videominer.search.candidates import within_budget
 from lmms_videominer.selectors import aks, bolt, focus, qframe, topk
-from lmms_videominer.selectors.candidates import within_budget
 from lmms_videominer.selectors.scored import Choice, ScoredCase, ScoredSelector
-from lmms_videominer.stages import OpenVideo
 from lmms_videominer.types import KeyFrame, Question, Span, VideoInfo
+from lmms_videominer.video.opening import OpenVideo
 
 SELECTORS: dict[str, type[ScoredSelector]] = {
     "topk": topk.TopKSelector,

@@ -13,10 +13,11 @@ from scripted import ColourScorer, colour_video
 from lmms_videominer.config import SCORING, MinerConfig
 from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring import ScoreJob, score_frames
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
-from lmms_videominer.stages import Stages, opened
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Question, Selection
+from lmms_videominer.video.opening import opened
 
 CONFIG = MinerConfig(frames=4, cache_dir="off")
 

@@ -8,8 +8,8 @@ from scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always
 
 from lmms_videominer.config import SCORING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import SELECTORS, get_selector
-from lmms_videominer.stages import Stages
 from lmms_videominer.store.selection_json import from_json, to_json
 from lmms_videominer.types import Action, Question, Selection, Span
 

@@ -11,7 +11,7 @@ from lmms_videominer.cli import main
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.policy.vlm_policy import VLMPolicy
-from lmms_videominer.stages import Stages
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.store.selection_json import load
 from lmms_videominer.training.data import read_questions
 from lmms_videominer.training.difficulty import DifficultyConfig, DifficultyFilter

@@ -12,7 +12,7 @@ from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.miner import VideoMiner
-from lmms_videominer.stages import Stages
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
 from lmms_videominer.types import Action, Question, Reading

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.prompt import policy_completion
-from lmms_videominer.stages import Stages
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.training.config import TGRPOConfig
 from lmms_videominer.training.trainer import TGRPOTrainer
 from lmms_videominer.types import Action

@@ -27,9 +27,10 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoError
-from lmms_videominer.level import Growth, add, caption, cluster, decide, segment
-from lmms_videominer.stages import Stages, opened
+from lmms_videominer.search.level import Growth, add, caption, cluster, decide, segment
+from lmms_videominer.search.stages import Stages
 from lmms_videominer.types import Node, Question, Usage, VideoInfo
+from lmms_videominer.video.opening import opened
 
 
 @dataclass(frozen=True)

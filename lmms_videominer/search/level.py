@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.captions import CaptionJob, caption_events
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoError
 from lmms_videominer.models.embedder import CachedEmbedder
@@ -17,10 +16,12 @@ from lmms_videominer.policy.cached import CachedPolicy, count_completion
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.policy import PolicyCompletion
 from lmms_videominer.policy.prompt import policy_prompt
-from lmms_videominer.seeds import seed_of
-from lmms_videominer.stages import OpenVideo, Stages, needed
+from lmms_videominer.search.captions import CaptionJob, caption_events
+from lmms_videominer.search.seeds import seed_of
+from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.types import Action, Decision, Event, Node, Question, Span, Usage, VideoInfo
 from lmms_videominer.video import frames_beginning_in
+from lmms_videominer.video.opening import OpenVideo
 
 
 @dataclass

@@ -16,16 +16,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from lmms_videominer.captions import CaptionJob, caption_events
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.policy.cached import CachedPolicy, count_completion
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
-from lmms_videominer.selectors.candidates import Candidates, candidates
-from lmms_videominer.stages import OpenVideo, Stages, needed
+from lmms_videominer.search.candidates import Candidates, candidates
+from lmms_videominer.search.captions import CaptionJob, caption_events
+from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.types import Event, KeyFrame, Node, Question, Scores, Span, Usage
+from lmms_videominer.video.opening import OpenVideo
 
 MOST_COMPARED = 4096  # candidates; linkage keeps the distance of every two
 PLAIN_TOPIC = "What happens?"  # what a captioner is told that is not to know the question

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from lmms_videominer.config import ASKING, NO_POLICY, SCORING, MinerConfig
-from lmms_videominer.errors import ConfigError, VideoError
-from lmms_videominer.types import VideoInfo
+from lmms_videominer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lmms_videominer.clustering import Clusterer
     from lmms_videominer.models.embedder import Embedder
     from lmms_videominer.policy.policy import Policy
     from lmms_videominer.scoring.scorer import Scorer
+    from lmms_videominer.search.clustering import Clusterer
     from lmms_videominer.segmenters.segmenter import Segmenter
     from lmms_videominer.store.cache import Cache
-    from lmms_videominer.video.reader import VideoReader
     from lmms_videominer.vlm.vlm import VLM
 
 T = TypeVar("T")
@@ -71,7 +67,7 @@ class Stages:
             ModelError: A model cannot be loaded.
             CacheError: The cache folder that ``config`` names cannot be used.
         """
-        from lmms_videominer.clustering import get_clusterer
+        from lmms_videominer.search.clustering import get_clusterer
         from lmms_videominer.segmenters import get_segmenter
         from lmms_videominer.store.cache import open_cache
 
@@ -161,37 +157,3 @@ def needed(model: T | None, name: str) -> T:
             "and with the selector that they are for"
         )
     return model
-
-
-@dataclass(frozen=True)
-class OpenVideo:
-    """A video that is open for reading.
-
-    Attributes:
-        reader: Random access to its frames.
-        identity: What its cache keys hold: changes with its content, not with its path.
-    """
-
-    reader: VideoReader
-    identity: str
-
-    @property
-    def info(self) -> VideoInfo:
-        return self.reader.info
-
-
-@contextlib.contextmanager
-def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo | VideoError]]:
-    """Every distinct video of ``paths`` opened once, or the reason why it cannot be; closed on leaving."""
-    from lmms_videominer.video import open_video, video_identity
-
-    videos: dict[str, OpenVideo | VideoError] = {}
-    with contextlib.ExitStack() as stack:
-        for path in dict.fromkeys(paths):
-            try:
-                reader = open_video(path, backend)
-                stack.callback(reader.close)
-                videos[path] = OpenVideo(reader, video_identity(path))
-            except VideoError as error:
-                videos[path] = error
-        yield videos

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmms_videominer.batching import MAX_BYTES, fitting
 from lmms_videominer.errors import VideoError
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Event, Span
 from lmms_videominer.video import frame_indices_at, uniform_times
+from lmms_videominer.video.parts import MAX_BYTES, fitting
 from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.vlm.prompts import caption_prompt
 from lmms_videominer.vlm.vlm import VLM, VLMRequest

@@ -97,3 +97,8 @@ def fillers(chosen: Iterable[int], frame_count: int, wanted: int) -> list[int]:
         added.append(int(edges[gap] + edges[gap + 1]) // 2)
         held.insert(gap, added[-1])
     return added
+
+
+def top(scores: np.ndarray, budget: int) -> np.ndarray:
+    """int64 [min(budget, n)], ascending: positions of the highest of ``scores``, [n]; of equal ones the earlier."""
+    return np.sort(np.argsort(-np.asarray(scores, np.float64), kind="stable")[:budget])

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmms_videominer.batching import fitting
 from lmms_videominer.errors import VideoError
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Selection
-from lmms_videominer.video import open_video, video_identity
+from lmms_videominer.video import video_identity
+from lmms_videominer.video.parts import fitting
+from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.vlm.prompts import answer_prompt
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
@@ -136,40 +137,3 @@ def _answered(selection: Selection, made: _Made | VideoError, pays: bool) -> Sel
     for stage, value in made.seconds.items():
         usage.seconds[stage] = usage.seconds.get(stage, 0.0) + value
     return dataclasses.replace(selection, answer=made.text, usage=usage)
-
-
-def read_key_frames(selections: Sequence[Selection], backend: str = "auto") -> list[np.ndarray | VideoError | None]:
-    """The pixels of the key frames of each selection, at the video's own resolution; a video is opened once.
-
-    Returns:
-        One entry a selection, in order: uint8 [N, H, W, 3], RGB, in temporal order; ``None`` where it has no
-        key frames; the ``VideoError`` where the video cannot be read any more.
-    """
-    frames: list[np.ndarray | VideoError | None] = [None] * len(selections)
-    by_video: dict[str, list[int]] = {}
-    for i, selection in enumerate(selections):
-        if selection.key_frames:
-            by_video.setdefault(selection.question.video, []).append(i)
-    for video, members in by_video.items():
-        indices = [[frame.frame_index for frame in selections[i].key_frames] for i in members]
-        for i, pixels in zip(members, _read(video, indices, backend), strict=True):
-            frames[i] = pixels
-    return frames
-
-
-def _read(video: str, groups: Sequence[Sequence[int]], backend: str) -> list[np.ndarray | VideoError]:
-    """The frames of each group of indices of one video; an error takes the place of what it keeps from being read."""
-    try:
-        reader = open_video(video, backend)
-    except VideoError as error:
-        return [error] * len(groups)
-    frames: list[np.ndarray | VideoError] = []
-    try:
-        for indices in groups:
-            try:
-                frames.append(reader.frames(indices))
-            except VideoError as error:
-                frames.append(error)
-    finally:
-        reader.close()
-    return frames
