@@ -290,7 +290,7 @@ def test_demo_says_whether_the_answer_is_right_and_the_evidence_hit(miner, tmp_p
 
 
 def test_doctor_exits_with_what_it_finds(monkeypatch, capsys):
-    from lmms_videominer import doctor
+    from lmms_videominer.commands import checks as doctor
 
     found = [doctor.Check("python", doctor.Status.OK, "3.11")]
     monkeypatch.setattr(doctor, "run_checks", lambda: found)

@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from lmms_videominer import doctor
-from lmms_videominer.doctor import Check, Status
+from lmms_videominer.commands import checks as doctor
+from lmms_videominer.commands.checks import Check, Status
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a task asks: its documents, with each video's length and the evidence, where known; made by ``loading``."""
+"""What a task asks: its documents, with each video's length and the evidence, where known; made by ``load_tasks``."""
 
 from __future__ import annotations
 

@@ -17,8 +17,7 @@ from lmms_videominer.bench.files import file_part
 from lmms_videominer.bench.variants import Variant, config_of
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.lmms.manifest import GENERIC_IDS
-from lmms_videominer.lmms.profiles import PROFILES, backbone_of
+from lmms_videominer.lmms.profiles import GENERIC_IDS, PROFILES, backbone_of
 
 BUNDLE = "videominer-world"
 MODELS = ("pretrained", "model", "model_version")  # what backbones of lmms-eval call their weights

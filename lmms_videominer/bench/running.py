@@ -13,7 +13,7 @@ from lmms_videominer import __version__
 from lmms_videominer.bench.documents import table_path
 from lmms_videominer.bench.evaluating import Evaluation, Execute, evaluate, execute, reason_in
 from lmms_videominer.bench.files import read_json, write_json
-from lmms_videominer.bench.loading import Request
+from lmms_videominer.bench.load_tasks import Request
 from lmms_videominer.bench.plan import CACHES, Cell, Settings, weights_named
 from lmms_videominer.errors import ConfigError, SchemaError
 

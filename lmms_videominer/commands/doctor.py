@@ -18,6 +18,6 @@ def add_doctor(subcommands: Subcommands) -> None:
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    from lmms_videominer.doctor import print_checks, run_checks
+    from lmms_videominer.commands.checks import print_checks, run_checks
 
     return print_checks(run_checks(), only_wrong=args.quiet)

@@ -104,7 +104,7 @@ def add_demo(subcommands: Subcommands) -> None:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    from lmms_videominer.demo import demo_question, print_verdict
+    from lmms_videominer.commands.demo import demo_question, print_verdict
 
     config = config_of(args, FLAGS)
     make_folders(args.out)

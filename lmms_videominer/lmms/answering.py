@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
 from lmms_videominer.lmms.backbone_vlm import is_failure
-from lmms_videominer.lmms.documents import Request, question_of, shown_video, shows_video, with_video
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import Note
-from lmms_videominer.lmms.sampling import plain_selection, with_plain_frames
+from lmms_videominer.lmms.requests import Request, question_of, shown_video, shows_video, with_video
+from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.video.parts import fitting
 

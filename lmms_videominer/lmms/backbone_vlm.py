@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lmms_videominer.errors import ModelError
-from lmms_videominer.lmms.documents import shown_with
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.profiles import Profile
+from lmms_videominer.lmms.requests import shown_with
 from lmms_videominer.video.parts import fitting
 from lmms_videominer.vlm.vlm import VLMRequest
 

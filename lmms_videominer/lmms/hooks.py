@@ -15,8 +15,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from lmms_videominer.lmms.manifest import GENERIC_IDS
-from lmms_videominer.lmms.profiles import backbone_of
+from lmms_videominer.lmms.profiles import GENERIC_IDS, backbone_of
 from lmms_videominer.shipped import shipped_folder
 
 _state = {"backbone": "", "fingerprint": ""}  # of the plugin's model that was made last

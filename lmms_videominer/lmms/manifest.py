@@ -10,13 +10,12 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from lmms_videominer.lmms.profiles import PROFILES, Profile
+from lmms_videominer.lmms.profiles import GENERIC_IDS, PROFILES, Profile
 
 if TYPE_CHECKING:
     from lmms_eval.models.registry_v2 import ModelManifest
 
 WRAPPER = "lmms_videominer.lmms.wrapper"
-GENERIC_IDS = ("videominer", "videominer-world")  # backbone= names it; the bundled one by default
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+GENERIC_IDS = ("videominer", "videominer-world")  # backbone= names it; the bundled one by default
+
 
 @dataclass(frozen=True)
 class Profile:

@@ -22,10 +22,10 @@ from lmms_videominer.lmms import construct, hooks
 from lmms_videominer.lmms.answering import Answerer
 from lmms_videominer.lmms.arguments import Arguments, check_passed, split
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
-from lmms_videominer.lmms.documents import Request, shown_video
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import PROFILES, Profile
 from lmms_videominer.lmms.records import Note, summarise, write_summary
+from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.types import Selection
 
 # what of the summary goes into lmms-eval's results, under "throughput"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.models.identity import model_identity, module_identity
 from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.policy.policy import PolicyCompletion
-from lmms_videominer.policy.sampling import GumbelNoise
+from lmms_videominer.policy.seeded_sampling import GumbelNoise
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmms_videominer.policy.policy import PolicyCompletion
-from lmms_videominer.policy.sampling import seeded
+from lmms_videominer.policy.seeded_sampling import seeded
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 

@@ -209,7 +209,7 @@ def _stages(run: Run) -> Stages:
     """The frozen models, whole in every process and on its device."""
     from lmms_videominer.models.bundle import resolve
     from lmms_videominer.search.stages import Stages
-    from lmms_videominer.training.sampling import each_process_alone
+    from lmms_videominer.training.policy_in_training import each_process_alone
     from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
     name, device = run.arguments.video_llm, str(run.args.device)

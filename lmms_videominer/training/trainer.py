@@ -29,8 +29,13 @@ from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows
 from lmms_videominer.training.metrics import rollout_metrics, save_trees, undecided
 from lmms_videominer.training.order import EpochSampler
+from lmms_videominer.training.policy_in_training import (
+    PolicyInTraining,
+    PolicyInVLLM,
+    each_process_alone,
+    importance_ratio,
+)
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout, roll_out
-from lmms_videominer.training.sampling import PolicyInTraining, PolicyInVLLM, each_process_alone, importance_ratio
 from lmms_videominer.types import Question, Span
 
 logger = logging.getLogger(__name__)

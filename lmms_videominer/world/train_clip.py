@@ -20,8 +20,8 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from lmms_videominer.world import language
+from lmms_videominer.world.curriculum import draw_script
 from lmms_videominer.world.learning import Learner
-from lmms_videominer.world.lessons import draw_script
 from lmms_videominer.world.questions import WRITERS, WorldQuestion, where, write_questions
 from lmms_videominer.world.render import render_frame, render_times
 from lmms_videominer.world.script import FrameState, Scene, Script, write_script

@@ -14,7 +14,7 @@ import numpy as np
 from lmms_videominer.types import Span
 from lmms_videominer.video.timing import uniform_times
 from lmms_videominer.world import language
-from lmms_videominer.world.lessons import draw_script
+from lmms_videominer.world.curriculum import draw_script
 from lmms_videominer.world.script import FrameState, Script
 
 TRAIN_SEED, DEV_SEED = 13, 1_000_013

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lmms_videominer.world.curriculum import SOUND, Flaws, Lesson, draw_script, policy_lesson
 from lmms_videominer.world.learning import Learner, log
-from lmms_videominer.world.lessons import SOUND, Flaws, Lesson, draw_script, policy_lesson
 
 TRAIN_SEED, DEV_SEED = 12, 1_000_012
 

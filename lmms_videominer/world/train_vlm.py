@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from lmms_videominer.world.learning import Learner
-from lmms_videominer.world.lessons import (
+from lmms_videominer.world.curriculum import (
     Lesson,
     blind_lesson,
     caption_lesson,
@@ -24,6 +23,7 @@ from lmms_videominer.world.lessons import (
     policy_lesson,
     question_lesson,
 )
+from lmms_videominer.world.learning import Learner
 from lmms_videominer.world.tokenizer import SYSTEM_PROMPT, train_tokenizer
 
 SIDE = 84  # pixels of the model's input

@@ -25,7 +25,7 @@ class InProcess:
     def __call__(self, command: Sequence[str], log: Path) -> int:
         from lmms_eval.__main__ import cli_evaluate
 
-        from lmms_videominer.bench import loading
+        from lmms_videominer.bench import load_tasks as loading
 
         module, arguments = command[2], list(command[3:])
         with (
@@ -34,7 +34,7 @@ class InProcess:
             redirect_stderr(file),
             command_line(arguments),
         ):
-            if module == "lmms_videominer.bench.loading":
+            if module == "lmms_videominer.bench.load_tasks":
                 return loading.main(arguments)
             self.ran.append(arguments[arguments.index("--model_args") + 1].partition("selector=")[2].partition(",")[0])
             cli_evaluate()

@@ -11,9 +11,9 @@ import pytest
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import check_passed, split
-from lmms_videominer.lmms.documents import question_of, shown_video, with_video
 from lmms_videominer.lmms.manifest import manifests
 from lmms_videominer.lmms.profiles import PROFILES, backbone_of
+from lmms_videominer.lmms.requests import question_of, shown_video, with_video
 from lmms_videominer.types import Span
 
 

@@ -8,7 +8,7 @@ from evaluation import PIXELS, evaluate, note_of, watching
 from qwen_vl_utils.vision_process import smart_nframes
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.lmms.sampling import plain_frames, with_plain_frames
+from lmms_videominer.lmms.uniform_frames import plain_frames, with_plain_frames
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.store.cache import open_cache

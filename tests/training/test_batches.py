@@ -15,7 +15,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from lmms_videominer.training.batches import PADDING, batch_of, deal, forward_passes, sampler_logprobs  # noqa: E402
 from lmms_videominer.training.groups import Row  # noqa: E402
-from lmms_videominer.training.sampling import PolicyInVLLM, importance_ratio  # noqa: E402
+from lmms_videominer.training.policy_in_training import PolicyInVLLM, importance_ratio  # noqa: E402
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
 ROWS = st.lists(

@@ -7,7 +7,7 @@ from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.types import Action, Reading, Span
 from lmms_videominer.world import language
-from lmms_videominer.world.lessons import draw_script, policy_lesson
+from lmms_videominer.world.curriculum import draw_script, policy_lesson
 from lmms_videominer.world.questions import WorldQuestion
 from lmms_videominer.world.script import Actor, FrameState, Moment, Scene
 

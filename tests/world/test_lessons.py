@@ -7,7 +7,7 @@ import pytest
 
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.types import Action, Reading
-from lmms_videominer.world.lessons import SOUND, Flaws, draw_script, policy_lesson
+from lmms_videominer.world.curriculum import SOUND, Flaws, draw_script, policy_lesson
 
 
 def lessons(flaws: Flaws, count: int = 40) -> list[tuple[str, str, str]]:

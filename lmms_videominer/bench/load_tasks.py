@@ -1,6 +1,6 @@
 """Loading tasks, before any cell runs, in a process of its own: what lmms-eval does not have is refused here.
 
-    python -m lmms_videominer.bench.loading REQUEST.json
+    python -m lmms_videominer.bench.load_tasks REQUEST.json
 
 checks the tasks and the model's arguments, and keeps the documents of each task.
 """
@@ -66,7 +66,7 @@ class Request:
     @property
     def command(self) -> list[str]:
         """The command line of the process; ``save`` first."""
-        return [sys.executable, "-m", "lmms_videominer.bench.loading", str(self.file)]
+        return [sys.executable, "-m", "lmms_videominer.bench.load_tasks", str(self.file)]
 
     @property
     def file(self) -> Path:
@@ -169,7 +169,7 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
 def _document(
     doc_id: int, doc: dict[str, Any], target: str, video: str, duration_s: float | None, problem: str
 ) -> Document:
-    from lmms_videominer.lmms.documents import question_of
+    from lmms_videominer.lmms.requests import question_of
 
     question = question_of(doc, "", video)
     kind = next((str(doc[key]) for key in KIND_KEYS if doc.get(key) not in (None, "")), "")
@@ -178,7 +178,7 @@ def _document(
 
 def _video_of(task: Any, doc: dict[str, Any]) -> str:
     """The one video that a document shows; empty where it shows another thing. Raises what the task does."""
-    from lmms_videominer.lmms.documents import shown_video
+    from lmms_videominer.lmms.requests import shown_video
 
     is_simple = task.config.doc_to_visual is not None
     shown = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
