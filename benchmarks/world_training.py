@@ -28,7 +28,7 @@ from lmms_videominer.bench.plots import new_figure, save_figure
 from lmms_videominer.bench.statistics import difference_interval
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.miner import VideoMiner
-from lmms_videominer.models.bundle import resolve
+from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.show.markdown import markdown_table
 from lmms_videominer.show.terminal import answer_text, tree_of
 from lmms_videominer.world import render_world
@@ -36,7 +36,6 @@ from lmms_videominer.world.script import SPLITS
 from lmms_videominer.world.tasks import ensure_task_world
 
 CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
-BUNDLED = "videominer-world"
 SEGMENTER = "histogram"  # the published one, in training and evaluation
 NONE = "none"
 COLOURS = {"rf": "#c33d32", "format": "#d99a1c", "t-grpo": "#22945a"}
@@ -68,7 +67,7 @@ def plan(arguments: argparse.Namespace) -> list[Run]:
 
 def bundled_start() -> str:
     """The folder of the weights that training starts from."""
-    bundle = resolve(BUNDLED)
+    bundle = find_bundle(BUNDLED)
     assert bundle is not None
     return bundle.start or bundle.policy
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.config import MinerConfig, check_names
 from lmms_videominer.errors import VideoMinerError
+from lmms_videominer.models.bundle import BUNDLED
+from lmms_videominer.models.resolve import resolve
 from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
@@ -45,7 +47,7 @@ class VideoMiner:
     @classmethod
     def from_pretrained(
         cls,
-        model: str | os.PathLike[str] = "videominer-world",
+        model: str | os.PathLike[str] = BUNDLED,
         *,
         vlm: VLM | None = None,
         policy: Policy | str | os.PathLike[str] | None = None,
@@ -77,18 +79,12 @@ class VideoMiner:
         """
         check_names(settings, MinerConfig.names(), "setting")
         config = dataclasses.replace(config or MinerConfig(), **settings)
+        names = resolve(model if vlm is None else "", config, policy, embedder, scorer)
         if vlm is None:
-            from lmms_videominer.models.bundle import resolve
             from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
-            bundle = resolve(os.fspath(model))
-            if bundle is not None:
-                policy = policy or config.policy or bundle.policy
-                embedder = embedder or config.embedder or bundle.embedder
-                scorer = scorer or config.scorer or bundle.scorer
-                bundle.check_judge(config, policy)
-            vlm = TransformersVLM.from_pretrained(os.fspath(bundle.vlm if bundle else model), device=device)
-        return cls(Stages.build(config, vlm, policy, embedder, device, scorer), config)
+            vlm = TransformersVLM.from_pretrained(names.vlm, device=device)
+        return cls(Stages.build(config, vlm, names.policy, names.embedder, device, names.scorer), config)
 
     def mine(
         self,

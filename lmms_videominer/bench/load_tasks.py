@@ -225,10 +225,9 @@ def _check_arguments(request: Request) -> None:
     """
     from lmms_videominer.lmms import construct
     from lmms_videominer.lmms.arguments import OWN_NAMES, check_passed
-    from lmms_videominer.lmms.profiles import backbone_of
-    from lmms_videominer.lmms.wrapper import BUNDLED
+    from lmms_videominer.lmms.profiles import DEFAULT_BACKBONE, backbone_of
 
-    profile = construct.profile_of(backbone_of(request.model) or request.passed.get("backbone", BUNDLED[0]))
+    profile = construct.profile_of(backbone_of(request.model) or request.passed.get("backbone", DEFAULT_BACKBONE))
     try:
         backbone = construct.backbone_class(profile, is_simple=not profile.chat)
     except ImportError as error:

@@ -18,8 +18,8 @@ from lmms_videominer.bench.variants import Variant, config_of
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.profiles import GENERIC_IDS, PROFILES, backbone_of
+from lmms_videominer.models.bundle import BUNDLED, find_bundle
 
-BUNDLE = "videominer-world"
 MODELS = ("pretrained", "model", "model_version")  # what backbones of lmms-eval call their weights
 CACHES = ("cold", "shared", "warm")  # the first that there is stands for the others where one is shown
 _WEIGHTS = (*MODELS, "policy", "embedder", "scorer")
@@ -41,7 +41,7 @@ class Settings:
     """
 
     model: str = "videominer_qwen2vl"
-    passed: tuple[tuple[str, str], ...] = (("pretrained", BUNDLE),)
+    passed: tuple[tuple[str, str], ...] = (("pretrained", BUNDLED),)
     common: tuple[tuple[str, str], ...] = ()
     limit: int | None = None
     batch_size: int = 16
@@ -189,7 +189,7 @@ def settings_of(
                 f"{'--selectors' if name == 'selector' else '--frames' if name == 'frames' else '--cold'}"
             )
     if pretrained or not any(name in passed for name in MODELS):
-        passed = {"pretrained": pretrained or BUNDLE, **passed}
+        passed = {"pretrained": pretrained or BUNDLED, **passed}
     if "trees_dir" in passed:
         raise ConfigError(f"--model-args trees_dir={passed['trees_dir']}: every cell keeps its trees in its own folder")
     common.update({name: value for name, value in (("policy", policy), ("seed", str(seed))) if value not in ("", "0")})
@@ -243,10 +243,9 @@ def weights_named(arguments: Mapping[str, str]) -> str:
 @functools.cache
 def weights_of(name: str) -> str:
     """What tells weights apart: the content of a folder or of a bundle; a hub name is taken as it is."""
-    from lmms_videominer.models.bundle import resolve
     from lmms_videominer.models.identity import model_identity
 
-    bundle = resolve(name)
+    bundle = find_bundle(name)
     if bundle is not None:
         parts = (bundle.vlm, bundle.policy, bundle.embedder, bundle.scorer)
         return " ".join(model_identity(part) for part in parts if part)

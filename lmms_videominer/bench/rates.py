@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from lmms_videominer.bench.calls import Calls, judge_of
-from lmms_videominer.bench.plan import BUNDLE, Cell
+from lmms_videominer.bench.plan import Cell
+from lmms_videominer.models.bundle import BUNDLED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ def assumed(cell: Cell, duration_s: float) -> Rates:
 
     The arithmetic of the latter is that of docs/recipes.md; the former was measured on the world.
     """
-    bundled = cell.settings.weights == BUNDLE
+    bundled = cell.settings.weights == BUNDLED
     own = duration_s / DECODED_AT_ONCE_S[bundled] if cell.variant.selector == "uniform" else 0.0
     replies = judge_of(cell.config.selector, cell.config.judge) == "reply"
     tokens = cell.config.llm_tokens if replies else 0

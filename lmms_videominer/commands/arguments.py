@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.models.bundle import BUNDLED
 
 Subcommands = argparse._SubParsersAction
-BUNDLE = "videominer-world"
 FLAGS = ("policy", "embedder", "scorer", "selector", "frames")  # settings with a flag of their own in every command
 FREE_SEED = 3_000_000  # from here on no split of the world tasks draws its worlds
 
@@ -42,7 +42,7 @@ def add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -
     """The models and the settings, shared by every command that mines."""
     parser.add_argument(
         "--model",
-        default=BUNDLE,
+        default=BUNDLED,
         metavar="NAME",
         help="video LLM of transformers, a name or a folder, or a bundle (default: %(default)s)",
     )

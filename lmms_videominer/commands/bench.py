@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lmms_videominer.commands.arguments import BUNDLE, Subcommands, UsageError, command, positive
+from lmms_videominer.commands.arguments import Subcommands, UsageError, command, positive
+from lmms_videominer.models.bundle import BUNDLED
 
 
 def add_bench(subcommands: Subcommands) -> None:
@@ -44,7 +45,9 @@ def add_bench(subcommands: Subcommands) -> None:
         metavar="NAME",
         help="model of the plugin in lmms-eval (default: %(default)s)",
     )
-    parser.add_argument("--pretrained", default="", metavar="NAME", help=f"the video LLM's weights (default: {BUNDLE})")
+    parser.add_argument(
+        "--pretrained", default="", metavar="NAME", help=f"the video LLM's weights (default: {BUNDLED})"
+    )
     parser.add_argument(
         "--policy",
         nargs="+",

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmms_videominer.models.bundle import BUNDLED
+
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
@@ -245,7 +247,7 @@ def check_decoder(backend: str, clip: Path) -> Check:
     return Check(name, Status.OK, f"{reader.info.frame_count} frames, the right ones")
 
 
-def check_bundle(clip: Path, model: str = "videominer-world") -> Check:
+def check_bundle(clip: Path, model: str = BUNDLED) -> Check:
     """Whether the bundled models load and answer a question on the clip."""
     from lmms_videominer.config import MinerConfig
     from lmms_videominer.miner import VideoMiner

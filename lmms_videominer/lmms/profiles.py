@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-GENERIC_IDS = ("videominer", "videominer-world")  # backbone= names it; the bundled one by default
+from lmms_videominer.models.bundle import BUNDLED
+
+GENERIC_IDS = ("videominer", BUNDLED)  # backbone= names the backbone
+DEFAULT_BACKBONE = "qwen2_vl"  # of a generic id that gets neither a backbone nor a model: the bundle's
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ from lmms_videominer.lmms.answering import Answerer
 from lmms_videominer.lmms.arguments import Arguments, check_passed, split
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
-from lmms_videominer.lmms.profiles import PROFILES, Profile
+from lmms_videominer.lmms.profiles import DEFAULT_BACKBONE, PROFILES, Profile
 from lmms_videominer.lmms.records import Note, summarise, write_summary
 from lmms_videominer.lmms.requests import Request, shown_video
+from lmms_videominer.models.bundle import BUNDLED, find_bundle
+from lmms_videominer.models.resolve import resolve
 from lmms_videominer.types import Selection
 
 # what of the summary goes into lmms-eval's results, under "throughput"
@@ -38,7 +40,6 @@ REPORTED = (
     "policy_calls_per_sample",
     "evidence_recall",
 )
-BUNDLED = ("qwen2_vl", "videominer-world")  # backbone and model where a generic id gets neither
 
 logger = logging.getLogger(__name__)
 
@@ -221,36 +222,24 @@ def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
     Raises:
         ConfigError: A model is named, but not the backbone that runs it.
     """
-    from lmms_videominer.models.bundle import resolve
-
     if fixed or arguments.backbone:
         return dataclasses.replace(arguments, backbone=fixed or arguments.backbone)
-    backbone, bundled = BUNDLED
-    pretrained = str(arguments.passed.get("pretrained", bundled))
-    if resolve(pretrained) is None:
+    pretrained = str(arguments.passed.get("pretrained", BUNDLED))
+    if find_bundle(pretrained) is None:
         raise ConfigError(
             f"pretrained={pretrained!r} needs backbone=<one of {', '.join(PROFILES)}>, or the model "
             "videominer_<backbone>"
         )
-    return dataclasses.replace(arguments, backbone=backbone, passed={**arguments.passed, "pretrained": pretrained})
+    return dataclasses.replace(
+        arguments, backbone=DEFAULT_BACKBONE, passed={**arguments.passed, "pretrained": pretrained}
+    )
 
 
 def _with_bundle(arguments: Arguments) -> Arguments:
     """A bundle's name replaced by its video LLM; its policy, embedder and settings serve where the user named none."""
-    from lmms_videominer.models.bundle import resolve
-
-    bundle = resolve(str(arguments.passed.get("pretrained", "")))
-    if bundle is None:
-        return arguments
-    config = arguments.config
-    config = dataclasses.replace(
-        config,
-        policy=config.policy or str(bundle.policy),
-        embedder=config.embedder or str(bundle.embedder),
-        scorer=config.scorer or bundle.scorer,
-    )
-    bundle.check_judge(config, config.policy)
-    passed = {**getattr(bundle, "vlm_args", {}), **arguments.passed, "pretrained": str(bundle.vlm)}
+    names = resolve(str(arguments.passed.get("pretrained", "")), arguments.config)
+    config = dataclasses.replace(arguments.config, policy=names.policy, embedder=names.embedder, scorer=names.scorer)
+    passed = {**names.vlm_args, **arguments.passed, **({"pretrained": names.vlm} if names.vlm else {})}
     return dataclasses.replace(arguments, config=config, passed=passed)
 
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.config import ASKING, MinerConfig
 from lmms_videominer.errors import ModelError
 
 CHECKPOINTS = Path(__file__).parent.parent / "world" / "checkpoints"
 BUNDLED = "videominer-world"
 OPTIONAL = ("scorer", "start")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,19 +26,8 @@ class Bundle:
     scorer: str = ""  # empty: the bundle has none
     start: str = ""  # the policy that training starts from; empty: ``policy``
 
-    def check_judge(self, config: MinerConfig, policy: object) -> None:
-        """Log where a selector wants replies of the shipped policy, which knows the format of decisions alone."""
-        shipped = str(policy) == self.policy and Path(self.policy).parent == CHECKPOINTS
-        if shipped and config.selector in ASKING and config.judge == "reply":
-            logger.warning(
-                "selector=%s asks for replies, and the policy of %s writes decisions only: set "
-                "judge=policy, or name a language model with policy=",
-                config.selector,
-                BUNDLED,
-            )
 
-
-def resolve(name: str | os.PathLike) -> Bundle | None:
+def find_bundle(name: str | os.PathLike[str]) -> Bundle | None:
     """The bundle called ``name``: the shipped one, or a folder with a ``bundle.json``; ``None`` for anything else.
 
     Naming the shipped video LLM's own folder names the bundle too.
@@ -77,3 +62,8 @@ def _load(folder: Path) -> Bundle:
                 f"{path}: the bundle's {part} is missing. Reinstall lmms-videominer, or correct {folder}/bundle.json"
             )
     return Bundle(**paths, vlm_args=entries.get("vlm_args", {}))
+
+
+def is_shipped(model: object) -> bool:
+    """Whether ``model`` is a folder of the bundle that the package ships."""
+    return isinstance(model, (str, os.PathLike)) and Path(model).parent == CHECKPOINTS

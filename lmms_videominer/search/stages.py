@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from lmms_videominer.config import ASKING, NO_POLICY, SCORING, MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.models.bundle import BUNDLED, is_shipped
 
 if TYPE_CHECKING:
     from lmms_videominer.models.embedder import Embedder
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from lmms_videominer.segmenters.segmenter import Segmenter
     from lmms_videominer.store.cache import Cache
     from lmms_videominer.vlm.vlm import VLM
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -73,6 +77,13 @@ class Stages:
 
         name = policy or config.policy
         asks = config.selector == "videominer" or config.selector in ASKING
+        if config.selector in ASKING and config.judge == "reply" and is_shipped(name):
+            logger.warning(
+                "selector=%s asks for replies, and the policy of %s writes decisions only: set judge=policy, or name "
+                "a language model with policy=",
+                config.selector,
+                BUNDLED,
+            )
         embeds = asks and (needs_vectors(config) or name == NO_POLICY)
         loaded = load_embedder(embedder or config.embedder, device) if embeds else None
         return cls(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.config import MinerConfig, nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.models.bundle import BUNDLED
+from lmms_videominer.models.resolve import ModelNames, resolve
 from lmms_videominer.training.data import DataArguments
 from lmms_videominer.training.resume import (
     checkpoint_of,
@@ -42,7 +44,7 @@ class RunArguments(DataArguments):
 
     eval_questions: str = _option("", "Questions to evaluate on, of the same layout; empty: none.")
     eval_split: str = _option("", "Their split of a hub dataset; empty: that of the questions.")
-    video_llm: str = _option("videominer-world", "Frozen video LLM, or a bundle that brings policy and embedder.")
+    video_llm: str = _option(BUNDLED, "Frozen video LLM, or a bundle that brings policy and embedder.")
     embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
 
 
@@ -182,11 +184,12 @@ def _questions(run: Run) -> tuple[Dataset, Dataset | None]:
     return questions, held_out.load()
 
 
-def _policy_name(run: Run) -> str:
-    from lmms_videominer.models.bundle import resolve
+def _names(run: Run) -> ModelNames:
+    return resolve(run.arguments.video_llm, run.mining, embedder=run.arguments.embedder)
 
-    bundle = resolve(run.arguments.video_llm)
-    name = run.model.model_name_or_path or (bundle.start or bundle.policy if bundle else None)
+
+def _policy_name(run: Run) -> str:
+    name = run.model.model_name_or_path or _names(run).start
     if not name:
         raise ConfigError(
             f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is no bundle that "
@@ -207,17 +210,14 @@ def model_settings(model: ModelConfig) -> dict[str, Any]:
 
 def _stages(run: Run) -> Stages:
     """The frozen models, whole in every process and on its device."""
-    from lmms_videominer.models.bundle import resolve
     from lmms_videominer.search.stages import Stages
     from lmms_videominer.training.policy_in_training import each_process_alone
     from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
-    name, device = run.arguments.video_llm, str(run.args.device)
-    bundle = resolve(name)
+    names, device = _names(run), str(run.args.device)
     with each_process_alone():
-        vlm = TransformersVLM.from_pretrained(bundle.vlm if bundle else name, device=device)
-        embedder = run.arguments.embedder or (bundle.embedder if bundle else "")
-        return Stages.build(run.args.mining(run.mining), vlm, embedder=embedder, device=device)
+        vlm = TransformersVLM.from_pretrained(names.vlm, device=device)
+        return Stages.build(run.args.mining(run.mining), vlm, embedder=names.embedder, device=device)
 
 
 def leave() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lmms_videominer.errors import ModelError
-from lmms_videominer.models.bundle import resolve
+from lmms_videominer.models.bundle import find_bundle
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def bundle(tmp_path):
 
 
 def test_a_bundle_without_a_scorer_leaves_it_to_the_default(bundle):
-    assert resolve(bundle()).scorer == ""
+    assert find_bundle(bundle()).scorer == ""
 
 
 def test_a_bundles_scorer_is_its_folder_and_must_be_there(bundle):
     folder = bundle(scorer="clip")
     with pytest.raises(ModelError, match="the bundle's scorer is missing"):
-        resolve(folder)
+        find_bundle(folder)
     (folder / "clip").mkdir()
-    assert resolve(folder).scorer == str(folder / "clip")
+    assert find_bundle(folder).scorer == str(folder / "clip")

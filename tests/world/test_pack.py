@@ -8,7 +8,7 @@ import torch
 from tiny_models import tiny_qwen2_lm
 from transformers import AutoModelForCausalLM
 
-from lmms_videominer.models.bundle import resolve
+from lmms_videominer.models.bundle import find_bundle
 from lmms_videominer.world.pack import pack
 
 
@@ -22,7 +22,7 @@ def test_a_part_replaces_its_like_and_the_others_stay(tmp_path):
 
     pack({"policy": policy, "start": policy}, out, {}, {"policy": "Trained by hand."})
 
-    bundle = resolve(out)
+    bundle = find_bundle(out)
     assert bundle and bundle.vlm == str(out / "vlm") and bundle.start == str(out / "start")
     assert not (out / "policy" / "old.txt").exists()
     assert "Trained by hand." in (out / "policy" / "README.md").read_text()
