@@ -19,14 +19,14 @@ from tqdm import tqdm
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.miner import VideoMiner
-from lmms_videominer.policy.causal_lm import CausalLMPolicy
+from lmms_videominer.policy.causal_lm import CausalLM
 from lmms_videominer.types import Action, Question, Selection, Span
 from lmms_videominer.verdict import chosen_option, option_letter, windows_hit
 
 
 def load(policy: str, config: MinerConfig, model: str, batch_size: int) -> VideoMiner:
     """The miner with ``policy``, a folder or a name; decisions are made ``batch_size`` at once."""
-    loaded = CausalLMPolicy.from_pretrained(policy, max_new_tokens=config.policy_tokens, batch_size=batch_size)
+    loaded = CausalLM.from_pretrained(policy, max_new_tokens=config.policy_tokens, batch_size=batch_size)
     return VideoMiner.from_pretrained(model, policy=loaded, config=config)
 
 

@@ -14,6 +14,7 @@ from lmms_videominer.models.resolve import resolve
 from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.vlm.vlm import VLM
@@ -84,7 +85,7 @@ class VideoMiner:
             from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
             vlm = TransformersVLM.from_pretrained(names.vlm, device=device)
-        return cls(Stages.build(config, vlm, names.policy, names.embedder, device, names.scorer), config)
+        return cls(build_stages(config, vlm, names.policy, names.embedder, device, names.scorer), config)
 
     def mine(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 SCHEMA_VERSION = 3
@@ -187,9 +187,9 @@ class Scores:
     weights: tuple[float, ...] = ()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Usage:
-    """What a result cost. Cached calls are counted apart: they cost nothing."""
+    """What a result cost, added up with ``+``. Cached calls are counted apart: they cost nothing."""
 
     vlm_calls: int = 0  # captions made
     vlm_calls_cached: int = 0  # captions found in the cache
@@ -203,6 +203,13 @@ class Usage:
     scores_cached: int = 0  # frames of which the cache knew score or features
     frames_decoded: int = 0
     seconds: dict[str, float] = field(default_factory=dict)  # by stage; shared evenly over a batch
+
+    def __add__(self, other: Usage) -> Usage:
+        counts = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "seconds"}
+        seconds = dict(self.seconds)
+        for stage, elapsed_s in other.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + elapsed_s
+        return Usage(**counts, seconds=seconds)
 
 
 @dataclass(frozen=True)

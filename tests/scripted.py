@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.types import Action
 from lmms_videominer.vlm.vlm import VLMRequest
@@ -77,16 +77,16 @@ class RulePolicy:
     calls: list[list[str]] = field(default_factory=list)
     seeds: list[list[int]] = field(default_factory=list)
 
-    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+    def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         self.calls.append(list(prompts))
         self.seeds.append(list(seeds))
         return [self._completion(prompt) for prompt in prompts]
 
-    def _completion(self, prompt: str) -> PolicyCompletion:
+    def _completion(self, prompt: str) -> Completion:
         caption = prompt.split("Caption of this part:\n")[1].split("\nActions:")[0]
         outcome = self.rule(caption, int(prompt.split("Depth: ")[1].split(" ")[0]))
         text = policy_completion(f"it shows {caption}", outcome) if isinstance(outcome, Action) else outcome
-        return PolicyCompletion(text, tuple(range(len(prompt.split()))), tuple(range(len(text.split()))))
+        return Completion(text, tuple(range(len(prompt.split()))), tuple(range(len(text.split()))))
 
 
 @dataclass
@@ -95,9 +95,9 @@ class SamplingPolicy:
 
     identity: str = "sampling"
 
-    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+    def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         draws = [np.random.default_rng(seed if temperature else 0).integers(0, 3) for seed in seeds]
-        return [PolicyCompletion(policy_completion("drawn", list(Action)[i]), (1, 2), (3 + int(i),)) for i in draws]
+        return [Completion(policy_completion("drawn", list(Action)[i]), (1, 2), (3 + int(i),)) for i in draws]
 
 
 def always(action: Action) -> RulePolicy:
@@ -139,9 +139,9 @@ class ReplyingLM:
     def prompts(self) -> list[str]:
         return [prompt for call in self.calls for prompt in call]
 
-    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+    def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         self.calls.append(list(prompts))
-        return [PolicyCompletion(self.rule(prompt), (1,) * len(prompt.split()), (2,)) for prompt in prompts]
+        return [Completion(self.rule(prompt), (1,) * len(prompt.split()), (2,)) for prompt in prompts]
 
 
 @dataclass

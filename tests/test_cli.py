@@ -17,7 +17,7 @@ from lmms_videominer.cli import COMMANDS, main
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError
 from lmms_videominer.miner import VideoMiner
-from lmms_videominer.search.stages import Stages
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.store import selection_json
 
 
@@ -44,7 +44,7 @@ def miner(monkeypatch, tmp_path):
 
     def load(model, *, config, device=None):
         asked.append((model, config))
-        return VideoMiner(Stages.build(config, LetterVLM(), finder("red")), config)
+        return VideoMiner(build_stages(config, LetterVLM(), finder("red")), config)
 
     monkeypatch.setattr(VideoMiner, "from_pretrained", load)
     return asked

@@ -8,9 +8,11 @@ from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.stages import Stages
-from lmms_videominer.search.tree import GrownTree, TreeJob, grow_trees
-from lmms_videominer.types import Action, Node, Question, Reading, Span, merge_spans
+from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.videominer import VideoMinerSelector
+from lmms_videominer.types import Action, Node, Question, Reading, Selection, Span, merge_spans
 
 CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, grain_s=0, cache_dir="off")
 FILM = [("red", 8), ("green", 8), ("blue", 8), ("yellow", 3), ("blue", 8), ("red", 8), ("white", 8)]
@@ -43,20 +45,25 @@ def embedder():
 def make(embedder):
     def make(policy, **settings) -> tuple[Stages, MinerConfig]:
         config = dataclasses.replace(CONFIG, **settings)
-        return Stages.build(config, ColourVLM(), policy, embedder), config
+        return build_stages(config, ColourVLM(), policy, embedder), config
 
     return make
 
 
-def job(video: str, seed: int = 0, text: str = "What is yellow?") -> TreeJob:
-    return TreeJob(Question(video, text), seed)
+def grow_trees(jobs, stages: Stages, config: MinerConfig, always_decide: bool = False):
+    steps = config.max_depth if always_decide else 0
+    return run(VideoMinerSelector(stages, config), jobs, decisions_in_step=steps)
 
 
-def children(tree: GrownTree, node: Node) -> list[Node]:
+def job(video: str, seed: int = 0, text: str = "What is yellow?") -> Job:
+    return Job(Question(video, text), seed)
+
+
+def children(tree: Selection, node: Node) -> list[Node]:
     return [n for n in tree.nodes if n.parent_id == node.id]
 
 
-def actions(tree: GrownTree) -> dict[str, Action | None]:
+def actions(tree: Selection) -> dict[str, Action | None]:
     return {n.id: n.decision and n.decision.action for n in tree.nodes}
 
 
@@ -273,7 +280,7 @@ def test_a_video_damaged_inside_is_found_out_late_and_fails_only_its_own_job(mak
     (folder / "damaged.mp4").write_bytes(whole)
     damaged, tree = grow_trees([job(str(folder / "damaged.mp4")), job(film)], *make(finder("yellow"), reader=reader))
     assert isinstance(damaged, VideoError) and "damaged.mp4" in str(damaged)
-    assert isinstance(tree, GrownTree) and len(tree.nodes) > 1
+    assert isinstance(tree, Selection) and len(tree.nodes) > 1
 
 
 def test_a_model_that_was_not_loaded_is_named(make, film):
@@ -306,7 +313,8 @@ def test_seconds_are_shared_by_stage_over_the_trees_that_take_part(make, film, f
 
 
 def test_progress_is_shown_when_asked_for_and_only_then(make, film, capsys):
-    grow_trees([job(film)], *make(finder("yellow")))
+    selector = VideoMinerSelector(*make(finder("yellow")))
+    selector.select([job(film).question])
     assert capsys.readouterr().err == ""
-    grow_trees([job(film)], *make(finder("yellow")), progress=True)
-    assert "mining" in capsys.readouterr().err
+    selector.select([job(film).question], progress=True)
+    assert "videominer" in capsys.readouterr().err

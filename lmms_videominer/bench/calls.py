@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from lmms_videominer.config import ASKING, NO_POLICY, SCORING, MinerConfig
-from lmms_videominer.search.engine import MOST_COMPARED
+from lmms_videominer.selectors.asking import MOST_COMPARED
 from lmms_videominer.selectors.focus import EXTRA, LEAST_ARMS, LEAST_CLIPS
 
 

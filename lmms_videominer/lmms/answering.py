@@ -17,7 +17,7 @@ from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import Note
 from lmms_videominer.lmms.requests import Request, question_of, shown_video, shows_video, with_video
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
-from lmms_videominer.types import Question, Selection
+from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.video.parts import fitting
 
 if TYPE_CHECKING:
@@ -175,11 +175,7 @@ class Answerer:
         return Handed(request.context, request.settings, shown, request.doc_id, sample.document)
 
     def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
-        usage = replace(
-            selection.usage,
-            answer_calls=selection.usage.answer_calls + 1,
-            seconds={**selection.usage.seconds, "answer": seconds},
-        )
+        usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
         done = replace(selection, answer=text_of(output), usage=usage)
         tree = self._save(done, sample.instance)
         sample.note = Note.mined(sample.request.task, sample.request.doc_id, done, tree)

@@ -59,13 +59,13 @@ class VideoMinerModel(lmms):
 
     def __init__(self, backbone: lmms, profile: Profile, arguments: Arguments, vlm_identity: str, embedder: str = ""):
         super().__init__()
-        from lmms_videominer.search.stages import Stages
         from lmms_videominer.selectors import get_selector
+        from lmms_videominer.selectors.building import build_stages
 
         self.backbone, self.profile, self.config = backbone, profile, arguments.config
         self._rank, self._world_size = backbone.rank, backbone.world_size
         driver = Driver(backbone, profile, self.is_simple)
-        self.stages = Stages.build(
+        self.stages = build_stages(
             self.config, BackboneVLM(driver, vlm_identity), embedder=embedder or None, device=_device(backbone)
         )
         self.fingerprint = _fingerprint(self.config, vlm_identity, self.stages)
@@ -147,7 +147,7 @@ class VideoMinerModel(lmms):
         """Write the summary of the run, and free the models."""
         self._report()
         self.stages.cache.close()
-        self.stages.policy = self.stages.embedder = self.stages.scorer = None
+        self.stages.policy = self.stages.language_model = self.stages.embedder = self.stages.scorer = None
         self.backbone.clean()
 
     def _prepare(self, requests: Sequence[Any]) -> None:
@@ -261,7 +261,10 @@ def _fingerprint(config: Any, vlm_identity: str, stages: Any) -> str:
     from lmms_videominer import __version__
 
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "cache_dir"}
-    models = [getattr(model, "identity", "") for model in (stages.policy, stages.embedder, stages.scorer)]
+    models = [
+        getattr(model, "identity", "")
+        for model in (stages.language_model or stages.policy, stages.embedder, stages.scorer)
+    ]
     text = json.dumps([__version__, settings, vlm_identity, models], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""A causal language model as policy: any Hugging Face name or folder."""
+"""A causal language model of transformers: any Hugging Face name or folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.models.identity import model_identity, module_identity
 from lmms_videominer.models.loading import default_device, loading
-from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.policy.seeded_sampling import GumbelNoise
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MOST_TOKENS = 32_768  # of the prompts of one forward pass, with their padding: 
 logger = logging.getLogger(__name__)
 
 
-class CausalLMPolicy:
+class CausalLM:
     """Generates completions with a causal LM, with its chat template where it has one.
 
     Generation is plain: the likeliest token, or a sample at the given temperature from the whole
@@ -38,7 +38,7 @@ class CausalLMPolicy:
             another one.
         max_new_tokens: Most tokens of a completion.
         batch_size: Most prompts of a forward pass; fewer where they are long (``MOST_TOKENS``), so that memory does
-            not hang on how many are asked at once.
+            not depend on how many are asked at once.
 
     Attributes:
         truncated: How many prompts were longer than the model's context and lost their middle.
@@ -67,7 +67,7 @@ class CausalLMPolicy:
         max_new_tokens: int = 160,
         batch_size: int = 16,
         trust_remote_code: bool = False,
-    ) -> CausalLMPolicy:
+    ) -> CausalLM:
         """Load by folder or hub name; the device defaults to CUDA where there is one.
 
         Raises:
@@ -97,17 +97,15 @@ class CausalLMPolicy:
         """sha256 over the tokens; hashed once, since there may be 150 000."""
         return hashlib.sha256(repr(sorted(self.tokenizer.get_vocab().items())).encode()).hexdigest()
 
-    def decide(
-        self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
-    ) -> list[PolicyCompletion]:
-        """One completion a prompt, in order; see ``Policy.decide``. Seeds may be left out at temperature 0."""
+    def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
+        """One completion a prompt, in order; see ``LanguageModel.complete``. Seeds may be left out at temperature 0."""
         if temperature and len(seeds) != len(prompts):
             raise ValueError(f"sampling needs one seed a prompt: {len(seeds)} seeds for {len(prompts)} prompts")
         ids = [self._prompt_ids(prompt) for prompt in prompts]
-        # what is asked twice is completed once: a greedy reply hangs on the prompt alone, a sample on its seed too
+        # what is asked twice is completed once: a greedy reply depends on the prompt alone, a sample on its seed too
         keys = [(tuple(row), seeds[i] if temperature else 0) for i, row in enumerate(ids)]
         order = sorted(set(keys), key=lambda key: (len(key[0]), key))  # like lengths together: little padding
-        done: dict[tuple[tuple[int, ...], int], PolicyCompletion] = {}
+        done: dict[tuple[tuple[int, ...], int], Completion] = {}
         with _evaluating(self.model):
             for batch in self._batches(order):
                 noise = (
@@ -156,7 +154,7 @@ class CausalLMPolicy:
         head = room // 2
         return ids[:head] + ids[len(ids) - (room - head) :]
 
-    def _complete(self, batch: list[list[int]], noise: GumbelNoise | None) -> list[PolicyCompletion]:
+    def _complete(self, batch: list[list[int]], noise: GumbelNoise | None) -> list[Completion]:
         import torch
 
         input_ids, mask = self._left_padded(batch)  # [B, P]
@@ -170,7 +168,7 @@ class CausalLMPolicy:
         completions = [self._until_eos(row) for row in output[:, input_ids.shape[1] :].tolist()]
         texts = self.tokenizer.batch_decode(completions, skip_special_tokens=True)
         return [
-            PolicyCompletion(text.strip(), tuple(prompt), tuple(completion))
+            Completion(text.strip(), tuple(prompt), tuple(completion))
             for text, prompt, completion in zip(texts, batch, completions)
         ]
 

@@ -1,4 +1,4 @@
-"""The protocol of the policy: prompts in, completions out. Parsing is apart, in ``parser``."""
+"""The protocol of the policy: parts of a video in, decisions out."""
 
 from __future__ import annotations
 
@@ -6,44 +6,54 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lmms_videominer.policy.prompt import policy_prompt
+from lmms_videominer.types import Decision, Usage
+
 
 @dataclass(frozen=True)
-class PolicyCompletion:
-    """One completion of the policy.
+class Part:
+    """One part of a video to decide about (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``).
 
     Attributes:
-        text: The completion, without special tokens, stripped.
-        prompt_ids: Tokens that the model saw, chat template included, padding left out.
-        completion_ids: Tokens that it made, the end-of-sequence token included where it made one,
-            padding left out. Both are empty for a policy without token access.
-        cached: Found in the cache, or a repeat of another one of its call: it cost nothing.
+        question: The question's text.
+        caption: What the captioner said of the part, a line an event; may be empty.
+        depth: Of the part's node, from 1.
+        max_depth: The last depth, at which no closer look follows.
     """
 
-    text: str
-    prompt_ids: tuple[int, ...] = ()
-    completion_ids: tuple[int, ...] = ()
-    cached: bool = False
+    question: str
+    caption: str
+    depth: int
+    max_depth: int
+
+    @property
+    def prompt(self) -> str:
+        """The user's turn that asks a language model about it."""
+        return policy_prompt(self.question, self.caption, self.depth, self.max_depth)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision, and what it cost."""
+
+    decision: Decision
+    usage: Usage
 
 
 class Policy(Protocol):
-    """Decides about nodes, in batches."""
+    """Decides about parts of a video, in batches."""
 
     @property
     def identity(self) -> str:
-        """Changes with whatever decides a greedy completion beside the prompt; empty: nothing is kept.
-
-        That is the weights, the tokenizer with its chat template, and the most tokens of a completion.
-        """
+        """Changes with whatever decides a greedy decision beside the part; empty: nothing is kept."""
         ...
 
-    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
-        """One completion a prompt, in order.
+    def decide(self, parts: Sequence[Part], temperature: float, seeds: Sequence[int]) -> list[Decided]:
+        """One decision a part, in order.
 
         Args:
-            prompts: User turns, without chat template; may be empty.
+            parts: What to decide about; may be empty.
             temperature: 0 is greedy; above, sampling.
-            seeds: One a prompt, in [0, 2**63); a greedy policy does not read them. A prompt's completion
-                depends on the prompt, the temperature and its own seed: not on what else is in the batch
-                (rounding aside), nor on the state of the global random generators.
+            seeds: One a part; see ``LanguageModel.complete``.
         """
         ...

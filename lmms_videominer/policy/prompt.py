@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
 from lmms_videominer.types import Action
 
 POLICY_PROMPT = """\
@@ -18,37 +15,12 @@ delete = it has nothing to do with the question.
 Reply as <think>reasoning</think><action>accept, continue or delete</action>"""
 
 
+NO_CAPTION = "(none)"  # in the place of an empty caption
+
+
 def policy_prompt(question: str, caption: str, depth: int, max_depth: int) -> str:
     """The user's turn for one node (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``)."""
-    return POLICY_PROMPT.format(question=question, caption=caption or "(none)", depth=depth, max_depth=max_depth)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a policy prompt asks about."""
-
-    question: str
-    caption: str
-    depth: int
-    max_depth: int
-
-
-_CAPTION_START, _CAPTION_END = "\nCaption of this part:\n", "\nActions: accept = "
-_DEPTH = re.compile(r"\nDepth: (\d+) of (\d+)$")
-
-
-def read_policy_prompt(prompt: str) -> Asked | None:
-    """What ``policy_prompt`` made ``prompt`` of; ``None`` for any other text.
-
-    Questions and captions that hold the template's own lines may be cut elsewhere.
-    """
-    head, start, rest = prompt.partition(_CAPTION_START)
-    caption, end, _ = rest.rpartition(_CAPTION_END)
-    depth = _DEPTH.search(head)
-    _, named, question = head.partition("Question: ")
-    if not (start and end and depth and named):
-        return None
-    return Asked(question[: -len(depth[0])], caption, int(depth[1]), int(depth[2]))
+    return POLICY_PROMPT.format(question=question, caption=caption or NO_CAPTION, depth=depth, max_depth=max_depth)
 
 
 def policy_completion(reasoning: str, action: Action) -> str:

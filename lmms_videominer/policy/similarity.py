@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from lmms_videominer.errors import ConfigError
 from lmms_videominer.models.embedder import Embedder
-from lmms_videominer.policy.policy import PolicyCompletion
-from lmms_videominer.policy.prompt import policy_completion, read_policy_prompt
+from lmms_videominer.policy.cached import greedy_completions
+from lmms_videominer.policy.language_model import Completion
+from lmms_videominer.policy.policy import Decided, Part
+from lmms_videominer.policy.prompt import NO_CAPTION, policy_completion
+from lmms_videominer.policy.prompted import read_decision
+from lmms_videominer.store.cache import Cache, MemoryCache
 from lmms_videominer.types import Action
 
 
@@ -26,31 +29,41 @@ class SimilarityPolicy:
     be set for it once (``similarity_accept``, ``similarity_delete``), never for a task. It is an ablation: with
     thresholds at those quartiles it finds little more than uniform frames do (docs/log.md).
 
-    Raises (``decide``):
-        ConfigError: It is asked something else than about a node.
+    Attributes:
+        embedder: Gives the vectors.
+        accept_from, delete_below: Cosines.
+        cache: Keeps what it decided.
     """
 
     embedder: Embedder
     accept_from: float = 0.5
     delete_below: float = 0.25
+    cache: Cache = field(default_factory=MemoryCache)
 
     @property
     def identity(self) -> str:
         return f"similarity:{self.accept_from}:{self.delete_below}:{self.embedder.identity}"
 
-    def decide(
-        self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
-    ) -> list[PolicyCompletion]:
-        """One completion a prompt, in order; see ``Policy.decide``."""
-        parts = [_parts(prompt) for prompt in prompts]
-        texts = list(dict.fromkeys(text for question, captions in parts for text in (question, *captions)))
+    def decide(self, parts: Sequence[Part], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Decided]:
+        """One decision a part, in order; see ``Policy.decide``."""
+        by_prompt = {part.prompt: part for part in parts}
+
+        def make(missing: Sequence[str]) -> list[Completion]:
+            return self._completions([by_prompt[prompt] for prompt in missing])
+
+        completions = greedy_completions([part.prompt for part in parts], self.identity, make, self.cache)
+        return [read_decision(part, done, Action.CONTINUE) for part, done in zip(parts, completions, strict=True)]
+
+    def _completions(self, parts: Sequence[Part]) -> list[Completion]:
+        captions = [_captions(part) for part in parts]
+        texts = list(dict.fromkeys(text for part, lines in zip(parts, captions) for text in (part.question, *lines)))
         vectors = dict(zip(texts, self.embedder.embed(texts), strict=True)) if texts else {}
         return [
-            self._completion(max(float(vectors[question] @ vectors[caption]) for caption in captions))
-            for question, captions in parts
+            self._completion(max(float(vectors[part.question] @ vectors[line]) for line in lines))
+            for part, lines in zip(parts, captions, strict=True)
         ]
 
-    def _completion(self, similarity: float) -> PolicyCompletion:
+    def _completion(self, similarity: float) -> Completion:
         action = (
             Action.ACCEPT
             if similarity >= self.accept_from
@@ -58,16 +71,10 @@ class SimilarityPolicy:
             if similarity < self.delete_below
             else Action.CONTINUE
         )
-        return PolicyCompletion(policy_completion(f"similarity {similarity:.3f}", action))
+        return Completion(policy_completion(f"similarity {similarity:.3f}", action))
 
 
-def _parts(prompt: str) -> tuple[str, list[str]]:
-    """The question, and the captions of the node, one at least."""
-    asked = read_policy_prompt(prompt)
-    if asked is None:
-        raise ConfigError(
-            "policy=none decides about nodes by similarity and replies to nothing else: name a language "
-            "model with policy=, or set judge=policy"
-        )
-    captions = [line for line in re.split(r"\n+", asked.caption) if line.strip()]
-    return asked.question, captions or [asked.caption]
+def _captions(part: Part) -> list[str]:
+    """The captions of the part's events, one at least."""
+    caption = part.caption or NO_CAPTION
+    return [line for line in re.split(r"\n+", caption) if line.strip()] or [caption]

@@ -10,6 +10,7 @@ import numpy as np
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
 from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, pack, unpack
+from lmms_videominer.types import Usage
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
@@ -30,6 +31,14 @@ class EncodedFrames:
 
     vectors: np.ndarray
     frames_decoded: int
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(
+            scores=self.frames_decoded,
+            scores_cached=len(self.vectors) - self.frames_decoded,
+            frames_decoded=self.frames_decoded,
+        )
 
 
 def encode_frames(

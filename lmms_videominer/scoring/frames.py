@@ -11,6 +11,7 @@ from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring.features import MAX_BATCH_BYTES, FrameJob, encode_frames
 from lmms_videominer.scoring.scorer import Encoder, Scorer
 from lmms_videominer.store.cache import Cache, pack, unpack
+from lmms_videominer.types import Usage
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
@@ -48,6 +49,10 @@ class ScoredFrames:
     made: int
     cached: int
     frames_decoded: int
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(scores=self.made, scores_cached=self.cached, frames_decoded=self.frames_decoded)
 
 
 def score_frames(

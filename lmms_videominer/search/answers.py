@@ -11,7 +11,7 @@ import numpy as np
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.store.cache import Cache
-from lmms_videominer.types import Selection
+from lmms_videominer.types import Selection, Usage
 from lmms_videominer.video import video_identity
 from lmms_videominer.video.parts import fitting
 from lmms_videominer.video.pixels import read_key_frames
@@ -128,12 +128,5 @@ def _answered(selection: Selection, made: _Made | VideoError, pays: bool) -> Sel
         return made
     if not pays:
         return dataclasses.replace(selection, answer=made.text)
-    usage = dataclasses.replace(
-        selection.usage,
-        answer_calls=selection.usage.answer_calls + 1,
-        frames_decoded=selection.usage.frames_decoded + len(selection.key_frames),
-        seconds=dict(selection.usage.seconds),
-    )
-    for stage, value in made.seconds.items():
-        usage.seconds[stage] = usage.seconds.get(stage, 0.0) + value
-    return dataclasses.replace(selection, answer=made.text, usage=usage)
+    cost = Usage(answer_calls=1, frames_decoded=len(selection.key_frames), seconds=made.seconds)
+    return dataclasses.replace(selection, answer=made.text, usage=selection.usage + cost)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.store.cache import Cache
-from lmms_videominer.types import Event, Span
+from lmms_videominer.types import Event, Span, Usage
 from lmms_videominer.video import frame_indices_at, uniform_times
 from lmms_videominer.video.parts import MAX_BYTES, fitting
 from lmms_videominer.video.reader import VideoReader
@@ -51,6 +51,10 @@ class CaptionedEvents:
     made: int
     cached: int
     frames_decoded: int
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(vlm_calls=self.made, vlm_calls_cached=self.cached, frames_decoded=self.frames_decoded)
 
 
 def caption_events(

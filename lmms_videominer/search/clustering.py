@@ -10,8 +10,6 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig, check_names
 
-Embed = Callable[[Sequence[str]], np.ndarray]  # texts -> float32 [n, d]
-
 
 class Clusterer(Protocol):
     """Groups the events of one segmentation."""
@@ -21,10 +19,18 @@ class Clusterer(Protocol):
         """What ``MinerConfig.clustering`` calls it."""
         ...
 
-    def cluster(self, captions: Sequence[str], embed: Embed) -> list[list[int]]:
+    def compared(self, captions: Sequence[str]) -> list[int]:
+        """Positions of the captions that ``cluster`` compares, ascending."""
+        ...
+
+    def cluster(self, captions: Sequence[str], vectors: np.ndarray) -> list[list[int]]:
         """A partition of ``range(len(captions))``.
 
         Clusters are ordered by their first member, members ascending.
+
+        Args:
+            captions: One an event.
+            vectors: float32 [n, d], rows L2-normalised: those of ``compared(captions)``, in order.
         """
         ...
 
@@ -44,22 +50,24 @@ class EventClusterer:
     min_samples: int
     name: str = "event"
 
-    def cluster(self, captions: Sequence[str], embed: Embed) -> list[list[int]]:
+    def compared(self, captions: Sequence[str]) -> list[int]:
         told = [i for i, caption in enumerate(captions) if caption.strip()]
-        labels = dict(zip(told, self._labels([captions[i] for i in told], embed)))
+        return told if len(told) > 1 else []
+
+    def cluster(self, captions: Sequence[str], vectors: np.ndarray) -> list[list[int]]:
+        labels = dict(zip(self.compared(captions), self._labels(vectors), strict=True))
         clusters: dict[object, list[int]] = {}
         for i in range(len(captions)):
             label = labels.get(i, -1)
             clusters.setdefault(("noise", i) if label == -1 else label, []).append(i)
         return list(clusters.values())
 
-    def _labels(self, captions: list[str], embed: Embed) -> list[int]:
-        """DBSCAN's label of each caption, -1 for noise."""
-        if len(captions) < 2:
-            return [-1] * len(captions)
+    def _labels(self, vectors: np.ndarray) -> list[int]:
+        """DBSCAN's label of each row, -1 for noise."""
+        if not len(vectors):
+            return []
         from sklearn.cluster import DBSCAN
 
-        vectors = embed(captions)  # [n, d]
         return DBSCAN(eps=self.eps, min_samples=self.min_samples, metric="cosine").fit_predict(vectors).tolist()
 
 
@@ -69,7 +77,10 @@ class NoClusterer:
 
     name: str = "none"
 
-    def cluster(self, captions: Sequence[str], embed: Embed) -> list[list[int]]:
+    def compared(self, captions: Sequence[str]) -> list[int]:
+        return []
+
+    def cluster(self, captions: Sequence[str], vectors: np.ndarray) -> list[list[int]]:
         return [[i] for i in range(len(captions))]
 
 
@@ -77,9 +88,9 @@ class NoClusterer:
 class FrameClusterer(EventClusterer):
     """The same over captions of single frames: the paper's ablation with clusters of frames instead of events.
 
-    ``level`` gives it one caption a frame: each event falls into equal parts, one for each frame that the captioner
-    would be shown of it, and a node is a cluster of such parts. So the captioner sees the same frames as with
-    ``event``, in as many calls.
+    ``selectors.videominer`` gives it one caption a frame: each event falls into equal parts, one for each frame that
+    the captioner would be shown of it, and a node is a cluster of such parts. So the captioner sees the same frames
+    as with ``event``, in as many calls.
     """
 
     name: str = "frame"

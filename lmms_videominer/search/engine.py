@@ -1,278 +1,336 @@
-"""Searches that ask models in turn, run side by side: what many of them wait for goes to each model in one call.
+"""Runs searches side by side, for inference and for rollouts: what many of them wait for goes to a model in one call.
 
-A search is a generator. It yields what it wants to know (``Look``, ``Embed``, ``Encode``, ``Compare``, ``Ask``), is
-sent the reply, and returns what it ``Found``. So each method reads from top to bottom as its paper tells it, and the
-batches are made here.
+In each turn the engine serves the kind of wish that is waited for longest, over all questions, videos and trees. The
+searches of one method therefore stay in step: those that skip a wish wait at the next one for the others. What a search
+finds does not depend on what runs beside it, as far as the models keep to their protocols.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ModelError, VideoError, VideoMinerError
+from lmms_videominer.errors import ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.embedder import CachedEmbedder
-from lmms_videominer.policy.cached import CachedPolicy, count_completion
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
-from lmms_videominer.search.candidates import Candidates, candidates
 from lmms_videominer.search.captions import CaptionJob, caption_events
+from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
-from lmms_videominer.types import Event, KeyFrame, Node, Question, Scores, Span, Usage
-from lmms_videominer.video.opening import OpenVideo
-
-MOST_COMPARED = 4096  # candidates; linkage keeps the distance of every two
-PLAIN_TOPIC = "What happens?"  # what a captioner is told that is not to know the question
-
-
-@dataclass(frozen=True)
-class Look:
-    """Captions wanted: one a span, each from ``frames`` frames of it. The reply: ``tuple[Event, ...]``, in order."""
-
-    spans: tuple[Span, ...]
-    frames: int
-
-
-@dataclass(frozen=True)
-class Embed:
-    """Vectors wanted. The reply: float32 [len(texts), d], rows L2-normalised."""
-
-    texts: tuple[str, ...]
+from lmms_videominer.search.wishes import (
+    Ask,
+    Caption,
+    Case,
+    Compare,
+    Decide,
+    Embed,
+    Encode,
+    Found,
+    Search,
+    Segment,
+    Wish,
+)
+from lmms_videominer.types import Question, Selection, Span, Usage
+from lmms_videominer.video.opening import OpenVideo, opened
 
 
-@dataclass(frozen=True)
-class Encode:
-    """Image features of frames wanted (``features=scorer``). The reply: float32 [len(indices), d], L2-normalised."""
-
-    indices: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Compare:
-    """Scores of frames for texts wanted (``features=scorer``): pairs of ascending indices and a text.
-
-    The reply: float32 [len(indices)] for each pair.
-    """
-
-    pairs: tuple[tuple[tuple[int, ...], str], ...]
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Replies of the language model wanted. The reply: ``tuple[str, ...]``, one a prompt."""
-
-    prompts: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search ends with: the key frames, unique and ascending, the nodes, the fallbacks it took, its scores."""
-
-    key_frames: tuple[KeyFrame, ...]
-    nodes: tuple[Node, ...]
-    fallbacks: tuple[str, ...] = ()
-    scores: Scores | None = None
-
-
-Wish: TypeAlias = "Look | Embed | Encode | Compare | Ask"
-Search: TypeAlias = Generator[Wish, Any, Found]
-
-
-@dataclass
-class Case:
-    """One question on one open video.
+class Method(Protocol):
+    """What the engine runs: a selector.
 
     Attributes:
-        question, video: What is searched.
-        timestamps_s: float64 [frame_count]: presentation time of every frame.
         config: The settings.
-        usage: What the search has cost so far.
-        seen: Events captioned for it so far, by span and number of frames: none is asked for twice.
+        stages: The models, the stages and the cache.
     """
 
-    question: Question
-    video: OpenVideo
-    timestamps_s: np.ndarray
     config: MinerConfig
-    usage: Usage = field(default_factory=Usage)
-    seen: dict[tuple[Span, int], Event] = field(default_factory=dict)
+    stages: Stages
 
     @property
-    def whole(self) -> Span:
-        return Span(0.0, self.video.info.duration_s)
+    def name(self) -> str:
+        """The selector's name."""
+        ...
 
-    def pool(self) -> Candidates:
-        """One candidate a second, thinned evenly to what may be captioned, or compared."""
-        most = MOST_COMPARED if self.config.features == "scorer" else self.config.max_vlm_calls
-        return candidates(self.whole, self.timestamps_s, most)
-
-    @property
-    def topic(self) -> str:
-        """What the captioner is told: the question, or nothing of it, as ``config.captioning`` says."""
-        return self.question.text if self.config.captioning == "question" else PLAIN_TOPIC
+    def begin(self, case: Case) -> Search:
+        """The search for one question."""
+        ...
 
 
-class Talk:
-    """A search under way: what it waits for, or how it ended."""
+@dataclass(frozen=True)
+class Job:
+    """One search to run. Several jobs may hold the same question: rollouts, told apart by their seeds."""
+
+    question: Question
+    seed: int = 0
+
+
+def run(
+    method: Method,
+    jobs: Sequence[Job],
+    *,
+    decisions_in_step: int = 0,
+    serving: Callable[[str], None] = lambda stage: None,
+) -> list[Selection | VideoMinerError]:
+    """Run one search a job, all of them together.
+
+    Args:
+        method: Makes the searches.
+        jobs: What to search for.
+        decisions_in_step: How often the policy is asked, with an empty batch where nothing is left to decide:
+            processes that generate together need that. 0: as often as there is something to decide.
+        serving: Called with the name of each stage before it runs.
+
+    Returns:
+        One entry a job, in order; where its video or its question cannot be used, the error. It fails no other job.
+    """
+    serving("open")
+    with contextlib.ExitStack() as stack:
+        started = time.perf_counter()
+        videos = stack.enter_context(opened([job.question.video for job in jobs], method.config.reader))
+        running = [_begin(method, job, videos[job.question.video]) for job in jobs]
+        _charge([search for search in running if isinstance(search, Running)], "open", started)
+        _serve_all([search for search in running if isinstance(search, Running)], method, decisions_in_step, serving)
+    return [_selection(search, method) if isinstance(search, Running) else search for search in running]
+
+
+class Running:
+    """A search under way: what it waits for, what it has cost, and how it ended.
+
+    Attributes:
+        wish: What it waits for; ``None`` once it has ended.
+        since: The turn in which it began to wait.
+        usage: What it has cost so far.
+        result: How it ended; ``None`` before.
+    """
 
     def __init__(self, case: Case, search: Search):
         self.case, self._search = case, search
         self.wish: Wish | None = None
+        self.since = 0
+        self.usage = Usage()
         self.result: Found | VideoMinerError | None = None
-        self.reply(None)
+        self.go_on(None, turn=0)
 
-    def reply(self, answer: Any) -> None:
-        """Send ``answer`` to the search; an error ends it."""
-        self.wish = None
-        if isinstance(answer, VideoMinerError):
+    def go_on(self, reply: Any, turn: int) -> None:
+        """Send ``reply`` to the search; an error ends it."""
+        self.wish, self.since = None, turn
+        if isinstance(reply, VideoMinerError):
             self._search.close()
-            self.result = answer
+            self.result = reply
             return
         try:
-            self.wish = self._search.send(answer)
+            self.wish = self._search.send(reply)
         except StopIteration as end:
             self.result = end.value
         except VideoMinerError as error:
             self.result = error
 
 
-def run(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> None:
-    """Serve what all of ``talks`` wish for, kind by kind, until each has its result."""
-    while waiting := [talk for talk in talks if talk.wish is not None]:
-        for kind, serve in SERVERS.items():
-            part = [talk for talk in waiting if isinstance(talk.wish, kind)]
-            if part:
-                answers = serve(part, stages, config)
-                for talk, answer in zip(part, answers, strict=True):
-                    talk.reply(answer)
-            waiting = [talk for talk in waiting if talk not in part]
+def _begin(method: Method, job: Job, video: OpenVideo | VideoError) -> Running | VideoMinerError:
+    if isinstance(video, VideoError):
+        return video
+    if not job.question.text.strip():
+        return ConfigError(f"{job.question.video}: the question is empty; say what to look for in the video")
+    try:
+        case = Case(job.question, video, video.reader.timestamps_s, method.config, job.seed)
+    except VideoError as error:
+        return error
+    return Running(case, method.begin(case))
 
 
-def _look(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
-    """Events of each talk's spans, all captioned in one call for each number of frames; errors in their places."""
-    errors: dict[int, VideoError] = {}
-    with _timed("caption", talks):
-        for frames in dict.fromkeys(_wish(talk, Look).frames for talk in talks):
-            part = [(i, talk) for i, talk in enumerate(talks) if _wish(talk, Look).frames == frames]
-            jobs = [_caption_job(talk.case, _wish(talk, Look)) for _, talk in part]
-            vlm = needed(stages.vlm, "video LLM")
-            done = caption_events(jobs, vlm, stages.cache, frames, config.caption_tokens)
-            for (i, talk), job, captioned in zip(part, jobs, done, strict=True):
-                if isinstance(captioned, VideoError):
-                    errors[i] = captioned
-                    continue
-                talk.case.seen.update({(span, frames): event for span, event in zip(job.spans, captioned.events)})
-                talk.case.usage.vlm_calls += captioned.made
-                talk.case.usage.vlm_calls_cached += captioned.cached
-                talk.case.usage.frames_decoded += captioned.frames_decoded
-    return [errors.get(i) or _seen(talk.case, _wish(talk, Look)) for i, talk in enumerate(talks)]
+def _serve_all(
+    running: Sequence[Running], method: Method, decisions_in_step: int, serving: Callable[[str], None]
+) -> None:
+    """Serve what the searches wish for, kind by kind, until each has its result."""
+    decided = turn = 0
+    while waiting := [search for search in running if search.wish is not None]:
+        turn += 1
+        kind = _waited_for_longest(waiting)
+        part = [search for search in waiting if type(search.wish) is kind]
+        stage, serve = SERVERS[kind]
+        serving(stage)
+        started = time.perf_counter()
+        replies = serve(part, method.stages, method.config)
+        _charge(part, stage, started)
+        for search, (reply, usage) in zip(part, replies, strict=True):
+            search.usage += usage
+            search.go_on(reply, turn)
+        decided += kind is Decide
+    for _ in range(decided, decisions_in_step):
+        needed(method.stages.policy, "policy").decide([], method.config.temperature, [])
 
 
-def _caption_job(case: Case, look: Look) -> CaptionJob:
-    """What of ``look`` the case has not seen yet."""
-    new = tuple(span for span in dict.fromkeys(look.spans) if (span, look.frames) not in case.seen)
-    return CaptionJob(case.video.reader, case.video.identity, case.topic, new)
+def _waited_for_longest(waiting: Sequence[Running]) -> type:
+    """The kind of the oldest wish; of wishes as old, the kind that comes first in ``SERVERS``."""
+    order = list(SERVERS)
+    return type(min(waiting, key=lambda search: (search.since, order.index(type(search.wish)))).wish)
 
 
-def _seen(case: Case, look: Look) -> tuple[Event, ...]:
-    return tuple(case.seen[span, look.frames] for span in look.spans)
+def _charge(searches: Sequence[Running], stage: str, started: float) -> None:
+    """Share the seconds since ``started`` evenly over ``searches``."""
+    elapsed_s = time.perf_counter() - started
+    for search in searches:
+        search.usage += Usage(seconds={stage: elapsed_s / len(searches)})
 
 
-def _embed(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
-    """Vectors of each talk's texts, in one call.
+def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
+    found, case = search.result, search.case
+    if isinstance(found, VideoMinerError):
+        return found
+    assert found is not None
+    return Selection(
+        question=case.question,
+        video=case.video.info,
+        key_frames=found.key_frames,
+        selector=method.name,
+        nodes=found.nodes,
+        usage=search.usage,
+        fallbacks=tuple(name for name in (*found.fallbacks, method.stages.cache.fallback) if name),
+        config=asdict(case.config),
+        seed=case.seed,
+        scores=found.scores,
+    )
 
+
+# --- serving one kind of wish: the reply and its cost for each search, in order; an error in the place of a reply ---
+
+Replies: TypeAlias = "list[tuple[Any, Usage]]"
+
+
+def _segment(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    return [(_events(search, stages, config), Usage()) for search in searches]
+
+
+def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...] | VideoError:
+    """The events of each node; what was cut before, for another tree or in another run, is not cut again."""
+    wish, video = _wish(search, Segment), search.case.video
+    how: dict[str, Any] = {name: getattr(config, name) for name in ("events", "scan_frames", "min_event_s")}
+    events = []
+    for spans in wish.nodes:
+        key = stages.cache.key(
+            video=video.identity,
+            backend=video.info.backend,
+            segmenter=stages.segmenter.name,
+            spans=[[span.start_s, span.end_s] for span in spans],
+            **how,
+        )
+        stored = stages.cache.get_many("segmentation", [key])[0]
+        if stored is not None:
+            events.append(tuple(Span(*pair) for pair in stored))
+            continue
+        try:
+            cut = stages.segmenter.segment(video.reader, spans, **how)
+        except VideoError as error:
+            return error
+        stages.cache.put_many("segmentation", {key: [[span.start_s, span.end_s] for span in cut]})
+        events.append(cut)
+    return tuple(events)
+
+
+def _caption(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    """All that wish for the same number of frames in one call."""
+    replies: dict[int, tuple[Any, Usage]] = {}
+    vlm = needed(stages.vlm, "video LLM")
+    for frames in dict.fromkeys(_wish(search, Caption).frames for search in searches):
+        part = [(i, search) for i, search in enumerate(searches) if _wish(search, Caption).frames == frames]
+        jobs = [_caption_job(search.case, _wish(search, Caption)) for _, search in part]
+        captioned = caption_events(jobs, vlm, stages.cache, frames, config.caption_tokens)
+        for (i, _), done in zip(part, captioned, strict=True):
+            replies[i] = (done, Usage()) if isinstance(done, VideoError) else (done.events, done.usage)
+    return [replies[i] for i in range(len(searches))]
+
+
+def _caption_job(case: Case, wish: Caption) -> CaptionJob:
+    return CaptionJob(case.video.reader, case.video.identity, wish.topic, wish.spans)
+
+
+def _embed(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    """
     Raises:
         ModelError: A vector holds something that is no number: nothing could be clustered by it.
     """
-    texts = [text for talk in talks for text in _wish(talk, Embed).texts]
-    with _timed("embed", talks):
-        vectors = CachedEmbedder(needed(stages.embedder, "embedder"), stages.cache).embed(texts)
+    texts = [_wish(search, Embed).texts for search in searches]
+    embedder = CachedEmbedder(needed(stages.embedder, "embedder"), stages.cache)
+    vectors = embedder.embed([text for part in texts for text in part])
     if not np.isfinite(vectors).all():
         raise ModelError("the embedder gives vectors that hold NaN or infinity; take another one with embedder=")
-    counts = [len(_wish(talk, Embed).texts) for talk in talks]
-    for talk, count in zip(talks, counts, strict=True):
-        talk.case.usage.embeddings += count
-    return np.split(vectors, np.cumsum(counts)[:-1])
+    parts = np.split(vectors, np.cumsum([len(part) for part in texts])[:-1])
+    return [(part, Usage(embeddings=len(part))) for part in parts]
 
 
-def _ask(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
-    """The language model's replies to each talk's prompts, in one call."""
-    prompts = [prompt for talk in talks for prompt in _wish(talk, Ask).prompts]
-    with _timed("policy", talks):
-        seeds = [_seed(config.seed, prompt) for prompt in prompts]
-        policy = CachedPolicy(needed(stages.policy, "policy"), stages.cache)
-        completions = iter(policy.decide(prompts, config.temperature, seeds))
-    answers = []
-    for talk in talks:
-        told = [next(completions) for _ in _wish(talk, Ask).prompts]
-        for completion in told:
-            count_completion(talk.case.usage, completion)
-        answers.append(tuple(completion.text for completion in told))
-    return answers
+def _encode(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    jobs = [FrameJob(search.case.video, np.array(_wish(search, Encode).indices)) for search in searches]
+    encoded = encode_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
+    return [(done, Usage()) if isinstance(done, VideoError) else (done.vectors, done.usage) for done in encoded]
 
 
-def _encode(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
-    """Image features of each talk's frames; errors in their places."""
-    jobs = [FrameJob(talk.case.video, np.array(_wish(talk, Encode).indices)) for talk in talks]
-    with _timed("score", talks):
-        encoded = encode_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
-    for talk, done in zip(talks, encoded, strict=True):
-        if not isinstance(done, VideoError):
-            talk.case.usage.scores += done.frames_decoded
-            talk.case.usage.scores_cached += len(done.vectors) - done.frames_decoded
-            talk.case.usage.frames_decoded += done.frames_decoded
-    return [done if isinstance(done, VideoError) else done.vectors for done in encoded]
-
-
-def _compare(talks: Sequence[Talk], stages: Stages, config: MinerConfig) -> list[Any]:
-    """The scores of each talk's pairs; errors in their places."""
+def _compare(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
     jobs = [
-        ScoreJob(talk.case.video, text, np.array(indices))
-        for talk in talks
-        for indices, text in _wish(talk, Compare).pairs
+        ScoreJob(search.case.video, text, np.array(indices))
+        for search in searches
+        for indices, text in _wish(search, Compare).pairs
     ]
-    with _timed("score", talks):
-        scored = iter(score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache))
-    answers: list[Any] = []
-    for talk in talks:
-        told = [next(scored) for _ in _wish(talk, Compare).pairs]
-        broken = next((done for done in told if isinstance(done, VideoError)), None)
-        for done in told:
-            if not isinstance(done, VideoError):
-                talk.case.usage.scores += done.made
-                talk.case.usage.scores_cached += done.cached
-                talk.case.usage.frames_decoded += done.frames_decoded
-        answers.append(broken or [done.values for done in told if not isinstance(done, VideoError)])
-    return answers
+    scored = iter(score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache))
+    replies: Replies = []
+    for search in searches:
+        done = [next(scored) for _ in _wish(search, Compare).pairs]
+        whole = [part for part in done if not isinstance(part, VideoError)]
+        usage = sum((part.usage for part in whole), Usage())
+        error = next((part for part in done if isinstance(part, VideoError)), None)
+        replies.append((error or [part.values for part in whole], usage))
+    return replies
 
 
-SERVERS = {Look: _look, Embed: _embed, Encode: _encode, Compare: _compare, Ask: _ask}
+def _ask(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    prompts = [(search, prompt) for search in searches for prompt in _wish(search, Ask).prompts]
+    seeds = [seed_of(search.case.seed, prompt) for search, prompt in prompts]
+    model = needed(stages.language_model, "language model")
+    completions = iter(model.complete([prompt for _, prompt in prompts], config.temperature, seeds))
+    replies: Replies = []
+    for search in searches:
+        done = [next(completions) for _ in _wish(search, Ask).prompts]
+        usage = sum((completion.usage for completion in done), Usage())
+        replies.append((tuple(completion.text for completion in done), usage))
+    return replies
 
 
-def _wish(talk: Talk, kind: type) -> Any:
-    """The talk's wish, which is of ``kind``."""
-    assert isinstance(talk.wish, kind)
-    return talk.wish
+def _decide(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    wishes = [_wish(search, Decide) for search in searches]
+    parts = [part for wish in wishes for part in wish.parts]
+    seeds = [seed for search, wish in zip(searches, wishes) for seed in _seeds(search.case.seed, wish)]
+    decided = iter(needed(stages.policy, "policy").decide(parts, config.temperature, seeds))
+    replies: Replies = []
+    for wish in wishes:
+        done = [next(decided) for _ in wish.parts]
+        usage = sum((part.usage for part in done), Usage())
+        replies.append((tuple(part.decision for part in done), usage))
+    return replies
 
 
-def _seed(seed: int, prompt: str) -> int:
-    """The seed of one reply, in [0, 2**63), made of the run's and of what is asked."""
-    digest = hashlib.blake2b(f"{seed}\0{prompt}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+def _seeds(seed: int, wish: Decide) -> Iterator[int]:
+    if not wish.keys:
+        return (seed_of(seed, part.prompt) for part in wish.parts)
+    return (seed_of(seed, key, part.prompt) for key, part in zip(wish.keys, wish.parts, strict=True))
 
 
-@contextlib.contextmanager
-def _timed(stage: str, talks: Sequence[Talk]) -> Iterator[None]:
-    """Share the seconds spent inside evenly over ``talks``."""
-    started = time.perf_counter()
-    yield
-    for talk in talks:
-        seconds = talk.case.usage.seconds
-        seconds[stage] = seconds.get(stage, 0.0) + (time.perf_counter() - started) / len(talks)
+# by kind of wish: the name of the stage, as ``Usage.seconds`` has it, and who serves it. The order settles ties.
+SERVERS: dict[type, tuple[str, Callable[[Sequence[Running], Stages, MinerConfig], Replies]]] = {
+    Segment: ("segment", _segment),
+    Caption: ("caption", _caption),
+    Embed: ("embed", _embed),
+    Encode: ("score", _encode),
+    Compare: ("score", _compare),
+    Ask: ("policy", _ask),
+    Decide: ("policy", _decide),
+}
+
+
+def _wish(search: Running, kind: type) -> Any:
+    """The wish of ``search``, which is of ``kind``."""
+    assert isinstance(search.wish, kind)
+    return search.wish

@@ -27,15 +27,24 @@ SELECTORS = {
 }
 
 
-def get_selector(name: str, stages: Stages, config: MinerConfig) -> Selector:
-    """The selector called ``name``, working with ``stages`` under ``config``.
+def selector_class(name: str) -> type[Selector]:
+    """The class of the selector called ``name``.
 
     Raises:
         ConfigError: No selector has this name; the nearest one is named.
     """
     check_names([name], SELECTORS, "selector")
     module, _, cls = SELECTORS[name].partition(":")
-    return getattr(import_module(module), cls)(stages, config)
+    return getattr(import_module(module), cls)
 
 
-__all__ = ["SELECTORS", "get_selector"]
+def get_selector(name: str, stages: Stages, config: MinerConfig) -> Selector:
+    """The selector called ``name``, working with ``stages`` under ``config``.
+
+    Raises:
+        ConfigError: No selector has this name; the nearest one is named.
+    """
+    return selector_class(name)(stages, config)
+
+
+__all__ = ["SELECTORS", "get_selector", "selector_class"]

@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.candidates import Pick, candidates, within_budget
-from lmms_videominer.search.engine import Ask, Case, Found, Look, Search
 from lmms_videominer.search.key_frames import node_key_frames
-from lmms_videominer.selectors.asking import asked, judgements
+from lmms_videominer.search.wishes import Ask, Case, Found, Search
+from lmms_videominer.selectors.asking import Seen, asking_needs, judgements, lettered_question
 from lmms_videominer.selectors.replies import read_clips
-from lmms_videominer.selectors.searching import SearchingSelector, by_level
+from lmms_videominer.selectors.selector import Selector, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 SUMMARY_PROMPT = """\
@@ -47,15 +48,19 @@ Answer the question, and name the clips that show what the answer needs.
 Reply as {{"answer": "...", "clips": [numbers]}}"""
 
 
-class LLoViSelector(SearchingSelector):
+class LLoViSelector(Selector):
     """Frames of the clips that the language model names, having read captions of all."""
 
     name = "llovi"
 
+    @classmethod
+    def needs(cls, config: MinerConfig) -> frozenset[str]:
+        return asking_needs(config, compares_frames=False)
+
     def search(self, case: Case) -> Search:
         config = case.config
         pool = candidates(case.whole, case.timestamps_s, config.max_vlm_calls, config.llovi_clip_s)
-        clips = yield Look(pool.spans, config.caption_frames)
+        clips = yield from Seen(case).look(pool.spans, config.caption_frames)
         tell = _judged if config.judge == "policy" else _replied
         nodes, kept, fallback = yield from tell(case, clips)
         return _found(case, (Node("0", 0, (Event(case.whole),)), *nodes), kept, fallback)
@@ -75,7 +80,8 @@ def _replied(case: Case, clips: Sequence[Event]) -> Generator[Any, Any, Told]:
         [told] = yield Ask((prompt,))
         what = "a summary of it, with the numbers of its clips"
         nodes.append(Node("0.0", 1, tuple(clips), Decision(Action.CONTINUE, told, Reading.STRICT, prompt)))
-    prompt = PROMPT.format(duration=case.whole.duration_s, what=what, told=told, question=asked(case.question))
+    question = lettered_question(case.question)
+    prompt = PROMPT.format(duration=case.whole.duration_s, what=what, told=told, question=question)
     [text] = yield Ask((prompt,))
     named, reading = read_clips(text, len(clips))
     id = "0.0.0" if words else "0.0"

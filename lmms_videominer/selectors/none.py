@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from lmms_videominer.selectors.per_video import PerVideoSelector
-from lmms_videominer.types import Question, Span, VideoInfo
+from lmms_videominer.search.wishes import Case, Found, Search
+from lmms_videominer.selectors.selector import Selector
 
 
-class NoneSelector(PerVideoSelector):
+class NoneSelector(Selector):
     """No frames."""
 
     name = "none"
+    questions_at_once = 1
 
-    def spans(self, question: Question, video: VideoInfo) -> tuple[Span, ...]:
-        return ()
+    def search(self, case: Case) -> Search:
+        return Found(())
+        yield  # asks nothing

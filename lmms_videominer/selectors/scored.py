@@ -13,13 +13,13 @@ from typing import TypeAlias
 
 import numpy as np
 
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.scoring.scorer import Scorer
 from lmms_videominer.search.candidates import Candidates, Pick, candidates, within_budget
-from lmms_videominer.search.engine import Case, Compare, Found, Search
 from lmms_videominer.search.stages import needed
-from lmms_videominer.selectors.searching import SearchingSelector
-from lmms_videominer.types import Node, Question, Scores
-from lmms_videominer.video.opening import OpenVideo
+from lmms_videominer.search.wishes import Case, Compare, Found, Search
+from lmms_videominer.selectors.selector import Selector
+from lmms_videominer.types import Node, Scores
 
 ROUNDED = 6  # decimals of the scores in a result
 ALL = 2**31  # as a number of candidates: no limit
@@ -71,7 +71,7 @@ class ScoredCase(Case):
         return np.random.default_rng(list(hashlib.sha256(text.encode()).digest()))
 
 
-class ScoredSelector(SearchingSelector):
+class ScoredSelector(Selector):
     """Runs one rule a question.
 
     A video with no more frames than the budget gives all of them, and nothing is scored. The rule's frames are filled
@@ -84,12 +84,15 @@ class ScoredSelector(SearchingSelector):
         """The method: yields the frames it wants scored (int64 [n], ascending), returns what it chose."""
         raise NotImplementedError
 
-    def case(self, question: Question, video: OpenVideo) -> ScoredCase:
-        scorer = needed(self.stages.scorer, "scorer")
-        return ScoredCase(question, video, video.reader.timestamps_s, self.config, scorer=scorer)
+    @classmethod
+    def needs(cls, config: MinerConfig) -> frozenset[str]:
+        return frozenset({"scorer"})
 
     def search(self, case: Case) -> Search:
-        assert isinstance(case, ScoredCase)
+        return (yield from self._follow(ScoredCase(**vars(case), scorer=needed(self.stages.scorer, "scorer"))))
+
+    def _follow(self, case: ScoredCase) -> Search:
+        """Let ``rule`` choose from the scores that it asks for."""
         rule = self.rule(case)
         try:
             wanted = next(rule)

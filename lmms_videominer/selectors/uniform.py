@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from lmms_videominer.selectors.per_video import PerVideoSelector
-from lmms_videominer.types import Question, Span, VideoInfo
+from lmms_videominer.search.key_frames import spread_frames
+from lmms_videominer.search.wishes import Case, Found, Search
+from lmms_videominer.selectors.selector import Selector
 
 
-class UniformSelector(PerVideoSelector):
+class UniformSelector(Selector):
     """N frames, each at the midpoint of an equal share of the video."""
 
     name = "uniform"
+    questions_at_once = 1
 
-    def spans(self, question: Question, video: VideoInfo) -> tuple[Span, ...]:
-        return (Span(0.0, video.duration_s),)
+    def search(self, case: Case) -> Search:
+        return Found(spread_frames([case.whole], case.timestamps_s, case.config.frames))
+        yield  # asks nothing

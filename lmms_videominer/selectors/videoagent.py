@@ -35,13 +35,14 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.candidates import Candidates, Pick, within_budget
-from lmms_videominer.search.engine import Ask, Case, Compare, Embed, Found, Look, Search
 from lmms_videominer.search.stages import needed
-from lmms_videominer.selectors.asking import asked, judgements
+from lmms_videominer.search.wishes import Ask, Case, Compare, Embed, Found, Search
+from lmms_videominer.selectors.asking import Seen, asking_needs, judgements, lettered_question, pool_of
 from lmms_videominer.selectors.replies import NOT_SURE, RATINGS, SURE, read_confidence, read_wishes, worst
 from lmms_videominer.selectors.scored import scores_of
-from lmms_videominer.selectors.searching import SearchingSelector, by_level
+from lmms_videominer.selectors.selector import Selector, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 TOLD = """\
@@ -89,6 +90,7 @@ class Looks:
     """What was looked at, round by round, and what the model thought of it after each."""
 
     pool: Candidates
+    captioned: Seen
     rounds: list[list[View]]
     events: dict[int, Event] = field(default_factory=dict)  # by position
     verdicts: list[Decision] = field(default_factory=list)
@@ -110,16 +112,20 @@ class Looks:
 Wanted = list[tuple[int, Decision]]  # the gap, and the description as a decision
 
 
-class VideoAgentSelector(SearchingSelector):
+class VideoAgentSelector(Selector):
     """Uniform frames, then frames like what the language model says it wants to see."""
 
     name = "videoagent"
 
+    @classmethod
+    def needs(cls, config: MinerConfig) -> frozenset[str]:
+        return asking_needs(config, compares_frames=True)
+
     def search(self, case: Case) -> Search:
-        pool = case.pool()
+        pool = pool_of(case)
         count = min(case.config.videoagent_frames, case.config.max_vlm_calls)
         first = np.unique(np.linspace(0, len(pool) - 1, count).astype(int))
-        looks = Looks(pool, [[View(int(position)) for position in first]])
+        looks = Looks(pool, Seen(case), [[View(int(position)) for position in first]])
         for left in reversed(range(case.config.videoagent_rounds)):
             yield from _caption(looks, looks.seen)
             if not left:
@@ -134,7 +140,7 @@ class VideoAgentSelector(SearchingSelector):
 
 
 def _caption(looks: Looks, positions: list[int]) -> Generator[Any, Any, None]:
-    events = yield Look(tuple(looks.pool.spans[position] for position in positions), 1)
+    events = yield from looks.captioned.look([looks.pool.spans[position] for position in positions], 1)
     looks.events.update(zip(positions, events, strict=True))
 
 
@@ -143,7 +149,7 @@ def _replied(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]
     told = {
         "duration": case.whole.duration_s,
         "captions": "\n".join(_line(looks.events[position]) for position in looks.seen),
-        "question": asked(case.question),
+        "question": lettered_question(case.question),
     }
     answer_prompt = ANSWER_PROMPT.format(**told)
     [answer] = yield Ask((answer_prompt,))
@@ -200,7 +206,7 @@ def _retrieve(case: Case, looks: Looks, wishes: Wanted) -> Generator[Any, Any, l
         found.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
     views = list(found.values())
     if case.config.features == "scorer":  # else all candidates may be captioned
-        left = case.config.max_vlm_calls - len(case.seen)
+        left = case.config.max_vlm_calls - len(looks.captioned)
         views = sorted(views, key=lambda view: -(view.similarity or 0.0))[:left]
     return sorted(views, key=lambda view: view.position)
 

@@ -1,64 +1,155 @@
-"""The method (arXiv 2510.06040): grow a tree, keep the frames of what the policy accepts.
+"""The method (arXiv 2510.06040): grow a tree of events, keep the frames of what the policy accepts.
 
-docs/deviations.md lists every point in which it differs from the paper.
+Level by level, the nodes that continue are segmented, their events captioned with the question, the captions embedded
+and clustered into children, and the children decided, down to ``max_depth``. docs/deviations.md lists every point in
+which this differs from the paper.
+
+Nodes may end otherwise than by their decision; their ``note`` says so:
+
+- ``"short"``: a root whose video is no longer than ``max(frames, events) * grain_s``, or has no more frames than the
+  budget: it is not searched, and nothing of it is decoded;
+- ``"atomic"``: it continues, but its events cannot be cut any shorter;
+- ``"max_vlm_calls"``: captioning its events would exceed the tree's limit, so it is not expanded. Captions
+  found in the cache count as well: a warm cache must not give another tree than a cold one;
+- ``"max_nodes"``: the tree has that many decisions; it is left undecided, or is decided and not expanded.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import VideoMinerError
+from lmms_videominer.policy.policy import Part
 from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
-from lmms_videominer.search.stages import Stages
-from lmms_videominer.search.tree import GrownTree, TreeJob, grow_trees
-from lmms_videominer.selectors.selector import checked_question
-from lmms_videominer.types import Question, Selection
+from lmms_videominer.search.wishes import Caption, Case, Decide, Embed, Found, Search, Segment
+from lmms_videominer.selectors.selector import Selector
+from lmms_videominer.types import Action, Event, Node, Span
+from lmms_videominer.video import frames_beginning_in
 
-# Readers stay open and frames in memory for this many questions at once. Wide enough for full batches:
-# a level of 16 questions is up to 256 captions.
-QUESTIONS_AT_ONCE = 16
+Units = tuple[Span, ...]  # what is captioned and clustered of one node
 
 
-class VideoMinerSelector:
+class VideoMinerSelector(Selector):
     """Key frames from a tree (arXiv 2510.06040, section 3.1)."""
 
     name = "videominer"
 
-    def __init__(self, stages: Stages, config: MinerConfig):
-        self.stages, self.config = stages, config
+    @classmethod
+    def needs(cls, config: MinerConfig) -> frozenset[str]:
+        return frozenset({"vlm", "policy"} | ({"embedder"} if config.clustering != "none" else set()))
 
-    def select(self, questions: Sequence[Question], *, progress: bool = False) -> list[Selection | VideoMinerError]:
-        results: dict[int, Selection | VideoMinerError] = {}
-        jobs: dict[int, TreeJob] = {}
-        for i, question in enumerate(questions):
-            try:
-                jobs[i] = TreeJob(checked_question(question), self.config.seed)
-            except VideoMinerError as error:
-                results[i] = error
-        order = list(jobs)
-        for start in range(0, len(order), QUESTIONS_AT_ONCE):
-            part = order[start : start + QUESTIONS_AT_ONCE]
-            trees = grow_trees([jobs[i] for i in part], self.stages, self.config, progress=progress)
-            results.update((i, self._selection(tree)) for i, tree in zip(part, trees, strict=True))
-        return [results[i] for i in range(len(questions))]
+    def search(self, case: Case) -> Search:
+        config = case.config
+        short = config.covers(case.video.info.duration_s)
+        nodes = [Node("0", 0, (Event(case.whole),), note="short" if short else "")]
+        frontier = [] if short else [0]  # positions in ``nodes``
+        captioned = decided = 0
+        for depth in range(1, config.max_depth + 1):
+            if decided >= config.max_nodes:
+                _annotate(nodes, frontier, "max_nodes")
+                break
+            parents: list[tuple[Node, Units]] = []
+            for position, units in zip(frontier, (yield from self._units(case, nodes, frontier))):
+                if obstacle := _obstacle(nodes[position], units, captioned, config):
+                    _annotate(nodes, [position], obstacle)
+                else:
+                    captioned += len(units)
+                    parents.append((nodes[position], units))
+            if not parents:
+                break
+            children = yield from self._children(case, parents)
+            open_nodes = range(len(nodes), len(nodes) + min(len(children), config.max_nodes - decided))
+            nodes += children
+            _annotate(nodes, range(open_nodes.stop, len(nodes)), "max_nodes")
+            decided += len(open_nodes)
+            yield from _decide(case, nodes, open_nodes)
+            frontier = [i for i in open_nodes if _continues(nodes[i])] if depth < config.max_depth else []
+        return _found(case, nodes)
 
-    def _selection(self, tree: GrownTree | VideoMinerError) -> Selection | VideoMinerError:
-        return tree if isinstance(tree, VideoMinerError) else tree_selection(tree, self.stages, self.config)
+    def _units(self, case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Generator[Any, Any, list[Units]]:
+        """The events of each node of the frontier; with ``clustering=frame``, the frames shown of them."""
+        if not frontier:
+            return []
+        cut = yield Segment(tuple(nodes[position].spans for position in frontier))
+        if case.config.clustering != "frame":
+            return list(cut)
+        return [
+            tuple(part for event in events for part in _frame_parts(event, case.timestamps_s, case.config))
+            for events in cut
+        ]
+
+    def _children(self, case: Case, parents: Sequence[tuple[Node, Units]]) -> Generator[Any, Any, list[Node]]:
+        """The children of all parents, in order, undecided; all are captioned, and embedded, at once."""
+        config, clusterer = case.config, self.stages.clusterer
+        frames = 1 if config.clustering == "frame" else config.caption_frames
+        every_unit = tuple(unit for _, units in parents for unit in units)
+        captioned = iter((yield Caption(every_unit, frames, case.question.text)))
+        events: list[list[Event]] = [[next(captioned) for _ in units] for _, units in parents]
+        captions = [[event.caption or "" for event in siblings] for siblings in events]
+        compared = [clusterer.compared(siblings) for siblings in captions]
+        texts = tuple(siblings[i] for siblings, chosen in zip(captions, compared) for i in chosen)
+        vectors = (yield Embed(texts)) if texts else np.zeros((0, 0), np.float32)
+        rows = np.split(vectors, np.cumsum([len(chosen) for chosen in compared])[:-1])
+        return [
+            child
+            for (parent, _), siblings, lines, part in zip(parents, events, captions, rows, strict=True)
+            for child in _clusters(parent, siblings, clusterer.cluster(lines, part))
+        ]
 
 
-def tree_selection(tree: GrownTree, stages: Stages, config: MinerConfig) -> Selection:
-    """The key frames of one grown tree, with all that led to them."""
-    kept, fallback = kept_nodes(tree.nodes)
-    return Selection(
-        question=tree.question,
-        video=tree.video,
-        key_frames=node_key_frames(kept, tree.timestamps_s, config.frames),
-        selector=VideoMinerSelector.name,
-        nodes=tree.nodes,
-        usage=tree.usage,
-        fallbacks=tuple(name for name in (fallback, stages.cache.fallback) if name),
-        config=dataclasses.asdict(config),
-        seed=tree.seed,
-    )
+def _clusters(parent: Node, events: Sequence[Event], clusters: Sequence[Sequence[int]]) -> list[Node]:
+    """One child a cluster, its events in temporal order."""
+    return [
+        Node(
+            f"{parent.id}.{i}",
+            parent.depth + 1,
+            tuple(sorted((events[m] for m in members), key=lambda event: event.span)),
+        )
+        for i, members in enumerate(clusters)
+    ]
+
+
+def _decide(case: Case, nodes: list[Node], positions: Sequence[int]) -> Generator[Decide, Any, None]:
+    """Let the policy decide about the nodes at ``positions``, all at once."""
+    if not positions:
+        return
+    parts = tuple(Part(case.question.text, nodes[i].caption, nodes[i].depth, case.config.max_depth) for i in positions)
+    decisions = yield Decide(parts, keys=tuple(nodes[i].id for i in positions))
+    for i, decision in zip(positions, decisions, strict=True):
+        nodes[i] = replace(nodes[i], decision=decision)
+
+
+def _continues(node: Node) -> bool:
+    return node.decision is not None and node.decision.action is Action.CONTINUE
+
+
+def _annotate(nodes: list[Node], positions: Sequence[int], note: str) -> None:
+    for i in positions:
+        nodes[i] = replace(nodes[i], note=note)
+
+
+def _obstacle(node: Node, units: Units, captioned: int, config: MinerConfig) -> str:
+    """Why ``node`` is not expanded into ``units``: a note, empty where nothing is in the way."""
+    if node.depth and units in (node.spans, tuple(event.span for event in node.events)):
+        return "atomic"
+    return "max_vlm_calls" if captioned + len(units) > config.max_vlm_calls else ""
+
+
+def _frame_parts(event: Span, timestamps_s: np.ndarray, config: MinerConfig) -> list[Span]:
+    """``event`` in equal parts, ``caption_frames`` where it is long enough: none below ``min_event_s`` or a frame."""
+    first, stop = frames_beginning_in(timestamps_s, event)
+    shortest = event.duration_s / config.min_event_s if config.min_event_s else stop - first
+    count = max(1, min(config.caption_frames, stop - first, int(shortest + 1e-6)))
+    edges = np.linspace(event.start_s, event.end_s, count + 1).tolist()
+    return [Span(start_s, end_s) for start_s, end_s in itertools.pairwise(edges)]
+
+
+def _found(case: Case, nodes: Sequence[Node]) -> Found:
+    kept, fallback = kept_nodes(nodes)
+    frames = node_key_frames(kept, case.timestamps_s, case.config.frames)
+    return Found(frames, tuple(nodes), (fallback,) if fallback else ())

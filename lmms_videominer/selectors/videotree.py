@@ -38,12 +38,13 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.candidates import Candidates, Pick, within_budget
-from lmms_videominer.search.engine import Ask, Case, Embed, Encode, Found, Look, Search
-from lmms_videominer.selectors.asking import asked, judgements
+from lmms_videominer.search.wishes import Ask, Case, Embed, Encode, Found, Search
+from lmms_videominer.selectors.asking import Seen, asking_needs, judgements, lettered_question, pool_of
 from lmms_videominer.selectors.grouping import nearest_to_mean, spherical_kmeans, ward
 from lmms_videominer.selectors.replies import ACTIONS, NOT_SURE, RATINGS, SURE, read_relevance
-from lmms_videominer.selectors.searching import SearchingSelector, by_level
+from lmms_videominer.selectors.selector import Selector, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
 
 PROMPT = """\
@@ -78,44 +79,48 @@ class Round:
         return [RATINGS[decision.action] for decision in self.decisions]
 
 
-class VideoTreeSelector(SearchingSelector):
+class VideoTreeSelector(Selector):
     """Frames of a tree of clusters, wide and deep where the language model finds relevance."""
 
     name = "videotree"
 
+    @classmethod
+    def needs(cls, config: MinerConfig) -> frozenset[str]:
+        return asking_needs(config, compares_frames=True)
+
     def search(self, case: Case) -> Search:
-        config, pool = case.config, case.pool()
-        vectors = yield from _vectors(case, pool)
+        config, pool, seen = case.config, pool_of(case), Seen(case)
+        vectors = yield from _vectors(case, pool, seen)
         rounds: list[Round] = []
         distinct = len(np.unique(vectors, axis=0))  # no more clusters than these
         width = min(config.videotree_first, config.max_vlm_calls)
         while True:
-            rounds.append((yield from _round(case, pool, vectors, width)))
+            rounds.append((yield from _round(case, pool, seen, vectors, width)))
             enough = rounds[-1].scores.count(SURE) >= config.videotree_enough
             if enough or width >= min(config.videotree_most, distinct):
                 break
             width = min(2 * width, config.videotree_most)
-            if config.features == "scorer" and len(case.seen) + width > config.max_vlm_calls:
+            if config.features == "scorer" and len(seen) + width > config.max_vlm_calls:
                 # with features=captions all candidates are captioned already
-                return _found(case, rounds, pool, vectors, ("max_vlm_calls",))
-        return _found(case, rounds, pool, vectors)
+                return _found(case, rounds, pool, seen, vectors, ("max_vlm_calls",))
+        return _found(case, rounds, pool, seen, vectors)
 
 
-def _vectors(case: Case, pool: Candidates) -> Generator[Any, Any, np.ndarray]:
+def _vectors(case: Case, pool: Candidates, seen: Seen) -> Generator[Any, Any, np.ndarray]:
     """float32 [len(pool), d], L2-normalised: what each candidate looks like, or is told to look like."""
     if case.config.features == "scorer":
         return (yield Encode(tuple(pool.indices.tolist())))
-    events = yield Look(pool.spans, 1)
+    events = yield from seen.look(pool.spans, 1)
     return (yield Embed(tuple(event.caption or "(none)" for event in events)))
 
 
-def _round(case: Case, pool: Candidates, vectors: np.ndarray, width: int) -> Generator[Any, Any, Round]:
+def _round(case: Case, pool: Candidates, seen: Seen, vectors: np.ndarray, width: int) -> Generator[Any, Any, Round]:
     """Cluster, and have the clusters rated by their representatives."""
     groups = spherical_kmeans(vectors, width, case.config.seed)
     heads = [nearest_to_mean(vectors, group) for group in groups]
     order = sorted(range(len(groups)), key=heads.__getitem__)
     groups, heads = [groups[i] for i in order], [heads[i] for i in order]
-    events = yield Look(tuple(pool.spans[head] for head in heads), 1)
+    events = yield from seen.look([pool.spans[head] for head in heads], 1)
     if case.config.judge == "policy":
         decisions = yield from judgements(case, [event.caption or "" for event in events])
         return Round(groups, heads, events, decisions, None)
@@ -128,13 +133,19 @@ def _round(case: Case, pool: Candidates, vectors: np.ndarray, width: int) -> Gen
 
 def _prompt(case: Case, events: Sequence[Event]) -> str:
     lines = [f"{i}. at {event.frame_times_s[0]:.0f} s: {event.caption}" for i, event in enumerate(events, 1)]
+    question = lettered_question(case.question)
     return PROMPT.format(
-        duration=case.whole.duration_s, count=len(events), captions="\n".join(lines), question=asked(case.question)
+        duration=case.whole.duration_s, count=len(events), captions="\n".join(lines), question=question
     )
 
 
 def _found(
-    case: Case, rounds: Sequence[Round], pool: Candidates, vectors: np.ndarray, stopped: tuple[str, ...] = ()
+    case: Case,
+    rounds: Sequence[Round],
+    pool: Candidates,
+    seen: Seen,
+    vectors: np.ndarray,
+    stopped: tuple[str, ...] = (),
 ) -> Found:
     nodes = [Node("0", 0, (Event(case.whole),))]
     groups: dict[tuple[int, int], list[Pick]] = {}
@@ -145,11 +156,11 @@ def _found(
     for i, (members, head, decision) in enumerate(zip(last.clusters, last.heads, last.decisions, strict=True)):
         score = RATINGS[decision.action]
         id = f"{parent}.{i}"
-        nodes.append(_node(id, members, head, decision, pool, case))
+        nodes.append(_node(id, members, head, decision, pool, seen))
         groups.setdefault((-score, 0), []).append(_pick(pool, head, id, score))
         for branch, part in _branches(id, members, vectors, score - NOT_SURE, case.config.videotree_branches):
             part_head = nearest_to_mean(vectors, part)
-            nodes.append(_node(branch, part, part_head, None, pool, case))
+            nodes.append(_node(branch, part, part_head, None, pool, seen))
             level = branch.count(".") - id.count(".")
             groups.setdefault((-score, level), []).append(_pick(pool, part_head, branch, score))
     frames = within_budget([groups[key] for key in sorted(groups)], case.timestamps_s, case.config.frames)
@@ -172,14 +183,14 @@ def _pick(pool: Candidates, position: int, id: str, score: int) -> Pick:
     return Pick(int(pool.indices[position]), id, float(score))
 
 
-def _node(id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, case: Case) -> Node:
+def _node(id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, seen: Seen) -> Node:
     """A cluster, in stretches; the one that holds the representative has its caption, where it was captioned."""
-    seen = case.seen.get((pool.spans[head], 1))
+    event = seen.events.get((pool.spans[head], 1))
     stretches = np.split(members, np.flatnonzero(np.diff(members) > 1) + 1)
     told = [
         Event(
             Span(pool.spans[part[0]].start_s, pool.spans[part[-1]].end_s),
-            *((seen.caption, seen.frame_times_s) if seen and head in part else (None, ())),
+            *((event.caption, event.frame_times_s) if event and head in part else (None, ())),
         )
         for part in stretches
     ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from trl import SFTTrainer
 
-    from lmms_videominer.policy.causal_lm import CausalLMPolicy
+    from lmms_videominer.policy.causal_lm import CausalLM
 
 logger = logging.getLogger("lmms_videominer.training")
 
@@ -148,22 +148,22 @@ def _questions(arguments: ColdStartArguments) -> list[Any]:
     return read_questions(arguments.questions, media_root=arguments.media_root, bad_rows="skip").questions
 
 
-def _policy(model: ModelConfig, arguments: ColdStartArguments, trusted: bool) -> CausalLMPolicy:
+def _policy(model: ModelConfig, arguments: ColdStartArguments, trusted: bool) -> CausalLM:
     """The model that learns, as a policy: float32 where nothing is said, as in T-GRPO."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from lmms_videominer.models.loading import loading
-    from lmms_videominer.policy.causal_lm import CausalLMPolicy
+    from lmms_videominer.policy.causal_lm import CausalLM
     from lmms_videominer.training.run import model_settings
 
     name = str(model.model_name_or_path)
     with loading("policy", name):
         tokenizer = AutoTokenizer.from_pretrained(name, revision=model.model_revision, trust_remote_code=trusted)
         loaded = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=trusted, **model_settings(model))
-    return CausalLMPolicy(loaded, tokenizer, name, arguments.policy_tokens)
+    return CausalLM(loaded, tokenizer, name, arguments.policy_tokens)
 
 
-def tokenized(lessons: Sequence[Lesson], policy: CausalLMPolicy, max_length: int | None = None) -> Dataset:
+def tokenized(lessons: Sequence[Lesson], policy: CausalLM, max_length: int | None = None) -> Dataset:
     """Rows as ``SFTTrainer`` takes them: ``input_ids``, and ``completion_mask`` with 1 for what is learnt.
 
     Args:

@@ -110,10 +110,11 @@ class DifficultyFilter:
         config: DifficultyConfig | None = None,
         trees_dir: Path | None = None,
     ):
-        from lmms_videominer.policy.vlm_policy import VLMPolicy
+        from lmms_videominer.policy.cached import uncached
+        from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
 
         policy = needed(stages.policy, "policy")
-        if isinstance(policy, VLMPolicy):
+        if isinstance(uncached(stages.language_model), TextOnlyVLM):
             raise ConfigError(
                 "the video LLM is its own policy: name the causal language model that is to be trained with --policy"
             )

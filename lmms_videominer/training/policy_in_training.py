@@ -11,21 +11,21 @@ import torch
 from accelerate.utils import gather_object
 from trl.models import unwrap_model_for_generation
 
-from lmms_videominer.policy.causal_lm import CausalLMPolicy
-from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.causal_lm import CausalLM
+from lmms_videominer.policy.language_model import Completion
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer
 
 
 class PolicyInTraining:
-    """Decides with the model that ``trainer`` trains; the same seeds and weights give the same completions.
+    """Completes with the model that ``trainer`` trains; the same seeds and weights give the same completions.
 
     A call is collective under ZeRO-3, which gathers the weights for it: every process makes equally many calls.
     Inside a call each process generates for itself.
 
     Attributes:
-        seconds: Spent deciding since it was last set.
+        seconds: Spent completing since it was last set.
         logprobs: Empty: the log-probabilities are the model's own.
     """
 
@@ -36,7 +36,7 @@ class PolicyInTraining:
         self.seconds = 0.0
         self.logprobs: dict[tuple[tuple[int, ...], tuple[int, ...]], list[float]] = {}
 
-    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+    def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         started = time.perf_counter()
         trainer, args = self._trainer, self._trainer.args
         with (
@@ -49,38 +49,38 @@ class PolicyInTraining:
             _unobserved(trainer.model_wrapped),
             trainer.accelerator.autocast(),
         ):
-            completions = self._policy(model).decide(prompts, temperature, seeds)
+            completions = self._language_model(model).complete(prompts, temperature, seeds)
         self.seconds += time.perf_counter() - started
         return completions
 
-    def _policy(self, model: Any) -> CausalLMPolicy:
+    def _language_model(self, model: Any) -> CausalLM:
         args = self._trainer.args
-        return CausalLMPolicy(
+        return CausalLM(
             model, self._trainer.processing_class, self.identity, args.max_completion_length, args.rollout_batch_size
         )
 
 
 class PolicyInVLLM(PolicyInTraining):
-    """Decides through vLLM, server or colocated, with the weights of the moment; vLLM draws without our seeds.
+    """Completes through vLLM, server or colocated, with the weights of the moment; vLLM draws without our seeds.
 
     Attributes:
         logprobs: vLLM's log-probabilities of what it sampled, by prompt and completion, since it was last emptied.
     """
 
-    def decide(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[PolicyCompletion]:
+    def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         started = time.perf_counter()
-        policy = self._policy(self._trainer.accelerator.unwrap_model(self._trainer.model))
-        ids = [policy._prompt_ids(prompt) for prompt in prompts]
+        model = self._language_model(self._trainer.accelerator.unwrap_model(self._trainer.model))
+        ids = [model._prompt_ids(prompt) for prompt in prompts]
         # vLLM's shares are cut by the number of prompts: every process brings equally many, and at least one
         count = max(1, *gather_object([len(ids)]))
-        filler = [policy._pad_id]
+        filler = [model._pad_id]
         completions, logprobs = self._trainer._generate_single_turn(ids + [filler] * (count - len(ids)), None, {}, 1)
         made = [(tuple(prompt), tuple(completion)) for prompt, completion in zip(ids, completions)]
         self.logprobs.update(zip(made, logprobs))
         tokens = [list(completion) for _, completion in made]
-        texts = policy.tokenizer.batch_decode(tokens, skip_special_tokens=True) if tokens else []
+        texts = model.tokenizer.batch_decode(tokens, skip_special_tokens=True) if tokens else []
         self.seconds += time.perf_counter() - started
-        return [PolicyCompletion(text.strip(), *ids) for text, ids in zip(texts, made, strict=True)]
+        return [Completion(text.strip(), *ids) for text, ids in zip(texts, made, strict=True)]
 
 
 @contextmanager

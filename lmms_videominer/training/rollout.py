@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.search.answers import answer_selections
+from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.stages import Stages, needed
-from lmms_videominer.search.tree import TreeJob, grow_trees
-from lmms_videominer.selectors.selector import checked_question
-from lmms_videominer.selectors.videominer import tree_selection
+from lmms_videominer.selectors.videominer import VideoMinerSelector
 from lmms_videominer.training.rewards import (
     RewardConfig,
     action_reward,
@@ -127,21 +126,13 @@ def roll_out(
 
 def _selections(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig) -> list[Selection | VideoMinerError]:
     """The answered selection of each job's tree, or why there is none."""
-    results: dict[int, Selection | VideoMinerError] = {}
-    tree_jobs: dict[int, TreeJob] = {}
-    for i, job in enumerate(jobs):
-        try:
-            tree_jobs[i] = TreeJob(checked_question(job.question), job.seed)
-        except VideoMinerError as error:
-            results[i] = error
-    trees = grow_trees(list(tree_jobs.values()), stages, config, always_decide=True)
-    for i, tree in zip(tree_jobs, trees, strict=True):
-        results[i] = tree if isinstance(tree, VideoMinerError) else tree_selection(tree, stages, config)
-    grown = {i: result for i, result in results.items() if isinstance(result, Selection)}
+    searches = [Job(job.question, job.seed) for job in jobs]
+    results = run(VideoMinerSelector(stages, config), searches, decisions_in_step=config.max_depth)
+    grown = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
     vlm = needed(stages.vlm, "video LLM")
-    answered = answer_selections(list(grown.values()), vlm, stages.cache, config.reader)
-    results.update(zip(grown, answered, strict=True))
-    return [results[i] for i in range(len(jobs))]
+    for i, answered in zip(grown, answer_selections(list(grown.values()), vlm, stages.cache, config.reader)):
+        results[i] = answered
+    return results
 
 
 def _failed(jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMinerError]) -> dict[str, VideoMinerError]:

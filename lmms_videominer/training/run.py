@@ -210,14 +210,14 @@ def model_settings(model: ModelConfig) -> dict[str, Any]:
 
 def _stages(run: Run) -> Stages:
     """The frozen models, whole in every process and on its device."""
-    from lmms_videominer.search.stages import Stages
+    from lmms_videominer.selectors.building import build_stages
     from lmms_videominer.training.policy_in_training import each_process_alone
     from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
     names, device = _names(run), str(run.args.device)
     with each_process_alone():
         vlm = TransformersVLM.from_pretrained(names.vlm, device=device)
-        return Stages.build(run.args.mining(run.mining), vlm, embedder=names.embedder, device=device)
+        return build_stages(run.args.mining(run.mining), vlm, embedder=names.embedder, device=device)
 
 
 def leave() -> None:

@@ -22,6 +22,7 @@ from trl.trainer.utils import get_config_model_id, use_adapter
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, TrainingError
 from lmms_videominer.models.loading import loading
+from lmms_videominer.policy.prompted import PromptedPolicy
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
@@ -36,7 +37,7 @@ from lmms_videominer.training.policy_in_training import (
     importance_ratio,
 )
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout, roll_out
-from lmms_videominer.types import Question, Span
+from lmms_videominer.types import Action, Question, Span
 
 logger = logging.getLogger(__name__)
 
@@ -106,8 +107,9 @@ class TGRPOTrainer(GRPOTrainer):
                 f"use one of {', '.join(MEAN_OVER_ROWS)}, or set router_aux_loss_coef to 0"
             )
         self._policy = (PolicyInVLLM if args.use_vllm else PolicyInTraining)(self)
-        self._stages = dataclasses.replace(stages, policy=self._policy)
         self._mining, self._rewards = args.mining(miner_config), args.rewards()
+        policy = PromptedPolicy(self._policy, Action(self._mining.default_action))
+        self._stages = dataclasses.replace(stages, policy=policy)
         self._rows: dict[str, list[Row]] = {}  # of the last rollout in training and in evaluation
         self._rollout_s = 0.0
         self._trees_saved = -1  # the last multiple of tree_log_steps

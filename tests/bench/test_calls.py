@@ -11,8 +11,8 @@ from scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, alway
 
 from lmms_videominer.bench.calls import Calls, calls_at_most
 from lmms_videominer.config import ASKING, MinerConfig
-from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import SELECTORS, get_selector
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.types import Action, Question, Span
 
 SMALL = MinerConfig(
@@ -33,7 +33,7 @@ def film(tmp_path_factory) -> str:
 
 
 def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls]:
-    stages = Stages.build(config, ColourVLM(), policy, ColourEmbedder(), scorer=ColourEncoder())
+    stages = build_stages(config, ColourVLM(), policy, ColourEmbedder(), scorer=ColourEncoder())
     question = Question(film, "What is yellow?", ("red", "yellow"), (Span(12.0, 14.0),))
     [selection] = get_selector(config.selector, stages, config).select([question])
     usage = selection.usage

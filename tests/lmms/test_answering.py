@@ -16,8 +16,8 @@ from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
 from lmms_videominer.lmms.records import summarise
-from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.vlm.vlm import VLMRequest
 
 SHOWN = [["good.mp4"], ["broken.mp4"], ["good.mp4"], ["other.mp4"], ["good.mp4", "broken.mp4"], ["a picture"]]
@@ -64,7 +64,7 @@ def request(doc_id: int) -> Instance:
 
 def answerer(backbone: FragileBackbone | Service, selector: str = "uniform", profile: Profile = UNLISTED) -> Answerer:
     config = MinerConfig(selector=selector, frames=4, cache_dir="off")
-    chosen = get_selector(selector, Stages.build(config, None), config)
+    chosen = get_selector(selector, build_stages(config, None), config)
     return Answerer(Driver(backbone, profile, True), chosen, config, 4, lambda *_: "")
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_videominer.policy import cached
-from lmms_videominer.policy.cached import CachedPolicy, count_completion
-from lmms_videominer.policy.policy import PolicyCompletion
+from lmms_videominer.policy.cached import CachedLanguageModel
+from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.store.cache import MemoryCache, open_cache
 from lmms_videominer.types import Usage
 
@@ -23,12 +23,12 @@ class Echo:
     asked: list[str] = field(default_factory=list)
     breaks_at: int = 10**9
 
-    def decide(self, prompts, temperature, seeds):
+    def complete(self, prompts, temperature, seeds):
         if len(self.asked) + len(prompts) > self.breaks_at:
             raise KeyboardInterrupt
         self.asked += prompts
         drawn = seeds if temperature else [0] * len(prompts)
-        return [PolicyCompletion(f"{prompt} {seed}", (1, 2), (len(prompt), 5)) for prompt, seed in zip(prompts, drawn)]
+        return [Completion(f"{prompt} {seed}", (1, 2), (len(prompt), 5)) for prompt, seed in zip(prompts, drawn)]
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef")), max_size=4))
@@ -36,16 +36,16 @@ def test_calls_give_what_the_policy_gives_and_ask_it_for_each_prompt_once(calls)
     policy, cache = Echo(), MemoryCache()
     for prompts in calls:
         seeds = list(range(len(prompts)))
-        told = CachedPolicy(policy, cache).decide(prompts, 0.0, seeds)
-        assert [replace(completion, cached=False) for completion in told] == Echo().decide(prompts, 0.0, seeds)
+        told = CachedLanguageModel(policy, cache).complete(prompts, 0.0, seeds)
+        assert [replace(completion, cached=False) for completion in told] == Echo().complete(prompts, 0.0, seeds)
     assert policy.asked == list(dict.fromkeys(prompt for prompts in calls for prompt in prompts))
 
 
 def test_another_process_finds_them_on_disk_and_they_cost_nothing(tmp_path):
-    CachedPolicy(Echo(), open_cache(str(tmp_path))).decide(["a", "b"], 0.0, [1, 2])
-    policy, usage = Echo(), Usage()
-    for completion in CachedPolicy(policy, open_cache(str(tmp_path))).decide(["b", "c", "c"], 0.0, [3, 4, 5]):
-        count_completion(usage, completion)
+    CachedLanguageModel(Echo(), open_cache(str(tmp_path))).complete(["a", "b"], 0.0, [1, 2])
+    policy = Echo()
+    completions = CachedLanguageModel(policy, open_cache(str(tmp_path))).complete(["b", "c", "c"], 0.0, [3, 4, 5])
+    usage = sum((completion.usage for completion in completions), Usage())
     assert policy.asked == ["c"]
     assert (usage.policy_calls, usage.policy_calls_cached) == (1, 2)
     assert (usage.prompt_tokens, usage.completion_tokens) == (2, 2)
@@ -53,16 +53,16 @@ def test_another_process_finds_them_on_disk_and_they_cost_nothing(tmp_path):
 
 @pytest.mark.parametrize(("identity", "temperature"), [("echo", 0.7), ("", 0.0)])
 def test_samples_and_what_a_nameless_policy_says_are_not_kept(identity, temperature):
-    policy = CachedPolicy(Echo(identity), MemoryCache())
-    first, second = (policy.decide(["a", "a"], temperature, seeds) for seeds in ([1, 2], [3, 4]))
-    assert policy.policy.asked == ["a"] * 4 and not any(completion.cached for completion in (*first, *second))
+    policy = CachedLanguageModel(Echo(identity), MemoryCache())
+    first, second = (policy.complete(["a", "a"], temperature, seeds) for seeds in ([1, 2], [3, 4]))
+    assert policy.model.asked == ["a"] * 4 and not any(completion.cached for completion in (*first, *second))
     assert bool(temperature) == (first != second)
 
 
 def test_another_policy_is_asked_for_itself():
     cache, other = MemoryCache(), Echo("another")
-    CachedPolicy(Echo(), cache).decide(["a"], 0.0, [0])
-    CachedPolicy(other, cache).decide(["a"], 0.0, [0])
+    CachedLanguageModel(Echo(), cache).complete(["a"], 0.0, [0])
+    CachedLanguageModel(other, cache).complete(["a"], 0.0, [0])
     assert other.asked == ["a"]
 
 
@@ -70,7 +70,7 @@ def test_a_long_call_that_is_interrupted_goes_on_where_it_was(monkeypatch):
     monkeypatch.setattr(cached, "AT_ONCE", 2)
     cache, prompts, seeds = MemoryCache(), list("abcde"), [0] * 5
     with pytest.raises(KeyboardInterrupt):
-        CachedPolicy(Echo(breaks_at=4), cache).decide(prompts, 0.0, seeds)
+        CachedLanguageModel(Echo(breaks_at=4), cache).complete(prompts, 0.0, seeds)
     policy = Echo()
-    assert [c.text[0] for c in CachedPolicy(policy, cache).decide(prompts, 0.0, seeds)] == prompts
+    assert [c.text[0] for c in CachedLanguageModel(policy, cache).complete(prompts, 0.0, seeds)] == prompts
     assert policy.asked == ["e"]

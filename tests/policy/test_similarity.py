@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from read_prompts import Asked, read_policy_prompt
 
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.policy.parser import parse_completion
-from lmms_videominer.policy.prompt import Asked, policy_prompt, read_policy_prompt
+from lmms_videominer.policy.policy import Part
+from lmms_videominer.policy.prompt import policy_prompt
 from lmms_videominer.policy.similarity import SimilarityPolicy
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.types import Action, Reading
 
 QUESTION = "where is north?"
@@ -25,10 +28,9 @@ class Compass:
 
 
 def action_of(caption: str) -> Action:
-    [completion] = SimilarityPolicy(Compass()).decide([policy_prompt(QUESTION, caption, 1, 3)])
-    action, reading = parse_completion(completion.text, Action.CONTINUE)
-    assert reading is Reading.STRICT
-    return action
+    [decided] = SimilarityPolicy(Compass()).decide([Part(QUESTION, caption, 1, 3)])
+    assert decided.decision.reading is Reading.STRICT
+    return decided.decision.action
 
 
 @pytest.mark.parametrize(
@@ -40,8 +42,8 @@ def test_cosine_from_a_half_on_accepts_and_below_a_quarter_deletes(degrees_off, 
 
 
 def test_the_thresholds_can_be_set_for_an_embedder():
-    [completion] = SimilarityPolicy(Compass(), 0.2, 0.1).decide([policy_prompt(QUESTION, "14", 1, 3)])  # cos 76 = 0.24
-    assert parse_completion(completion.text, Action.DELETE)[0] is Action.ACCEPT
+    [decided] = SimilarityPolicy(Compass(), 0.2, 0.1).decide([Part(QUESTION, "14", 1, 3)])  # cos 76 = 0.24
+    assert decided.decision.action is Action.ACCEPT
 
 
 def test_a_node_of_several_captions_is_as_near_as_the_nearest():
@@ -51,18 +53,17 @@ def test_a_node_of_several_captions_is_as_near_as_the_nearest():
 def test_no_prompt_is_no_decision_and_a_batch_keeps_its_order():
     policy = SimilarityPolicy(Compass())
     assert policy.decide([]) == []
-    prompts = [policy_prompt(QUESTION, caption, 1, 3) for caption in ("90", "270", "90")]
-    actions = [parse_completion(c.text, Action.CONTINUE)[0].value for c in policy.decide(prompts)]
-    assert actions == ["accept", "delete", "accept"]
+    decided = policy.decide([Part(QUESTION, caption, 1, 3) for caption in ("90", "270", "90")])
+    assert [made.decision.action.value for made in decided] == ["accept", "delete", "accept"]
 
 
 def test_the_identity_follows_embedder_and_thresholds():
     assert SimilarityPolicy(Compass()).identity != SimilarityPolicy(Compass(), accept_from=0.6).identity
 
 
-def test_another_prompt_is_refused_with_the_way_out():
+def test_a_selector_that_asks_for_replies_refuses_it_with_the_way_out():
     with pytest.raises(ConfigError, match="set judge=policy"):
-        SimilarityPolicy(Compass()).decide(["Which of these clips?"])
+        build_stages(MinerConfig(selector="llovi", cache_dir="off"), None, SimilarityPolicy(Compass()))
 
 
 lines = st.text(st.characters(exclude_characters="\r"), min_size=1).filter(lambda t: "\nCaption of" not in t)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from lmms_videominer.policy.policy import PolicyCompletion
-from lmms_videominer.policy.vlm_policy import VLMPolicy
+from lmms_videominer.policy.language_model import Completion
+from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
 from lmms_videominer.vlm.vlm import VLMRequest
 
 
@@ -18,18 +18,18 @@ class Echo:
 
 def test_the_video_llm_is_asked_once_without_frames():
     vlm = Echo()
-    completions = VLMPolicy(vlm, max_new_tokens=33).decide(["a", "b"], temperature=0.5, seeds=[1, 2])
-    assert completions == [PolicyCompletion("A"), PolicyCompletion("B")]
+    completions = TextOnlyVLM(vlm, max_new_tokens=33).complete(["a", "b"], temperature=0.5, seeds=[1, 2])
+    assert completions == [Completion("A"), Completion("B")]
     assert vlm.calls == [[VLMRequest("a", None, 33, (), 0.5), VLMRequest("b", None, 33, (), 0.5)]]
 
 
 def test_no_prompt_makes_no_call():
     vlm = Echo()
-    assert VLMPolicy(vlm).decide([]) == [] and vlm.calls == []
+    assert TextOnlyVLM(vlm).complete([]) == [] and vlm.calls == []
 
 
 def test_the_identity_follows_the_video_llm():
     vlm = Echo()
-    before = VLMPolicy(vlm).identity
+    before = TextOnlyVLM(vlm).identity
     vlm.identity = "another"
-    assert VLMPolicy(vlm).identity != before
+    assert TextOnlyVLM(vlm).identity != before

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.search.engine import Ask, Case, Compare, Embed, Encode, Found, Look
-from lmms_videominer.selectors.searching import SearchingSelector
-from lmms_videominer.types import Event, Question, VideoInfo
+from lmms_videominer.policy.language_model import Completion
+from lmms_videominer.policy.prompted import read_decision
+from lmms_videominer.search.wishes import Ask, Caption, Case, Compare, Decide, Embed, Encode, Found
+from lmms_videominer.selectors.selector import Selector
+from lmms_videominer.types import Action, Event, Question, Span, VideoInfo
 from lmms_videominer.video.opening import OpenVideo
 
 SCORER = SimpleNamespace(identity="none")
+
+
+@dataclass
+class TalkedOf(Case):
+    """A case that remembers what was captioned for it, by span and number of frames."""
+
+    captioned: set[tuple[Span, int]] = field(default_factory=set)
 
 
 def case_of(
@@ -23,17 +33,17 @@ def case_of(
     question: str = "What is it?",
     options: tuple[str, ...] = (),
     features: str = "captions",
-) -> Case:
+) -> TalkedOf:
     """A video of one frame a second: candidate, frame index and the second in which it is shown are one number."""
     info = VideoInfo("film.mp4", float(seconds), seconds, 1.0, 32, 32, "none")
     config = dataclasses.replace(config, features=features)
     video = OpenVideo(SimpleNamespace(info=info), "film")
-    return Case(Question("film.mp4", question, options), video, np.arange(seconds, dtype=np.float64), config)
+    return TalkedOf(Question("film.mp4", question, options), video, np.arange(seconds, dtype=np.float64), config)
 
 
 def converse(
-    selector: type[SearchingSelector],
-    case: Case,
+    selector: type[Selector],
+    case: TalkedOf,
     reply: Callable[[str], str],
     vector: Callable[[str], list[float]] = lambda text: [1.0],
 ) -> tuple[Found, list[str]]:
@@ -50,15 +60,21 @@ def converse(
             wish = search.send(answer)
         except StopIteration as end:
             return end.value, prompts
-        if isinstance(wish, Look):
+        if isinstance(wish, Caption):
+            case.captioned.update((span, wish.frames) for span in wish.spans)
             answer = tuple(Event(span, f"second {int(span.start_s)}", (span.start_s + 0.5,)) for span in wish.spans)
-            case.seen.update({(event.span, wish.frames): event for event in answer})
         elif isinstance(wish, Embed):
             answer = _vectors(vector, wish.texts)
         elif isinstance(wish, Encode):
             answer = _vectors(vector, _named(wish.indices))
         elif isinstance(wish, Compare):
             answer = [_vectors(vector, _named(frames)) @ _vectors(vector, [text])[0] for frames, text in wish.pairs]
+        elif isinstance(wish, Decide):
+            asked = [part.prompt for part in wish.parts]
+            prompts += asked
+            default = Action(case.config.default_action)
+            made = [Completion(reply(prompt)) for prompt in asked]
+            answer = tuple(read_decision(p, c, default).decision for p, c in zip(wish.parts, made, strict=True))
         else:
             assert isinstance(wish, Ask)
             prompts += wish.prompts

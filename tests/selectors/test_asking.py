@@ -28,8 +28,9 @@ from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.llovi import LLoViSelector
-from lmms_videominer.selectors.searching import batches
+from lmms_videominer.selectors.selector import batches
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.selectors.videotree import VideoTreeSelector
 from lmms_videominer.store.selection_json import to_json
@@ -59,7 +60,7 @@ def yellow_seeker(prompt: str) -> str:
 
 def stages_of(name: str, lm=None, embedder=None, **settings) -> tuple[Stages, MinerConfig]:
     config = dataclasses.replace(CONFIG, selector=name, **settings)
-    return Stages.build(config, ColourVLM(), lm or ReplyingLM(yellow_seeker), embedder or ColourEmbedder()), config
+    return build_stages(config, ColourVLM(), lm or ReplyingLM(yellow_seeker), embedder or ColourEmbedder()), config
 
 
 def select(stages: Stages, config: MinerConfig, *questions: Question) -> list:
@@ -81,7 +82,9 @@ def test_the_frames_that_are_sought_are_found(film, name, expected):
 def test_many_questions_share_every_call(film, name, calls):
     stages, config = stages_of(name)
     selections = select(stages, config, *(ask(film, f"What is yellow, {i}?") for i in range(5)))
-    assert len(stages.policy.calls) == calls and {len(call) for call in stages.policy.calls} == {5}
+    assert len(stages.language_model.model.calls) == calls and {
+        len(call) for call in stages.language_model.model.calls
+    } == {5}
     assert [s.usage.policy_calls for s in selections] == [calls] * 5
     assert all(s.usage.prompt_tokens > 0 and s.usage.completion_tokens == calls for s in selections)
 
@@ -128,7 +131,7 @@ def test_a_video_with_no_more_frames_than_the_budget_gives_all_and_asks_nobody(t
     [selection] = select(stages, config, ask(colour_video(tmp_path / "tiny.mp4", [("red", 0.2), ("blue", 0.1)])))
     assert [frame.frame_index for frame in selection.key_frames] == [0, 1, 2]
     assert [node.note for node in selection.nodes] == ["short"]
-    assert stages.policy.calls == [] and stages.vlm.calls == []
+    assert stages.language_model.model.calls == [] and stages.vlm.calls == []
 
 
 def test_vectors_that_are_no_numbers_are_refused_by_name(film):
@@ -199,7 +202,7 @@ def test_frames_of_short_events_are_not_cut_below_the_shortest_event(film):
 
 def by_scorer(name: str, scorer, **settings) -> tuple[Stages, MinerConfig]:
     config = dataclasses.replace(CONFIG, selector=name, features="scorer", **settings)
-    return Stages.build(config, ColourVLM(), ReplyingLM(yellow_seeker), scorer=scorer), config
+    return build_stages(config, ColourVLM(), ReplyingLM(yellow_seeker), scorer=scorer), config
 
 
 @pytest.mark.parametrize(("name", "captions"), [("videotree", 4), ("videoagent", 6)])
@@ -261,7 +264,7 @@ def test_whatever_is_replied_the_budget_is_met_exactly_in_order(name, features, 
 
     case = case_of(seconds, config, features=features)
     found, _ = converse(CLASSES[name], case, reply, vector)
-    assert len(case.seen) <= most  # captions
+    assert len(case.captioned) <= most  # captions
     indices = [frame.frame_index for frame in found.key_frames]
     assert indices == sorted(set(indices)) and len(indices) == config.frames
     assert all(0 <= i < seconds for i in indices)

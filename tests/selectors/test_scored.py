@@ -15,6 +15,7 @@ from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring import ScoreJob, score_frames
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.video.opening import opened
@@ -30,7 +31,7 @@ def film(tmp_path_factory) -> str:
 
 def stages_of(scorer=None, **settings) -> tuple[Stages, MinerConfig]:
     config = dataclasses.replace(CONFIG, **settings)
-    return Stages.build(config, None, scorer=scorer or ColourScorer()), config
+    return build_stages(config, None, scorer=scorer or ColourScorer()), config
 
 
 def select(name: str, *questions: Question, scorer=None, **settings) -> list:

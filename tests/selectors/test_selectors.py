@@ -8,8 +8,8 @@ from scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always
 
 from lmms_videominer.config import SCORING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
-from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import SELECTORS, get_selector
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.store.selection_json import from_json, to_json
 from lmms_videominer.types import Action, Question, Selection, Span
 
@@ -45,7 +45,7 @@ def tiny(folder) -> str:
 
 def select(name: str, *questions: Question, policy=None, **settings) -> list:
     config = dataclasses.replace(CONFIG, selector=name, **settings)
-    stages = Stages.build(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder(), scorer=ColourScorer())
+    stages = build_stages(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder(), scorer=ColourScorer())
     return get_selector(name, stages, config).select(questions)
 
 
@@ -131,7 +131,7 @@ def test_an_unknown_selector_is_refused_with_the_nearest_name():
 
 @pytest.mark.parametrize("name", ["uniform", "oracle", "none"])
 def test_selectors_that_ask_no_model_load_none(name):
-    stages = Stages.build(dataclasses.replace(CONFIG, selector=name, **ABSENT), None)
+    stages = build_stages(dataclasses.replace(CONFIG, selector=name, **ABSENT), None)
     assert stages.policy is None and stages.embedder is None and stages.scorer is None
 
 
@@ -139,15 +139,15 @@ def test_selectors_that_ask_no_model_load_none(name):
 def test_selectors_by_scores_load_a_scorer_alone(name):
     config = dataclasses.replace(CONFIG, selector=name, **ABSENT)
     scorer = ColourScorer()
-    stages = Stages.build(config, None, scorer=scorer)
+    stages = build_stages(config, None, scorer=scorer)
     assert stages.policy is None and stages.embedder is None and stages.scorer is scorer
     with pytest.raises(ModelError, match="scorer 'no/such'"):
-        Stages.build(config, None)
+        build_stages(config, None)
 
 
 def test_selectors_without_scores_load_no_scorer():
     config = dataclasses.replace(CONFIG, scorer="no/such")
-    assert Stages.build(config, None, finder("yellow"), ColourEmbedder()).scorer is None
+    assert build_stages(config, None, finder("yellow"), ColourEmbedder()).scorer is None
 
 
 # each of them

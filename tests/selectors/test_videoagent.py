@@ -4,9 +4,10 @@ import json
 
 import pytest
 from conversation import case_of, converse, frames_of
+from read_prompts import read_policy_prompt
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.policy.prompt import policy_completion, read_policy_prompt
+from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.types import Action, Reading
 

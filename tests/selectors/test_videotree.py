@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 from conversation import case_of, converse, frames_of
+from read_prompts import read_policy_prompt
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.policy.prompt import policy_completion, read_policy_prompt
+from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.selectors.videotree import VideoTreeSelector
 from lmms_videominer.types import Action, Reading
 
@@ -106,7 +107,7 @@ def test_with_image_features_a_round_that_might_exceed_the_allowance_is_not_begu
 
     case = case_of(64, MinerConfig(frames=8, max_vlm_calls=most), features="scorer")
     found, prompts = converse(VideoTreeSelector, case, lambda prompt: rated(*[1] * prompt.count(": second ")), spread)
-    assert len(prompts) == rounds and len(case.seen) <= most and found.fallbacks == told
+    assert len(prompts) == rounds and len(case.captioned) <= most and found.fallbacks == told
 
 
 def test_no_more_clusters_than_there_are_different_frames_end_the_rounds():

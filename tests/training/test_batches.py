@@ -119,7 +119,7 @@ def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_p
         _generate_single_turn=generate,
     )
     policy = PolicyInVLLM(trainer)
-    made = policy.decide(["red scene", "blue"], 1.0, [0, 1])
+    made = policy.complete(["red scene", "blue"], 1.0, [0, 1])
     assert [completion.text for completion in made] == [REPLIES[0]] * 2
     assert policy.logprobs[made[1].prompt_ids, made[1].completion_ids] == [-0.25, -0.5]
-    assert policy.decide([], 1.0, []) == [] and len(asked[1]) == 1  # nothing to decide: in step with a filler
+    assert policy.complete([], 1.0, []) == [] and len(asked[1]) == 1  # nothing to decide: in step with a filler

@@ -12,7 +12,7 @@ from tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.cli import main
 from lmms_videominer.errors import ConfigError, SchemaError
-from lmms_videominer.policy.causal_lm import CausalLMPolicy
+from lmms_videominer.policy.causal_lm import CausalLM
 from lmms_videominer.policy.prompt import policy_completion, policy_prompt
 from lmms_videominer.store.selection_json import save
 from lmms_videominer.training import run as training_run
@@ -182,8 +182,8 @@ def test_sources_that_cannot_be_are_refused(tmp_path):
 
 @pytest.mark.parametrize("chat", [True, False])
 def test_tokens_are_those_that_the_policy_sees(tmp_path, chat):
-    policy = CausalLMPolicy.from_pretrained(tiny_qwen2_lm(tmp_path, chat=chat), max_new_tokens=4)
-    [made] = policy.decide([LESSONS[0].prompt])
+    policy = CausalLM.from_pretrained(tiny_qwen2_lm(tmp_path, chat=chat), max_new_tokens=4)
+    [made] = policy.complete([LESSONS[0].prompt])
     [row] = tokenized(LESSONS[:1], policy)
     prompt = tuple(token for token, learnt in zip(row["input_ids"], row["completion_mask"]) if not learnt)
     completion = row["input_ids"][len(prompt) :]
@@ -192,13 +192,13 @@ def test_tokens_are_those_that_the_policy_sees(tmp_path, chat):
 
 
 def test_a_prompt_beyond_the_context_is_cut_as_in_a_tree(tmp_path):
-    policy = CausalLMPolicy.from_pretrained(tiny_qwen2_lm(tmp_path, context=256), max_new_tokens=100)
+    policy = CausalLM.from_pretrained(tiny_qwen2_lm(tmp_path, context=256), max_new_tokens=100)
     [row] = tokenized(LESSONS[:1], policy)
     assert row["completion_mask"].count(0) == 156
 
 
 def test_lessons_beyond_max_length_are_left_out_and_counted(policy_folder, caplog):
-    policy = CausalLMPolicy.from_pretrained(policy_folder)
+    policy = CausalLM.from_pretrained(policy_folder)
     short = Lesson("Short?", LESSONS[0].completion)
     assert len(tokenized([*LESSONS, short], policy, max_length=150)) == 1
     assert "2 of 3 lessons are longer than max_length=150" in caplog.text
@@ -219,8 +219,8 @@ def run(tmp_path: Path, policy_folder: str, *lessons: Path, **settings) -> tuple
 def test_the_policy_says_what_it_learnt_and_the_folder_is_an_ordinary_one(tmp_path, policy_folder, rows):
     code, out = run(tmp_path, policy_folder, rows)
     assert code == 0
-    policy = CausalLMPolicy.from_pretrained(str(out), max_new_tokens=80)
-    made = policy.decide([lesson.prompt for lesson in LESSONS])
+    policy = CausalLM.from_pretrained(str(out), max_new_tokens=80)
+    made = policy.complete([lesson.prompt for lesson in LESSONS])
     assert [completion.text for completion in made] == [lesson.completion for lesson in LESSONS]
     assert all(completion.completion_ids[-1] == policy.tokenizer.eos_token_id for completion in made)
 
@@ -228,7 +228,7 @@ def test_the_policy_says_what_it_learnt_and_the_folder_is_an_ordinary_one(tmp_pa
 def test_the_loss_is_that_of_the_completions_alone(tmp_path, policy_folder, rows):
     code, out = run(tmp_path, policy_folder, rows, max_steps=1, logging_steps=1)
     logged = json.loads((out / "trainer_state.json").read_text())["log_history"][0]["loss"]
-    policy = CausalLMPolicy.from_pretrained(policy_folder)
+    policy = CausalLM.from_pretrained(policy_folder)
     told = []
     for row in tokenized(LESSONS, policy):
         ids, learnt = torch.tensor(row["input_ids"]), torch.tensor(row["completion_mask"]).bool()
@@ -246,11 +246,11 @@ def test_an_adapter_is_merged_into_the_folder_and_kept_beside_it(tmp_path, polic
     code, out = run(tmp_path, policy_folder, rows, use_peft=True, lora_r=4, max_steps=3, learning_rate=0.5)
     assert code == 0 and (out / "adapter" / "adapter_config.json").is_file()
     assert not (out / "adapter_config.json").exists()
-    before, after = (CausalLMPolicy.from_pretrained(folder, max_new_tokens=8) for folder in (policy_folder, str(out)))
+    before, after = (CausalLM.from_pretrained(folder, max_new_tokens=8) for folder in (policy_folder, str(out)))
     assert [name for name, _ in after.model.named_parameters()] == [name for name, _ in before.model.named_parameters()]
     assert before.identity != after.identity
-    beside = CausalLMPolicy.from_pretrained(str(out / "adapter"), max_new_tokens=8)  # as T-GRPO leaves one
-    assert beside.decide([LESSONS[0].prompt]) == after.decide([LESSONS[0].prompt])
+    beside = CausalLM.from_pretrained(str(out / "adapter"), max_new_tokens=8)  # as T-GRPO leaves one
+    assert beside.complete([LESSONS[0].prompt]) == after.complete([LESSONS[0].prompt])
     changed = {
         name for name, value in after.model.named_parameters() if not value.equal(before.model.get_parameter(name))
     }

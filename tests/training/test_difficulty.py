@@ -10,8 +10,8 @@ from scripted import ColourVLM, SamplingPolicy, always, colour_video, finder
 from lmms_videominer.cli import main
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.policy.vlm_policy import VLMPolicy
-from lmms_videominer.search.stages import Stages
+from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.store.selection_json import load
 from lmms_videominer.training.data import read_questions
 from lmms_videominer.training.difficulty import DifficultyConfig, DifficultyFilter
@@ -50,7 +50,7 @@ def questions(film) -> list[TrainingQuestion]:
 
 def make(path: Path, policy=None, config: DifficultyConfig = CONFIG, trees_dir: Path | None = None, **settings):
     mining = dataclasses.replace(MINING, **settings)
-    stages = Stages.build(mining, ColourVLM(), policy or finder("yellow"))
+    stages = build_stages(mining, ColourVLM(), policy or finder("yellow"))
     return DifficultyFilter(stages, mining, VerdictFile(path), config, trees_dir)
 
 
@@ -198,7 +198,7 @@ def test_a_line_that_a_killed_process_left_unfinished_is_skipped(tmp_path, caplo
 
 
 def test_the_video_llm_itself_is_no_policy_to_train(tmp_path):
-    stages = Stages.build(MINING, ColourVLM(), VLMPolicy(ColourVLM()))
+    stages = build_stages(MINING, ColourVLM(), TextOnlyVLM(ColourVLM()))
     with pytest.raises(ConfigError, match="--policy"):
         DifficultyFilter(stages, MINING, VerdictFile(tmp_path / "v.jsonl"))
 

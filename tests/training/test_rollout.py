@@ -13,6 +13,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.search.stages import Stages
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
 from lmms_videominer.types import Action, Question, Reading
@@ -51,7 +52,7 @@ def job(video: str, tree: int = 0, answer: str | int = 1, id: str = "q", text: s
 
 def make(policy, **settings) -> tuple[Stages, MinerConfig, RewardConfig]:
     config = dataclasses.replace(CONFIG, **settings)
-    return Stages.build(config, ColourVLM(), policy, embedder=None), config, REWARDS
+    return build_stages(config, ColourVLM(), policy, embedder=None), config, REWARDS
 
 
 # rewards

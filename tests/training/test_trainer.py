@@ -265,14 +265,14 @@ def test_the_trees_of_the_log_can_be_read_again(policy, questions, tmp_path):
 
 
 def test_what_is_saved_is_an_ordinary_folder(policy, questions, tmp_path):
-    from lmms_videominer.policy.causal_lm import CausalLMPolicy
+    from lmms_videominer.policy.causal_lm import CausalLM
 
     run = trainer(policy, questions, tmp_path, max_steps=1)
     run.train()
     run.save_model(str(tmp_path / "final"))
-    loaded = CausalLMPolicy.from_pretrained(str(tmp_path / "final"), device="cpu", max_new_tokens=3)
+    loaded = CausalLM.from_pretrained(str(tmp_path / "final"), device="cpu", max_new_tokens=3)
     assert torch.equal(torch.cat([p.flatten() for p in loaded.model.parameters()]), weights(run))
-    assert len(loaded.decide(["a prompt"])[0].completion_ids) > 0
+    assert len(loaded.complete(["a prompt"])[0].completion_ids) > 0
 
 
 def test_lora_and_checkpointing_and_bf16_train(policy, questions, tmp_path):

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.prompt import policy_completion
-from lmms_videominer.search.stages import Stages
+from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.training.config import TGRPOConfig
 from lmms_videominer.training.trainer import TGRPOTrainer
 from lmms_videominer.types import Action
@@ -95,5 +95,5 @@ def trainer(
     **settings: Any,
 ) -> TGRPOTrainer:
     args = TGRPOConfig(output_dir=str(folder), **{**QUICK, "target_length": 4, "length_sigma": 2.0, **settings})
-    stages = Stages.build(mining, ColourVLM(), always(Action.ACCEPT))
+    stages = build_stages(mining, ColourVLM(), always(Action.ACCEPT))
     return TGRPOTrainer(model, args, stages, questions, mining, callbacks=callbacks, **(rest or {}))

@@ -1,0 +1,140 @@
+"""Loads what a selector needs, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from lmms_videominer.config import NO_POLICY, MinerConfig
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.models.bundle import BUNDLED, is_shipped
+from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, Embedder
+from lmms_videominer.policy.language_model import LanguageModel
+from lmms_videominer.policy.policy import Policy
+from lmms_videominer.scoring.scorer import Scorer
+from lmms_videominer.search.stages import Stages, needed
+from lmms_videominer.selectors import selector_class
+from lmms_videominer.store.cache import Cache
+from lmms_videominer.types import Action
+from lmms_videominer.vlm.vlm import VLM
+
+logger = logging.getLogger(__name__)
+
+
+def build_stages(
+    config: MinerConfig,
+    vlm: VLM | None,
+    policy: Policy | LanguageModel | str | os.PathLike[str] | None = None,
+    embedder: Embedder | str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    scorer: Scorer | str | os.PathLike[str] | None = None,
+) -> Stages:
+    """The stages of ``config.selector``.
+
+    Args:
+        vlm: The video LLM.
+        policy: A policy, a language model, a causal LM's name or folder, or ``"none"``. Absent: ``config.policy``;
+            where that is empty too, ``vlm`` itself, text only.
+        embedder: An embedder, or a sentence-transformers model's name or folder. Absent:
+            ``config.embedder``, else all-MiniLM-L6-v2.
+        device: Where models that are loaded here go; ``None``: CUDA where there is one.
+        scorer: A scorer, or an image-text model's name or folder. Absent: ``config.scorer``, else CLIP ViT-L/14.
+
+    Raises:
+        ConfigError: A stage's name is unknown.
+        ModelError: A model cannot be loaded.
+        CacheError: The cache folder that ``config`` names cannot be used.
+    """
+    from lmms_videominer.search.clustering import get_clusterer
+    from lmms_videominer.segmenters import get_segmenter
+    from lmms_videominer.store.cache import open_cache
+
+    needs = selector_class(config.selector).needs(config)
+    policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer
+    if policy == NO_POLICY and "policy" in needs:
+        needs |= {"embedder"}
+    if "language_model" in needs and is_shipped(policy):
+        logger.warning(
+            "selector=%s asks for replies, and the policy of %s writes decisions only: set judge=policy, or name "
+            "a language model with policy=",
+            config.selector,
+            BUNDLED,
+        )
+    stages = Stages(
+        vlm=vlm,
+        segmenter=get_segmenter(config.segmenter),
+        clusterer=get_clusterer(config),
+        cache=open_cache(config.cache_dir),
+        embedder=_embedder(embedder, device) if "embedder" in needs else None,
+        scorer=_scorer(scorer, device) if "scorer" in needs else None,
+    )
+    if "policy" in needs:
+        _add_policy(stages, policy, config, device)
+    if "language_model" in needs:
+        stages.language_model = _language_model(policy, vlm, device, config.llm_tokens, stages.cache)
+    return stages
+
+
+def _add_policy(
+    stages: Stages, policy: Policy | LanguageModel | str | os.PathLike[str], config: MinerConfig, device: str | None
+) -> None:
+    from lmms_videominer.policy.prompted import PromptedPolicy
+    from lmms_videominer.policy.similarity import SimilarityPolicy
+
+    if policy == NO_POLICY:
+        stages.policy = SimilarityPolicy(
+            needed(stages.embedder, "embedder"), config.similarity_accept, config.similarity_delete, stages.cache
+        )
+    elif isinstance(policy, (str, os.PathLike, LanguageModel)):
+        model = _language_model(policy, stages.vlm, device, config.policy_tokens, stages.cache)
+        stages.language_model = model
+        stages.policy = PromptedPolicy(model, Action(config.default_action))
+    else:
+        stages.policy = policy
+
+
+def _language_model(
+    model: Policy | LanguageModel | str | os.PathLike[str],
+    vlm: VLM | None,
+    device: str | None,
+    tokens: int,
+    cache: Cache,
+) -> LanguageModel:
+    """``model`` itself, or the causal LM of that name, or, without a name, ``vlm``; greedy completions are cached."""
+    from lmms_videominer.policy.cached import CachedLanguageModel
+
+    if isinstance(model, (str, os.PathLike)):
+        return CachedLanguageModel(_loaded(os.fspath(model), vlm, device, tokens), cache)
+    if not isinstance(model, LanguageModel):
+        raise ConfigError(
+            f"{type(model).__name__} decides and writes no replies: set judge=policy, or give a language model"
+        )
+    return CachedLanguageModel(model, cache)
+
+
+def _loaded(name: str, vlm: VLM | None, device: str | None, tokens: int) -> LanguageModel:
+    if not name:
+        from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
+
+        return TextOnlyVLM(needed(vlm, "video LLM"), max_new_tokens=tokens)
+    from lmms_videominer.policy.causal_lm import CausalLM
+
+    return CausalLM.from_pretrained(name, device=device, max_new_tokens=tokens)
+
+
+def _embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -> Embedder:
+    """``embedder`` itself, or the sentence-transformers model of that name; empty: the default one."""
+    if not isinstance(embedder, (str, os.PathLike)):
+        return embedder
+    from lmms_videominer.models.embedder import SentenceTransformerEmbedder
+
+    return SentenceTransformerEmbedder.from_pretrained(os.fspath(embedder) or DEFAULT_EMBEDDER, device=device)
+
+
+def _scorer(scorer: Scorer | str | os.PathLike[str], device: str | None) -> Scorer:
+    """``scorer`` itself, or the image-text model of that name; empty: the default one."""
+    if not isinstance(scorer, (str, os.PathLike)):
+        return scorer
+    from lmms_videominer.scoring.pretrained import load_scorer
+
+    return load_scorer(os.fspath(scorer), device)
