@@ -20,6 +20,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.policy.causal_lm import CausalLM
+from lmms_videominer.selectors.settings import from_strings
 from lmms_videominer.types import Action, Question, Selection, Span
 from lmms_videominer.verdict import chosen_option, option_letter, windows_hit
 
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128, help="decisions made at once")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of mining")
     arguments = parser.parse_args()
-    config = MinerConfig.from_strings(dict(pair.split("=", 1) for pair in arguments.set))
+    config = from_strings(dict(pair.split("=", 1) for pair in arguments.set))
     miner = load(arguments.policy, config, arguments.model, arguments.batch_size)
     evaluate(miner, arguments.world, arguments.out, arguments.limit, arguments.together)
     print(json.dumps({name: round(value, 3) for name, value in summary(arguments.out).items()}))

@@ -20,6 +20,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.search.stages import Stages
+from lmms_videominer.selectors.settings import from_strings
 from lmms_videominer.show.markdown import markdown_table
 from lmms_videominer.store.cache import open_cache
 from lmms_videominer.training.rewards import RewardConfig
@@ -119,7 +120,7 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace, folder: Path) -> None:
     settings = dict(pair.split("=", 1) for pair in arguments.set)
-    config = MinerConfig.from_strings({"cache_dir": "off", "temperature": arguments.temperature, **settings})
+    config = from_strings({"cache_dir": "off", "temperature": arguments.temperature, **settings})
     stages = VideoMiner.from_pretrained(
         arguments.model, policy=arguments.policy, config=config, device=arguments.device
     ).stages

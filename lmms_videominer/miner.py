@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.config import MinerConfig, check_names
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.models.resolve import resolve
@@ -15,6 +14,7 @@ from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.vlm.vlm import VLM
@@ -72,14 +72,13 @@ class VideoMiner:
                 ``config.scorer``, the bundle's, or CLIP ViT-L/14.
             config: Settings; absent: the defaults.
             device: ``"cpu"``, ``"cuda:0"``, ...; absent: CUDA where there is one.
-            **settings: Fields of ``MinerConfig`` that replace those of ``config``.
+            **settings: Settings by name (docs/arguments.md) that replace those of ``config``.
 
         Raises:
             ConfigError: A setting is unknown or out of range.
             ModelError: A model cannot be found or loaded.
         """
-        check_names(settings, MinerConfig.names(), "setting")
-        config = dataclasses.replace(config or MinerConfig(), **settings)
+        config = configured(config, **settings)
         names = resolve(model if vlm is None else "", config, policy, embedder, scorer)
         if vlm is None:
             from lmms_videominer.vlm.transformers_vlm import TransformersVLM

@@ -18,6 +18,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.settings import setting_names
 from lmms_videominer.store import selection_json
 
 
@@ -148,6 +149,9 @@ def test_every_setting_is_reachable_by_set_or_flag(miner, video, capsys):
     usage_error("mine", "--help")
     told = capsys.readouterr().out
     assert all(f"  {name} " in told for name in MinerConfig.names())
+    usage_error("mine", "--list-settings")
+    told = capsys.readouterr().out
+    assert all(f"  {name} " in told for name in setting_names())
 
 
 @pytest.mark.parametrize(

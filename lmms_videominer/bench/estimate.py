@@ -9,10 +9,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lmms_videominer.bench.calls import Calls, calls_at_most
 from lmms_videominer.bench.comparison import mean
 from lmms_videominer.bench.plan import Cell
 from lmms_videominer.bench.rates import Rates, assumed, rates_of
+from lmms_videominer.selectors import selector_class
+from lmms_videominer.selectors.selector import Calls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,8 @@ def _line(
 ) -> Line:
     questions = cell.settings.limit if durations is None else len(durations)
     lengths_s = [duration_s or math.inf for duration_s in durations or [None]]
-    most = _mean([calls_at_most(cell.config, length_s) for length_s in lengths_s])
+    cls = selector_class(cell.config.selector)
+    most = _mean([cls.calls_at_most(cell.config, length_s) for length_s in lengths_s])
     # a warm run finds its captions and scores, and decisions unless they are drawn
     runs = {"cold": most} if refilled else {}
     runs[cell.cache] = Calls(llm=most.llm if cell.config.temperature else 0) if cell.cache == "warm" else most

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer.bench.files import file_part
-from lmms_videominer.bench.variants import Variant, config_of
+from lmms_videominer.bench.variants import Variant, config_of, selector_of
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.profiles import GENERIC_IDS, PROFILES, backbone_of
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
+from lmms_videominer.selectors.settings import configured, flat, setting_names
 
 MODELS = ("pretrained", "model", "model_version")  # what backbones of lmms-eval call their weights
 CACHES = ("cold", "shared", "warm")  # the first that there is stands for the others where one is shown
@@ -32,7 +33,7 @@ class Settings:
     Attributes:
         model: A model of the plugin in lmms-eval.
         passed: Model arguments of the backbone, the weights among them.
-        common: Settings of ``MinerConfig`` that every variant has unless it sets them itself.
+        common: Settings that every variant has unless it sets them itself; those of one selector, its variants.
         limit: First documents of each task; ``None``: all.
         batch_size: lmms-eval's.
         caches: With which cache each cell is run, of ``CACHES``: the ``"shared"`` one, ``"cold"``, an empty one of
@@ -86,9 +87,8 @@ class Cell:
     @property
     def arguments(self) -> dict[str, str]:
         """Model arguments of lmms-eval: the backbone's, and the settings that are not at their defaults."""
-        changed = {
-            name: value for name, value in dataclasses.asdict(self.config).items() if value != getattr(_DEFAULTS, name)
-        }
+        defaults = _defaults(self.config.selector)
+        changed = {name: value for name, value in flat(self.config).items() if value != defaults[name]}
         # frames always: the plain backbone of selector=uniform gets only a count that is named
         named = {"selector": self.config.selector, "frames": self.config.frames, **changed}
         return {**dict(self.settings.passed), **{name: str(value) for name, value in named.items()}}
@@ -104,7 +104,7 @@ class Cell:
             "model": self.settings.model,
             "task": self.task,
             "arguments": self.arguments,
-            "config": dataclasses.asdict(self.config),
+            "config": flat(self.config),
             "weights": weights,
             "cache": self.cache,
             **self.settings.source,
@@ -162,7 +162,8 @@ class Cell:
         return command
 
 
-_DEFAULTS = MinerConfig()
+def _defaults(selector: str) -> dict[str, Any]:
+    return flat(configured(selector=selector))
 
 
 def settings_of(
@@ -180,7 +181,7 @@ def settings_of(
     """
     check_model(model)
     given = dict(_argument(text) for text in model_args)
-    common = {name: value for name, value in given.items() if name in MinerConfig.names()}
+    common = {name: value for name, value in given.items() if name in setting_names()}
     passed = {name: value for name, value in given.items() if name not in common}
     for name in ("selector", "frames", "cache_dir"):
         if name in common:
@@ -218,6 +219,9 @@ def plan_cells(
     Raises:
         ConfigError: Settings of a variant cannot work.
     """
+    for name, value in settings.common:
+        if selector_of(name) and all(variant.selector != selector_of(name) for variant in variants):
+            raise ConfigError(f"--model-args {name}={value}: no variant of selector={selector_of(name)} is compared")
     cells: dict[str, Cell] = {}
     for task in tasks:
         for count in sorted(set(frames)):

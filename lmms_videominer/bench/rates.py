@@ -7,15 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from lmms_videominer.bench.calls import Calls, judge_of
 from lmms_videominer.bench.plan import Cell
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.models.bundle import BUNDLED
+from lmms_videominer.selectors import selector_class
+from lmms_videominer.selectors.selector import Calls
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # of video: a second of decoding, where the backbone takes uniform frames by itself
 DECODED_AT_ONCE_S = {True: 200, False: 27}  # the bundled models on the world's small videos; 7B on 720p
+
+
+def judge_of(config: MinerConfig) -> str:
+    """``"reply"`` where a language model writes replies of up to ``llm_tokens``; ``"policy"`` for decisions."""
+    return "reply" if "language_model" in selector_class(config.selector).needs(config) else "policy"
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
     label, selector = rows["variant"] == cell.variant.label, rows["selector"] == cell.variant.selector
     own = [rows[label & here], rows[selector & here]]
     alike = [*own, rows[label], rows[selector]]
-    judge = judge_of(cell.config.selector, cell.config.judge)
+    judge = judge_of(cell.config)
     asked = [part[part["judge"] == judge] for part in (*alike, *([rows] if judge == "policy" else []))]
     searching = rows[~rows["selector"].isin(["uniform", "none"])]
     others = [searching[searching["selector"] == name] for name in searching["selector"].unique()]
@@ -93,7 +100,7 @@ def assumed(cell: Cell, duration_s: float) -> Rates:
     """
     bundled = cell.settings.weights == BUNDLED
     own = duration_s / DECODED_AT_ONCE_S[bundled] if cell.variant.selector == "uniform" else 0.0
-    replies = judge_of(cell.config.selector, cell.config.judge) == "reply"
+    replies = judge_of(cell.config) == "reply"
     tokens = cell.config.llm_tokens if replies else 0
     if bundled:
         return Rates(0.08, 0.001 * tokens or 0.06, 0.003, duration_s / 300, 0.3 + own)

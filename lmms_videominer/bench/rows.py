@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.bench.calls import judge_of
 from lmms_videominer.bench.documents import Document, read_table, table_of
 from lmms_videominer.bench.evaluating import no_answer_in, note_in, text_in
 from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import weights_named
+from lmms_videominer.bench.rates import judge_of
 from lmms_videominer.bench.running import DONE, RUN, SCHEMA, read_cell, read_cells
 from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import KeyFrame
 from lmms_videominer.verdict import frames_hitting, windows_hit
 
@@ -169,7 +170,7 @@ def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[
         "frames": cell["frames"],
         "variant": cell["label"],
         "selector": cell["selector"],
-        "judge": judge_of(cell["selector"], cell["config"]["judge"]),
+        "judge": judge_of(configured(selector=cell["selector"], judge=cell["config"]["judge"])),
         "cell": cell["key"],
         "cache": cell["cache"],
         "wall_s": done["wall_s"],

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lmms_videominer.config import MinerConfig, check_names
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.selectors import SELECTORS
+from lmms_videominer.selectors import selector_names
+from lmms_videominer.selectors.settings import from_strings, own_names
 
 # settings that a cell has from elsewhere
 TAKEN = {
@@ -24,8 +25,8 @@ class Variant:
 
     Attributes:
         label: What tables and plots call it.
-        selector: A name of ``SELECTORS``.
-        settings: Names of ``MinerConfig`` with their values as text.
+        selector: Its name.
+        settings: Names of settings with their values as text.
     """
 
     label: str
@@ -41,7 +42,7 @@ def parse_variant(spec: str) -> Variant:
     """
     head, colon, rest = spec.partition(":")
     label, _, selector = head.rpartition("=")
-    check_names([selector], SELECTORS, "selector")
+    check_names([selector], selector_names(), "selector")
     pairs = [_pair(part, spec) for part in rest.split(",")] if colon else []
     for name, _ in pairs:
         if name in TAKEN:
@@ -68,16 +69,22 @@ def check_labels(variants: Sequence[Variant]) -> tuple[Variant, ...]:
 
 
 def config_of(variant: Variant, common: Mapping[str, str], frames: int) -> MinerConfig:
-    """The settings of a variant: its own before those common to all.
+    """The settings of a variant: its own before those common to all, which count where its selector has them.
 
     Raises:
         ConfigError: A name or a value cannot be; the message names the variant.
     """
-    values = {**common, **dict(variant.settings), "selector": variant.selector, "frames": frames}
+    shared = {name: value for name, value in common.items() if selector_of(name) in ("", variant.selector)}
+    values = {**shared, **dict(variant.settings), "selector": variant.selector, "frames": frames}
     try:
-        return MinerConfig.from_strings(values)
+        return from_strings(values)
     except ConfigError as error:
         raise ConfigError(f"{variant.label}, {frames} frames: {error}") from error
+
+
+def selector_of(setting: str) -> str:
+    """The selector that ``setting`` belongs to; empty: it is common to all, or unknown."""
+    return own_names()[setting][0] if setting in own_names() else ""
 
 
 def _pair(text: str, spec: str) -> tuple[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
@@ -63,10 +64,28 @@ def add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -
         metavar="NAME=VALUE",
         help="any other setting; may be given again",
     )
+    parser.add_argument("--list-settings", action=ListSettings, nargs=0, help="print every setting and exit")
 
 
 def settings_help() -> str:
-    return "\n".join(f"  {f.name:<20}{f.metadata['help']} (default: {f.default!r})" for f in fields(MinerConfig))
+    """The settings that every selector has, a line each."""
+    from lmms_videominer.selectors.settings import common_settings
+
+    return _lines(common_settings())
+
+
+class ListSettings(argparse.Action):
+    """Prints every setting, those of single selectors too, and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from lmms_videominer.selectors.settings import common_settings, own_settings
+
+        print(_lines([*common_settings(), *own_settings()]))
+        parser.exit()
+
+
+def _lines(settings: Iterable[tuple[str, Any, str]]) -> str:
+    return "\n".join(f"  {name:<24}{text} (default: {default!r})" for name, default, text in settings)
 
 
 def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:
@@ -79,8 +98,10 @@ def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:
         if name in values:
             raise UsageError(f"{name} is given twice")
         values[name] = value
+    from lmms_videominer.selectors.settings import from_strings
+
     try:
-        return MinerConfig.from_strings(values)
+        return from_strings(values)
     except ConfigError as error:
         raise UsageError(str(error)) from error
 

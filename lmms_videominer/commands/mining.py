@@ -37,7 +37,8 @@ def add_mine(subcommands: Subcommands) -> None:
             'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
             "--set max_depth=2",
         ],
-        notes="settings, each reached by --set NAME=VALUE:\n" + settings_help(),
+        notes="settings, each reached by --set NAME=VALUE (--list-settings: those of single selectors too):\n"
+        + settings_help(),
     )
     parser.add_argument("video", metavar="VIDEO", help="the video file")
     parser.add_argument("--question", required=True, metavar="TEXT", help="what is asked, without the options")

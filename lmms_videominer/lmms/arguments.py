@@ -10,6 +10,7 @@ from typing import Any
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.selectors.settings import from_strings, setting_names
 
 OWN_NAMES = ("backbone", "trees_dir")
 _DRIVER_NAMES = ("batch_size", "max_batch_size", "device")  # lmms-eval's command line gives these to every model
@@ -40,10 +41,11 @@ def split(given: Mapping[str, Any]) -> Arguments:
     Raises:
         ConfigError: A value of the plugin's does not parse or is out of range.
     """
-    own = {name: value for name, value in given.items() if name in MinerConfig.names()}
+    names = setting_names()
+    own = {name: value for name, value in given.items() if name in names}
     passed = {name: value for name, value in given.items() if name not in own and name not in OWN_NAMES}
     return Arguments(
-        config=MinerConfig.from_strings(own),
+        config=from_strings(own),
         named=frozenset(own),
         backbone=str(given.get("backbone", "")),
         trees_dir=str(given.get("trees_dir", "")),
@@ -61,17 +63,17 @@ def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) ->
         ConfigError: The nearest valid name is in the message.
     """
     known, takes_any = _parameters(constructor)
-    valid = [*MinerConfig.names(), *OWN_NAMES, *known]
+    plugin_names = [*setting_names(), *OWN_NAMES]
+    valid = [*plugin_names, *known]
     for name in passed:
         if name in known or name in _DRIVER_NAMES:
             continue
-        own = difflib.get_close_matches(name, [*MinerConfig.names(), *OWN_NAMES], n=1, cutoff=0.7)
+        own = difflib.get_close_matches(name, plugin_names, n=1, cutoff=0.7)
         if own or not takes_any:
             near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            own_names = ", ".join((*MinerConfig.names(), *OWN_NAMES))
             raise ConfigError(
-                f"unknown model argument {name!r}{hint} (the plugin's: {own_names}; everything else "
+                f"unknown model argument {name!r}{hint} (the plugin's: {', '.join(plugin_names)}; everything else "
                 f"goes to {backbone}: {', '.join(known)})"
             )
 

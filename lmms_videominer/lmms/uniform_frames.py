@@ -6,11 +6,12 @@ For the record of ``selector=uniform``, which leaves them to the backbone, and f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.selectors.settings import flat
 from lmms_videominer.types import KeyFrame, Question, Selection, VideoInfo
 
 
@@ -77,7 +78,7 @@ def plain_selection(sampling: str, question: Question, wanted: int, config: Mine
     if sampling not in _SAMPLERS:
         return None
     video, key_frames = _sampled(sampling, question.video, wanted, config.reader)
-    settings = {**asdict(config), "frames": wanted}
+    settings = {**flat(config), "frames": wanted}
     return Selection(question, video, key_frames, config.selector, config=settings, seed=config.seed)
 
 

@@ -28,6 +28,7 @@ from lmms_videominer.lmms.records import Note, summarise, write_summary
 from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.models.resolve import resolve
+from lmms_videominer.selectors.settings import flat
 from lmms_videominer.types import Selection
 
 # what of the summary goes into lmms-eval's results, under "throughput"
@@ -192,7 +193,7 @@ class VideoMinerModel(lmms):
 
         summary = summarise(notes)
         if self._trees is not None:
-            write_summary(self._trees, summary, dataclasses.asdict(self.config))
+            write_summary(self._trees, summary, flat(self.config))
         counts = {name: value for name, value in summary["all"].items() if name in REPORTED and value is not None}
         log_metrics(0.0, 0, 0.0, {f"videominer_{name}": value for name, value in counts.items()})
 
@@ -260,7 +261,7 @@ def _device(backbone: lmms) -> str | None:
 def _fingerprint(config: Any, vlm_identity: str, stages: Any) -> str:
     from lmms_videominer import __version__
 
-    settings = {name: value for name, value in dataclasses.asdict(config).items() if name != "cache_dir"}
+    settings = {name: value for name, value in flat(config).items() if name != "cache_dir"}
     models = [
         getattr(model, "identity", "")
         for model in (stages.language_model or stages.policy, stages.embedder, stages.scorer)

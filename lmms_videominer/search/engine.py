@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -54,6 +54,11 @@ class Method(Protocol):
     @property
     def name(self) -> str:
         """The selector's name."""
+        ...
+
+    @property
+    def settings_by_name(self) -> dict[str, Any]:
+        """All settings, by the names that users write."""
         ...
 
     def begin(self, case: Case) -> Search:
@@ -191,7 +196,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         nodes=found.nodes,
         usage=search.usage,
         fallbacks=tuple(name for name in (*found.fallbacks, method.stages.cache.fallback) if name),
-        config=asdict(case.config),
+        config=method.settings_by_name,
         seed=case.seed,
         scores=found.scores,
     )

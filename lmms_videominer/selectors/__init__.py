@@ -1,16 +1,20 @@
-"""Choosing key frames: one protocol, one selector a file."""
+"""Choosing key frames: one selector a file. Packages add theirs by the entry point group ``videominer.selectors``."""
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from lmms_videominer.config import MinerConfig, check_names
+from lmms_videominer.errors import ConfigError
 
 if TYPE_CHECKING:
     from lmms_videominer.search.stages import Stages
     from lmms_videominer.selectors.selector import Selector
 
+GROUP = "videominer.selectors"
 SELECTORS = {
     "videominer": "lmms_videominer.selectors.videominer:VideoMinerSelector",
     "uniform": "lmms_videominer.selectors.uniform:UniformSelector",
@@ -27,15 +31,34 @@ SELECTORS = {
 }
 
 
+@functools.cache
+def _installed() -> dict[str, EntryPoint]:
+    """The selectors of other packages, by name; none takes the name of one here."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in SELECTORS}
+
+
+def selector_names() -> tuple[str, ...]:
+    """Every selector there is: those of this package, then those of others."""
+    return (*SELECTORS, *sorted(_installed()))
+
+
+@functools.cache
 def selector_class(name: str) -> type[Selector]:
     """The class of the selector called ``name``.
 
     Raises:
-        ConfigError: No selector has this name; the nearest one is named.
+        ConfigError: No selector has this name (the nearest one is named), or another package's cannot be imported.
     """
-    check_names([name], SELECTORS, "selector")
-    module, _, cls = SELECTORS[name].partition(":")
-    return getattr(import_module(module), cls)
+    check_names([name], selector_names(), "selector")
+    if name in SELECTORS:
+        module, _, cls = SELECTORS[name].partition(":")
+        return getattr(import_module(module), cls)
+    point = _installed()[name]
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        package = point.dist.name if point.dist else "its package"
+        raise ConfigError(f"selector {name!r} of {package} cannot be imported ({error}): update it") from error
 
 
 def get_selector(name: str, stages: Stages, config: MinerConfig) -> Selector:
@@ -47,4 +70,4 @@ def get_selector(name: str, stages: Stages, config: MinerConfig) -> Selector:
     return selector_class(name)(stages, config)
 
 
-__all__ = ["SELECTORS", "get_selector", "selector_class"]
+__all__ = ["GROUP", "SELECTORS", "get_selector", "selector_class", "selector_names"]

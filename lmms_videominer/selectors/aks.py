@@ -24,6 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmms_videominer.config import option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import Candidates, Pick, top
 from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
 from lmms_videominer.types import Event, Node, Span
@@ -93,17 +95,31 @@ def _left_quota(left: np.ndarray, right: np.ndarray, quota: int) -> int:
     return int(np.clip(quota // 2 + bool(odd), quota - len(right), len(left)))
 
 
+@dataclass(frozen=True)
+class AKSSettings:
+    """When a stretch stands out, and how often one may be halved."""
+
+    threshold: float = option(0.8, "What the best scores must exceed the mean by, of scores from 0 to 1.")
+    spread: float = option(-100.0, "What their standard deviation must exceed.")
+    depth: int = option(5, "How often a stretch may be halved.")
+
+    def __post_init__(self) -> None:
+        if self.depth < 0:
+            raise ConfigError(f"aks_depth={self.depth}: cannot be negative")
+
+
 class AKSSelector(ScoredSelector):
     """The best frames of stretches that stand out, or that cannot be halved further."""
 
     name = "aks"
+    Settings = AKSSettings
 
     def rule(self, case: ScoredCase) -> Rule:
-        config, pool = case.config, case.pool()
+        settings, pool = self.settings, case.pool()
         scores = yield pool.indices
         values = scaled(scores)
-        budget = min(config.frames, len(pool))
-        judged = list(judge_and_split(values, budget, config.aks_threshold, config.aks_spread, config.aks_depth))
+        budget = min(case.config.frames, len(pool))
+        judged = list(judge_and_split(values, budget, settings.threshold, settings.spread, settings.depth))
         picks: list[Pick] = []
         for stretch in judged:
             if stretch.kept:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import NO_POLICY, MinerConfig
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.search.candidates import Candidates, candidates
 from lmms_videominer.search.wishes import Caption, Case, Decide
+from lmms_videominer.selectors.selector import Selector, about
 from lmms_videominer.types import Decision, Event, Question, Span
 from lmms_videominer.verdict import option_letter
 
@@ -18,15 +20,36 @@ MOST_COMPARED = 4096  # candidates; linkage keeps the distance of every two
 PLAIN_TOPIC = "What happens?"  # in the place of the question, for a captioner that is not to know it
 
 
-def asking_needs(config: MinerConfig, compares_frames: bool) -> frozenset[str]:
-    """What a selector needs that captions, and asks as ``config.judge`` says.
+class AskingSelector(Selector):
+    """A selector that captions, and asks a language model or the policy, as ``config.judge`` says."""
 
-    Args:
-        compares_frames: Whether it compares frames too, as ``config.features`` says.
-    """
-    judge = "language_model" if config.judge == "reply" else "policy"
-    compared = {"scorer" if config.features == "scorer" else "embedder"} if compares_frames else set()
-    return frozenset({"vlm", judge} | compared)
+    compares_frames: ClassVar[bool] = True  # as ``config.features`` says
+
+    @classmethod
+    def needs(cls, config: MinerConfig) -> frozenset[str]:
+        judge = "language_model" if config.judge == "reply" else "policy"
+        compared = {"scorer" if config.features == "scorer" else "embedder"} if cls.compares_frames else set()
+        return frozenset({"vlm", judge} | compared)
+
+    @classmethod
+    def check(cls, config: MinerConfig) -> None:
+        if config.policy == NO_POLICY and config.judge == "reply":
+            raise ConfigError(
+                f"policy={NO_POLICY} writes no replies, and selector={cls.name} asks for some: set "
+                "judge=policy, or name a language model"
+            )
+
+
+def asked_at_most(config: MinerConfig, replies: float, decisions: float) -> float:
+    """Calls of the language model, as ``config.judge`` says; ``policy=none`` compares vectors instead."""
+    if config.judge == "reply":
+        return replies
+    return 0 if config.policy == NO_POLICY else decisions
+
+
+def most_candidates(config: MinerConfig, duration_s: float) -> float:
+    """The most frames that ``pool_of`` gives in a video of ``duration_s``."""
+    return min(about(duration_s), MOST_COMPARED if config.features == "scorer" else config.max_vlm_calls)
 
 
 @dataclass

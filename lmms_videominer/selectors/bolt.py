@@ -17,8 +17,12 @@ In the result's scores, ``weights`` is the density.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from lmms_videominer.config import option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import top
 from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
 
@@ -47,14 +51,26 @@ def inverse_transform(weights: np.ndarray, budget: int) -> np.ndarray:
     return np.sort(np.concatenate([taken, top(left, lacking)]))
 
 
+@dataclass(frozen=True)
+class BOLTSettings:
+    """How much the scores are sharpened."""
+
+    power: float = option(3.0, "Power of the scores; 2.5 for LongVideoBench.")
+
+    def __post_init__(self) -> None:
+        if not self.power >= 0:
+            raise ConfigError(f"bolt_power={self.power}: cannot be negative")
+
+
 class BOLTSelector(ScoredSelector):
     """Frames where the cumulative density reaches evenly spaced levels."""
 
     name = "bolt"
+    Settings = BOLTSettings
 
     def rule(self, case: ScoredCase) -> Rule:
         pool = case.pool()
         scores = yield pool.indices
-        weights = density(scores, case.config.bolt_power)
+        weights = density(scores, self.settings.power)
         chosen = pool.indices[inverse_transform(weights, case.config.frames)]
         return Choice(case.picks(chosen), dict(zip(pool.indices.tolist(), weights.tolist())))

@@ -49,7 +49,10 @@ def build_stages(
     from lmms_videominer.segmenters import get_segmenter
     from lmms_videominer.store.cache import open_cache
 
-    needs = selector_class(config.selector).needs(config)
+    cls = selector_class(config.selector)
+    cls.settings_of(config)
+    cls.check(config)
+    needs = cls.needs(config)
     policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer
     if policy == NO_POLICY and "policy" in needs:
         needs |= {"embedder"}

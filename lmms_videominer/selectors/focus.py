@@ -35,8 +35,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lmms_videominer.config import MinerConfig, option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import Pick, top
 from lmms_videominer.selectors.scored import ROUNDED, Choice, Rule, ScoredCase, ScoredSelector
+from lmms_videominer.selectors.selector import Calls
 from lmms_videominer.types import Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
 
@@ -136,40 +139,70 @@ def draw(scores: np.ndarray, count: int, temperature: float, rng: np.random.Gene
     return top(values / temperature + rng.gumbel(size=len(values)), count)
 
 
+@dataclass(frozen=True)
+class FOCUSSettings:
+    """The clips, and how the budget is shared between the best scores and draws."""
+
+    clip_s: float = option(16.0, "Length of a clip, an arm of the bandit, in seconds.")
+    share: float = option(0.25, "Alpha, the share of the clips that are looked at closely.")
+    top: float = option(0.2, "Share of the budget for the best scores, wherever they are.")
+    temperature: float = option(0.06, "Temperature at which the frames of a clip are drawn.")
+
+    def __post_init__(self) -> None:
+        for name in ("clip_s", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"focus_{name}={getattr(self, name)}: needs to be above 0")
+        for name in ("share", "top"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"focus_{name}={getattr(self, name)}: a share lies in [0, 1]")
+
+
 class FOCUSSelector(ScoredSelector):
     """The best frames scored, and draws from the clips of the highest bounds."""
 
     name = "focus"
+    Settings = FOCUSSettings
+
+    @classmethod
+    def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
+        if not math.isfinite(duration_s):
+            return Calls(scored=duration_s)
+        settings = cls.settings_of(config)
+        clips = max(LEAST_CLIPS, math.ceil(duration_s / settings.clip_s))
+        close = min(clips, max(LEAST_ARMS, math.ceil(clips * settings.share)))
+        return Calls(scored=clips * (1 + EXTRA) + close * max(1, math.ceil(duration_s / clips)))
 
     def rule(self, case: ScoredCase) -> Rule:
-        config, arms = case.config, cut(case.whole, case.timestamps_s, case.config.focus_clip_s)
+        settings, arms = self.settings, cut(case.whole, case.timestamps_s, self.settings.clip_s)
         first = coarse(arms, case.rng(self.name))
         yield np.concatenate(first)
         bounds = upper_bounds([np.array([case.scores[i] for i in part.tolist()]) for part in first])
         rng = case.rng(self.name, case.question.text)
-        promising = best_arms(bounds, config.focus_share, LEAST_ARMS, len(arms))
+        promising = best_arms(bounds, settings.share, LEAST_ARMS, len(arms))
         fine = [close_look(arms[i], _fine_count(arms[i]), first[i], rng) for i in sorted(promising)]
         if sum(map(len, fine)):
             yield np.concatenate(fine)
         nodes = (Node("0", 0, (Event(case.whole),)), *_nodes(arms, bounds, set(promising.tolist()), case.scores))
-        return Choice(_chosen(case, arms, bounds, rng), nodes=nodes)
+        return Choice(_chosen(case, settings, arms, bounds, rng), nodes=nodes)
 
 
 def _fine_count(arm: Arm) -> int:
     return max(1, round(arm.span.duration_s * FINE_FPS))
 
 
-def _chosen(case: ScoredCase, arms: Sequence[Arm], bounds: np.ndarray, rng: np.random.Generator) -> tuple[Pick, ...]:
+def _chosen(
+    case: ScoredCase, settings: FOCUSSettings, arms: Sequence[Arm], bounds: np.ndarray, rng: np.random.Generator
+) -> tuple[Pick, ...]:
     """The share of the best scores, and the rest in equal parts from the arms of the highest bounds."""
     config, scored = case.config, np.array(sorted(case.scores))
     values = np.array([case.scores[i] for i in scored.tolist()])
-    best = scored[top(values, round(config.focus_top * min(config.frames, len(scored))))]
+    best = scored[top(values, round(settings.top * min(config.frames, len(scored))))]
     starts = np.array([arm.first for arm in arms])
     owners = np.searchsorted(starts, best, side="right") - 1
     picks = [pick for frame, arm in zip(best, owners) for pick in case.picks(np.array([frame]), _id(int(arm)))]
     chosen = best
     gap_s = min(GAP_S, GAP_SHARE * case.whole.duration_s / config.frames)
-    givers = best_arms(bounds, config.focus_share, LEAST_ARMS, MOST_ARMS)
+    givers = best_arms(bounds, settings.share, LEAST_ARMS, MOST_ARMS)
     share, rest = divmod(config.frames - len(best), len(givers))
     for rank, i in enumerate(givers.tolist()):
         free = np.setdiff1d(arms[i].frames, chosen)
@@ -179,7 +212,7 @@ def _chosen(case: ScoredCase, arms: Sequence[Arm], bounds: np.ndarray, rng: np.r
         free = apart(free, chosen, case.timestamps_s, gap_s)
         known = {frame: score for frame, score in case.scores.items() if arms[i].first <= frame < arms[i].stop}
         estimates = nearest_scores(free, known)
-        drawn = draw(estimates, count, config.focus_temperature, rng)
+        drawn = draw(estimates, count, settings.temperature, rng)
         chosen = np.append(chosen, free[drawn])
         for position in drawn:
             picks.append(Pick(int(free[position]), _id(i), round(float(estimates[position]), ROUNDED)))

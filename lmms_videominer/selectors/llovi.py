@@ -22,17 +22,19 @@ What differs:
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import MinerConfig, option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import Pick, candidates, within_budget
 from lmms_videominer.search.key_frames import node_key_frames
 from lmms_videominer.search.wishes import Ask, Case, Found, Search
-from lmms_videominer.selectors.asking import Seen, asking_needs, judgements, lettered_question
+from lmms_videominer.selectors.asking import AskingSelector, Seen, asked_at_most, judgements, lettered_question
 from lmms_videominer.selectors.replies import read_clips
-from lmms_videominer.selectors.selector import Selector, by_level
+from lmms_videominer.selectors.selector import Calls, about, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 SUMMARY_PROMPT = """\
@@ -48,31 +50,52 @@ Answer the question, and name the clips that show what the answer needs.
 Reply as {{"answer": "...", "clips": [numbers]}}"""
 
 
-class LLoViSelector(Selector):
+@dataclass(frozen=True)
+class LLoViSettings:
+    """The clips, and whether a summary of them is written first."""
+
+    clip_s: float = option(1.0, "Length of a clip, in seconds; longer where max_vlm_calls needs it.")
+    summary_words: int = option(0, "Words of a summary written first; 0: none, the captions themselves.")
+
+    def __post_init__(self) -> None:
+        if not self.clip_s > 0 or self.summary_words < 0:
+            raise ConfigError(
+                f"llovi_clip_s={self.clip_s}, llovi_summary_words={self.summary_words}: "
+                "a clip has some length, and a summary no less than 0 words"
+            )
+
+
+class LLoViSelector(AskingSelector):
     """Frames of the clips that the language model names, having read captions of all."""
 
     name = "llovi"
+    Settings = LLoViSettings
+    compares_frames = False
 
     @classmethod
-    def needs(cls, config: MinerConfig) -> frozenset[str]:
-        return asking_needs(config, compares_frames=False)
+    def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
+        settings = cls.settings_of(config)
+        clips = min(about(duration_s / settings.clip_s), config.max_vlm_calls)
+        return Calls(clips, asked_at_most(config, replies=1 + bool(settings.summary_words), decisions=clips))
 
     def search(self, case: Case) -> Search:
         config = case.config
-        pool = candidates(case.whole, case.timestamps_s, config.max_vlm_calls, config.llovi_clip_s)
+        pool = candidates(case.whole, case.timestamps_s, config.max_vlm_calls, self.settings.clip_s)
         clips = yield from Seen(case).look(pool.spans, config.caption_frames)
-        tell = _judged if config.judge == "policy" else _replied
-        nodes, kept, fallback = yield from tell(case, clips)
+        if config.judge == "policy":
+            nodes, kept, fallback = yield from _judged(case, clips)
+        else:
+            nodes, kept, fallback = yield from _replied(case, clips, self.settings.summary_words)
         return _found(case, (Node("0", 0, (Event(case.whole),)), *nodes), kept, fallback)
 
 
 Told = tuple[list[Node], list[Node], str]  # all nodes below the root, those that give the frames, why there are none
 
 
-def _replied(case: Case, clips: Sequence[Event]) -> Generator[Any, Any, Told]:
+def _replied(case: Case, clips: Sequence[Event], words: int) -> Generator[Any, Any, Told]:
     """The model's replies as nodes, the clips that they name below."""
     told = "\n".join(_line(i, clip) for i, clip in enumerate(clips, 1))
-    what, words, nodes = "captions of its clips, in temporal order", case.config.llovi_summary_words, []
+    what, nodes = "captions of its clips, in temporal order", []
     if words:
         prompt = SUMMARY_PROMPT.format(
             duration=case.whole.duration_s, captions=told, words=words, question=case.question.text

@@ -21,10 +21,15 @@ In the result's scores, ``weights`` is the logarithm of the softmax plus the noi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from lmms_videominer.config import MinerConfig, option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import top
 from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
+from lmms_videominer.selectors.selector import Calls
 
 
 def perturbed(logits: np.ndarray, tau: float, noise: np.ndarray) -> np.ndarray:
@@ -39,15 +44,35 @@ def perturbed(logits: np.ndarray, tau: float, noise: np.ndarray) -> np.ndarray:
     return scaled - np.log(np.exp(scaled).sum()) + noise
 
 
+@dataclass(frozen=True)
+class QFrameSettings:
+    """How many candidates there are, and how sharply they are told apart."""
+
+    candidates: int = option(128, "Most frames to choose from.")
+    tau: float = option(0.8, "Temperature of the softmax over them.")
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ConfigError(f"qframe_candidates={self.candidates}: needs at least 1")
+        if not self.tau > 0:
+            raise ConfigError(f"qframe_tau={self.tau}: needs to be above 0")
+
+
 class QFrameSelector(ScoredSelector):
     """The N candidates of the highest perturbed logit."""
 
     name = "qframe"
+    Settings = QFrameSettings
+
+    @classmethod
+    def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
+        pool = super().calls_at_most(config, duration_s).scored
+        return Calls(scored=min(pool, max(config.frames, cls.settings_of(config).candidates)))
 
     def rule(self, case: ScoredCase) -> Rule:
-        pool = case.pool(case.config.qframe_candidates)
+        pool = case.pool(self.settings.candidates)
         scores = yield pool.indices
         noise = case.rng(self.name, case.question.text).gumbel(size=len(scores))
-        weights = perturbed(case.scorer.logits(scores), case.config.qframe_tau, noise)
+        weights = perturbed(case.scorer.logits(scores), self.settings.tau, noise)
         chosen = pool.indices[top(weights, case.config.frames)]
         return Choice(case.picks(chosen), dict(zip(pool.indices.tolist(), weights.tolist())))

@@ -18,7 +18,7 @@ from lmms_videominer.scoring.scorer import Scorer
 from lmms_videominer.search.candidates import Candidates, Pick, candidates, within_budget
 from lmms_videominer.search.stages import needed
 from lmms_videominer.search.wishes import Case, Compare, Found, Search
-from lmms_videominer.selectors.selector import Selector
+from lmms_videominer.selectors.selector import Calls, Selector, about
 from lmms_videominer.types import Node, Scores
 
 ROUNDED = 6  # decimals of the scores in a result
@@ -87,6 +87,10 @@ class ScoredSelector(Selector):
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
         return frozenset({"scorer"})
+
+    @classmethod
+    def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
+        return Calls(scored=max(config.frames, about(duration_s * config.candidate_fps)))
 
     def search(self, case: Case) -> Search:
         return (yield from self._follow(ScoredCase(**vars(case), scorer=needed(self.stages.scorer, "scorer"))))

@@ -29,20 +29,30 @@ What differs:
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import MinerConfig, option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import Candidates, Pick, within_budget
 from lmms_videominer.search.stages import needed
 from lmms_videominer.search.wishes import Ask, Case, Compare, Embed, Found, Search
-from lmms_videominer.selectors.asking import Seen, asking_needs, judgements, lettered_question, pool_of
+from lmms_videominer.selectors.asking import (
+    AskingSelector,
+    Seen,
+    asked_at_most,
+    judgements,
+    lettered_question,
+    most_candidates,
+    pool_of,
+)
 from lmms_videominer.selectors.replies import NOT_SURE, RATINGS, SURE, read_confidence, read_wishes, worst
 from lmms_videominer.selectors.scored import scores_of
-from lmms_videominer.selectors.selector import Selector, by_level
+from lmms_videominer.selectors.selector import Calls, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
 TOLD = """\
@@ -112,21 +122,46 @@ class Looks:
 Wanted = list[tuple[int, Decision]]  # the gap, and the description as a decision
 
 
-class VideoAgentSelector(Selector):
+@dataclass(frozen=True)
+class VideoAgentSettings:
+    """The looks."""
+
+    frames: int = option(5, "Frames of the first look.")
+    rounds: int = option(3, "Most looks.")
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ConfigError(f"videoagent_{name}={value}: needs at least 1")
+
+
+class VideoAgentSelector(AskingSelector):
     """Uniform frames, then frames like what the language model says it wants to see."""
 
     name = "videoagent"
+    Settings = VideoAgentSettings
 
     @classmethod
-    def needs(cls, config: MinerConfig) -> frozenset[str]:
-        return asking_needs(config, compares_frames=True)
+    def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
+        settings, pool = cls.settings_of(config), most_candidates(config, duration_s)
+        allowed = min(pool, config.max_vlm_calls)
+        looks = [min(settings.frames, allowed)]  # frames seen after each round, where every gap is looked into
+        for _ in range(settings.rounds - 1):
+            looks.append(min(2 * looks[-1] - 1, allowed))
+        asked = asked_at_most(config, 3 * (len(looks) - 1), sum(looks[:-1]))
+        if config.features == "captions":
+            return Calls(allowed, asked)
+        if config.judge == "policy":
+            return Calls(looks[-1], asked, pool * (len(looks) - 1), pool)
+        # a reply may name a stretch as often as it likes, each time with another description to compare
+        return Calls(allowed, asked, math.inf, pool)
 
     def search(self, case: Case) -> Search:
         pool = pool_of(case)
-        count = min(case.config.videoagent_frames, case.config.max_vlm_calls)
+        count = min(self.settings.frames, case.config.max_vlm_calls)
         first = np.unique(np.linspace(0, len(pool) - 1, count).astype(int))
         looks = Looks(pool, Seen(case), [[View(int(position)) for position in first]])
-        for left in reversed(range(case.config.videoagent_rounds)):
+        for left in reversed(range(self.settings.rounds)):
             yield from _caption(looks, looks.seen)
             if not left:
                 break

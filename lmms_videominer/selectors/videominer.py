@@ -23,13 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import NO_POLICY, MinerConfig
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
 from lmms_videominer.search.wishes import Caption, Case, Decide, Embed, Found, Search, Segment
-from lmms_videominer.selectors.selector import Selector
+from lmms_videominer.selectors.selector import Calls, Selector
 from lmms_videominer.types import Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
+
+ROUNDING_S = 1e-6  # a duration is a sum of timestamps that floats hold inexactly
 
 Units = tuple[Span, ...]  # what is captioned and clustered of one node
 
@@ -43,9 +45,17 @@ class VideoMinerSelector(Selector):
     def needs(cls, config: MinerConfig) -> frozenset[str]:
         return frozenset({"vlm", "policy"} | ({"embedder"} if config.clustering != "none" else set()))
 
+    @classmethod
+    def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
+        if covers(config, duration_s):
+            return Calls()  # too short for a search to pay
+        events = sum(config.events**depth for depth in range(1, config.max_depth + 1))
+        captions = min(events * (config.caption_frames if config.clustering == "frame" else 1), config.max_vlm_calls)
+        return Calls(captions, 0 if config.policy == NO_POLICY else min(config.max_nodes, captions))
+
     def search(self, case: Case) -> Search:
         config = case.config
-        short = config.covers(case.video.info.duration_s)
+        short = covers(config, case.video.info.duration_s)
         nodes = [Node("0", 0, (Event(case.whole),), note="short" if short else "")]
         frontier = [] if short else [0]  # positions in ``nodes``
         captioned = decided = 0
@@ -100,6 +110,11 @@ class VideoMinerSelector(Selector):
             for (parent, _), siblings, lines, part in zip(parents, events, captions, rows, strict=True)
             for child in _clusters(parent, siblings, clusterer.cluster(lines, part))
         ]
+
+
+def covers(config: MinerConfig, duration_s: float) -> bool:
+    """Whether frames or events lie ``grain_s`` apart without any tree, in a video of ``duration_s`` seconds."""
+    return duration_s <= max(config.frames, config.events) * config.grain_s + ROUNDING_S
 
 
 def _clusters(parent: Node, events: Sequence[Event], clusters: Sequence[Sequence[int]]) -> list[Node]:

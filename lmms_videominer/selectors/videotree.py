@@ -38,13 +38,22 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import MinerConfig, option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import Candidates, Pick, within_budget
 from lmms_videominer.search.wishes import Ask, Case, Embed, Encode, Found, Search
-from lmms_videominer.selectors.asking import Seen, asking_needs, judgements, lettered_question, pool_of
+from lmms_videominer.selectors.asking import (
+    AskingSelector,
+    Seen,
+    asked_at_most,
+    judgements,
+    lettered_question,
+    most_candidates,
+    pool_of,
+)
 from lmms_videominer.selectors.grouping import nearest_to_mean, spherical_kmeans, ward
 from lmms_videominer.selectors.replies import ACTIONS, NOT_SURE, RATINGS, SURE, read_relevance
-from lmms_videominer.selectors.selector import Selector, by_level
+from lmms_videominer.selectors.selector import Calls, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
 
 PROMPT = """\
@@ -79,31 +88,61 @@ class Round:
         return [RATINGS[decision.action] for decision in self.decisions]
 
 
-class VideoTreeSelector(Selector):
+@dataclass(frozen=True)
+class VideoTreeSettings:
+    """The clusters of each round, and what becomes of relevant ones."""
+
+    first: int = option(8, "Clusters of the first round; doubled from round to round.")
+    most: int = option(32, "Most clusters.")
+    enough: int = option(4, "Highly relevant clusters that end the rounds.")
+    branches: int = option(4, "Parts into which a relevant cluster is split.")
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ConfigError(f"videotree_{name}={value}: needs at least 1")
+        if self.first > self.most:
+            raise ConfigError(
+                f"videotree_first={self.first} is more than "
+                f"videotree_most={self.most}: the first round has the fewest clusters"
+            )
+
+
+class VideoTreeSelector(AskingSelector):
     """Frames of a tree of clusters, wide and deep where the language model finds relevance."""
 
     name = "videotree"
+    Settings = VideoTreeSettings
 
     @classmethod
-    def needs(cls, config: MinerConfig) -> frozenset[str]:
-        return asking_needs(config, compares_frames=True)
+    def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
+        settings, pool = cls.settings_of(config), most_candidates(config, duration_s)
+        widths: list[float] = [settings.first]
+        while widths[-1] < settings.most:
+            widths.append(min(2 * widths[-1], settings.most))
+        widths = [min(width, pool) for width in widths]
+        asked = asked_at_most(config, len(widths), sum(widths))
+        if config.features == "captions":
+            return Calls(pool, asked)
+        return Calls(min(pool, sum(widths), config.max_vlm_calls), asked, pool)
 
     def search(self, case: Case) -> Search:
-        config, pool, seen = case.config, pool_of(case), Seen(case)
+        config, settings, pool, seen = case.config, self.settings, pool_of(case), Seen(case)
         vectors = yield from _vectors(case, pool, seen)
         rounds: list[Round] = []
+        stopped: tuple[str, ...] = ()
         distinct = len(np.unique(vectors, axis=0))  # no more clusters than these
-        width = min(config.videotree_first, config.max_vlm_calls)
+        width = min(settings.first, config.max_vlm_calls)
         while True:
             rounds.append((yield from _round(case, pool, seen, vectors, width)))
-            enough = rounds[-1].scores.count(SURE) >= config.videotree_enough
-            if enough or width >= min(config.videotree_most, distinct):
+            enough = rounds[-1].scores.count(SURE) >= settings.enough
+            if enough or width >= min(settings.most, distinct):
                 break
-            width = min(2 * width, config.videotree_most)
+            width = min(2 * width, settings.most)
             if config.features == "scorer" and len(seen) + width > config.max_vlm_calls:
-                # with features=captions all candidates are captioned already
-                return _found(case, rounds, pool, seen, vectors, ("max_vlm_calls",))
-        return _found(case, rounds, pool, seen, vectors)
+                stopped = ("max_vlm_calls",)  # with features=captions all candidates are captioned already
+                break
+        return _found(case, rounds, pool, seen, vectors, settings.branches, stopped)
 
 
 def _vectors(case: Case, pool: Candidates, seen: Seen) -> Generator[Any, Any, np.ndarray]:
@@ -145,7 +184,8 @@ def _found(
     pool: Candidates,
     seen: Seen,
     vectors: np.ndarray,
-    stopped: tuple[str, ...] = (),
+    branches: int,
+    stopped: tuple[str, ...],
 ) -> Found:
     nodes = [Node("0", 0, (Event(case.whole),))]
     groups: dict[tuple[int, int], list[Pick]] = {}
@@ -158,7 +198,7 @@ def _found(
         id = f"{parent}.{i}"
         nodes.append(_node(id, members, head, decision, pool, seen))
         groups.setdefault((-score, 0), []).append(_pick(pool, head, id, score))
-        for branch, part in _branches(id, members, vectors, score - NOT_SURE, case.config.videotree_branches):
+        for branch, part in _branches(id, members, vectors, score - NOT_SURE, branches):
             part_head = nearest_to_mean(vectors, part)
             nodes.append(_node(branch, part, part_head, None, pool, seen))
             level = branch.count(".") - id.count(".")

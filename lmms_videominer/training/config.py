@@ -18,6 +18,7 @@ from trl import GRPOConfig
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.shipped import shipped_folder
 from lmms_videominer.training.rewards import RewardConfig
 
@@ -48,7 +49,7 @@ MiningArguments = dataclasses.make_dataclass(
     [
         (f.name, type(f.default), field(default=f.default, metadata=f.metadata))
         for f in dataclasses.fields(MinerConfig)
-        if f.name not in SET_BY_TRAINING
+        if f.name in MinerConfig.names() and f.name not in SET_BY_TRAINING
     ],
 )
 
@@ -189,8 +190,8 @@ class TGRPOConfig(GRPOConfig):
     def mining(self, config: MinerConfig | None = None) -> MinerConfig:
         """``config`` as rollouts use it: a sampling policy under the videominer selector."""
         tokens: Any = self.max_completion_length  # checked on construction
-        return dataclasses.replace(
-            config or MinerConfig(),
+        return configured(
+            config,
             selector="videominer",
             temperature=self.temperature,
             policy_tokens=tokens,

@@ -6,7 +6,6 @@ training, keeps every verdict as it comes, and goes on where it was stopped.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.stages import Stages, needed
+from lmms_videominer.selectors.settings import configured, flat
 from lmms_videominer.selectors.uniform import UniformSelector
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.training.layouts import TrainingQuestion
@@ -123,7 +123,7 @@ class DifficultyFilter:
             raise ConfigError("the policy has no identity to keep verdicts by: save it to a folder and name that")
         self.stages, self.verdicts, self.trees_dir = stages, verdicts, trees_dir
         self.config = config or DifficultyConfig()
-        self.mining = dataclasses.replace(mining, selector="videominer", temperature=self.config.temperature)
+        self.mining = configured(mining, selector="videominer", temperature=self.config.temperature)
         self._vlm = needed(stages.vlm, "video LLM")
         self._models = {
             "vlm": self._vlm.identity,
@@ -192,14 +192,12 @@ class DifficultyFilter:
         }
         if step == "uniform":
             return Cache.key(step=step, question=asked, vlm=self._models["vlm"], frames=self.config.uniform_frames)
-        settings = {
-            name: value for name, value in dataclasses.asdict(self.mining).items() if name not in _NO_PART_OF_KEYS
-        }
+        settings = {name: value for name, value in flat(self.mining).items() if name not in _NO_PART_OF_KEYS}
         return Cache.key(step=step, question=asked, models=self._models, settings=settings, trees=self.config.trees)
 
     def _uniform(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
         """Solved, of and failure of each question, answered once from uniform frames."""
-        settings = dataclasses.replace(self.mining, selector="uniform", frames=self.config.uniform_frames)
+        settings = configured(self.mining, selector="uniform", frames=self.config.uniform_frames)
         results: list[Selection | VideoMinerError] = list(
             UniformSelector(self.stages, settings).select([question.question for question in questions])
         )

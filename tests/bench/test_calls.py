@@ -7,12 +7,14 @@ import json
 import math
 
 import pytest
+from families import ASKING, settings_for
 from scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, colour_video, finder
 
-from lmms_videominer.bench.calls import Calls, calls_at_most
-from lmms_videominer.config import ASKING, MinerConfig
-from lmms_videominer.selectors import SELECTORS, get_selector
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.selectors import SELECTORS, get_selector, selector_class
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.selector import Calls
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Action, Question, Span
 
 SMALL = MinerConfig(
@@ -42,13 +44,13 @@ def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls
         usage.policy_calls + usage.policy_calls_cached,
         usage.scores + usage.scores_cached,
     )
-    return made, calls_at_most(config, selection.video.duration_s)
+    return made, selector_class(config.selector).calls_at_most(config, selection.video.duration_s)
 
 
 @pytest.mark.parametrize("changed", SETTINGS)
 @pytest.mark.parametrize("name", SELECTORS)
 def test_no_selector_makes_more_calls_than_its_settings_allow(name, changed, film):
-    config = dataclasses.replace(SMALL, selector=name, **changed)
+    config = configured(SMALL, selector=name, **settings_for(name, changed))
     for policy in (always(Action.CONTINUE), finder("yellow")):
         made, most = spent_and_most(film, config, policy)
         assert made.vlm <= most.vlm and made.llm <= most.llm and made.scored <= most.scored, (made, most)
@@ -57,9 +59,8 @@ def test_no_selector_makes_more_calls_than_its_settings_allow(name, changed, fil
 @pytest.mark.parametrize("features", ["captions", "scorer"])
 @pytest.mark.parametrize("name", ASKING)
 def test_replies_are_bounded_too(name, features, film):
-    config = dataclasses.replace(
-        SMALL, selector=name, judge="reply", llovi_summary_words=50, features=features, max_vlm_calls=8
-    )
+    changed = {"judge": "reply", "llovi_summary_words": 50, "features": features, "max_vlm_calls": 8}
+    config = configured(SMALL, selector=name, **settings_for(name, changed))
     wishes = [{"segment": segment, "description": colour} for segment in range(1, 9) for colour in ("red", "blue")]
     made, most = spent_and_most(film, config, ReplyingLM(lambda prompt: json.dumps({"frames": wishes})))
     assert made.vlm <= most.vlm <= 8 and made.llm <= most.llm
@@ -99,4 +100,5 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
     ],
 )
 def test_bounds_by_hand(settings, duration_s, calls):
-    assert calls_at_most(MinerConfig(**settings), duration_s) == calls
+    config = configured(**settings)
+    assert selector_class(config.selector).calls_at_most(config, duration_s) == calls

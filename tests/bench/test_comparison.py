@@ -8,7 +8,6 @@ import math
 import pytest
 from made import made, table
 
-from lmms_videominer.bench.calls import Calls
 from lmms_videominer.bench.comparison import (
     between_frames,
     differences,
@@ -24,6 +23,7 @@ from lmms_videominer.bench.plan import Settings, plan_cells
 from lmms_videominer.bench.rates import Rates, assumed, rates_of
 from lmms_videominer.bench.statistics import Interval
 from lmms_videominer.bench.variants import parse_variants
+from lmms_videominer.selectors.selector import Calls
 
 
 def only_group(*cells):

@@ -47,7 +47,8 @@ def test_a_key_depends_on_what_is_run_not_on_how_it_is_called():
 
 def test_a_key_tells_defaults_that_have_changed(monkeypatch):
     plain = key("videominer")
-    monkeypatch.setattr(plan, "_DEFAULTS", dataclasses.replace(plan._DEFAULTS, segmenter="histogram"))
+    changed = {**plan._defaults("videominer"), "segmenter": "histogram"}
+    monkeypatch.setattr(plan, "_defaults", lambda selector: changed)
     (cell,) = cells("videominer:segmenter=histogram")
     assert "segmenter" not in cell.arguments and cell.key != plain
 
@@ -97,8 +98,8 @@ def test_a_cells_command_is_lmms_evals():
         "--tasks",
         "videomme",
         "--model_args",
-        "pretrained=some/model,min_pixels=3136,selector=aks,frames=8,max_depth=2,policy=some/policy,aks_depth=3,"
-        "seed=7,cache_dir=/cache",
+        "pretrained=some/model,min_pixels=3136,selector=aks,frames=8,max_depth=2,policy=some/policy,seed=7,"
+        "aks_depth=3,cache_dir=/cache",
         "--batch_size",
         "16",
         "--log_samples",

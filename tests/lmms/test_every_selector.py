@@ -6,9 +6,9 @@ import json
 
 import pytest
 from evaluation import SETTINGS, evaluate, note_of
+from families import ASKING
 from tiny_scorers import tiny_clip
 
-from lmms_videominer.config import ASKING
 from lmms_videominer.selectors import SELECTORS
 from lmms_videominer.store.selection_json import load
 

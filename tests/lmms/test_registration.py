@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import check_passed, split
 from lmms_videominer.lmms.manifest import manifests
 from lmms_videominer.lmms.profiles import PROFILES, backbone_of
 from lmms_videominer.lmms.requests import question_of, shown_video, with_video
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Span
 
 
@@ -112,7 +112,7 @@ def test_arguments_are_split_between_plugin_and_backbone():
     taken = split({"pretrained": "x", "frames": 4, "max_pixels": 9, "trees_dir": "t", "temperature": "0.5"})
 
     assert taken.passed == {"pretrained": "x", "max_pixels": 9}
-    assert (taken.config, taken.trees_dir) == (MinerConfig(frames=4, temperature=0.5), "t")
+    assert (taken.config, taken.trees_dir) == (configured(frames=4, temperature=0.5), "t")
 
 
 class Strict:

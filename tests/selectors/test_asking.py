@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from conversation import case_of, converse
+from families import ASKING, settings_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted import (
@@ -23,7 +24,7 @@ from scripted import (
     finder,
 )
 
-from lmms_videominer.config import ASKING, MinerConfig
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.search.stages import Stages
@@ -31,6 +32,7 @@ from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.llovi import LLoViSelector
 from lmms_videominer.selectors.selector import batches
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.selectors.videotree import VideoTreeSelector
 from lmms_videominer.store.selection_json import to_json
@@ -59,7 +61,7 @@ def yellow_seeker(prompt: str) -> str:
 
 
 def stages_of(name: str, lm=None, embedder=None, **settings) -> tuple[Stages, MinerConfig]:
-    config = dataclasses.replace(CONFIG, selector=name, **settings)
+    config = configured(CONFIG, selector=name, **settings_for(name, settings))
     return build_stages(config, ColourVLM(), lm or ReplyingLM(yellow_seeker), embedder or ColourEmbedder()), config
 
 
@@ -150,14 +152,14 @@ def test_vectors_that_are_no_numbers_are_refused_by_name(film):
         ({"similarity_accept": 0.1}, "similarity_delete=0.25, similarity_accept=0.1"),
         ({"features": "clip"}, "unknown features 'clip'"),
         ({"captioning": "plane"}, "did you mean 'plain'"),
-        ({"videotree_first": 64}, "videotree_first=64 is more than videotree_most=32"),
-        ({"llovi_clip_s": 0.0}, "llovi_clip_s=0.0"),
+        ({"selector": "videotree", "videotree_first": 64}, "videotree_first=64 is more than videotree_most=32"),
+        ({"selector": "llovi", "llovi_clip_s": 0.0}, "llovi_clip_s=0.0"),
         ({"selector": "llovi", "policy": "none"}, "set judge=policy"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(given, message):
     with pytest.raises(ConfigError, match=message):
-        MinerConfig(**given)
+        configured(**given)
 
 
 def test_similarity_may_judge_in_place_of_a_policy(film):
@@ -201,7 +203,7 @@ def test_frames_of_short_events_are_not_cut_below_the_shortest_event(film):
 
 
 def by_scorer(name: str, scorer, **settings) -> tuple[Stages, MinerConfig]:
-    config = dataclasses.replace(CONFIG, selector=name, features="scorer", **settings)
+    config = configured(CONFIG, selector=name, features="scorer", **settings)
     return build_stages(config, ColourVLM(), ReplyingLM(yellow_seeker), scorer=scorer), config
 
 

@@ -4,14 +4,14 @@ import pytest
 from conversation import case_of, converse, frames_of
 from read_prompts import read_policy_prompt
 
-from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.selectors.llovi import LLoViSelector
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Action, Reading
 
 
 def talk(reply, frames: int = 3, seconds: int = 20, **settings):
-    config = MinerConfig(frames=frames, **settings)
+    config = configured(selector="llovi", frames=frames, **settings)
     return converse(LLoViSelector, case_of(seconds, config, "Where?", ("here", "there")), reply)
 
 

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from families import SCORING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmms_videominer.config import SCORING, MinerConfig
 from lmms_videominer.search.candidates import within_budget
 from lmms_videominer.selectors import aks, bolt, focus, qframe, topk
 from lmms_videominer.selectors.scored import Choice, ScoredCase, ScoredSelector
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import KeyFrame, Question, Span, VideoInfo
 from lmms_videominer.video.opening import OpenVideo
 
@@ -30,7 +31,7 @@ def search(
     name: str, scores, text: str = "What is it?", fps: float = 1.0, **given_settings
 ) -> tuple[Choice, tuple[KeyFrame, ...], ScoredCase]:
     """A video whose scores are given; of one frame a second: second, frame and candidate are one number."""
-    config = MinerConfig(selector=name, **given_settings)
+    config = configured(selector=name, **given_settings)
     info = VideoInfo("film.mp4", len(scores) / fps, len(scores), fps, 32, 32, "none")
     scorer = SimpleNamespace(identity="given", logits=lambda values: np.asarray(values, np.float64))
     times_s = np.arange(len(scores), dtype=np.float64) / fps

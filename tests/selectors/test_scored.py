@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import videos
+from families import SCORING, settings_for
 from scripted import ColourScorer, colour_video
 
-from lmms_videominer.config import SCORING, MinerConfig
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring import ScoreJob, score_frames
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.video.opening import opened
@@ -30,7 +32,7 @@ def film(tmp_path_factory) -> str:
 
 
 def stages_of(scorer=None, **settings) -> tuple[Stages, MinerConfig]:
-    config = dataclasses.replace(CONFIG, **settings)
+    config = configured(CONFIG, **settings_for(settings.get("selector", ""), settings))
     return build_stages(config, None, scorer=scorer or ColourScorer()), config
 
 

@@ -4,12 +4,14 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from families import SCORING
 from scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always, colour_video, finder
 
-from lmms_videominer.config import SCORING, MinerConfig
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.selectors import SELECTORS, get_selector
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.store.selection_json import from_json, to_json
 from lmms_videominer.types import Action, Question, Selection, Span
 
@@ -44,7 +46,7 @@ def tiny(folder) -> str:
 
 
 def select(name: str, *questions: Question, policy=None, **settings) -> list:
-    config = dataclasses.replace(CONFIG, selector=name, **settings)
+    config = configured(CONFIG, selector=name, **settings)
     stages = build_stages(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder(), scorer=ColourScorer())
     return get_selector(name, stages, config).select(questions)
 
@@ -131,13 +133,13 @@ def test_an_unknown_selector_is_refused_with_the_nearest_name():
 
 @pytest.mark.parametrize("name", ["uniform", "oracle", "none"])
 def test_selectors_that_ask_no_model_load_none(name):
-    stages = build_stages(dataclasses.replace(CONFIG, selector=name, **ABSENT), None)
+    stages = build_stages(configured(CONFIG, selector=name, **ABSENT), None)
     assert stages.policy is None and stages.embedder is None and stages.scorer is None
 
 
 @pytest.mark.parametrize("name", SCORING)
 def test_selectors_by_scores_load_a_scorer_alone(name):
-    config = dataclasses.replace(CONFIG, selector=name, **ABSENT)
+    config = configured(CONFIG, selector=name, **ABSENT)
     scorer = ColourScorer()
     stages = build_stages(config, None, scorer=scorer)
     assert stages.policy is None and stages.embedder is None and stages.scorer is scorer

@@ -8,6 +8,7 @@ from read_prompts import read_policy_prompt
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.prompt import policy_completion
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.types import Action, Reading
 
@@ -32,7 +33,7 @@ class Agent:
 
 
 def talk(reply, frames: int = 4, seconds: int = 20, **settings):
-    config = MinerConfig(frames=frames, **settings)
+    config = configured(selector="videoagent", frames=frames, **settings)
     return converse(VideoAgentSelector, case_of(seconds, config, "Where?", ("here", "there")), reply, like_seven)
 
 

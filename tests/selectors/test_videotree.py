@@ -9,6 +9,7 @@ from read_prompts import read_policy_prompt
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.prompt import policy_completion
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.selectors.videotree import VideoTreeSelector
 from lmms_videominer.types import Action, Reading
 
@@ -34,7 +35,9 @@ def rated(*relevance: int) -> str:
 
 def tree(reply: str, frames: int, **settings):
     settings = {"videotree_first": 2, "videotree_most": 2, "frames": frames, **settings}
-    return converse(VideoTreeSelector, case_of(20, MinerConfig(**settings)), lambda prompt: reply, by_angle)
+    return converse(
+        VideoTreeSelector, case_of(20, configured(selector="videotree", **settings)), lambda prompt: reply, by_angle
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_a_frame_tells_its_cluster_and_its_relevance_and_a_filler_tells_none():
 
 
 def test_the_prompt_shows_the_representatives_in_order_with_the_question_and_its_options():
-    config = MinerConfig(videotree_first=2, videotree_most=2, frames=4)
+    config = configured(selector="videotree", videotree_first=2, videotree_most=2, frames=4)
     case = case_of(20, config, "Which one?", ("this", "that"))
     _, [prompt] = converse(VideoTreeSelector, case, lambda prompt: rated(1, 3), by_angle)
     assert "\n1. at 2 s: second 2\n2. at 12 s: second 12\n" in prompt
@@ -124,7 +127,7 @@ def test_an_unreadable_reply_keeps_the_representatives_and_is_counted():
 
 
 def test_the_policy_may_judge_each_representative_in_its_own_format():
-    config = MinerConfig(videotree_first=2, videotree_most=2, frames=5, judge="policy")
+    config = configured(selector="videotree", videotree_first=2, videotree_most=2, frames=5, judge="policy")
 
     def reply(prompt: str) -> str:
         asked = read_policy_prompt(prompt)

@@ -1,0 +1,155 @@
+"""All settings under flat names: the common ones, and those of each selector as ``<selector>_<setting>``.
+
+    python -m lmms_videominer.selectors.settings > docs/arguments.md
+
+writes the table of all settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from lmms_videominer.config import MinerConfig, check_names
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.selectors import SELECTORS, selector_class, selector_names
+
+PAGE = """\
+# Arguments
+
+Every setting has one name: in Python (`VideoMiner.from_pretrained(..., frames=16)`), in lmms-eval's `--model_args`, in
+the shell (`--frames 16`, or `--set frames=16`) and in the `config` of a result. The plugin has two arguments more:
+`backbone`, the id of a backbone in lmms-eval, for the generic `--model videominer`, and `trees_dir`, the folder for the
+trees (default: beside the results of the run, else in the cache folder).
+
+## Of every selector
+
+{common}
+
+## Of one selector
+
+With another selector these are refused.
+
+{own}
+"""
+
+
+def own_names() -> dict[str, tuple[str, dataclasses.Field]]:
+    """By flat name: the selector that has the setting, and its field of that selector's ``Settings``."""
+    return {
+        f"{selector}_{field.name}": (selector, field)
+        for selector in selector_names()
+        for field in dataclasses.fields(selector_class(selector).Settings)
+    }
+
+
+def setting_names() -> tuple[str, ...]:
+    """Every setting there is, by flat name."""
+    return (*MinerConfig.names(), *own_names())
+
+
+def configured(config: MinerConfig | None = None, **settings: Any) -> MinerConfig:
+    """``config`` with ``settings`` of flat names in the place of its own.
+
+    Raises:
+        ConfigError: A setting is unknown, belongs to another selector, or is out of range.
+    """
+    config = config or MinerConfig()
+    check_names(settings, setting_names(), "setting")
+    common = {name: value for name, value in settings.items() if name in MinerConfig.names()}
+    selector = common.get("selector", config.selector)
+    cls = selector_class(selector)
+    before = config.own if selector == config.selector else None
+    own = _own(selector, {name: value for name, value in settings.items() if name not in common})
+    changed = dataclasses.replace(before or cls.Settings(), **own)
+    made = dataclasses.replace(config, **common, own=None if changed == cls.Settings() else changed)
+    cls.check(made)
+    return made
+
+
+def from_strings(values: Mapping[str, Any]) -> MinerConfig:
+    """Settings from values that may be strings, as they come from ``--model_args`` or a shell.
+
+    Raises:
+        ConfigError: As ``configured``, or a value does not parse.
+    """
+    check_names(values, setting_names(), "setting")
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(MinerConfig)}
+    kinds |= {name: type(field.default) for name, (_, field) in own_names().items()}
+    return configured(**{name: _parsed(name, value, kinds[name]) for name, value in values.items()})
+
+
+def flat(config: MinerConfig) -> dict[str, Any]:
+    """The settings of ``config`` by flat name: the common ones, and those of its selector."""
+    settings = {name: getattr(config, name) for name in MinerConfig.names()}
+    own = config.own or selector_class(config.selector).Settings()
+    return settings | {f"{config.selector}_{name}": value for name, value in dataclasses.asdict(own).items()}
+
+
+def common_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, str]]:
+    """Name, default and help text of every common setting.
+
+    Args:
+        selectors: The names that ``selector`` takes; none: all there are.
+    """
+    for field in dataclasses.fields(MinerConfig):
+        if field.name == "selector":
+            yield (
+                field.name,
+                field.default,
+                f"{field.metadata['help']} One of {', '.join(selectors or selector_names())}.",
+            )
+        elif field.name != "own":
+            yield field.name, field.default, field.metadata["help"]
+
+
+def own_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, str]]:
+    """Name, default and help text of every setting of one selector alone.
+
+    Args:
+        selectors: Whose; none: of all there are.
+    """
+    for name, (selector, field) in own_names().items():
+        if selector in (selectors or selector_names()):
+            yield name, field.default, field.metadata["help"]
+
+
+def arguments_page() -> str:
+    """docs/arguments.md."""
+    shipped = tuple(SELECTORS)
+    return PAGE.format(common=_table(common_settings(shipped)), own=_table(own_settings(shipped)))
+
+
+def _table(settings: Iterable[tuple[str, Any, str]]) -> str:
+    rows = [f"| `{name}` | {_shown(default)} | {text} |" for name, default, text in settings]
+    return "\n".join(["| argument | default | what it sets |", "|---|---|---|", *rows])
+
+
+def _shown(default: Any) -> str:
+    return "(empty)" if default == "" else str(default)
+
+
+def _own(selector: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` of flat names by the names of the selector's ``Settings``."""
+    own = {}
+    for name, value in settings.items():
+        owner, field = own_names()[name]
+        if owner != selector:
+            raise ConfigError(
+                f"{name}={value}: a setting of selector={owner}, and this is selector={selector}; "
+                f"leave it out, or set selector={owner}"
+            )
+        own[field.name] = value
+    return own
+
+
+def _parsed(name: str, value: Any, kind: type) -> Any:
+    try:
+        return kind(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name}={value!r}: expected {kind.__name__}") from error
+
+
+if __name__ == "__main__":
+    print(arguments_page(), end="")
