@@ -119,7 +119,7 @@ def draw_sheet(document: Document, taken: Sequence[Taken], path: Path, reader: s
         _draw_row(canvas, document, one, pictures, top, cell, picture_height)
         top += height
     with written(path) as part:
-        canvas.finished().save(part, format="JPEG", quality=90, subsampling=0)
+        canvas.render().save(part, format="JPEG", quality=90, subsampling=0)
     return path
 
 
