@@ -39,7 +39,7 @@ def even_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarra
 
 
 def rounded_indices(frame_count: int, average_fps: float, wanted: int) -> np.ndarray:
-    """int64 [<= wanted + 1, at least 2]: as ``even_indices``, for twice the rounded half of ``wanted``, ties to even."""
+    """int64 [<= wanted + 1, at least 2]: as ``even_indices``, for twice ``wanted / 2`` rounded (ties to even)."""
     return even_indices(frame_count, average_fps, round(wanted / 2) * 2)
 
 
