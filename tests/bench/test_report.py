@@ -246,8 +246,8 @@ def test_what_cannot_be_is_refused_before_anything_runs(more, told, vlm, tasks, 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ([], "--selectors or --figure"),
-        (["--selectors", "aks", "--figure", "clustering"], "leave --selectors out"),
+        ([], "either --selectors or --figure"),
+        (["--selectors", "aks", "--figure", "clustering"], "omit --selectors"),
     ],
 )
 def test_a_command_line_without_one_comparison_is_a_usage_error(more, told, tmp_path, capsys):
