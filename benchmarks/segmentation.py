@@ -119,17 +119,17 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[tuple[int, str,
         print("PySceneDetect is not installed, so its rows are omitted: pip install scenedetect", file=sys.stderr)
     rows = [f"{name}, {label}" for name in arguments.segmenters for label in LABELS]
     rows += [f"PySceneDetect {name}" for name in DETECTORS] if detect else []
-    known = _read(arguments.out)
+    saved = _read(arguments.out)
     tallies: dict[tuple[int, str, str], Tally] = {}
     for script, condition in tqdm(list(_scripts(arguments)), unit="video"):
         name = f"{script.seed}-{script.index}-{script.minutes:g}min-{condition}"
-        if any((name, row) not in known for row in rows):
+        if any((name, row) not in saved for row in rows):
             measured = _measure_one(script, folder / f"{name}.mp4", arguments.segmenters, detect)
-            known.update({(name, row): tally for row, tally in measured.items()})
+            saved.update({(name, row): tally for row, tally in measured.items()})
             _append(arguments.out, name, measured)
         for row in rows:
             cell = int(script.minutes), row, condition
-            tallies[cell] = tallies.get(cell, Tally()) + known[name, row]
+            tallies[cell] = tallies.get(cell, Tally()) + saved[name, row]
     return tallies
 
 

@@ -214,7 +214,8 @@ def _differences(pairs: Iterable[tuple[Side, Side]], task: str, seed: int) -> li
 def _difference(one: Side, other: Side, seed: int) -> Difference:
     """The difference between two variants, whose rows have the same documents in the same order."""
     (first, rows), (second, others) = one, other
-    known = (rows["evidence_recall"].notna().to_numpy() & others["evidence_recall"].notna().to_numpy()).nonzero()[0]
+    in_both = rows["evidence_recall"].notna().to_numpy() & others["evidence_recall"].notna().to_numpy()
+    recall_places = in_both.nonzero()[0]
 
     def interval(column: str, places: Sequence[int] | slice = slice(None)) -> Interval:
         left, right = (table.iloc[places] for table in (rows, others))
@@ -222,7 +223,8 @@ def _difference(one: Side, other: Side, seed: int) -> Difference:
             left[column].to_numpy(float), right[column].to_numpy(float), seed, videos=left["video"].tolist()
         )
 
-    return Difference(first, second, interval("correct"), interval("evidence_recall", known) if len(known) else None)
+    recall = interval("evidence_recall", recall_places) if len(recall_places) else None
+    return Difference(first, second, interval("correct"), recall)
 
 
 def mean(values: pd.Series) -> float | None:
@@ -265,11 +267,11 @@ def scores_by_kind(group: Group) -> dict[str, dict[str, float]]:
 
 def scores_by_length(rows: pd.DataFrame, edges: Sequence[float]) -> list[tuple[float, Interval, int]]:
     """Mean length in minutes, accuracy and number of questions of each bin between ``edges``, in minutes."""
-    known = rows[rows["minutes"].notna()]
-    places = np.searchsorted(np.asarray(edges), known["minutes"].to_numpy(float), side="right")
+    timed_rows = rows[rows["minutes"].notna()]
+    places = np.searchsorted(np.asarray(edges), timed_rows["minutes"].to_numpy(float), side="right")
     bins = []
     for place in np.unique(places):
-        part = known[places == place]
+        part = timed_rows[places == place]
         scores = part["correct"].to_numpy(float)
         bins.append((float(part["minutes"].mean()), accuracy_interval(scores), len(part)))
     return bins

@@ -63,7 +63,7 @@ def figure_variants(name: str, policies: Sequence[str]) -> tuple[Variant, ...]:
     """
     if name == "clustering":
         return tuple(Variant(f"clustering {kind}", "videominer", (("clustering", kind),)) for kind in CLUSTERINGS)
-    pairs = [_labelled(text, name) for text in policies]
+    pairs = [_parse_policy(text, name) for text in policies]
     if len(pairs) < 2:
         example = "none=cold rf=policy-rf t-grpo=policy" if name == "training" else "0.75=slow 1=policy 1.5=fast"
         raise ConfigError(f"--figure {name} compares policies: pass two or more, as in --policy {example}")
@@ -72,7 +72,7 @@ def figure_variants(name: str, policies: Sequence[str]) -> tuple[Variant, ...]:
     return check_labels([Variant(f"{name} {label}", "videominer", (("policy", folder),)) for label, folder in pairs])
 
 
-def _labelled(text: str, name: str) -> tuple[str, str]:
+def _parse_policy(text: str, name: str) -> tuple[str, str]:
     label, equals, folder = text.partition("=")
     if not (equals and label and folder):
         raise ConfigError(f"--policy {text!r}: --figure {name} needs LABEL=FOLDER")

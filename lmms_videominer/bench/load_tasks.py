@@ -181,8 +181,8 @@ def _video_of(task: Any, doc: dict[str, Any]) -> str:
     from lmms_videominer.lmms.requests import shown_video
 
     is_simple = task.config.doc_to_visual is not None
-    shown = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
-    video = shown_video(shown, is_simple)
+    result = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
+    video = shown_video(result, is_simple)
     return str(Path(video).absolute()) if video else ""
 
 

@@ -42,8 +42,10 @@ def draw_plots(groups: Sequence[Group], folder: Path) -> list[Path]:
         )
     by_length = [[group] for group in _pooled(groups)]
     paths += _save(folder / "accuracy_vs_length.png", by_length, lambda axes, panel: _by_length(axes, panel[0], styles))
-    known = [panel for panel in panels if any(s.recall is not None for group in panel for s in summaries(group))]
-    paths += _save(folder / "recall.png", known, lambda axes, panel: _recall(axes, panel, styles))
+    recall_panels = [
+        panel for panel in panels if any(s.recall is not None for group in panel for s in summaries(group))
+    ]
+    paths += _save(folder / "recall.png", recall_panels, lambda axes, panel: _recall(axes, panel, styles))
     return paths
 
 

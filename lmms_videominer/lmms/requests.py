@@ -56,32 +56,32 @@ class Request:
         return (self.context, *middle, self.doc_id, self.task, self.split)
 
 
-def shown_video(shown: Any, is_simple: bool) -> str | None:
+def shown_video(result: Any, is_simple: bool) -> str | None:
     """The video file that a request shows, if it is the only visual.
 
     Args:
-        shown: The result of ``doc_to_visual`` (a list) or ``doc_to_messages`` (chat messages).
+        result: What ``doc_to_visual`` (a list) or ``doc_to_messages`` (chat messages) returned.
     """
-    visuals = _visuals(shown, is_simple)
+    visuals = _visuals(result, is_simple)
     return visuals[0] if len(visuals) == 1 and _is_video(visuals[0]) else None
 
 
-def shows_video(shown: Any, is_simple: bool) -> bool:
+def shows_video(result: Any, is_simple: bool) -> bool:
     """Whether a request shows a video file, alone or with other visuals."""
-    return any(_is_video(visual) for visual in _visuals(shown, is_simple))
+    return any(_is_video(visual) for visual in _visuals(result, is_simple))
 
 
-def with_video(shown: Any, video: Any, is_simple: bool) -> Any:
+def with_video(result: Any, video: Any, is_simple: bool) -> Any:
     """The visuals of a request, with ``video`` (a path, or frames) in place of its own; ``None``: text only."""
     if is_simple:
         return [] if video is None else [video]
     messages = []
-    for message in shown:
+    for message in result:
         if isinstance(message.get("content"), str):
             messages.append(dict(message))
             continue
         content = [dict(p) for p in message["content"] if video is not None or p.get("type") != "video"]
-        messages.append({**message, "content": [_replaced(part, video) for part in content]})
+        messages.append({**message, "content": [_replace_video(part, video) for part in content]})
     return messages
 
 
@@ -95,17 +95,17 @@ def shown_with(prompt: str, video: Any, is_simple: bool) -> Any:
 
 def question_of(document: Mapping[str, Any], context: str, video: str) -> Question:
     """The question about ``video``: the document's own question and options if it has them, else the prompt's."""
-    own = document.get("question")
-    text = own if isinstance(own, str) and own.strip() else context
+    document_question = document.get("question")
+    text = document_question if isinstance(document_question, str) and document_question.strip() else context
     options = _options(document) or _option_lines(text)
     return Question(os.fspath(video), _without_options(text).strip(), options, _evidence(document))
 
 
-def _visuals(shown: Any, is_simple: bool) -> list[Any]:
+def _visuals(result: Any, is_simple: bool) -> list[Any]:
     """The visuals of a request; for chat messages, the paths of videos and ``None`` for other visuals."""
     if is_simple:
-        return _flat(shown or [])
-    visuals = [part for message in shown or [] for part in _parts(message) if part.get("type") != "text"]
+        return _flat(result or [])
+    visuals = [part for message in result or [] for part in _parts(message) if part.get("type") != "text"]
     return [part.get("url") if part.get("type") == "video" else None for part in visuals]
 
 
@@ -124,7 +124,7 @@ def _is_video(visual: Any) -> bool:
     return isinstance(visual, (str, os.PathLike)) and os.fspath(visual).lower().endswith(VIDEO_SUFFIXES)
 
 
-def _replaced(part: dict[str, Any], video: Any) -> dict[str, Any]:
+def _replace_video(part: dict[str, Any], video: Any) -> dict[str, Any]:
     return {**part, "url": video} if part.get("type") == "video" else part
 
 

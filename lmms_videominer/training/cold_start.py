@@ -163,10 +163,10 @@ def _policy(model: ModelConfig, arguments: ColdStartArguments, trust_remote_code
         tokenizer = AutoTokenizer.from_pretrained(
             name, revision=model.model_revision, trust_remote_code=trust_remote_code
         )
-        loaded = AutoModelForCausalLM.from_pretrained(
+        causal_lm = AutoModelForCausalLM.from_pretrained(
             name, trust_remote_code=trust_remote_code, **model_settings(model)
         )
-    return CausalLMPolicy(loaded, tokenizer, name, arguments.policy_tokens)
+    return CausalLMPolicy(causal_lm, tokenizer, name, arguments.policy_tokens)
 
 
 def tokenized(lessons: Sequence[Lesson], policy: CausalLMPolicy, max_length: int | None = None) -> Dataset:

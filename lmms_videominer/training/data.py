@@ -22,8 +22,8 @@ from lmms_videominer.training.layouts import (
     LeftOut,
     PlainRow,
     TrainingQuestion,
-    checked,
     layout_of,
+    validate_row,
 )
 from lmms_videominer.training.row_files import PlacedRow, is_file_name, read_rows
 
@@ -134,7 +134,7 @@ class _Reading:
         for placed in read_rows(self.arguments.questions, self.arguments.split):
             if self.layout == "auto":
                 self.layout = layout_of(placed.value)
-            for item in _translated(placed, self.layout):
+            for item in _translate(placed, self.layout):
                 try:
                     self._add(item, placed.place)
                 except BadRow as bad:
@@ -152,7 +152,7 @@ class _Reading:
         if isinstance(item, LeftOut):
             self.question_set.left_out[item.reason] += 1
             return
-        question = checked(item)
+        question = validate_row(item)
         question = dataclasses.replace(question, video=_video(question.video, item.get("folder"), self.roots))
         self.question_set.questions.append(_with_unique_id(question, foreign, self.place_of_id, place))
 
@@ -171,7 +171,7 @@ class _Reading:
         )
 
 
-def _translated(placed: PlacedRow, layout: str) -> Iterator[PlainRow | LeftOut | BadRow]:
+def _translate(placed: PlacedRow, layout: str) -> Iterator[PlainRow | LeftOut | BadRow]:
     if not isinstance(placed.value, dict):
         yield BadRow(f"the row is {placed.value!r:.80}", "A row must be one JSON object")
         return

@@ -1,6 +1,6 @@
 """Layouts of training questions, translated into one layout: id, video, question, options, answer.
 
-A translation changes only the form; ``checked`` then validates that the result can be trained on.
+A translation changes only the form; ``validate_row`` then checks that the result can be trained on.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def layout_of(row: Any) -> str:
     return "video-r1" if {"problem", "solution"} <= keys else "plain"
 
 
-def checked(row: PlainRow) -> TrainingQuestion:
+def validate_row(row: PlainRow) -> TrainingQuestion:
     """The question in a plain row; the path of its video is not resolved yet.
 
     Raises:

@@ -84,8 +84,8 @@ def read_lessons(
         raise ConfigError("lessons is empty: set it to trees, folders of trees, or files of prompts and completions")
     right_answers = {_question_key(q.video, q.text, q.options): q.answer for q in questions}
     lesson_set, records = LessonSet(), dict[Path, AnswerRecord]()
-    written = [lesson for source in sources for lesson in _collect(Path(source).expanduser(), records)]
-    lessons = dict.fromkeys(written)
+    written_lessons = [lesson for source in sources for lesson in _collect(Path(source).expanduser(), records)]
+    lessons = dict.fromkeys(written_lessons)
     for path, record in records.items():
         lessons.update(dict.fromkeys(_tree_lessons(path, record, keep, right_answers, lesson_set)))
     lesson_set.lessons = list(lessons)

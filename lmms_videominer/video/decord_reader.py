@@ -42,7 +42,7 @@ class DecordReader:
         self._check_frame_numbers()
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        targets = self._track.checked(indices)
+        targets = self._track.check_indices(indices)
         if not len(targets):
             return np.empty((0, self.info.height, self.info.width, 3), dtype=np.uint8)
         unique, inverse = np.unique(targets, return_inverse=True)
@@ -50,7 +50,7 @@ class DecordReader:
         return decoded if np.array_equal(unique, targets) else decoded[inverse]
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
-        unique, inverse = np.unique(self._track.checked(indices), return_inverse=True)
+        unique, inverse = np.unique(self._track.check_indices(indices), return_inverse=True)
         out = [
             gray_histogram(rgb)
             for part in in_parts(unique.tolist(), self.info, _CHUNK_BYTES)

@@ -34,14 +34,14 @@ class PyAVReader:
         self.timestamps_s: np.ndarray = track.times_s
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        targets = self._track.checked(indices)
+        targets = self._track.check_indices(indices)
         out = np.empty((len(targets), self.info.height, self.info.width, 3), dtype=np.uint8)
         for index, rgb in self._rgb(targets):
             out[targets == index] = rgb
         return out
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
-        targets = self._track.checked(indices)
+        targets = self._track.check_indices(indices)
         out = np.empty((len(targets), 256), dtype=np.float64)
         for index, rgb in self._rgb(targets):
             out[targets == index] = gray_histogram(rgb)

@@ -58,7 +58,7 @@ class Track:
         count = len(self.times_s)
         return VideoInfo(self.path, self.duration_s, count, count / self.duration_s, self.width, self.height, backend)
 
-    def checked(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+    def check_indices(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """int64 [len(indices)]; raises ``IndexError`` if one is not in ``[0, frame_count)``."""
         targets = np.asarray(indices, dtype=np.int64).reshape(-1)
         outside = targets[(targets < 0) | (targets >= len(self.times_s))]
