@@ -55,8 +55,9 @@ def score_frames(
 ) -> list[ScoredFrames | VideoError]:
     """Score every frame of every job.
 
-    Jobs on the same frames of a video are scored together, so each frame is decoded and encoded once per call. If the
-    scorer encodes frames without a text, its features are cached too, for other texts and other jobs.
+    Jobs on the same frames of a video are scored together, so these frames are decoded and encoded once. If the scorer
+    encodes frames without a text, their features are cached too, for other texts and other jobs, so that every frame
+    is encoded only once.
 
     Args:
         jobs: The frames and texts to compare.

@@ -54,10 +54,10 @@ class KTSSegmenter:
 
 
 def blip_frames(min_event_s: float, step_s: float, frames: int) -> int:
-    """The most scanned frames, out of ``frames`` that are ``step_s`` apart, that a change may last to be ignored.
+    """How many scanned frames, ``step_s`` apart, a change may last and still be ignored.
 
-    They last less than ``min_event_s``, but there is at least one. Also one if all ``frames`` together last no
-    longer than ``min_event_s``: no cut is possible then.
+    They last less than ``min_event_s``, but there is at least one. It is also one if all ``frames`` last no longer
+    than ``min_event_s``, when no cut is possible.
     """
     if step_s * frames <= min_event_s:
         return 1

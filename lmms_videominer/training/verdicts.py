@@ -79,7 +79,7 @@ class VerdictFile:
             )
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
-        """Append all verdicts in one write, so that processes do not mix lines, and a killed one loses no others'."""
+        """Append all verdicts in one locked write: no process breaks another's lines, and a killed one loses none."""
         text = "".join(json.dumps(asdict(verdict), ensure_ascii=False) + "\n" for verdict in verdicts)
         if not text:
             return

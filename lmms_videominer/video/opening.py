@@ -84,7 +84,7 @@ class OpenVideo:
 
 @contextlib.contextmanager
 def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo | VideoError]]:
-    """Open each distinct video of ``paths`` once, or hold the error if it cannot be opened; close all on exit."""
+    """Open each distinct video of ``paths`` once; yield the videos, or their errors, by path. Closes all on exit."""
     videos: dict[str, OpenVideo | VideoError] = {}
     with contextlib.ExitStack() as stack:
         for path in dict.fromkeys(paths):
