@@ -158,7 +158,7 @@ class _Reading:
 
     def _bad(self, bad: BadRow, place: str) -> None:
         if self.arguments.bad_rows == "stop":
-            raise ConfigError(f"{place}: {bad} (bad_rows=skip skips such rows)") from bad
+            raise ConfigError(f"{place}: {bad} (set bad_rows=skip to skip such rows)") from bad
         self.question_set.bad.append(f"{place}: {bad}")
 
     def _no_questions_error(self) -> ConfigError:

@@ -152,7 +152,7 @@ def write_script(seed: int, index: int, minutes: float, nuisances: tuple[str, ..
         ValueError: ``minutes`` is below 1 or above 120, or a nuisance is unknown.
     """
     if not 1 <= minutes <= 120:
-        raise ValueError(f"minutes={minutes}: a world video lasts 1 to 120 minutes")
+        raise ValueError(f"minutes={minutes}: must be from 1 to 120, the length of a world video")
     unknown = set(nuisances) - set(NUISANCES)
     if unknown:
         raise ValueError(f"unknown nuisances {sorted(unknown)}; choose from {', '.join(NUISANCES)}")
