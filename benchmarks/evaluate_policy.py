@@ -1,9 +1,9 @@
-"""Accuracy, evidence recall and cost of one policy on the questions of a world, one line of JSON a question.
+"""Measures accuracy, evidence recall and cost of one policy on the questions of a world, one JSON line per question.
 
     videominer world test-60 --minutes 60 --videos 20 --seed 2000000
     python benchmarks/evaluate_policy.py policy-tgrpo test-60 --out tgrpo-60.jsonl
 
-Policies share the captions, embeddings and answers of one cache. A line that is there already is not made again.
+Policies share the captions, embeddings and answers of one cache. Questions that are already in the file are skipped.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from lmms_videominer.verdict import chosen_option, option_letter, windows_hit
 
 
 def load(policy: str, config: MinerConfig, model: str, batch_size: int) -> VideoMiner:
-    """The miner with ``policy``, a folder or a name; decisions are made ``batch_size`` at once."""
-    loaded = CausalLM.from_pretrained(policy, max_new_tokens=config.policy_tokens, batch_size=batch_size)
-    return VideoMiner.from_pretrained(model, policy=loaded, config=config)
+    """A miner with ``policy``, a folder or a name, which makes up to ``batch_size`` decisions at once."""
+    causal_lm = CausalLM.from_pretrained(policy, max_new_tokens=config.policy_tokens, batch_size=batch_size)
+    return VideoMiner.from_pretrained(model, policy=causal_lm, config=config)
 
 
 def evaluate(miner: VideoMiner, world: Path, out: Path, limit: int | None = None, together: int = 25) -> None:
-    """Append a line a question of ``world`` to ``out``, ``together`` questions mined at once."""
+    """Append one line per question of ``world`` to ``out``; mine ``together`` questions at once."""
     rows = [json.loads(line) for line in (world / "qa.jsonl").read_text(encoding="utf-8").splitlines()][:limit]
-    done = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
-    todo = [row for row in rows if row["id"] not in done]
+    finished = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
+    todo = [row for row in rows if row["id"] not in finished]
     out.parent.mkdir(parents=True, exist_ok=True)
     for part in tqdm(list(_parts(todo, together)), desc=out.stem):
-        asked = [
+        questions = [
             Question(
                 str(world / row["video"]),
                 row["question"],
@@ -47,7 +47,7 @@ def evaluate(miner: VideoMiner, world: Path, out: Path, limit: int | None = None
             )
             for row in part
         ]
-        results = miner.mine_batch(asked)
+        results = miner.mine_batch(questions)
         with open(out, "a", encoding="utf-8") as file:
             file.writelines(json.dumps(_line(row, result)) + "\n" for row, result in zip(part, results, strict=True))
 
@@ -60,8 +60,8 @@ def _line(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[str,
     if isinstance(result, VideoMinerError):
         raise result
     chosen = chosen_option(result.answer, row["options"])
-    decided = [node.decision for node in result.nodes if node.decision]
-    lengths = [len(decision.completion_ids) for decision in decided]
+    decisions = [node.decision for node in result.nodes if node.decision]
+    lengths = [len(decision.completion_ids) for decision in decisions]
     evidence = result.question.evidence
     return {
         "id": row["id"],
@@ -69,18 +69,18 @@ def _line(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[str,
         "minutes": row["minutes"],
         "correct": int(chosen is not None and option_letter(chosen) == row["answer"]),
         "recall": windows_hit(result.key_frames, evidence) / len(evidence),
-        "nodes": len(decided),
+        "nodes": len(decisions),
         "depth": max((node.depth for node in result.nodes), default=0),
         "vlm_calls": result.usage.vlm_calls + result.usage.vlm_calls_cached,
         "policy_calls": result.usage.policy_calls + result.usage.policy_calls_cached,
         "completion_tokens": sum(lengths) / max(1, len(lengths)),
-        **{action.value: sum(decision.action is action for decision in decided) for action in Action},
-        "unread": sum(decision.reading.value == "default" for decision in decided),
+        **{action.value: sum(decision.action is action for decision in decisions) for action in Action},
+        "unread": sum(decision.reading.value == "default" for decision in decisions),
     }
 
 
 def summary(out: Path) -> dict[str, float]:
-    """Means over the questions of a file that ``evaluate`` wrote."""
+    """Means over the questions in a file written by ``evaluate``."""
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     names = [name for name, value in lines[0].items() if isinstance(value, int | float)]
     return {"questions": len(lines), **{name: sum(line[name] for line in lines) / len(lines) for name in names}}
@@ -89,13 +89,13 @@ def summary(out: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("policy", help="a causal LM by folder or name")
-    parser.add_argument("world", type=Path, help="folder made by `videominer world`")
+    parser.add_argument("world", type=Path, help="folder written by `videominer world`")
     parser.add_argument("--out", type=Path, required=True, help="JSONL file")
     parser.add_argument("--model", default="videominer-world", help="a bundle, or a video LLM")
-    parser.add_argument("--limit", type=int, help="the first so many questions")
+    parser.add_argument("--limit", type=int, help="number of questions, from the first on (default: all)")
     parser.add_argument("--together", type=int, default=25, help="questions mined at once")
     parser.add_argument("--batch-size", type=int, default=128, help="decisions made at once")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of mining")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="mining settings")
     arguments = parser.parse_args()
     config = from_strings(dict(pair.split("=", 1) for pair in arguments.set))
     miner = load(arguments.policy, config, arguments.model, arguments.batch_size)

@@ -1,10 +1,10 @@
-"""Random weights in the shapes of the recipes' models: what a question costs at their size, without a hub.
+"""Creates models with random weights in the shapes of the recipes' models, to measure costs without the hub.
 
     python benchmarks/real_size.py outputs/real-size --tokenizer Qwen/Qwen2-VL-7B-Instruct
 
-Writes ``qwen2-vl-7b``, ``qwen2.5-1.5b`` and ``clip-vit-l-14`` (bfloat16, 21 GB in all), each with what
-``from_pretrained`` needs. Texts that they generate mean nothing and end at their limit, so seconds are the most that
-such a call takes.
+Writes ``qwen2-vl-7b``, ``qwen2.5-1.5b`` and ``clip-vit-l-14`` (bfloat16, 21 GB in total), each with the files that
+``from_pretrained`` needs. Their generated texts are meaningless and run to the token limit, so seconds are an upper
+bound for such a call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-# sizes by the models' own config.json; the embedding has more rows than there are tokens
+# sizes from the models' config.json; the embedding has more rows than there are tokens
 QWEN2_7B = {
     "vocab_size": 152064,
     "hidden_size": 3584,
@@ -81,10 +81,10 @@ CLIP_L_14 = {
 
 
 def qwen2_vl_7b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
-    """Model and processor of Qwen2-VL-7B-Instruct's shape."""
+    """Model and processor with the shape of Qwen2-VL-7B-Instruct."""
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
     text = QWEN2_7B | {"rope_parameters": rope, **_ends(tokenizer)}
-    named = {
+    vision_tokens = {
         f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
         for name, token in (
             ("vision_start", "vision_start"),
@@ -93,7 +93,7 @@ def qwen2_vl_7b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
             ("video", "video_pad"),
         )
     }
-    config = Qwen2VLConfig(text_config=text, vision_config=VISION, **named)
+    config = Qwen2VLConfig(text_config=text, vision_config=VISION, **vision_tokens)
     sizes = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}
     processor = Qwen2VLProcessor(
         Qwen2VLImageProcessor(**sizes), tokenizer, Qwen2VLVideoProcessor(**sizes), chat_template=tokenizer.chat_template
@@ -102,12 +102,12 @@ def qwen2_vl_7b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
 
 
 def qwen2_5_1_5b(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
-    """Model and tokenizer of Qwen2.5-1.5B-Instruct's shape."""
+    """Model and tokenizer with the shape of Qwen2.5-1.5B-Instruct."""
     return Qwen2ForCausalLM(Qwen2Config(**QWEN2_1_5B | _ends(tokenizer))), tokenizer
 
 
 def clip_vit_l_14(tokenizer: PreTrainedTokenizerBase) -> tuple[Any, Any]:
-    """Model and processor of CLIP ViT-L/14's shape, with Qwen's words."""
+    """Model and processor with the shape of CLIP ViT-L/14, but with Qwen's vocabulary."""
     text = CLIP_L_14["text_config"] | {"vocab_size": len(tokenizer), **_ends(tokenizer)}
     return CLIPModel(CLIPConfig(**CLIP_L_14 | {"text_config": text})), CLIPProcessor(CLIPImageProcessor(), tokenizer)
 

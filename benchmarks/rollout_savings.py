@@ -1,9 +1,9 @@
-"""What growing the trees of a question together saves: against one tree after another, each with a cache of its own.
+"""Measures what growing a question's trees together saves, compared with one after another with separate caches.
 
     python benchmarks/rollout_savings.py --minutes 15 --questions 3 --trees 8
 
-Both ways run the same code on the same jobs in one process, so that they grow the same trees; the models are loaded
-and have run once before the clock starts. Each question is one rollout of its trees with an empty cache.
+Both ways run the same code on the same jobs in one process, so that they grow the same trees. The models are loaded
+and warmed up before the measurement. Each question is one rollout of its trees with an empty cache.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STAGES = ("open", "segment", "caption", "embed", "policy", "frames", "answer")
 
 @dataclasses.dataclass
 class Cost:
-    """What some rollouts cost: calls, and seconds on the wall."""
+    """The cost of rollouts: calls and wall-clock seconds."""
 
     seconds: float = 0.0
     captions: int = 0
@@ -52,7 +52,7 @@ class Cost:
 
 
 def questions(folder: Path, minutes: float, count: int, seed: int) -> list[tuple[str, Question, str]]:
-    """Id, question and right option's letter of the first question on each of ``count`` videos."""
+    """Id, question and letter of the correct option, for the first question on each of ``count`` videos."""
     path = render_world(folder, minutes, count, seed, questions=1)
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [
@@ -61,8 +61,8 @@ def questions(folder: Path, minutes: float, count: int, seed: int) -> list[tuple
     ]
 
 
-def timed(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, cost: Cost) -> list[TreeRollout]:
-    """Roll ``jobs`` out with an empty cache, and enter what that took into ``cost``."""
+def measure(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, cost: Cost) -> list[TreeRollout]:
+    """Roll out ``jobs`` with an empty cache and add the cost to ``cost``."""
     fresh = dataclasses.replace(stages, cache=open_cache("off"))
     started = time.perf_counter()
     results = roll_out(jobs, fresh, config, RewardConfig())
@@ -77,14 +77,14 @@ def timed(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, cost:
 
 
 def same_tree(one: TreeRollout, other: TreeRollout) -> bool:
-    """Whether both hold the same decisions on the same nodes."""
+    """Whether both have the same decisions on the same nodes."""
     return [(d.node_id, d.completion_ids) for d in one.decisions] == [
         (d.node_id, d.completion_ids) for d in other.decisions
     ]
 
 
 def report(together: Cost, apart: Cost) -> str:
-    """Both costs and their ratios as a Markdown table."""
+    """A Markdown table of both costs and their ratios."""
     costs = [
         ("caption calls", apart.captions, together.captions),
         ("answer calls", apart.answers, together.answers),
@@ -104,15 +104,15 @@ def report(together: Cost, apart: Cost) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--questions", type=int, default=3, help="each on a video of its own")
+    parser.add_argument("--questions", type=int, default=3, help="number of questions, each on its own video")
     parser.add_argument("--trees", type=int, default=8)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--model", default="videominer-world", help="a bundle, or a video LLM")
-    parser.add_argument("--policy", help="another policy than the bundle's")
+    parser.add_argument("--policy", help="policy (default: the bundle's)")
     parser.add_argument("--device")
-    parser.add_argument("--videos", type=Path, help="folder for the rendered videos; absent: a temporary one")
+    parser.add_argument("--videos", type=Path, help="folder for the rendered videos (default: a temporary one)")
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of mining")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="mining settings")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         run(arguments, arguments.videos or Path(scratch))
@@ -124,20 +124,20 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     stages = VideoMiner.from_pretrained(
         arguments.model, policy=arguments.policy, config=config, device=arguments.device
     ).stages
-    asked = questions(folder, arguments.minutes, arguments.questions, seed=1)
+    rows = questions(folder, arguments.minutes, arguments.questions, seed=1)
     jobs = [
         [RolloutJob(question, right, id, tree, seed=tree) for tree in range(arguments.trees)]
-        for id, question, right in asked
+        for id, question, right in rows
     ]
-    timed(jobs[0][:1], stages, config, Cost())  # the first run pays for much that later ones do not
+    measure(jobs[0][:1], stages, config, Cost())  # warm-up
     together, apart, same = Cost(), Cost(), 0
     for number, group in enumerate(jobs, start=1):
-        grown = timed(group, stages, config, together)
-        alone = [timed([job], stages, config, apart)[0] for job in group]
-        same += sum(map(same_tree, grown, alone))
+        joint = measure(group, stages, config, together)
+        single = [measure([job], stages, config, apart)[0] for job in group]
+        same += sum(map(same_tree, joint, single))
         print(
-            f"After {number} of {len(jobs)} questions, {arguments.trees} trees each; {same} trees are the same token "
-            f"by token both ways.\n\n{report(together, apart)}\n",
+            f"After {number} of {len(jobs)} questions with {arguments.trees} trees each, {same} trees are identical "
+            f"token by token.\n\n{report(together, apart)}\n",
             flush=True,
         )
     if arguments.out:

@@ -1,13 +1,13 @@
-"""Precision, recall and F1 of segment boundaries against the known scene cuts of world videos, by nuisance.
+"""Measures precision, recall and F1 of segment boundaries against known scene cuts of world videos, by nuisance.
 
     python benchmarks/segmentation.py                        # test seeds, as in docs/segmentation.md
-    python benchmarks/segmentation.py --split dev            # seeds to choose by
-    python benchmarks/segmentation.py --out counts.jsonl     # goes on where it stopped
+    python benchmarks/segmentation.py --split dev            # seeds for tuning
+    python benchmarks/segmentation.py --out counts.jsonl     # resumes where it stopped
 
 Each segmenter cuts the whole video twice: into as many events as there are scenes, and into 16. The detectors of
-PySceneDetect (pip install scenedetect), where it is installed, choose the number of their cuts themselves: they read
-every frame, with their defaults. A boundary and a scene cut match within one step of the scan (duration /
-scan_frames: 1.2 s at 5 minutes, 3.5 s at 15), each with one other at most; counts are pooled over the videos of a cell.
+PySceneDetect (pip install scenedetect), if installed, choose the number of cuts themselves: they read every frame,
+with their default settings. A boundary and a scene cut match within one step of the scan (duration / scan_frames:
+1.2 s at 5 minutes, 3.5 s at 15), and each matches at most one other; counts are pooled over the videos of a cell.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lmms_videominer.world.script import NUISANCES, SPLITS, Script, write_script
 from lmms_videominer.world.video import encode
 
 CONDITIONS = {"none": (), **{name: (name,) for name in NUISANCES}, "all": NUISANCES}
-VIDEOS = {5: 8, 15: 4}  # minutes -> videos of a cell: about 100 scene cuts each
+VIDEOS = {5: 8, 15: 4}  # minutes -> videos per cell: about 100 scene cuts each
 DEFAULT_EVENTS, SCAN_FRAMES, MIN_EVENT_S = 16, 256, 0.5
 LABELS = ("K = scenes", f"K = {DEFAULT_EVENTS}")
 DETECTORS = ("ContentDetector", "AdaptiveDetector", "HistogramDetector", "ThresholdDetector")
@@ -40,7 +40,7 @@ DETECTORS = ("ContentDetector", "AdaptiveDetector", "HistogramDetector", "Thresh
 
 @dataclass
 class Tally:
-    """Boundaries counted over the videos of one cell."""
+    """Counts of boundaries over the videos of one cell."""
 
     matched: int = 0
     found: int = 0
@@ -57,7 +57,7 @@ class Tally:
 
 
 def matches(found_s: Sequence[float], true_s: Sequence[float], tolerance_s: float) -> int:
-    """The most pairs of a boundary and a cut no farther apart than ``tolerance_s``; each in one; both ascending."""
+    """The largest number of disjoint pairs of a boundary and a cut within ``tolerance_s``; both must be ascending."""
     count = place = 0
     for time_s in true_s:
         while place < len(found_s) and found_s[place] < time_s - tolerance_s - 1e-9:
@@ -67,12 +67,12 @@ def matches(found_s: Sequence[float], true_s: Sequence[float], tolerance_s: floa
     return count
 
 
-class Remembering:
-    """A reader that decodes what every segmentation of one video scans only once."""
+class CachingReader:
+    """A reader that decodes the frames scanned by all segmentations of one video only once."""
 
     def __init__(self, reader: VideoReader):
         self.info, self.timestamps_s, self._reader = reader.info, reader.timestamps_s, reader
-        self._known: dict[tuple, np.ndarray] = {}
+        self._cache: dict[tuple, np.ndarray] = {}
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         return self._read("frames", indices)
@@ -82,23 +82,23 @@ class Remembering:
 
     def _read(self, what: str, indices: Sequence[int]) -> np.ndarray:
         key = (what, *indices)
-        if key not in self._known:
-            self._known[key] = getattr(self._reader, what)(indices)
-        return self._known[key]
+        if key not in self._cache:
+            self._cache[key] = getattr(self._reader, what)(indices)
+        return self._cache[key]
 
 
 def segmenter_cuts(path: Path, scenes: int, names: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
-    """The boundaries of each segmenter, in seconds, by what its row is called."""
+    """The boundaries of each segmenter, in seconds, with the label of its row."""
     with open_video(path) as reader:
-        remembering, whole = Remembering(reader), Span(0.0, reader.info.duration_s)
+        caching_reader, video_span = CachingReader(reader), Span(0.0, reader.info.duration_s)
         for name in names:
             for label, events in zip(LABELS, (scenes, DEFAULT_EVENTS)):
-                parts = get_segmenter(name).segment(remembering, [whole], events, SCAN_FRAMES, MIN_EVENT_S)
+                parts = get_segmenter(name).segment(caching_reader, [video_span], events, SCAN_FRAMES, MIN_EVENT_S)
                 yield f"{name}, {label}", [part.start_s for part in parts[1:]]
 
 
 def detector_cuts(path: Path) -> Iterator[tuple[str, list[float]]]:
-    """The cuts of PySceneDetect's detectors, in seconds; the file is decoded once for all of them."""
+    """The cuts of PySceneDetect's detectors, in seconds; decodes the file once for all of them."""
     import scenedetect
 
     detectors = {name: getattr(scenedetect, name)() for name in DETECTORS}
@@ -113,23 +113,23 @@ def detector_cuts(path: Path) -> Iterator[tuple[str, list[float]]]:
 
 
 def measure(arguments: argparse.Namespace, folder: Path) -> dict[tuple[int, str, str], Tally]:
-    """Tallies by minutes, row and condition; what stands in ``arguments.out`` already is not measured again."""
+    """Tallies by minutes, row and condition; measurements in ``arguments.out`` are reused."""
     detect = importlib.util.find_spec("scenedetect") is not None
     if not detect:
-        print("PySceneDetect is not installed, its rows are left out: pip install scenedetect", file=sys.stderr)
+        print("PySceneDetect is not installed, so its rows are omitted: pip install scenedetect", file=sys.stderr)
     rows = [f"{name}, {label}" for name in arguments.segmenters for label in LABELS]
     rows += [f"PySceneDetect {name}" for name in DETECTORS] if detect else []
-    known = _read(arguments.out)
+    saved = _read(arguments.out)
     tallies: dict[tuple[int, str, str], Tally] = {}
     for script, condition in tqdm(list(_scripts(arguments)), unit="video"):
         name = f"{script.seed}-{script.index}-{script.minutes:g}min-{condition}"
-        if any((name, row) not in known for row in rows):
+        if any((name, row) not in saved for row in rows):
             measured = _measure_one(script, folder / f"{name}.mp4", arguments.segmenters, detect)
-            known.update({(name, row): tally for row, tally in measured.items()})
+            saved.update({(name, row): tally for row, tally in measured.items()})
             _append(arguments.out, name, measured)
         for row in rows:
             cell = int(script.minutes), row, condition
-            tallies[cell] = tallies.get(cell, Tally()) + known[name, row]
+            tallies[cell] = tallies.get(cell, Tally()) + saved[name, row]
     return tallies
 
 
@@ -137,13 +137,13 @@ def _measure_one(script: Script, path: Path, segmenters: Sequence[str], detect: 
     if not path.exists():
         encode(script, path)
     true_s = [scene.span.start_s for scene in script.scenes[1:]]
-    found = dict(segmenter_cuts(path, len(script.scenes), segmenters)) | (dict(detector_cuts(path)) if detect else {})
+    cuts = dict(segmenter_cuts(path, len(script.scenes), segmenters)) | (dict(detector_cuts(path)) if detect else {})
     tolerance_s = script.duration_s / SCAN_FRAMES
-    return {row: Tally(matches(cuts_s, true_s, tolerance_s), len(cuts_s), len(true_s)) for row, cuts_s in found.items()}
+    return {row: Tally(matches(cuts_s, true_s, tolerance_s), len(cuts_s), len(true_s)) for row, cuts_s in cuts.items()}
 
 
 def _read(path: Path | None) -> dict[tuple[str, str], Tally]:
-    """The tallies of a file that ``_append`` wrote, by video and row."""
+    """The tallies in a file written by ``_append``, by video and row."""
     lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
     return {
         (line["video"], line["row"]): Tally(line["matched"], line["found"], line["true"])
@@ -169,7 +169,7 @@ def _scripts(arguments: argparse.Namespace) -> Iterator[tuple[Script, str]]:
 
 
 def table(tallies: dict[tuple[int, str, str], Tally], minutes: int, conditions: Sequence[str]) -> str:
-    """The rows of one length as Markdown."""
+    """The rows for one video length as a Markdown table."""
     rows = dict.fromkeys(row for length, row, _ in tallies if length == minutes)
     return markdown_table(
         [f"{minutes} minutes", *conditions],
@@ -181,11 +181,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=("dev", "test"), default="test", help="seeds (default: %(default)s)")
     parser.add_argument("--minutes", type=int, nargs="+", default=list(VIDEOS), choices=list(VIDEOS))
-    parser.add_argument("--videos", type=int, help=f"videos of a cell (default: {VIDEOS}, by minutes)")
+    parser.add_argument("--videos", type=int, help=f"videos per cell (default: {VIDEOS}, by minutes)")
     parser.add_argument("--nuisances", nargs="+", default=list(CONDITIONS), choices=list(CONDITIONS))
     parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTERS), choices=list(SEGMENTERS))
-    parser.add_argument("--folder", type=Path, help="keeps the rendered videos; absent: a temporary one")
-    parser.add_argument("--out", type=Path, help="JSONL file of the counts; goes on where it stopped")
+    parser.add_argument("--folder", type=Path, help="folder for the rendered videos (default: a temporary one)")
+    parser.add_argument("--out", type=Path, help="JSONL file for the counts; resumes where it stopped")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)

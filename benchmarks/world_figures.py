@@ -1,10 +1,10 @@
-"""The paper's figures 3a, 3b and 5b on the world (docs/selectors.md), by ``videominer bench --figure``.
+"""Reproduces the paper's figures 3a, 3b and 5b on the world (docs/selectors.md), with ``videominer bench --figure``.
 
     python benchmarks/world_figures.py --out outputs/figures
 
-Trains the policies that figures 3b and 5b compare, from the bundle's start by ``examples/train_world.yaml`` (15 to 25
-minutes of one core each), and evaluates them (17 minutes each); what is there already is not made again, and several
-processes may share ``--out``. Rows are kept in ``--rows`` and pictures in ``docs/``.
+Trains the policies that figures 3b and 5b compare, from the bundle's initial policy with ``examples/train_world.yaml``
+(15 to 25 minutes on one core each), and evaluates them (17 minutes each). Existing results are reused, and several
+processes may share ``--out``. Rows are saved to ``--rows`` and pictures to ``docs/``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from world_selectors import bench, keep, parsed, parser_of
+from world_selectors import bench, keep, parse_arguments, parser_of
 from world_training import Run, bundled_start, render, train
 
 from lmms_videominer.bench.comparison import Summary, differences, groups_of, scores_by_kind, summaries
@@ -26,9 +26,12 @@ ROOT = Path(__file__).parent.parent
 ROWS = Path(__file__).parent / "results" / "figures"
 TASK = "videominer_world_15min"
 QUESTIONS = 100
-COLUMNS = ("variant", "accuracy, % (95 %)", "evidence recall, %", "nodes", "VLM calls", "LLM calls", "s a question")
-PUBLISHED = ("segmenter=histogram", "policy_tokens=160")  # what the policies of figures 3b and 5b are trained with
-POLICIES: dict[str, dict[str, Run | None]] = {  # label -> how it is trained; None: not at all
+COLUMNS = ("variant", "accuracy, % (95 %)", "evidence recall, %", "nodes", "VLM calls", "LLM calls", "s per question")
+PUBLISHED = (
+    "segmenter=histogram",
+    "policy_tokens=160",
+)  # training settings of the policies of figures 3b and 5b
+POLICIES: dict[str, dict[str, Run | None]] = {  # label -> training run; None: untrained
     "clustering": {},
     "training": {"none": None, "rf": Run("rf", 1), "t-grpo": Run("t-grpo", 1)},
     "auxin": {f"{value:g}": Run("t-grpo", 1, value) for value in (0.75, 1.0, 1.5)},
@@ -36,9 +39,9 @@ POLICIES: dict[str, dict[str, Run | None]] = {  # label -> how it is trained; No
 
 
 def run(name: str, out: Path) -> None:
-    """Train what the figure ``name`` compares, and draw it."""
-    policies = [f"{label}={_policy(how, out / 'policies')}" for label, how in POLICIES[name].items()]
-    named = (*PUBLISHED, "--policy", *policies) if policies else ()
+    """Train the policies that the figure ``name`` compares, and draw it."""
+    policies = [f"{label}={_policy(training, out / 'policies')}" for label, training in POLICIES[name].items()]
+    policy_arguments = (*PUBLISHED, "--policy", *policies) if policies else ()
     bench(
         "--figure",
         name,
@@ -50,21 +53,21 @@ def run(name: str, out: Path) -> None:
         str(QUESTIONS),
         "--model-args",
         "reader=pyav",
-        *named,
+        *policy_arguments,
         "--out",
         str(out / name),
     )
 
 
-def _policy(how: Run | None, folder: Path) -> Path:
-    if how is None:
+def _policy(training: Run | None, folder: Path) -> Path:
+    if training is None:
         return Path(bundled_start())
     render(folder)
-    return train(how, folder, bundled_start())
+    return train(training, folder, bundled_start())
 
 
 def keep_figure(name: str, out: Path, rows: Path, machine: str) -> None:
-    """The rows of the figure ``name``, and its picture."""
+    """Save the rows of the figure ``name`` and its picture."""
     order: Sequence[str] = read_json(out / name / "order.json")
     keep(out / name / "results.parquet", rows / f"{name}.parquet", machine, order)
     (picture,) = (out / name / "plots").glob(f"figure_{name}*.png")
@@ -72,7 +75,7 @@ def keep_figure(name: str, out: Path, rows: Path, machine: str) -> None:
 
 
 def tables(name: str, rows: Path) -> Iterator[str]:
-    """What each variant of the figure ``name`` reached, by the kind of question too, and every difference."""
+    """Tables of the results of each variant of the figure ``name``, also by kind of question, and all differences."""
     for group in groups_of(pd.read_parquet(rows / f"{name}.parquet")):
         kinds = scores_by_kind(group)
         yield f"\n### {name}: {group.title}\n"
@@ -85,7 +88,7 @@ def tables(name: str, rows: Path) -> Iterator[str]:
 
 
 def _row(s: Summary, name: str, kinds: Mapping[str, float]) -> tuple[str, ...]:
-    told = (
+    values = (
         None if s.recall is None else 100 * s.recall,
         s.nodes,
         s.vlm_calls,
@@ -93,13 +96,13 @@ def _row(s: Summary, name: str, kinds: Mapping[str, float]) -> tuple[str, ...]:
         s.seconds["cold"],
         *(100 * score for score in kinds.values()),
     )
-    return s.variant.removeprefix(f"{name} "), percent(s.accuracy), *map(number, told), str(s.fallbacks)
+    return s.variant.removeprefix(f"{name} "), percent(s.accuracy), *map(number, values), str(s.fallbacks)
 
 
 def main() -> None:
-    parser = parser_of(__doc__, "gets policies and comparisons, a folder a figure", ROWS)
+    parser = parser_of(__doc__, "folder for policies and comparisons, with one subfolder per figure", ROWS)
     parser.add_argument("--figures", nargs="+", default=list(POLICIES), choices=list(POLICIES))
-    arguments = parsed(parser)
+    arguments = parse_arguments(parser)
     for name in arguments.figures:
         if not arguments.tables:
             run(name, arguments.out.absolute())

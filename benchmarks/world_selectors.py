@@ -1,11 +1,11 @@
-"""The tables of docs/selectors.md: every frame selector on the world's videos, by ``videominer bench``.
+"""Creates the tables of docs/selectors.md: every frame selector on the world's videos, with ``videominer bench``.
 
     python benchmarks/world_selectors.py --out outputs/selectors --minutes 15 60
 
-Runs the selectors, with the settings that were tuned on ``dev`` (docs/log.md), a folder a length; what has run already
-is not run again. The rows are kept in ``--rows``, a file a length. Then, and with ``--tables`` at once, puts the
-tables of all kept rows into ``--docs`` and draws the plots beside the rows. Rows of several machines may stand in one
-table, which then says where and when the seconds of each were taken.
+Runs the selectors with the settings tuned on ``dev`` (docs/log.md), in one folder per video length; finished cells are
+not run again. Saves the rows to ``--rows``, one file per length. Then (or only this, with ``--tables``) writes the
+tables of all saved rows to ``--docs`` and draws the plots next to the rows. One table may have rows from several
+machines; it then states where and when the seconds of each were measured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from lmms_videominer.show.markdown import markdown_table
 
 ROWS = Path(__file__).parent / "results" / "world_selectors"
 DOCS = Path(__file__).parent.parent / "docs" / "selectors.md"
-PLAIN = ("none", "uniform", "oracle")  # these keep nothing: with a warm cache they cost what they cost with a cold one
+PLAIN = ("none", "uniform", "oracle")  # these cache nothing: a warm run costs the same as a cold one
 SEARCHING = (
     "topk",
     "aks",
@@ -43,11 +43,11 @@ SEARCHING = (
 )
 OURS = "videominer"
 ALSO = {
-    1: ("searching=videominer:grain_s=0",),  # where VideoMiner takes uniform frames: what a search would give
-    60: ("clips720=llovi:max_vlm_calls=720",),  # clips of 5 s, as LLoVi has them in an hour, at 3.6 times the captions
+    1: ("searching=videominer:grain_s=0",),  # with a search where VideoMiner takes uniform frames by default
+    60: ("clips720=llovi:max_vlm_calls=720",),  # clips of 5 s, as in LLoVi for an hour, with 3.6 times the captions
 }
 ORDER = [spec.partition("=")[0] for spec in ("none", "uniform", *SEARCHING, *sum(ALSO.values(), ()), "oracle")]
-SAME = ["cell", "doc_id", "cell_s"]  # of a row: what is kept already
+SAME = ["cell", "doc_id", "cell_s"]  # columns that identify a row that is already saved
 COMMON = ("judge=policy", "reader=pyav")
 COLUMNS = (
     "frames from",
@@ -83,37 +83,38 @@ def run(minutes: int, out: Path) -> None:
 
 
 def bench(*arguments: str) -> None:
-    """Run ``videominer bench``, with nothing but what is on this machine."""
+    """Run ``videominer bench`` offline."""
     command = [sys.executable, "-m", "lmms_videominer", "bench", *arguments]
     subprocess.run(command, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
 
 
 def keep(source: Path, target: Path, machine: str = "", order: Sequence[str] = ORDER) -> None:
-    """The rows of a comparison, variants in ``order`` and videos by their names alone.
+    """Save the rows of a comparison to ``target``, with variants in ``order`` and videos by file name only.
 
-    Earlier rows stay where ``source`` has none of their variant and cache, and the same settings: ``measured`` tells
-    days and machines. What is kept already, the same seconds of the same cell, keeps its own.
+    Earlier rows in ``target`` remain if ``source`` has no rows of their variant and cache, and no cold run of their
+    variant with other settings. The column ``measured`` has the day and the machine; rows that are already saved
+    (the same seconds of the same cell) keep theirs.
     """
     measured = f"{date.today():%Y-%m-%d}{machine and f', {machine}'}"
     table = pd.read_parquet(source)
-    stray = sorted(set(table["variant"]) - set(order))  # of a cell that another has taken the label of
+    stray = sorted(set(table["variant"]) - set(order))  # of a cell whose label another cell now has
     if stray:
-        print(f"{source}: not kept: {', '.join(stray)}")
+        print(f"{source}: not saved: {', '.join(stray)}")
         table = table[table["variant"].isin(order)]
     table = table.assign(video=table["video"].map(os.path.basename))
     if target.is_file():
         before = pd.read_parquet(target)
         table = table.merge(before[[*SAME, "measured"]], "left", on=SAME)
-        was, now = (
+        old_cells, new_cells = (
             set(map(tuple, part[part["cache"] == "cold"][["variant", "cell"]].to_numpy().tolist()))
             for part in (before, table)
         )
-        other = {name for name, _ in now - was}  # with other settings: a warm run of the earlier ones is not theirs
+        changed = {name for name, _ in new_cells - old_cells}  # variants with other settings: drop all their old rows
         runs = {*zip(table["variant"], table["cache"])}
-        stays = [
-            name not in other and (name, cache) not in runs for name, cache in zip(before["variant"], before["cache"])
+        remaining = [
+            name not in changed and (name, cache) not in runs for name, cache in zip(before["variant"], before["cache"])
         ]
-        table = pd.concat([before[stays], table])
+        table = pd.concat([before[remaining], table])
     table = table.assign(measured=table["measured"].fillna(measured) if "measured" in table else measured)
     target.parent.mkdir(parents=True, exist_ok=True)
     places = table.assign(_place=table["variant"].map(order.index)).sort_values(["_place", "cache", "doc_id"])
@@ -121,49 +122,49 @@ def keep(source: Path, target: Path, machine: str = "", order: Sequence[str] = O
 
 
 def read(rows: Path) -> list[Group]:
-    """The kept rows, a group a length, the shortest first."""
+    """The saved rows, one group per video length, the shortest first."""
     tables = [pd.read_parquet(path) for path in sorted(rows.glob("*min.parquet"))]
     if not tables:
-        raise SystemExit(f"{rows} holds no rows; run with --out DIR --minutes N first")
+        raise SystemExit(f"{rows} has no rows; run with --out DIR --minutes N first")
     groups = list(groups_of(pd.concat(sorted(tables, key=lambda table: table["minutes"].median()))))
     for group in groups:
-        if why := obstacle(group):
-            raise SystemExit(f"{group.title}: {why}")
+        if reason := obstacle(group):
+            raise SystemExit(f"{group.title}: {reason}")
     return groups
 
 
 def tables(groups: Sequence[Group]) -> Iterator[tuple[str, str]]:
-    """Accuracy at every length, then a table a length, each with how its heading in the docs begins."""
-    found = {(group.task, s.variant): s for group in groups for s in summaries(group)}
-    labels = sorted({label for _, label in found}, key=ORDER.index)
+    """The table of accuracy at every length, then one per length, each with the start of its heading in the docs."""
+    summary_of = {(group.task, s.variant): s for group in groups for s in summaries(group)}
+    labels = sorted({label for _, label in summary_of}, key=ORDER.index)
     yield (
         "### All lengths",
         markdown_table(
             ("frames from", *(_length(group) for group in groups)),
-            [(_named(label), *(_accuracy(found.get((group.task, label))) for group in groups)) for label in labels],
+            [(_bold(label), *(_accuracy(summary_of.get((group.task, label))) for group in groups)) for label in labels],
         ),
     )
     for group in groups:
-        less = {
-            d.first if d.second == OURS else d.second: _towards(d.second, d.accuracy)
+        margins = {
+            d.first if d.second == OURS else d.second: _ours_minus_other(d.second, d.accuracy)
             for d in differences(group)
             if OURS in (d.first, d.second)
         }
         days = group.table.groupby("variant")["measured"].unique()
         head = (*COLUMNS, *["seconds of"] * (group.table["measured"].nunique() > 1))
-        rows = [(*_row(s, less.get(s.variant)), "; ".join(days[s.variant]))[: len(head)] for s in summaries(group)]
+        rows = [(*_row(s, margins.get(s.variant)), "; ".join(days[s.variant]))[: len(head)] for s in summaries(group)]
         yield f"### {_length(group)}, ", markdown_table(head, rows)
 
 
-def put_into(document: Path, made: Iterable[tuple[str, str]]) -> None:
-    """Put each table in the place of the first one below its heading; what is said around it stays."""
+def put_into(document: Path, new_tables: Iterable[tuple[str, str]]) -> None:
+    """Replace the first table below each heading; the text around it stays."""
     text = document.read_text(encoding="utf-8")
-    for heading, table in made:
-        before, found, behind = text.partition(f"\n{heading}")
-        old = re.search(r"(?m)^(\|.*\n)+", behind)
-        if not found or not old:
+    for heading, table in new_tables:
+        before, match, after = text.partition(f"\n{heading}")
+        old = re.search(r"(?m)^(\|.*\n)+", after)
+        if not match or not old:
             raise SystemExit(f"{document} has no table below {heading!r}")
-        text = before + found + behind[: old.start()] + table.strip() + "\n" + behind[old.end() :]
+        text = before + match + after[: old.start()] + table.strip() + "\n" + after[old.end() :]
     document.write_text(text, encoding="utf-8")
 
 
@@ -172,21 +173,29 @@ def _length(group: Group) -> str:
     return f"{minutes:.0f} minute{'s' if minutes >= 1.5 else ''}"
 
 
-def _towards(second: str, interval: Interval) -> Interval:
-    """A difference as that of ours minus the other."""
+def _ours_minus_other(second: str, interval: Interval) -> Interval:
+    """A difference with its sign as in ours minus the other."""
     if second != OURS or interval.low is None or interval.high is None:
         return interval
     return Interval(0 - interval.value, 0 - interval.high, 0 - interval.low)
 
 
-def _row(s: Summary, less: Interval | None) -> tuple[str, ...]:
+def _row(s: Summary, margin: Interval | None) -> tuple[str, ...]:
     shares = (number(None if share is None else 100 * share) for share in (s.recall, s.read))
     means = (number(mean or None) for mean in (s.vlm_calls, s.llm_calls, s.scored))
     seconds = (number(s.seconds[cache], 2) for cache in ("cold", "warm"))
-    return _named(s.variant), percent(s.accuracy), *shares, *means, *seconds, percent(less, "+") if less else ""
+    return (
+        _bold(s.variant),
+        percent(s.accuracy),
+        *shares,
+        *means,
+        *seconds,
+        percent(margin, "+") if margin else "",
+    )
 
 
-def _named(label: str) -> str:
+def _bold(label: str) -> str:
+    """``label``, in bold if it is ours."""
     return f"**{label}**" if label == OURS else label
 
 
@@ -195,38 +204,38 @@ def _accuracy(summary: Summary | None) -> str:
 
 
 def parser_of(description: str | None, out: str, rows: Path) -> argparse.ArgumentParser:
-    """The options of a benchmark whose rows are kept; ``out`` says what ``--out`` gets."""
+    """The options of a benchmark that saves its rows; ``out`` is the help text of ``--out``."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help=out)
-    parser.add_argument("--rows", type=Path, default=rows, help="folder of the kept rows (default: %(default)s)")
-    parser.add_argument("--machine", default="", help="told with the rows' day, as what took the seconds")
-    parser.add_argument("--tables", action="store_true", help="run nothing; keep what --out has, if it is named")
+    parser.add_argument("--rows", type=Path, default=rows, help="folder of the saved rows (default: %(default)s)")
+    parser.add_argument("--machine", default="", help="machine that measured the seconds, saved with the day")
+    parser.add_argument("--tables", action="store_true", help="run nothing; save the results in --out, if given")
     return parser
 
 
-def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options given, of a parser of ``parser_of``; a usage error where they ask for nothing."""
+def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments of a parser from ``parser_of``; a usage error if there is nothing to do."""
     arguments = parser.parse_args()
     if not (arguments.tables or arguments.out):
-        parser.error("name --out, or --tables")
+        parser.error("pass --out or --tables")
     return arguments
 
 
 def main() -> None:
-    parser = parser_of(__doc__, "gets the comparisons, a folder a length", ROWS)
+    parser = parser_of(__doc__, "folder for the comparisons, with one subfolder per length", ROWS)
     parser.add_argument("--minutes", type=int, nargs="+", default=[1, 5, 15, 60], choices=[1, 5, 15, 60])
-    parser.add_argument("--docs", type=Path, default=DOCS, help="gets the tables (default: %(default)s)")
-    arguments = parsed(parser)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="document for the tables (default: %(default)s)")
+    arguments = parse_arguments(parser)
     for minutes in arguments.minutes if arguments.out else ():
         if not arguments.tables:
             run(minutes, arguments.out)
-        found = arguments.out / f"{minutes}min" / "results.parquet"
-        if found.is_file():
-            keep(found, arguments.rows / f"{minutes}min.parquet", arguments.machine)
+        results = arguments.out / f"{minutes}min" / "results.parquet"
+        if results.is_file():
+            keep(results, arguments.rows / f"{minutes}min.parquet", arguments.machine)
     groups = read(arguments.rows)
     put_into(arguments.docs, tables(groups))
     for path in draw_plots(groups, arguments.rows / "plots"):
-        print(f"drawn: {path}")
+        print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What training does to the policy: no training, RF (R_tree left out) and T-GRPO, and T-GRPO at several lambda_auxin.
+"""Measures the effect of training: no training, RF (without R_tree) and T-GRPO, and T-GRPO at several lambda_auxin.
 
     python benchmarks/world_training.py --out outputs/training --seeds 1 2 3 --lambdas 0.5 0.75 1.5 2
 
-Renders the world's videos, trains every run of ``--config`` from the bundle's start, and evaluates each policy on the
-questions of the lmms-eval tasks. What is there already is not made again; a run that was stopped goes on from its
-checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and ``trees.svg``, a tree before and after training.
+Renders the world's videos, trains every run with ``--config`` from the bundle's initial policy, and evaluates each
+policy on the questions of the lmms-eval tasks. Existing results are reused; an interrupted run resumes from its
+checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and ``trees.svg`` (a tree before and after training).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lmms_videominer.world.script import SPLITS
 from lmms_videominer.world.tasks import ensure_task_world
 
 CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
-SEGMENTER = "histogram"  # the published one, in training and evaluation
+SEGMENTER = "histogram"  # as published, in training and evaluation
 NONE = "none"
 COLOURS = {"rf": "#c33d32", "format": "#d99a1c", "t-grpo": "#22945a"}
 TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "questions": 5}
@@ -44,7 +44,7 @@ TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "ques
 
 @dataclass(frozen=True)
 class Run:
-    """One training: what is rewarded, at which lambda_auxin, from which seed."""
+    """One training run: its reward, seed and lambda_auxin."""
 
     reward: str
     seed: int
@@ -52,33 +52,33 @@ class Run:
 
     @property
     def name(self) -> str:
-        at = "" if self.lambda_auxin == 1.0 else f"-lambda{self.lambda_auxin:g}"
-        return f"{self.reward}{at}-seed{self.seed}"
+        suffix = "" if self.lambda_auxin == 1.0 else f"-lambda{self.lambda_auxin:g}"
+        return f"{self.reward}{suffix}-seed{self.seed}"
 
 
 def plan(arguments: argparse.Namespace) -> list[Run]:
-    """The comparison of rewards for every seed, then the other lambdas on the first one."""
+    """The comparison of rewards for every seed, then the other lambdas for the first seed."""
     runs = [Run(reward, seed) for seed in arguments.seeds for reward in arguments.rewards]
     return runs + [Run("t-grpo", arguments.seeds[0], value) for value in arguments.lambdas if value != 1.0]
 
 
-# --- making -------------------------------------------------------------------------------------------------
+# --- running ------------------------------------------------------------------------------------------------
 
 
 def bundled_start() -> str:
-    """The folder of the weights that training starts from."""
+    """The folder of the initial policy for training."""
     bundle = find_bundle(BUNDLED)
     assert bundle is not None
     return bundle.start or bundle.policy
 
 
 def render(out: Path) -> None:
-    """The videos and questions that every run is trained on, once."""
+    """Render the videos and questions for all training runs, once."""
     render_world(out / "train-world", TRAIN["minutes"], TRAIN["videos"], TRAIN["seed"], questions=TRAIN["questions"])
 
 
 def train(run: Run, out: Path, start: str, config: Path = CONFIG, settings: Sequence[str] = ()) -> Path:
-    """The folder of the trained policy; while another process trains it, this one waits."""
+    """Train a policy, unless it is finished, and return its folder; waits while another process trains it."""
     folder = out / run.name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -119,7 +119,7 @@ def _run(module: str, *arguments: Any) -> None:
 
 
 def lines_of(policy: str | Path, name: str, minutes: int, out: Path) -> Path:
-    """The evaluated questions of one policy at one length, made as far as they are missing."""
+    """The file of evaluated questions of one policy at one video length; evaluates the missing ones."""
     file, world = out / "results" / f"{name}-{minutes}min.jsonl", ensure_task_world(minutes)
     if not file.exists() or len(_lines(file)) < len(_lines(world / "qa.jsonl")):
         evaluate(_miner(policy, out), world, file)
@@ -150,13 +150,13 @@ COLUMNS = {
 
 
 def scores(files: Sequence[Path], name: str = "correct") -> np.ndarray:
-    """float64 [questions]: the mean over ``files`` (training seeds) of every question, in the order of the first."""
+    """float64 [questions]: the mean of each question over ``files`` (training seeds), ordered as in the first file."""
     tables = [{line["id"]: line[name] for line in _lines(file)} for file in files]
     return np.array([[table[id] for id in tables[0]] for table in tables]).mean(0)
 
 
 def report(groups: dict[str, list[str]], minutes: Sequence[int], out: Path) -> str:
-    """Markdown: a table a length, a row a group of runs and a row each of its runs, and the differences."""
+    """Markdown: one table per video length, with a row per group of runs and a row per run, and the differences."""
     parts = []
     for length in minutes:
         files = {name: out / "results" / f"{name}-{length}min.jsonl" for names in groups.values() for name in names}
@@ -185,7 +185,7 @@ def _pairs(groups: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
 
 
 def _difference(after: str, before: str, groups: dict[str, list[str]], files: dict[str, Path]) -> str:
-    """Both means over training seeds, question by question; questions are resampled."""
+    """The difference between means over training seeds, question by question, with questions resampled."""
     first, second = (scores([files[name] for name in groups[label]]) for label in (after, before))
     interval = difference_interval(first, second)
     assert interval.low is not None and interval.high is not None
@@ -196,39 +196,39 @@ def _difference(after: str, before: str, groups: dict[str, list[str]], files: di
 
 
 def curves(runs: Sequence[Run], out: Path) -> None:
-    """R_tree, the whole reward, completion length and decisions a tree over training, a line a run."""
-    shown = {
+    """Plot R_tree, the total reward, completion length and decisions per tree over training, one line per run."""
+    titles = {
         "tree/reward": "R_tree",
-        "reward": "reward of a decision",
+        "reward": "reward per decision",
         "completions/mean_length": "completion tokens",
-        "tree/nodes": "decisions a tree",
+        "tree/nodes": "decisions per tree",
     }
     figure, axes = new_figure(4, down=2)
     for run in runs:
         history = json.loads((out / run.name / "trainer_state.json").read_text())["log_history"]
-        for axis, (name, title) in zip(axes, shown.items(), strict=True):
+        for axis, (name, title) in zip(axes, titles.items(), strict=True):
             points = [(entry["step"], entry[name]) for entry in history if name in entry]
             steps, values = zip(*points, strict=True)
             label = run.reward if run.seed == runs[0].seed else None
-            axis.plot(steps, _smoothed(values), label=label, color=COLOURS[run.reward], alpha=0.8)
+            axis.plot(steps, _moving_average(values), label=label, color=COLOURS[run.reward], alpha=0.8)
             axis.set(title=title, xlabel="step")
-    axes[0].legend(fontsize="small", title="a line a training seed", title_fontsize="small")
+    axes[0].legend(fontsize="small", title="one line per training seed", title_fontsize="small")
     save_figure(figure, out / "curves.png")
 
 
-def _smoothed(values: Sequence[float], width: int = 5) -> np.ndarray:
-    """The mean over a window, narrower at both ends."""
+def _moving_average(values: Sequence[float], width: int = 5) -> np.ndarray:
+    """The moving average, with a narrower window at both ends."""
     ones = np.ones(min(width, len(values)))
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
 
 def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
-    """Accuracy against nodes explored by lambda_auxin: a table, and ``auxin.png``."""
+    """Accuracy against nodes explored, by lambda_auxin: returns a table and writes ``auxin.png``."""
     rows = []
     figure, axes = new_figure(len(minutes))
     for axis, length in zip(axes, minutes, strict=True):
-        found = {run.lambda_auxin: summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in runs}
-        for value, mean in sorted(found.items()):
+        means = {run.lambda_auxin: summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in runs}
+        for value, mean in sorted(means.items()):
             axis.scatter(mean["nodes"], 100 * mean["correct"], label=f"{value:g}", s=60, alpha=0.7)
             rows.append(
                 [
@@ -241,7 +241,7 @@ def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
                     f"{mean['vlm_calls']:.1f}",
                 ]
             )
-        axis.set(title=f"{length} minutes", xlabel="nodes explored a question", ylabel="accuracy %", ylim=(0, 100))
+        axis.set(title=f"{length} minutes", xlabel="nodes explored per question", ylabel="accuracy %", ylim=(0, 100))
         axis.legend(title="lambda_auxin")
     save_figure(figure, out / "auxin.png")
     heads = ["minutes", "lambda_auxin", "questions", "accuracy %", "evidence recall %", "nodes", "VLM calls"]
@@ -249,7 +249,7 @@ def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
 
 
 def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
-    """``trees.svg``: both trees of a question that only the trained policy answers, the smallest after training."""
+    """Write ``trees.svg``: both trees of a question that only the trained policy answers, with the smallest tree."""
     from rich.console import Console, Group
     from rich.table import Table
 
@@ -262,11 +262,11 @@ def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
     rows = {row["id"]: row for row in _lines(world / "qa.jsonl")}
     row = rows[min(gained, key=lambda line: line["nodes"])["id"]]
     grid = Table("before training", "after training", box=None, padding=(0, 4, 0, 0))
-    shown = []
+    columns = []
     for policy in (start, out / trained):
         selection = _miner(policy, out).mine(world / row["video"], row["question"], row["options"])
-        shown.append(Group(tree_of(selection, 36), "", answer_text(selection, ord(row["answer"]) - ord("A"))))
-    grid.add_row(*shown)
+        columns.append(Group(tree_of(selection, 36), "", answer_text(selection, ord(row["answer"]) - ord("A"))))
+    grid.add_row(*columns)
     console = Console(record=True, width=240, file=io.StringIO())
     console.print(grid)
     (out / "trees.svg").write_text(console.export_svg(title=f"{row['question']} ({row['video']})"), encoding="utf-8")
@@ -275,23 +275,35 @@ def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=CONFIG, help="training file that every run starts from")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="training file of all runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument(
-        "--rewards", nargs="+", default=["rf", "t-grpo"], choices=list(COLOURS), help="format is a further ablation"
+        "--rewards",
+        nargs="+",
+        default=["rf", "t-grpo"],
+        choices=list(COLOURS),
+        help="rewards to compare; format is an additional ablation",
     )
-    parser.add_argument("--lambdas", type=float, nargs="*", default=[], help="T-GRPO at these too, on the first seed")
+    parser.add_argument(
+        "--lambdas",
+        type=float,
+        nargs="*",
+        default=[],
+        help="more values of lambda_auxin for T-GRPO, with the first seed",
+    )
     parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
-    parser.add_argument("--lambda-minutes", type=int, nargs="+", help="lengths of those (default: as --minutes)")
-    parser.add_argument("--start", help="policy to start from (default: the bundle's)")
-    parser.add_argument("--only", nargs="*", help="names of runs to train and evaluate now; the report waits")
-    arguments, settings = parser.parse_known_args()  # what is left goes to every training
+    parser.add_argument(
+        "--lambda-minutes", type=int, nargs="+", help="video lengths for --lambdas (default: as --minutes)"
+    )
+    parser.add_argument("--start", help="initial policy (default: the bundle's)")
+    parser.add_argument("--only", nargs="*", help="names of runs to train and evaluate, without a report")
+    arguments, settings = parser.parse_known_args()  # unknown arguments are passed to every training run
     out = arguments.out.absolute()
     render(out)
     start, lambda_minutes = arguments.start or bundled_start(), arguments.lambda_minutes or arguments.minutes
     runs = plan(arguments)
-    chosen = [run for run in runs if not arguments.only or run.name in arguments.only]
-    for name, run in [(NONE, None), *((run.name, run) for run in chosen)]:
+    selected = [run for run in runs if not arguments.only or run.name in arguments.only]
+    for name, run in [(NONE, None), *((run.name, run) for run in selected)]:
         if arguments.only and name not in arguments.only:
             continue
         policy = train(run, out, start, arguments.config, settings) if run else start

@@ -1,1 +1,1 @@
-"""``videominer bench``: frame selectors compared through lmms-eval, each cell once, with intervals and plots."""
+"""``videominer bench``: compares frame selectors through lmms-eval, each cell once, with intervals and plots."""

@@ -1,4 +1,4 @@
-"""What is compared with what: variants that answered the same questions of a task with the same number of frames."""
+"""Groups rows for comparison: variants that answered the same questions of a task with the same number of frames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Side = tuple[str, pd.DataFrame]  # label and preferred rows of a variant
 
-TOLD = 8  # documents that a refusal names
-LONG_S = 5  # the time without a bar
+MOST_NAMED = 8  # documents that a message names
+LONG_S = 5  # seconds before a progress bar appears
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Group:
     """The rows of one model on one task with one number of frames.
 
     Attributes:
-        model, weights, common, task, limit, frames: Which.
-        table: The rows, those of text only (``frames`` 0) among them.
+        model, weights, common, task, limit, frames: What its rows have in common.
+        table: The rows, including those of text only (``frames`` 0).
     """
 
     model: str
@@ -44,24 +44,24 @@ class Group:
 
     @property
     def setting(self) -> str:
-        """What it may share with groups on other tasks."""
-        return self.told(f"{self.frames} frames")
+        """The settings that it may share with groups on other tasks."""
+        return self.setting_with(f"{self.frames} frames")
 
-    def told(self, frames: str) -> str:
-        """The setting, with ``frames`` in place of their number."""
+    def setting_with(self, frames: str) -> str:
+        """The setting, with ``frames`` in place of the number of frames."""
         first = f", first {self.limit} questions" if self.limit else ""
-        made = ", ".join(filter(None, [self.model, self.weights, self.common]))
-        return f"{frames}{first} ({made})"
+        models = ", ".join(filter(None, [self.model, self.weights, self.common]))
+        return f"{frames}{first} ({models})"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What ``first`` has more than ``second``, over the same questions.
+    """The difference ``first - second`` over the same questions.
 
     Attributes:
         first, second: Labels of variants.
-        accuracy: Of all questions.
-        recall: Of evidence recall, over the questions where both have it; ``None``: nowhere.
+        accuracy: The difference in accuracy over all questions.
+        recall: The difference in evidence recall over the questions where both have it; ``None`` if there are none.
     """
 
     first: str
@@ -72,18 +72,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Summary:
-    """One variant in one group. Means are over questions; ``None``: not known.
+    """One variant in one group. Means are over questions; ``None`` if unknown.
 
     Attributes:
-        variant, selector, questions, accuracy: As they are called.
-        recall: Mean evidence recall over the questions whose evidence is known.
-        read: Accuracy over the questions of which every evidence window holds a frame: what the video LLM makes of it.
-        vlm_calls, vlm_made: Captions asked for, and those of them that the cache did not have.
-        llm_calls, scored, nodes: Means a question.
-        seconds: Seconds a question by cache: of the run with an empty one, of that with what it left, of that with
-            the shared one.
-        selection_s: Of these, what the selector says it took; of the cold run where there is one.
-        fallbacks, problems: Questions with a fallback, and those that could not be mined.
+        variant, selector, questions, accuracy: Its label and selector, the number of questions, and the accuracy.
+        recall: Mean evidence recall over the questions with known evidence.
+        read: Accuracy over the questions with a frame in every evidence window: how well the video LLM uses them.
+        vlm_calls, vlm_made: Mean number of captions requested, and of those that were not in the cache.
+        llm_calls, scored, nodes: Means per question.
+        seconds: Seconds per question, by cache: of the run with an empty cache, of the one with the cache that it
+            left, and of the one with the shared cache.
+        selection_s: The part of these that the selector reports; of the cold run if there is one.
+        fallbacks, problems: Numbers of questions with a fallback, and of those that could not be mined.
     """
 
     variant: str
@@ -104,7 +104,7 @@ class Summary:
 
 
 def groups_of(table: pd.DataFrame) -> Iterator[Group]:
-    """The groups of ``table``, in the order of its rows; text only belongs to every number of frames of its task."""
+    """The groups of ``table``, in the order of its rows. Text only belongs to every number of frames of its task."""
     import pandas as pd
 
     names = ["model", "weights", "common", "task", "limit"]
@@ -117,86 +117,85 @@ def groups_of(table: pd.DataFrame) -> Iterator[Group]:
 
 
 def on_all_tasks(groups: Sequence[Group]) -> list[list[Group]]:
-    """Groups that differ in the task alone, together."""
-    found: dict[tuple, list[Group]] = {}
+    """Lists of groups that differ only in the task."""
+    by_setting: dict[tuple, list[Group]] = {}
     for group in groups:
-        found.setdefault((group.model, group.weights, group.common, group.limit, group.frames), []).append(group)
-    return list(found.values())
+        by_setting.setdefault((group.model, group.weights, group.common, group.limit, group.frames), []).append(group)
+    return list(by_setting.values())
 
 
 def between_frames(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Every two groups that differ in the number of frames alone, that of fewer frames first."""
-    found: dict[tuple, list[Group]] = {}
+    """All pairs of groups that differ only in the number of frames, the one with fewer frames first."""
+    by_setting: dict[tuple, list[Group]] = {}
     for group in sorted(groups, key=lambda group: group.frames):
-        found.setdefault((group.model, group.weights, group.common, group.task, group.limit), []).append(group)
-    return [pair for members in found.values() for pair in itertools.combinations(members, 2)]
+        by_setting.setdefault((group.model, group.weights, group.common, group.task, group.limit), []).append(group)
+    return [pair for members in by_setting.values() for pair in itertools.combinations(members, 2)]
 
 
 def preferred(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one variant from one run, the cold one where there are several."""
+    """The rows of one variant from one run, the cold one if there are several."""
     cache = next((cache for cache in CACHES if (rows["cache"] == cache).any()), "")
     return rows[rows["cache"] == cache]
 
 
 def by_variant(group: Group) -> dict[str, pd.DataFrame]:
-    """The preferred rows of each variant by label, each sorted by document."""
-    found = {}
+    """The preferred rows of each variant, by label, sorted by document."""
+    rows_of = {}
     for label, rows in group.table.groupby("variant", sort=False):
-        found[str(label)] = preferred(rows).sort_values("doc_id")
-    return found
+        rows_of[str(label)] = preferred(rows).sort_values("doc_id")
+    return rows_of
 
 
 def obstacle(*groups: Group) -> str:
-    """Why the variants of ``groups`` cannot be compared: they answered other questions. Empty where they did not."""
+    """Why the variants of ``groups`` cannot be compared, such as different questions; empty if they can."""
     variants = {
         label if len(groups) == 1 else f"{label} ({group.frames} frames)": rows
         for group in groups
         for label, rows in by_variant(group).items()
     }
-    asked = {
+    questions = {
         label: dict(zip(rows["doc_id"], rows["target"] + "\0" + rows["prompt"])) for label, rows in variants.items()
     }
-    if not asked:
+    if not questions:
         return ""
-    first, *others = asked
+    first, *others = questions
     for label in others:
-        odd = sorted(
-            doc for doc in asked[first].keys() | asked[label].keys() if asked[first].get(doc) != asked[label].get(doc)
-        )
-        if odd:
-            more = f" and {len(odd) - TOLD} more" if len(odd) > TOLD else ""
-            told = ", ".join(str(doc) for doc in odd[:TOLD])
+        one, other = questions[first], questions[label]
+        differing = sorted(doc for doc in one.keys() | other.keys() if one.get(doc) != other.get(doc))
+        if differing:
+            more = f" and {len(differing) - MOST_NAMED} more" if len(differing) > MOST_NAMED else ""
+            names = ", ".join(str(doc) for doc in differing[:MOST_NAMED])
             return (
-                f"{first} and {label} did not answer the same questions: they differ in documents {told}{more}. "
-                "Delete the cells of the older one, and they are run again"
+                f"{first} and {label} did not answer the same questions: they differ in documents {names}{more}. "
+                "Delete the cells of the older one to run them again"
             )
     metrics = {label: rows["metric"].iloc[0] for label, rows in variants.items() if "metric" in rows}
-    metrics = {label: metric for label, metric in metrics.items() if isinstance(metric, str)}  # else kept from before
+    metrics = {
+        label: metric for label, metric in metrics.items() if isinstance(metric, str)
+    }  # rows of earlier versions have none
     if len(set(metrics.values())) > 1:
-        told = ", ".join(f"{label} by {metric}" for label, metric in metrics.items())
-        return (
-            f"they are scored by different metrics ({told}). Delete the cells of the older ones, and they are run again"
-        )
+        names = ", ".join(f"{label} by {metric}" for label, metric in metrics.items())
+        return f"they are scored by different metrics ({names}). Delete the cells of the older ones to run them again"
     repeated = [label for label, rows in variants.items() if rows["doc_id"].duplicated().any()]
     if repeated:
-        return f"{', '.join(repeated)}: several cells with other settings have this label; give each its own label"
+        return f"{', '.join(repeated)}: several cells with different settings have this label; give each its own label"
     return ""
 
 
 def summaries(group: Group) -> list[Summary]:
-    """Every variant of ``group``, in the order of its rows."""
+    """A summary of every variant of ``group``, in the order of its rows."""
     return [_summary(label, rows, group) for label, rows in by_variant(group).items()]
 
 
 def differences(group: Group, seed: int = 0) -> list[Difference]:
-    """The difference of every two variants of ``group``, which answered the same questions."""
+    """The difference between every two variants of ``group``, which must have answered the same questions."""
     return _differences(itertools.combinations(by_variant(group).items(), 2), group.task, seed)
 
 
 def differences_between(few: Group, many: Group, seed: int = 0) -> list[Difference]:
-    """The difference of every variant of ``few`` from every one of ``many``, which answered the same questions.
+    """The difference between every variant of ``few`` and every one of ``many``, for the same questions.
 
-    Text only, which belongs to both, is left out.
+    Excludes text only, which belongs to both.
     """
     sides = [
         [(label, rows) for label, rows in by_variant(group).items() if (rows["frames"] > 0).all()]
@@ -213,21 +212,23 @@ def _differences(pairs: Iterable[tuple[Side, Side]], task: str, seed: int) -> li
 
 
 def _difference(one: Side, other: Side, seed: int) -> Difference:
-    """Of two variants, whose rows are of the same documents in the same order."""
+    """The difference between two variants, whose rows have the same documents in the same order."""
     (first, rows), (second, others) = one, other
-    known = (rows["evidence_recall"].notna().to_numpy() & others["evidence_recall"].notna().to_numpy()).nonzero()[0]
+    in_both = rows["evidence_recall"].notna().to_numpy() & others["evidence_recall"].notna().to_numpy()
+    recall_places = in_both.nonzero()[0]
 
     def interval(column: str, places: Sequence[int] | slice = slice(None)) -> Interval:
-        mine, theirs = (table.iloc[places] for table in (rows, others))
+        left, right = (table.iloc[places] for table in (rows, others))
         return difference_interval(
-            mine[column].to_numpy(float), theirs[column].to_numpy(float), seed, videos=mine["video"].tolist()
+            left[column].to_numpy(float), right[column].to_numpy(float), seed, videos=left["video"].tolist()
         )
 
-    return Difference(first, second, interval("correct"), interval("evidence_recall", known) if len(known) else None)
+    recall = interval("evidence_recall", recall_places) if len(recall_places) else None
+    return Difference(first, second, interval("correct"), recall)
 
 
 def mean(values: pd.Series) -> float | None:
-    """The mean of what is known; ``None`` where nothing is."""
+    """The mean of the known values; ``None`` if there are none."""
     known = values.dropna()
     return float(known.mean()) if len(known) else None
 
@@ -254,7 +255,7 @@ def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
 
 
 def scores_by_kind(group: Group) -> dict[str, dict[str, float]]:
-    """Accuracy of each variant by the kind of question; empty where all questions are of one kind."""
+    """Accuracy of each variant by kind of question; empty if all questions are of one kind."""
     kinds = sorted(str(kind) for kind in group.table["kind"].unique())
     if len(kinds) < 2:
         return {}
@@ -265,12 +266,12 @@ def scores_by_kind(group: Group) -> dict[str, dict[str, float]]:
 
 
 def scores_by_length(rows: pd.DataFrame, edges: Sequence[float]) -> list[tuple[float, Interval, int]]:
-    """Mean length in minutes, accuracy and number of questions of each stretch between ``edges``, in minutes."""
-    known = rows[rows["minutes"].notna()]
-    places = np.searchsorted(np.asarray(edges), known["minutes"].to_numpy(float), side="right")
-    found = []
+    """Mean length in minutes, accuracy and number of questions of each bin between ``edges``, in minutes."""
+    timed_rows = rows[rows["minutes"].notna()]
+    places = np.searchsorted(np.asarray(edges), timed_rows["minutes"].to_numpy(float), side="right")
+    bins = []
     for place in np.unique(places):
-        part = known[places == place]
+        part = timed_rows[places == place]
         scores = part["correct"].to_numpy(float)
-        found.append((float(part["minutes"].mean()), accuracy_interval(scores), len(part)))
-    return found
+        bins.append((float(part["minutes"].mean()), accuracy_interval(scores), len(part)))
+    return bins

@@ -1,4 +1,4 @@
-"""What a task asks: its documents, with each video's length and the evidence, where known; made by ``load_tasks``."""
+"""The documents of a task, with the length of each video and the evidence, if known; written by ``load_tasks``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Document:
     """One question of a task.
 
     Attributes:
-        doc_id: lmms-eval's.
-        question: Its text, without the options.
-        target: The right answer as the task writes it.
-        kind: The task's own category; empty where it has none.
-        video: The file; empty where the document shows no single video.
-        duration_s: Its length by the file's header; ``None`` where it cannot be read.
-        evidence: Spans that answer it, where known.
-        problem: Why the task does not find what it shows; empty where it does.
+        doc_id: lmms-eval's id of the document.
+        question: The text of the question, without the options.
+        target: The correct answer as written by the task.
+        kind: The task's own category; empty if it has none.
+        video: The video file; empty if the document does not show a single video.
+        duration_s: Length of the video by the file's header, in seconds; ``None`` if it cannot be read.
+        evidence: Spans that answer the question, if known.
+        problem: Why the task does not find the document's visuals; empty if it does.
     """
 
     doc_id: int
@@ -40,31 +40,31 @@ class Document:
 
 
 def table_path(out: Path, task: str, source: dict[str, Any]) -> Path:
-    """Where the documents of a task are kept; ``source`` is ``Settings.source``."""
+    """The file for the documents of a task; ``source`` is ``Settings.source``."""
     text = json.dumps([task, source], sort_keys=True)
     return out / "tasks" / f"{file_part(task)}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
 
 
 def table_of(out: Path, cell: Mapping[str, Any]) -> Path:
-    """The ``table_path`` of a cell, as its file describes it."""
+    """The ``table_path`` of a cell, given the contents of its file."""
     return table_path(out, cell["task"], {name: cell[name] for name in ("limit", "include_path", "world")})
 
 
 def write_table(path: Path, documents: Sequence[Document]) -> None:
-    """Keep ``documents``, one task's, in their order."""
+    """Write the ``documents`` of one task, in their order."""
     write_json(path, [dataclasses.asdict(document) for document in documents])
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the documents of a task are kept in ``path``, and what each shows was there."""
+    """Whether ``path`` has the documents of a task and the visuals of each were found."""
     return path.is_file() and not any(document.problem for document in read_table(path))
 
 
 def read_table(path: Path) -> list[Document]:
-    """What ``write_table`` kept.
+    """The documents that ``write_table`` wrote.
 
     Raises:
-        SchemaError: It cannot be read.
+        SchemaError: The file cannot be read.
     """
     rows = read_json(path)
     return [Document(**{**row, "evidence": tuple(Span(**span) for span in row["evidence"])}) for row in rows]

@@ -1,4 +1,4 @@
-"""One run of lmms-eval: what it left, how long it took, and what its log says."""
+"""Runs lmms-eval once and reads its results, its duration and its log."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from lmms_videominer.bench.plan import Cell
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.lmms.backbone_vlm import is_failure
 
-NO_NOTE: dict[str, Any] = {"how": "passed"}  # of a sample whose output the plugin did not touch
-# on a busy machine decord gives up too early at the end of a file, and with it the plain backbone
+NO_NOTE: dict[str, Any] = {"how": "passed"}  # for a sample whose output the plugin did not touch
+# on a busy machine decord gives up too early at the end of a file, and then the plain backbone fails
 ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
 Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
 
-# looked up here: between fork and exec no library may be loaded
+# looked up at import: no library may be loaded between fork and exec
 _prctl: Any = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
@@ -40,13 +40,13 @@ _REASON = re.compile(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run of lmms-eval left.
+    """The outcome of one run of lmms-eval.
 
     Attributes:
-        reason: Why it failed, or empty.
-        results, samples: lmms-eval's results and logged samples, where it did not fail.
+        reason: Why it failed; empty if it did not.
+        results, samples: Files of lmms-eval's results and logged samples, if it did not fail.
         wall_s: Seconds of the whole process.
-        requests_s: Seconds of its requests alone; ``None``: its log does not tell.
+        requests_s: Seconds of its requests only; ``None`` if its log does not have them.
     """
 
     reason: str
@@ -57,25 +57,26 @@ class Evaluation:
 
 
 def execute(command: Sequence[str], log: Path) -> int:
-    """Run ``command``, what it says going to ``log``; its exit status.
+    """Run ``command`` with its output in ``log``; return its exit status.
 
-    It ends with this process, however that ends (on Linux): else the next one would meet it in its cell.
+    On Linux it ends with this process, however that ends. Otherwise it could still write to its cell when the next
+    process runs that cell.
     """
-    before_it = _end_with_parent if _prctl else None
-    with log.open("wb") as file, _ending_on_sigterm():
+    setup = _end_with_parent if _prctl else None
+    with log.open("wb") as file, _exit_on_sigterm():
         return subprocess.run(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}, preexec_fn=before_it
+            command, stdout=file, stderr=subprocess.STDOUT, env={**ENVIRONMENT, **os.environ}, preexec_fn=setup
         ).returncode
 
 
 def _end_with_parent() -> None:
-    """In the new process: SIGTERM once its parent is gone."""
+    """In the new process: request SIGTERM when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """Inside, SIGTERM ends this process as an error does, and with it the run of lmms-eval."""
+def _exit_on_sigterm() -> Iterator[None]:
+    """Within the block, SIGTERM raises ``SystemExit`` in this process, which also ends the run of lmms-eval."""
 
     def end(number: int, frame: Any) -> None:
         raise SystemExit(128 + number)
@@ -92,13 +93,13 @@ def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute
     """Run lmms-eval on a cell.
 
     Args:
-        run: Gets what lmms-eval writes; emptied first.
-        log: Gets what it says.
-        cache: Its cache, unless it is the shared one.
-        table: The documents of the task, as ``documents.py`` keeps them; each must have an answer.
+        run: Folder for lmms-eval's files; emptied first.
+        log: File for its output.
+        cache: Cache folder of the run, unless it uses the shared cache.
+        table: The documents of the task, as written by ``documents.py``; each must have an answer.
         execute: Runs a command line.
     """
-    shutil.rmtree(run, ignore_errors=True)  # of a run that was interrupted
+    shutil.rmtree(run, ignore_errors=True)  # left by an interrupted run
     started = time.perf_counter()
     status = execute(cell.command(run.absolute(), cache.absolute()), log)
     wall_s = time.perf_counter() - started
@@ -107,31 +108,31 @@ def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute
         return Evaluation(reason_in(log) or f"lmms-eval ended with status {status} and left no results")
     try:
         read_json(results)
-        lacking = _lacking(samples, table)
+        reason = _fault_in(samples, table)
     except SchemaError as error:  # it ended while writing
-        lacking = reason_in(log) or str(error)
-    return Evaluation(lacking, results, samples, wall_s, seconds_of_requests(log))
+        reason = reason_in(log) or str(error)
+    return Evaluation(reason, results, samples, wall_s, seconds_of_requests(log))
 
 
-def _lacking(samples: Path, table: Path) -> str:
-    """What is wrong with the logged samples; empty where each document has one, and the backbone answered any."""
+def _fault_in(samples: Path, table: Path) -> str:
+    """What is wrong with the logged samples; empty if each document has one and the backbone answered at least one."""
     logged = read_lines(samples)
-    asked = len(read_json(table)) if table.is_file() else len(logged)
-    if len(logged) != asked:
-        return f"lmms-eval logged {len(logged)} samples of {asked} documents"
+    documents = len(read_json(table)) if table.is_file() else len(logged)
+    if len(logged) != documents:
+        return f"lmms-eval logged {len(logged)} samples of {documents} documents"
     problems = [no_answer_in(sample) for sample in logged]
     if problems and all(problems):
-        return f"the backbone answered none of {asked} documents; of the first: {problems[0]}"
+        return f"the backbone answered none of {documents} documents; for the first: {problems[0]}"
     return ""
 
 
 def no_answer_in(sample: Mapping[str, Any]) -> str:
-    """Why what is logged of a sample is no answer of the backbone; empty where it is one."""
+    """Why a logged sample has no answer of the backbone; empty if it has one."""
     note = note_in(sample)
     if note.get("empty"):
         return note.get("problem") or "the backbone failed on it"
-    said = text_in(sample, "filtered_resps")
-    return said if is_failure(said) else ""
+    reply = text_in(sample, "filtered_resps")
+    return reply if is_failure(reply) else ""
 
 
 def text_in(sample: Mapping[str, Any], name: str) -> str:
@@ -141,31 +142,31 @@ def text_in(sample: Mapping[str, Any], name: str) -> str:
 
 
 def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """What the plugin said of a logged sample."""
+    """The plugin's note on a logged sample."""
     counts = (sample.get("token_counts") or [None])[0] or {}
     return counts.get("videominer") or NO_NOTE
 
 
 def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:
-    """The newest results and logged samples of a task below ``run``; ``None`` for what is not there."""
+    """The newest results and logged samples of a task below ``run``; ``None`` for a missing file."""
     results = sorted(run.rglob("*_results.json"))
     samples = sorted(run.rglob(f"*_samples_{task}.jsonl"))
     return (results[-1] if results else None), (samples[-1] if samples else None)
 
 
 def reason_in(log: Path) -> str:
-    """The last error that a log tells; empty where it tells none."""
+    """The last error in a log; empty if it has none."""
     for line in reversed(_lines(log)):
-        found = _REASON.search(line)
-        if found:
-            return found[1] or found[2]
+        match = _REASON.search(line)
+        if match:
+            return match[1] or match[2]
     return ""
 
 
 def seconds_of_requests(log: Path) -> float | None:
-    """Seconds from lmms-eval's first request to the last answer: selection and answers, no loading, to the second.
+    """Whole seconds from lmms-eval's first request to the last answer: selection and answers, without loading.
 
-    From the times in its log; ``None`` where these lines are not there.
+    Taken from the timestamps in its log; ``None`` if these lines are missing.
     """
     stamps: dict[str, Any] = {}
     for line in _lines(log):

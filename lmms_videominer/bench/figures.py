@@ -1,4 +1,4 @@
-"""The ablations that the paper shows as figures (arXiv 2510.06040): which variants each compares, and its plot."""
+"""The ablations that the paper shows as figures (arXiv 2510.06040): the variants of each figure, and its plot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class FigureCell:
-    """A bar or a point: what the figure calls it, and the key of the cell that it shows."""
+    """A bar or a point: its label in the figure, and the key of its cell."""
 
     label: str
     task: str
@@ -35,13 +35,13 @@ class FigureCell:
 
 @dataclass(frozen=True)
 class Bar:
-    """What one variant of a figure reached.
+    """The results of one variant of a figure.
 
     Attributes:
-        label: The figure's.
-        questions: How many.
-        accuracy: With its interval.
-        nodes, seconds: Means a question; ``None``: not known.
+        label: Its label in the figure.
+        questions: Number of questions.
+        accuracy: Accuracy with its interval.
+        nodes, seconds: Means per question; ``None`` if unknown.
     """
 
     label: str
@@ -56,23 +56,23 @@ def figure_variants(name: str, policies: Sequence[str]) -> tuple[Variant, ...]:
 
     Args:
         name: ``"clustering"``, ``"training"`` or ``"auxin"``.
-        policies: ``LABEL=FOLDER`` each; of ``"auxin"`` the labels are the values of lambda_auxin.
+        policies: ``LABEL=FOLDER`` each; for ``"auxin"`` the labels are the values of lambda_auxin.
 
     Raises:
-        ConfigError: There are too few policies, or a label is missing or, of auxin, no number.
+        ConfigError: There are too few policies, a label is missing, or a label for ``"auxin"`` is not a number.
     """
     if name == "clustering":
         return tuple(Variant(f"clustering {kind}", "videominer", (("clustering", kind),)) for kind in CLUSTERINGS)
-    pairs = [_labelled(text, name) for text in policies]
+    pairs = [_parse_policy(text, name) for text in policies]
     if len(pairs) < 2:
         example = "none=cold rf=policy-rf t-grpo=policy" if name == "training" else "0.75=slow 1=policy 1.5=fast"
-        raise ConfigError(f"--figure {name} compares policies: give two or more, as in --policy {example}")
+        raise ConfigError(f"--figure {name} compares policies: pass two or more, as in --policy {example}")
     if name == "auxin":
         pairs.sort(key=lambda pair: float(pair[0]))
     return check_labels([Variant(f"{name} {label}", "videominer", (("policy", folder),)) for label, folder in pairs])
 
 
-def _labelled(text: str, name: str) -> tuple[str, str]:
+def _parse_policy(text: str, name: str) -> tuple[str, str]:
     label, equals, folder = text.partition("=")
     if not (equals and label and folder):
         raise ConfigError(f"--policy {text!r}: --figure {name} needs LABEL=FOLDER")
@@ -81,40 +81,40 @@ def _labelled(text: str, name: str) -> tuple[str, str]:
             float(label)
         except ValueError as error:
             raise ConfigError(
-                f"--policy {text!r}: for --figure auxin the label is the value of lambda_auxin"
+                f"--policy {text!r}: for --figure auxin the label must be the value of lambda_auxin"
             ) from error
     return label, folder
 
 
 def bars(cells: Sequence[FigureCell], table: pd.DataFrame) -> list[Bar]:
-    """What the cells of one task reached, in order; those that have not finished are left out."""
-    found = []
+    """The results of the cells of one task, in order, except unfinished ones."""
+    results = []
     for cell in cells:
         rows = preferred(table[(table["cell"] == cell.key) & (table["task"] == cell.task)])
         if len(rows):
             accuracy = accuracy_interval(rows["correct"].to_numpy(float))
-            found.append(Bar(cell.label, len(rows), accuracy, mean(rows["nodes"]), mean(rows["cell_s"])))
-    return found
+            results.append(Bar(cell.label, len(rows), accuracy, mean(rows["nodes"]), mean(rows["cell_s"])))
+    return results
 
 
-def draw_figure(name: str, task: str, shown: Sequence[Bar], path: Path) -> Path:
-    """Accuracy, nodes and seconds a question: bars, or a line over lambda for ``"auxin"``."""
+def draw_figure(name: str, task: str, results: Sequence[Bar], path: Path) -> Path:
+    """Draw accuracy, nodes and seconds per question as bars, or for ``"auxin"`` as a line over lambda."""
     figure, axes = new_figure(3)
     columns: list[tuple[str, list[float]]] = [
-        ("accuracy, %", [100 * bar.accuracy.value for bar in shown]),
-        ("nodes a question", [float("nan") if bar.nodes is None else bar.nodes for bar in shown]),
-        ("seconds a question", [float("nan") if bar.seconds is None else bar.seconds for bar in shown]),
+        ("accuracy, %", [100 * bar.accuracy.value for bar in results]),
+        ("nodes per question", [float("nan") if bar.nodes is None else bar.nodes for bar in results]),
+        ("seconds per question", [float("nan") if bar.seconds is None else bar.seconds for bar in results]),
     ]
-    errors = error_bars([bar.accuracy for bar in shown])
-    for ax, (told, values) in zip(axes, columns):
+    errors = error_bars([bar.accuracy for bar in results])
+    for ax, (ylabel, values) in zip(axes, columns):
         yerr = errors if ax is axes[0] else None
         if name == "auxin":
-            ax.errorbar([float(bar.label) for bar in shown], values, yerr=yerr, marker="o", capsize=3)
+            ax.errorbar([float(bar.label) for bar in results], values, yerr=yerr, marker="o", capsize=3)
             ax.set_xlabel("lambda_auxin")
         else:
-            drawn = ax.bar([bar.label for bar in shown], values, yerr=yerr, capsize=3, width=0.6)
-            ax.bar_label(drawn, fmt="%.1f", label_type="center", color="white")
-        ax.set(ylabel=told, ylim=(0, 100) if ax is axes[0] else (0, None))
+            container = ax.bar([bar.label for bar in results], values, yerr=yerr, capsize=3, width=0.6)
+            ax.bar_label(container, fmt="%.1f", label_type="center", color="white")
+        ax.set(ylabel=ylabel, ylim=(0, 100) if ax is axes[0] else (0, None))
         ax.grid(axis="y", alpha=0.3, linewidth=0.5)
-    figure.suptitle(f"{TITLES[name]}: {task}, {shown[0].questions} questions", fontsize=10)
+    figure.suptitle(f"{TITLES[name]}: {task}, {results[0].questions} questions", fontsize=10)
     return save_figure(figure, path)

@@ -1,4 +1,4 @@
-"""The files of a comparison: written at once, and an error that says what to do about them."""
+"""Reads and writes the files of a comparison, atomically, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lmms_videominer.store import atomic
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """As ``atomic.written``.
+    """See ``atomic.written``.
 
     Raises:
         ConfigError: The file or its folder cannot be written.
@@ -28,13 +28,13 @@ def written(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """``text`` as a file. Raises ``ConfigError`` as ``written``."""
+    """Write ``text`` to a file. Raises ``ConfigError`` like ``written``."""
     with written(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """``value`` as a JSON file. Raises ``ConfigError`` as ``written``."""
+    """Write ``value`` to a JSON file. Raises ``ConfigError`` like ``written``."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
@@ -42,15 +42,15 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        SchemaError: It cannot be read.
+        SchemaError: The file cannot be read.
     """
     with _reading(path):
         return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_lines(path: Path) -> list[Any]:
-    """The values of a JSON Lines file. Raises ``SchemaError`` as ``read_json``."""
-    with _reading(path), open(path, encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
+    """The values of a JSON Lines file. Raises ``SchemaError`` like ``read_json``."""
+    with _reading(path), open(path, encoding="utf-8", newline="\n") as file:  # texts may contain other line ends
         return [json.loads(line) for line in file]
 
 
@@ -59,9 +59,9 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder, and it is made again.") from error
+        raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder to create it again.") from error
 
 
 def file_part(text: str) -> str:
-    """``text`` as a part of a file's name: letters, digits, dots, dashes and underscores, at most 100."""
+    """``text`` as part of a file name: letters, digits, dots, dashes and underscores, at most 100 characters."""
     return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("_")[:100]

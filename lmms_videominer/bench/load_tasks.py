@@ -1,8 +1,8 @@
-"""Loading tasks, before any cell runs, in a process of its own: what lmms-eval does not have is refused here.
+"""Loads tasks in a separate process before any cell runs, and rejects what lmms-eval does not have.
 
     python -m lmms_videominer.bench.load_tasks REQUEST.json
 
-checks the tasks and the model's arguments, and keeps the documents of each task.
+checks the tasks and the model's arguments, and writes the documents of each task.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from lmms_videominer.errors import ConfigError, VideoMinerError
 if TYPE_CHECKING:
     from lmms_videominer.bench.plan import Settings
 
-KIND_KEYS = ("kind", "task_type", "question_category", "category")  # of documents, the first that is there
+KIND_KEYS = ("kind", "task_type", "question_category", "category")  # fields of documents; the first one present counts
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the process is asked.
+    """A request to the process.
 
     Attributes:
         out: The folder of the comparison.
-        reply: File for the reply: ``{"tasks": [...]}``, groups taken apart, or ``{"error": ...}``.
+        reply: File for the reply: ``{"tasks": [...]}`` with groups expanded, or ``{"error": ...}``.
         tasks: Tasks and groups of lmms-eval.
         model, passed: The model and the backbone's arguments, to be checked.
         source: ``Settings.source``.
-        load: Load the tasks, which may fetch them, and write their tables; else only check the names.
+        load: Load the tasks, which may download them, and write their documents; otherwise only check the names.
     """
 
     out: str
@@ -51,8 +51,8 @@ class Request:
 
     @classmethod
     def of(cls, out: Path, settings: Settings, tasks: Sequence[str], load: bool) -> Request:
-        asked = [tasks, settings.model, settings.passed, settings.source, load]
-        key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+        content = [tasks, settings.model, settings.passed, settings.source, load]
+        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         return cls(
             str(out),
             str(out / "tasks" / f"request-{key}.reply.json"),
@@ -65,7 +65,7 @@ class Request:
 
     @property
     def command(self) -> list[str]:
-        """The command line of the process; ``save`` first."""
+        """The command line of the process; call ``save`` first."""
         return [sys.executable, "-m", "lmms_videominer.bench.load_tasks", str(self.file)]
 
     @property
@@ -76,10 +76,10 @@ class Request:
         write_json(self.file, dataclasses.asdict(self))
 
     def answered(self, whole: bool = True) -> tuple[str, ...] | None:
-        """The tasks of a reply that stands; ``None`` where there is none.
+        """The tasks of a valid reply; ``None`` if there is none.
 
         Args:
-            whole: One that found all videos: those that lack may have come since.
+            whole: Require that it found all videos, since missing ones may exist by now.
 
         Raises:
             ConfigError: The reply was an error.
@@ -88,12 +88,12 @@ class Request:
             return None
         reply = read_json(Path(self.reply))
         if "error" in reply:
-            Path(self.reply).unlink()  # it may be mended
+            Path(self.reply).unlink()  # the cause may be fixed by the next call
             raise ConfigError(reply["error"])
         tasks = tuple(reply["tasks"])
-        kept = [table_path(Path(self.out), task, self.source) for task in tasks]
-        stands = all(is_whole(path) if whole else path.is_file() for path in kept)
-        return tasks if stands or not self.load else None
+        tables = [table_path(Path(self.out), task, self.source) for task in tasks]
+        valid = all(is_whole(path) if whole else path.is_file() for path in tables)
+        return tasks if valid or not self.load else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,18 +128,18 @@ def _answer(request: Request) -> list[str]:
 
 
 def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
-    """The first ``limit`` documents of a task of lmms-eval, all for ``None``.
+    """The first ``limit`` documents of a task of lmms-eval; all of them if ``limit`` is ``None``.
 
     Raises:
-        ConfigError: The task is none of ``generate_until``, the only kind that the plugin chooses frames for; it scores
-            nothing, or says of none of its documents what it shows.
+        ConfigError: The task is not of type ``generate_until``, the only type that the plugin selects frames for; it
+            has no scores; or it finds the visuals of none of its documents.
     """
     from tqdm import tqdm
 
     if task.OUTPUT_TYPE != "generate_until":
         raise ConfigError(
-            f"task {task.config.task} is of the kind {task.OUTPUT_TYPE}; frames are chosen for tasks of "
-            "the kind generate_until"
+            f"task {task.config.task} has output type {task.OUTPUT_TYPE}; choose a task with output type "
+            "generate_until, the only one that frames are selected for"
         )
     metrics = task.config.metric_list or ()
     if metrics and set(listed(metrics)) <= WITHOUT_SCORE:
@@ -150,7 +150,7 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
     for doc_id, doc in tqdm(task.doc_iterator(limit=limit), total=total, desc=f"{task.config.task}: documents"):
         try:
             video, problem = _video_of(task, doc), ""
-        except (Exception, SystemExit) as error:  # many tasks end the process where a file is missing
+        except (Exception, SystemExit) as error:  # many tasks exit if a file is missing
             video, problem = "", str(error) or type(error).__name__
         if video and not Path(video).is_file():
             problem = f"there is no file {video}"
@@ -162,7 +162,7 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
     if problems and len(problems) == total:
         raise ConfigError(
             f"task {task.config.task}: it finds the videos of none of its documents ({problems[0]}). "
-            "lmms-eval puts them into HF_HOME; see that it is the folder they are in"
+            "lmms-eval puts them into HF_HOME; check that it is the right folder"
         )
 
 
@@ -177,12 +177,12 @@ def _document(
 
 
 def _video_of(task: Any, doc: dict[str, Any]) -> str:
-    """The one video that a document shows; empty where it shows another thing. Raises what the task does."""
+    """The single video that a document shows; empty if it shows anything else. Raises whatever the task raises."""
     from lmms_videominer.lmms.requests import shown_video
 
     is_simple = task.config.doc_to_visual is not None
-    shown = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
-    video = shown_video(shown, is_simple)
+    result = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
+    video = shown_video(result, is_simple)
     return str(Path(video).absolute()) if video else ""
 
 
@@ -203,13 +203,13 @@ def _check_tasks(tasks: Sequence[str], manager: Any) -> None:
         if name not in manager.all_tasks:
             hint = nearest(name, manager.all_tasks)
             raise ConfigError(
-                f"lmms-eval has no task {name!r}{hint} (lmms-eval --tasks list shows them; --include-path names a "
-                "folder of further ones)"
+                f"lmms-eval has no task {name!r}{hint} (lmms-eval --tasks list shows them; --include-path adds a "
+                "folder of tasks)"
             )
 
 
 def _leaves(name: str, manager: Any) -> Iterator[str]:
-    """The tasks that a name stands for: itself, or the members of a group or tag."""
+    """The tasks of a name: the task itself, or the members of a group or tag."""
     if name in manager.all_subtasks:
         yield name
         return
@@ -218,10 +218,10 @@ def _leaves(name: str, manager: Any) -> Iterator[str]:
 
 
 def _check_arguments(request: Request) -> None:
-    """Refuse what neither the backbone nor the plugin takes, as the run itself would.
+    """Reject arguments that neither the backbone nor the plugin takes, as the run itself would.
 
     Raises:
-        ConfigError: A name is nobody's, or the backbone cannot be imported here.
+        ConfigError: An argument is unknown, or the backbone cannot be imported.
     """
     from lmms_videominer.lmms import construct
     from lmms_videominer.lmms.arguments import OWN_NAMES, check_passed
@@ -233,7 +233,7 @@ def _check_arguments(request: Request) -> None:
     except ImportError as error:
         raise ConfigError(
             f"--model {request.model}: {profile.backbone} of lmms-eval cannot be imported ({error}); "
-            "install what it needs"
+            "install its requirements"
         ) from error
     check_passed({k: v for k, v in request.passed.items() if k not in OWN_NAMES}, backbone, profile.backbone)
 

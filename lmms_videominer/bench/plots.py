@@ -1,4 +1,4 @@
-"""Plots of a comparison: accuracy against what it costs, and against the video's length; recall."""
+"""Plots of a comparison: accuracy against cost and against video length, and recall."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LENGTHS_MIN = (2.0, 10.0, 30.0, 90.0)  # minutes: where a stretch of lengths ends and the next begins
+LENGTHS_MIN = (2.0, 10.0, 30.0, 90.0)  # minutes: edges of the bins of video length
 DPI = 150
 PANEL_IN = (5.2, 4.0)  # inches
 MARKERS = "osD^vP*X<>hp"
 
 
 def draw_plots(groups: Sequence[Group], folder: Path) -> list[Path]:
-    """Write every plot that has something to show, a panel a task; their paths.
+    """Write every plot that has data, with one panel per task, and return their paths.
 
     Args:
-        groups: Those whose variants can be compared.
-        folder: Gets ``accuracy_vs_*.png`` and ``recall.png``.
+        groups: Groups whose variants can be compared.
+        folder: Folder for ``accuracy_vs_*.png`` and ``recall.png``.
     """
     styles = _styles(groups)
     panels = _panels(groups)
-    told: list[tuple[str, str, Callable[[Summary], float | None]]] = [
-        ("accuracy_vs_vlm_calls", "captions by the video LLM a question", lambda s: s.vlm_calls),
-        ("accuracy_vs_seconds", "seconds a question", _seconds),
+    costs: list[tuple[str, str, Callable[[Summary], float | None]]] = [
+        ("accuracy_vs_vlm_calls", "captions by the video LLM per question", lambda s: s.vlm_calls),
+        ("accuracy_vs_seconds", "seconds per question", _seconds),
     ]
     paths = []
-    for name, axis, cost in told:
+    for name, axis, cost in costs:
         paths += _save(
             folder / f"{name}.png", panels, lambda axes, panel, c=cost, a=axis: _by_cost(axes, panel, c, a, styles)
         )
     by_length = [[group] for group in _pooled(groups)]
     paths += _save(folder / "accuracy_vs_length.png", by_length, lambda axes, panel: _by_length(axes, panel[0], styles))
-    known = [panel for panel in panels if any(s.recall is not None for group in panel for s in summaries(group))]
-    paths += _save(folder / "recall.png", known, lambda axes, panel: _recall(axes, panel, styles))
+    recall_panels = [
+        panel for panel in panels if any(s.recall is not None for group in panel for s in summaries(group))
+    ]
+    paths += _save(folder / "recall.png", recall_panels, lambda axes, panel: _recall(axes, panel, styles))
     return paths
 
 
 def _seconds(summary: Summary) -> float | None:
-    """Seconds a question of the run that stands for the others."""
+    """Seconds per question of the preferred run."""
     return next((summary.seconds[cache] for cache in CACHES if summary.seconds[cache] is not None), None)
 
 
 def new_figure(panels: int, down: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure with ``panels`` axes, ``down`` of them one below the other, drawn without a screen."""
+    """A figure with ``panels`` axes in ``down`` rows, drawn without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -64,27 +66,27 @@ def new_figure(panels: int, down: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write ``figure`` as PNG, at once."""
+    """Write ``figure`` as PNG, atomically."""
     with written(path) as part:
         figure.savefig(part, dpi=DPI, format="png", metadata={"Software": None})  # same pixels, same bytes
     return path
 
 
 def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
-    """How far each interval reaches below and above its value, in points; 0 where it has no bounds."""
+    """How far each interval extends below and above its value, in points; 0 if it has no bounds."""
     below = [0.0 if one.low is None else max(0.0, 100 * (one.value - one.low)) for one in intervals]
     above = [0.0 if one.high is None else max(0.0, 100 * (one.high - one.value)) for one in intervals]
     return [below, above]
 
 
 def _save(path: Path, panels: Sequence[Sequence[Group]], draw: Callable[..., bool]) -> list[Path]:
-    """One figure of ``panels``; nothing where none of them has anything to show."""
+    """Write one figure of ``panels``; nothing if none of them has data."""
     if not panels:
         return []
     figure, axes = new_figure(len(panels))
-    shown = [draw(ax, panel) for ax, panel in zip(axes, panels)]
-    if not any(shown):
-        path.unlink(missing_ok=True)  # of an earlier report
+    has_data = [draw(ax, panel) for ax, panel in zip(axes, panels)]
+    if not any(has_data):
+        path.unlink(missing_ok=True)  # left by an earlier report
         return []
     handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels())}
     figure.legend(
@@ -94,15 +96,15 @@ def _save(path: Path, panels: Sequence[Sequence[Group]], draw: Callable[..., boo
 
 
 def _panels(groups: Sequence[Group]) -> list[list[Group]]:
-    """Groups that differ in the number of frames alone, together."""
-    found: dict[tuple, list[Group]] = {}
+    """Lists of groups that differ only in the number of frames."""
+    by_setting: dict[tuple, list[Group]] = {}
     for group in groups:
-        found.setdefault((group.model, group.weights, group.common, group.task, group.limit), []).append(group)
-    return list(found.values())
+        by_setting.setdefault((group.model, group.weights, group.common, group.task, group.limit), []).append(group)
+    return list(by_setting.values())
 
 
 def _pooled(groups: Sequence[Group]) -> list[Group]:
-    """Groups of one model and one number of frames, their tasks together."""
+    """Groups with the tasks of one model and one number of frames pooled."""
     import pandas as pd
 
     return [
@@ -120,7 +122,7 @@ def _styles(groups: Sequence[Group]) -> dict[str, dict[str, Any]]:
     import matplotlib
 
     colours = matplotlib.colormaps["tab20"].colors  # type: ignore[attr-defined]
-    order = [*range(0, 20, 2), *range(1, 20, 2)]  # the strong tones first
+    order = [*range(0, 20, 2), *range(1, 20, 2)]  # the saturated colours first
     labels = list(dict.fromkeys(str(label) for group in groups for label in group.table["variant"]))
     return {
         label: {"color": colours[order[i % 20]], "marker": MARKERS[i % len(MARKERS)]} for i, label in enumerate(labels)
@@ -134,15 +136,15 @@ def _by_cost(
     name: str,
     styles: dict[str, dict[str, Any]],
 ) -> bool:
-    """Accuracy over cost; the points of a variant with several numbers of frames are joined."""
+    """Draw accuracy over cost; a line joins the points of a variant with several numbers of frames."""
     points: dict[str, list[tuple[float, Summary]]] = {}
     for group in panel:
         for summary in summaries(group):
-            spent = cost(summary)
-            if spent is not None:
-                points.setdefault(summary.variant, []).append((spent, summary))
-    for label, found in points.items():
-        _line(axes, [spent for spent, _ in found], [summary.accuracy for _, summary in found], label, styles)
+            value = cost(summary)
+            if value is not None:
+                points.setdefault(summary.variant, []).append((value, summary))
+    for label, pairs in points.items():
+        _line(axes, [value for value, _ in pairs], [summary.accuracy for _, summary in pairs], label, styles)
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(left=-0.2)
@@ -151,22 +153,22 @@ def _by_cost(
 
 
 def _by_length(axes: Axes, group: Group, styles: dict[str, dict[str, Any]]) -> bool:
-    shown = False
+    has_data = False
     for name, rows in group.table.groupby("variant", sort=False):  # the preferred rows of every task
-        label, found = str(name), scores_by_length(rows, LENGTHS_MIN)
-        if found:
-            _line(axes, [length for length, _, _ in found], [interval for _, interval, _ in found], label, styles)
-            shown = True
+        label, bins = str(name), scores_by_length(rows, LENGTHS_MIN)
+        if bins:
+            _line(axes, [length for length, _, _ in bins], [interval for _, interval, _ in bins], label, styles)
+            has_data = True
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     _finish(axes, f"length of the video in minutes ({group.frames} frames)", group.task)
-    return shown
+    return has_data
 
 
 def _line(
     axes: Axes, places: list[float], intervals: list[Interval], label: str, styles: dict[str, dict[str, Any]]
 ) -> None:
-    """Points with their intervals."""
+    """Draw a line through points with their intervals."""
     values = [100 * interval.value for interval in intervals]
     axes.errorbar(
         places, values, yerr=error_bars(intervals), label=label, capsize=2, linewidth=1, elinewidth=0.7, **styles[label]
@@ -174,15 +176,15 @@ def _line(
 
 
 def _recall(axes: Axes, panel: Sequence[Group], styles: dict[str, dict[str, Any]]) -> bool:
-    """Recall over the number of frames."""
+    """Draw recall over the number of frames."""
     points: dict[str, list[tuple[int, float]]] = {}
     for group in panel:
         for summary in summaries(group):
             if summary.recall is not None and summary.selector != "none":
                 points.setdefault(summary.variant, []).append((group.frames, 100 * summary.recall))
-    for label, found in points.items():
-        axes.plot(*zip(*found), label=label, linewidth=1, **styles[label])
-    axes.set_xticks(sorted({frames for found in points.values() for frames, _ in found}))
+    for label, pairs in points.items():
+        axes.plot(*zip(*pairs), label=label, linewidth=1, **styles[label])
+    axes.set_xticks(sorted({frames for pairs in points.values() for frames, _ in pairs}))
     _finish(axes, "frames", _title(panel), "evidence windows seen, %")
     return bool(points)
 

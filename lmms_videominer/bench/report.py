@@ -1,4 +1,4 @@
-"""The report: tables, plots and sheets of all finished cells of a folder."""
+"""Writes the report: tables, plots and sheets of all finished cells in a folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lmms_videominer.bench.files import file_part, read_json, write_text
 from lmms_videominer.bench.plots import draw_plots
 from lmms_videominer.bench.rows import folders_by_key, frame_of, lmms_eval_score, read_rows, save_tables
 from lmms_videominer.bench.running import read_cell, read_cells
-from lmms_videominer.bench.sheets import draw_sheet, question_to_show, taken_in
+from lmms_videominer.bench.sheets import choices_in, draw_sheet, question_to_show
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
 from lmms_videominer.show.markdown import markdown_table
@@ -35,10 +35,10 @@ from lmms_videominer.show.markdown import markdown_table
 if TYPE_CHECKING:
     import pandas as pd
 
-FIGURES = "figures.json"  # in the folder: the figures asked for so far, with the cells that they show
-ORDER = "order.json"  # in the folder: the labels in the order in which they were last asked for
+FIGURES = "figures.json"  # in the folder: the figures requested so far, with the cells that they show
+ORDER = "order.json"  # in the folder: the labels in the order in which they were last requested
 NO_VALUE = ""
-SURE = "0 is outside"  # of the interval of a difference
+SIGNIFICANT = "0 is outside"  # of the interval of a difference
 COLUMNS = (
     "variant",
     "questions",
@@ -58,10 +58,10 @@ COLUMNS = (
     "not mined",
 )
 NOTES = f"""\
-VLM calls, LLM calls, scored frames, nodes and seconds are means a question, the answering call not counted. Seconds are
-those of all requests of a cell divided by its questions, selection and answer together, loading left out. Intervals:
-Wilson for an accuracy; for a difference the paired percentile bootstrap over videos ({RESAMPLES} resamples), not
-corrected for the number of differences. docs/bench.md of lmms-videominer says what every column means."""
+VLM calls, LLM calls, scored frames, nodes and seconds are means per question, without the answering call. Seconds are
+those of all requests of a cell divided by its questions: selection and answer together, without loading. Intervals are
+Wilson's for an accuracy; for a difference, the paired percentile bootstrap over videos ({RESAMPLES} resamples), not
+corrected for the number of differences. docs/bench.md of lmms-videominer explains every column."""
 
 
 @dataclass
@@ -69,8 +69,8 @@ class Report:
     """What was written, and what could not be.
 
     Attributes:
-        files: Paths, in order.
-        refused: Why something was not compared or not drawn, a line each.
+        files: Paths of the files, in order.
+        refused: Why something was not compared or not drawn, one line each.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Report:
 
 
 def read_all(out: Path) -> tuple[pd.DataFrame | None, list[str]]:
-    """The rows of all finished cells below ``out``, and why some could not be read; ``None``: there is none."""
+    """The rows of all finished cells below ``out``, or ``None`` if there are none, and why some could not be read."""
     rows, refused = [], []
     for folder in read_cells(out):
         try:
@@ -96,109 +96,109 @@ def write_report(
     sheet: int | None = None,
     seed: int = 0,
 ) -> Report:
-    """Write ``results.csv``, ``results.parquet``, ``report.md``, ``plots/`` and ``sheets/`` into ``out``.
+    """Write ``results.csv``, ``results.parquet``, ``report.md``, ``plots/`` and ``sheets/`` to ``out``.
 
     Args:
-        table: Of ``read_all``.
-        refused: What could not be read.
+        table: The table from ``read_all``.
+        refused: Why some cells could not be read.
         order: Labels, the first on top; others follow by name.
         sheet: The document that the sheets show; ``None``: the first on which variants differ.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     report = Report(refused=list(refused))
     table = _ordered(table, order)
     report.files += save_tables(table, out)
     groups = list(groups_of(table))
-    whole = []
+    comparable = []
     for group in groups:
         reason = obstacle(group)
         if reason:
             report.refused.append(f"{group.title}: {reason}.")
         else:
-            whole.append(group)
+            comparable.append(group)
         report.refused += _unanswered(group)
     pairs = []
-    for few, many in between_frames(whole):
+    for few, many in between_frames(comparable):
         reason = obstacle(few, many)
         if reason:
             report.refused.append(f"{few.title}, and {many.frames} frames: {reason}.")
         else:
             pairs.append((few, many))
-    report.files += draw_plots(whole, out / "plots")
+    report.files += draw_plots(comparable, out / "plots")
     report.files += _draw_figures(out, table)
-    report.files += _draw_sheets(out, whole, sheet, report.refused)
-    shown = set(table["cell"])
-    scores = {key: lmms_eval_score(folder) for key, folder in folders_by_key(out).items() if key in shown}
-    write_text(out / "report.md", "\n".join(_markdown(out, groups, whole, pairs, scores, report, seed)) + "\n")
+    report.files += _draw_sheets(out, comparable, sheet, report.refused)
+    keys = set(table["cell"])
+    scores = {key: lmms_eval_score(folder) for key, folder in folders_by_key(out).items() if key in keys}
+    write_text(out / "report.md", "\n".join(_markdown(out, groups, comparable, pairs, scores, report, seed)) + "\n")
     report.files.append(out / "report.md")
     return report
 
 
 def _unanswered(group: Group) -> Iterator[str]:
-    """Which variants' figures are not to be trusted: the backbone failed on some questions."""
+    """Warnings about variants for which the backbone failed on some questions."""
     for cell, rows in group.table.groupby("cell", sort=False):
         failed = rows[rows["how"] == "failed"]
         if len(failed):
             yield (
                 f"{group.title}: the backbone failed on {len(failed)} of the {len(rows)} questions of "
                 f"{rows['variant'].iloc[0]} ({failed['problem'].iloc[0]}); they count as wrong. Delete the cell "
-                f"{cell}, and it is run again."
+                f"{cell} to run it again."
             )
 
 
 def _ordered(table: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """Rows by task, that of the shortest videos first, the place of their variant, and frames."""
+    """Rows sorted by task, the one with the shortest videos first, by the order of variants, and by frames."""
     places = {label: place for place, label in enumerate(order)}
     place = table["variant"].map(lambda label: places.get(label, len(places)))
     length = table.groupby("task")["minutes"].transform("median").fillna(math.inf)
-    named = table.assign(_place=place, _length=length)
+    keyed = table.assign(_place=place, _length=length)
     keys = ["model", "weights", "common", "_length", "task", "limit", "_place", "variant", "frames", "cache", "doc_id"]
-    return named.sort_values(keys, kind="stable").drop(columns=["_place", "_length"]).reset_index(drop=True)
+    return keyed.sort_values(keys, kind="stable").drop(columns=["_place", "_length"]).reset_index(drop=True)
 
 
 def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
-    """The paper's figures that were asked for in ``out``, one a task."""
+    """Draw the paper's figures that were requested in ``out``, one per task."""
     for name, cells in (read_json(out / FIGURES) if (out / FIGURES).is_file() else {}).items():
-        found = [FigureCell(**cell) for cell in cells]
-        for task in dict.fromkeys(cell.task for cell in found):
-            shown = bars([cell for cell in found if cell.task == task], table)
-            if shown:
-                yield draw_figure(name, task, shown, out / "plots" / f"figure_{name}-{file_part(task)}.png")
+        figure_cells = [FigureCell(**cell) for cell in cells]
+        for task in dict.fromkeys(cell.task for cell in figure_cells):
+            results = bars([cell for cell in figure_cells if cell.task == task], table)
+            if results:
+                yield draw_figure(name, task, results, out / "plots" / f"figure_{name}-{file_part(task)}.png")
 
 
 def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused: list[str]) -> Iterator[Path]:
-    """A sheet a task, of its most questions and, of these, its smallest number of frames."""
-    alike: dict[tuple, list[Group]] = {}
+    """Draw one sheet per task, for the group with the most questions and, among these, the fewest frames."""
+    by_task: dict[tuple, list[Group]] = {}
     for group in groups:
-        alike.setdefault((group.model, group.weights, group.common, group.task), []).append(group)
-    done: list[str] = []
-    for members in alike.values():
+        by_task.setdefault((group.model, group.weights, group.common, group.task), []).append(group)
+    drawn: list[str] = []
+    for members in by_task.values():
         group = min(members, key=lambda group: (-group.table["doc_id"].nunique(), group.frames))
-        same = done.count(group.task)
-        done.append(group.task)
+        earlier = drawn.count(group.task)
+        drawn.append(group.task)
         doc_id = question_to_show(group) if sheet is None else sheet
         try:
             documents = {document.doc_id: document for document in read_table(_table(out, group))}
-            taken = taken_in(group, doc_id)
-            name = f"{file_part(group.task)}-{doc_id}{f'-{same + 1}' if same else ''}.jpg"
-            yield draw_sheet(documents[doc_id], taken, out / "sheets" / name)
+            choices = choices_in(group, doc_id)
+            name = f"{file_part(group.task)}-{doc_id}{f'-{earlier + 1}' if earlier else ''}.jpg"
+            yield draw_sheet(documents[doc_id], choices, out / "sheets" / name)
         except VideoMinerError as error:
             refused.append(f"no sheet of {group.task}: {error}")
 
 
 def _table(out: Path, group: Group) -> Path:
-    """The documents of a group's task."""
+    """The file with the documents of a group's task."""
     key = group.table["cell"].iloc[0]
     folder = folders_by_key(out).get(key)
     if folder is None:
-        raise SchemaError(f"{out}: the cell {key} is gone; run the comparison again")
+        raise SchemaError(f"{out}: the cell {key} no longer exists; run the comparison again")
     return table_of(out, read_cell(folder))
 
 
 def _markdown(
     out: Path,
     groups: Sequence[Group],
-    whole: Sequence[Group],
+    comparable: Sequence[Group],
     pairs: Sequence[tuple[Group, Group]],
     scores: dict[str, float | None],
     report: Report,
@@ -209,13 +209,13 @@ def _markdown(
     if report.refused:
         yield "\n## Not compared, not drawn, or not answered\n"
         yield from (f"- {line}" for line in report.refused)
-    yield from _overview(whole)
+    yield from _overview(comparable)
     for group in groups:
         yield f"\n## {group.title}\n"
-        shown = summaries(group)
-        yield markdown_table(COLUMNS, [_cells(summary, group, scores) for summary in shown])
+        variants = summaries(group)
+        yield markdown_table(COLUMNS, [_cells(summary, group, scores) for summary in variants])
         yield from _kinds(group)
-        if group in whole and len(shown) > 1:
+        if group in comparable and len(variants) > 1:
             yield "\nDifferences in points, with 95 % intervals:\n"
             yield _differences(differences(group, seed))
     for few, many in pairs:
@@ -227,24 +227,24 @@ def _markdown(
 
 
 def _overview(groups: Sequence[Group]) -> Iterator[str]:
-    """The accuracies on all tasks side by side, where there are several."""
+    """The accuracies on all tasks side by side, if there are several tasks."""
     for members in on_all_tasks(groups):
         tasks = [group.task for group in members]
         if len(tasks) < 2:
             continue
-        found = {(group.task, s.variant): s.accuracy for group in members for s in summaries(group)}
+        accuracies = {(group.task, s.variant): s.accuracy for group in members for s in summaries(group)}
         yield f"\n## All tasks, {members[0].setting}\n"
         yield "Accuracy, % (95 %):\n"
-        labels = dict.fromkeys(label for _, label in found)
+        labels = dict.fromkeys(label for _, label in accuracies)
         rows = [
-            (label, *(percent(found[task, label]) if (task, label) in found else NO_VALUE for task in tasks))
+            (label, *(percent(accuracies[task, label]) if (task, label) in accuracies else NO_VALUE for task in tasks))
             for label in labels
         ]
         yield markdown_table(("variant", *tasks), rows)
 
 
-def _differences(found: Sequence[Difference]) -> str:
-    recall = any(d.recall for d in found)
+def _differences(pairs: Sequence[Difference]) -> str:
+    recall = any(d.recall for d in pairs)
     rows = [
         (
             d.first,
@@ -253,22 +253,22 @@ def _differences(found: Sequence[Difference]) -> str:
             _verdict(d.accuracy),
             *((percent(d.recall, "+"), _verdict(d.recall)) if d.recall else ("", "") if recall else ()),
         )
-        for d in found
+        for d in pairs
     ]
     head = ("variant", "minus", "accuracy", "", *(("evidence recall", "") if recall else ()))
     return markdown_table(head, rows)
 
 
 def _frames(few: Group, many: Group, seed: int) -> Iterator[str]:
-    """Every variant at one number of frames minus every one at a larger number."""
-    found = differences_between(few, many, seed)
-    accuracy = {(d.first, d.second): d.accuracy for d in found}
-    recall = {(d.first, d.second): d.recall for d in found if d.recall}
-    if found:
-        yield f"\n## {few.task}, {few.told(f'{few.frames} frames minus {many.frames}')}\n"
+    """Tables of every variant at one number of frames minus every variant at a larger number."""
+    pairs = differences_between(few, many, seed)
+    accuracy = {(d.first, d.second): d.accuracy for d in pairs}
+    recall = {(d.first, d.second): d.recall for d in pairs if d.recall}
+    if pairs:
+        yield f"\n## {few.task}, {few.setting_with(f'{few.frames} frames minus {many.frames}')}\n"
     for name, cells in (("accuracy", accuracy), ("evidence recall", recall)):
         if cells:
-            yield f"\nDifferences in {name}, in points, with 95 % intervals; * where 0 is outside:\n"
+            yield f"\nDifferences in {name}, in points, with 95 % intervals; * if 0 is outside:\n"
             rows, columns = (dict.fromkeys(pair[side] for pair in accuracy) for side in (0, 1))
             head = (f"{few.frames} frames", *(f"{label}, {many.frames} frames" for label in columns))
             yield markdown_table(
@@ -279,16 +279,16 @@ def _frames(few: Group, many: Group, seed: int) -> Iterator[str]:
 def _marked(interval: Interval | None) -> str:
     if interval is None:
         return NO_VALUE
-    return percent(interval, "+") + (" *" if _verdict(interval) == SURE else "")
+    return percent(interval, "+") + (" *" if _verdict(interval) == SIGNIFICANT else "")
 
 
 def _kinds(group: Group) -> Iterator[str]:
-    """Accuracy by the kind of question, where there are several."""
-    found = scores_by_kind(group)
-    if found:
-        kinds = list(next(iter(found.values())))
-        yield "\nAccuracy by the kind of question, %:\n"
-        rows = [(label, *(number(100 * scores[kind]) for kind in kinds)) for label, scores in found.items()]
+    """A table of accuracy by kind of question, if there are several kinds."""
+    by_label = scores_by_kind(group)
+    if by_label:
+        kinds = list(next(iter(by_label.values())))
+        yield "\nAccuracy by kind of question, %:\n"
+        rows = [(label, *(number(100 * scores[kind]) for kind in kinds)) for label, scores in by_label.items()]
         yield markdown_table(("variant", *kinds), rows)
 
 
@@ -313,7 +313,7 @@ def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> t
 
 
 def percent(interval: Interval, sign: str = "") -> str:
-    """A share, or with ``sign="+"`` a difference of shares in points, and its interval."""
+    """A share in %, or with ``sign="+"`` a difference of shares in points, with its interval."""
     value = f"{100 * interval.value:{sign}.1f}"
     if interval.low is None or interval.high is None:
         return value
@@ -324,7 +324,7 @@ def _verdict(interval: Interval) -> str:
     low, high = interval.low, interval.high
     if low is None or high is None:
         return "one video"
-    return "" if low <= 0 <= high else SURE
+    return "" if low <= 0 <= high else SIGNIFICANT
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -332,9 +332,9 @@ def number(value: float | None, digits: int = 1) -> str:
 
 
 def require_report_packages() -> None:
-    """Raise ``ConfigError`` where what draws and writes the report is not installed, before hours of runs."""
+    """Raise ``ConfigError`` if a package for the report is missing, rather than after hours of runs."""
     from importlib.util import find_spec
 
-    lacking = [name for name in ("pandas", "pyarrow", "matplotlib", "scipy") if find_spec(name) is None]
-    if lacking:
-        raise ConfigError(f"videominer bench needs {', '.join(lacking)}: pip install '.[bench]' in a clone")
+    missing = [name for name in ("pandas", "pyarrow", "matplotlib", "scipy") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"videominer bench needs {', '.join(missing)}: pip install '.[bench]' in a clone")

@@ -1,4 +1,4 @@
-"""The sheet of one question: a row a selector, with the frames it took, their times, and which lie in the evidence."""
+"""The sheet of one question: one row per selector, with its frames, their times, and which are in the evidence."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
 
 WIDTH, MARGIN, GAP = 1600, 40, 8  # pixels
 LABELS = 250  # width of the column of names
-ACROSS = 8  # frames a line
+ACROSS = 8  # frames per line
 TIME, TRACK_HEIGHT, ROW_GAP = 22, 12, 26
 TITLE, LINE = 30, 38
 LEAST_HEIGHT = 96  # of a row
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What one variant took and said.
+class Choice:
+    """The frames of one variant for one question, and the answer.
 
     Attributes:
-        label: The variant's.
+        label: The variant's label.
         correct: Its score.
-        answer: What the video LLM said.
-        told: What it cost, in a few words.
-        key_frames: In temporal order.
-        known: Whether they are all that was shown; else the backbone took frames that it does not tell.
+        answer: The video LLM's answer.
+        cost: A short description of its cost.
+        key_frames: The frames, in temporal order.
+        known: Whether the frames are known; otherwise the backbone chose frames that it does not report.
     """
 
     label: str
     correct: float
     answer: str
-    told: str
+    cost: str
     key_frames: tuple[KeyFrame, ...]
     known: bool = True
 
 
 def question_to_show(group: Group) -> int:
-    """The first document on which variants differ: in being right, else in their frames; else the first one."""
+    """The first document on which variants differ in correctness, else in their frames, else the first document."""
     variants = by_variant(group).values()
     for name in ("correct", "frame_indices"):
         columns = [dict(zip(rows["doc_id"], rows[name])) for rows in variants]
@@ -64,87 +64,87 @@ def question_to_show(group: Group) -> int:
     return int(min(next(iter(variants))["doc_id"]))
 
 
-def taken_in(group: Group, doc_id: int) -> list[Taken]:
-    """What every variant of ``group`` took for one document.
+def choices_in(group: Group, doc_id: int) -> list[Choice]:
+    """The choice of every variant of ``group`` for one document.
 
     Raises:
-        ConfigError: The document was not asked.
+        ConfigError: The document was not among the questions.
     """
-    found = []
+    choices = []
     for label, rows in by_variant(group).items():
         row = rows[rows["doc_id"] == doc_id]
         if not len(row):
             raise ConfigError(
-                f"--sheet {doc_id}: {group.task} has no such document among those asked "
+                f"--sheet {doc_id}: {group.task} has no such document among its questions "
                 f"({rows['doc_id'].min()} to {rows['doc_id'].max()})"
             )
-        found.append(_taken(label, row.iloc[0]))
-    return found
+        choices.append(_choice(label, row.iloc[0]))
+    return choices
 
 
-def _taken(label: str, row: pd.Series) -> Taken:
+def _choice(label: str, row: pd.Series) -> Choice:
     frames = zip(str(row["times_s"]).split(), str(row["frame_indices"]).split())
     counts = [(row["vlm_calls"], "captions"), (row["llm_calls"], "LLM calls"), (row["scored_frames"], "frames scored")]
-    told = [f"{count} {name}" for count, name in counts if isinstance(count, (int, np.integer)) and count]
+    costs = [f"{count} {name}" for count, name in counts if isinstance(count, (int, np.integer)) and count]
     key_frames = tuple(KeyFrame(float(time_s), int(index)) for time_s, index in frames)
     known = bool(key_frames) or row["selector"] == "none"
-    return Taken(label, float(row["correct"]), str(row["answer"]), ", ".join(told), key_frames, known)
+    return Choice(label, float(row["correct"]), str(row["answer"]), ", ".join(costs), key_frames, known)
 
 
-def draw_sheet(document: Document, taken: Sequence[Taken], path: Path, reader: str = "auto") -> Path:
+def draw_sheet(document: Document, choices: Sequence[Choice], path: Path, reader: str = "auto") -> Path:
     """Write the sheet of one question.
 
     Args:
         document: The question, its video and its evidence.
-        taken: A row each.
-        path: A ``.jpg``.
+        choices: The choices, one row each.
+        path: A ``.jpg`` file.
         reader: Video backend.
 
     Raises:
-        VideoError: The video cannot be read any more.
-        ConfigError: The document shows no single video.
+        VideoError: The video can no longer be read.
+        ConfigError: The document does not show a single video.
     """
-    pictures = _pictures(document, taken, reader)
+    pictures = _pictures(document, choices, reader)
     shape = next(iter(pictures.values())).shape if pictures else (9, 16, 3)
     title = wrap(document.question, TITLE, WIDTH - 2 * MARGIN, 3)
     top: float = MARGIN + len(title) * LINE + 44
     cell = (WIDTH - 2 * MARGIN - LABELS - (ACROSS - 1) * GAP) / ACROSS
     picture_height = cell * min(shape[0] / shape[1], 1.25)
-    heights = [_row_height(one, picture_height) for one in taken]
+    heights = [_row_height(choice, picture_height) for choice in choices]
     canvas = Canvas(WIDTH, math.ceil(top + sum(heights) + MARGIN), PAPER)
     for number, line in enumerate(title):
         canvas.text(MARGIN, MARGIN + number * LINE, line, TITLE, INK, bold=True, like=document.question)
     canvas.text(MARGIN, MARGIN + len(title) * LINE + 6, _facts(document), 18, SOFT)
-    for one, height in zip(taken, heights):
-        _draw_row(canvas, document, one, pictures, top, cell, picture_height)
+    for choice, height in zip(choices, heights):
+        _draw_row(canvas, document, choice, pictures, top, cell, picture_height)
         top += height
     with written(path) as part:
-        canvas.finished().save(part, format="JPEG", quality=90, subsampling=0)
+        canvas.render().save(part, format="JPEG", quality=90, subsampling=0)
     return path
 
 
-def _pictures(document: Document, taken: Sequence[Taken], reader: str) -> dict[int, np.ndarray]:
-    """uint8 [H, W, 3] of every frame that a variant took, by index; each is decoded once."""
+def _pictures(document: Document, choices: Sequence[Choice], reader: str) -> dict[int, np.ndarray]:
+    """uint8 [H, W, 3] of every chosen frame, by index; each is decoded once."""
     from lmms_videominer.video import open_video
 
     if not document.video:
-        raise ConfigError(f"document {document.doc_id} shows no single video, so there is no sheet of it")
-    indices = sorted({frame.frame_index for one in taken for frame in one.key_frames})
+        raise ConfigError(f"document {document.doc_id} does not show a single video, so there is no sheet of it")
+    indices = sorted({frame.frame_index for choice in choices for frame in choice.key_frames})
     if not indices:
         return {}
-    opened = open_video(document.video, reader)
+    video_reader = open_video(document.video, reader)
     try:
-        return dict(zip(indices, opened.frames(indices)))
+        return dict(zip(indices, video_reader.frames(indices)))
     finally:
-        opened.close()
+        video_reader.close()
 
 
-def _row_height(taken: Taken, picture_height: float) -> float:
-    return max(_pictures_height(taken, picture_height) + TRACK_HEIGHT, LEAST_HEIGHT) + ROW_GAP
+def _row_height(choice: Choice, picture_height: float) -> float:
+    return max(_pictures_height(choice, picture_height) + TRACK_HEIGHT, LEAST_HEIGHT) + ROW_GAP
 
 
-def _pictures_height(taken: Taken, picture_height: float) -> float:
-    lines = math.ceil(len(taken.key_frames) / ACROSS)
+def _pictures_height(choice: Choice, picture_height: float) -> float:
+    lines = math.ceil(len(choice.key_frames) / ACROSS)
     return lines * (picture_height + TIME + GAP) or LEAST_HEIGHT - TRACK_HEIGHT
 
 
@@ -160,36 +160,36 @@ def _facts(document: Document) -> str:
 def _draw_row(
     canvas: Canvas,
     document: Document,
-    taken: Taken,
+    choice: Choice,
     pictures: dict[int, np.ndarray],
     top: float,
     cell: float,
     picture_height: float,
 ) -> None:
-    _draw_label(canvas, document, taken, top)
+    _draw_label(canvas, document, choice, top)
     left = MARGIN + LABELS
-    if not taken.key_frames:
-        told = "no frames" if taken.known else "the backbone's own frames, which are not known"
-        canvas.text(left, top + 8, told, 18, SOFT)
-    for number, frame in enumerate(taken.key_frames):
+    if not choice.key_frames:
+        text = "no frames" if choice.known else "the backbone's own frames (unknown)"
+        canvas.text(left, top + 8, text, 18, SOFT)
+    for number, frame in enumerate(choice.key_frames):
         line, column = divmod(number, ACROSS)
         place = (left + column * (cell + GAP), top + line * (picture_height + TIME + GAP))
         _draw_frame(canvas, document, frame, pictures[frame.frame_index], place, cell, picture_height)
-    _draw_track(canvas, document, taken, top + _pictures_height(taken, picture_height))
+    _draw_track(canvas, document, choice, top + _pictures_height(choice, picture_height))
 
 
-def _draw_label(canvas: Canvas, document: Document, taken: Taken, top: float) -> None:
-    """The variant's name, its answer in green or red, and what it cost."""
+def _draw_label(canvas: Canvas, document: Document, choice: Choice, top: float) -> None:
+    """Draw the variant's name, its answer in green or red, and its cost."""
     width = LABELS - 16
-    colour = GREEN if taken.correct >= 0.5 else RED
-    lines = [(line, 20, INK, True) for line in wrap(taken.label, 20, width, 2)]
-    lines += [(line, 18, colour, True) for line in wrap(taken.answer or "(no answer)", 18, width, 2)]
-    lines += [(line, 15, SOFT, False) for line in wrap(taken.told, 15, width, 2)]
-    if document.evidence and taken.known:
-        hit = windows_hit(taken.key_frames, document.evidence)
-        inside = frames_hitting(taken.key_frames, document.evidence)
-        told = f"{hit} of {len(document.evidence)} windows, {inside} frame{'s' * (inside != 1)} inside"
-        lines += [(line, 15, EVIDENCE, False) for line in wrap(told, 15, width, 2)]
+    colour = GREEN if choice.correct >= 0.5 else RED
+    lines = [(line, 20, INK, True) for line in wrap(choice.label, 20, width, 2)]
+    lines += [(line, 18, colour, True) for line in wrap(choice.answer or "(no answer)", 18, width, 2)]
+    lines += [(line, 15, SOFT, False) for line in wrap(choice.cost, 15, width, 2)]
+    if document.evidence and choice.known:
+        hit = windows_hit(choice.key_frames, document.evidence)
+        inside = frames_hitting(choice.key_frames, document.evidence)
+        text = f"{hit} of {len(document.evidence)} windows, {inside} frame{'s' * (inside != 1)} inside"
+        lines += [(line, 15, EVIDENCE, False) for line in wrap(text, 15, width, 2)]
     for text, size, fill, bold in lines:
         canvas.text(MARGIN, top, text, size, fill, bold=bold)
         top += size + 7
@@ -204,7 +204,7 @@ def _draw_frame(
     cell: float,
     height: float,
 ) -> None:
-    """A picture with its time; framed where it lies in the evidence."""
+    """Draw a picture with its time, and with a border if it is in the evidence."""
     left, top = place
     hit = in_evidence(frame, document.evidence)
     draw_picture(canvas, picture, (left, top, left + cell, top + height), hit)
@@ -213,8 +213,8 @@ def _draw_frame(
     )
 
 
-def _draw_track(canvas: Canvas, document: Document, taken: Taken, top: float) -> None:
-    """The whole video as a strip: the evidence, and a tick for every frame."""
+def _draw_track(canvas: Canvas, document: Document, choice: Choice, top: float) -> None:
+    """Draw the whole video as a strip, with the evidence and a tick for every frame."""
     if not document.duration_s:
         return
     x = TimeScale(MARGIN + LABELS, WIDTH - MARGIN, document.duration_s)
@@ -222,5 +222,5 @@ def _draw_track(canvas: Canvas, document: Document, taken: Taken, top: float) ->
     for span in document.evidence:
         start, end = x(span.start_s), x(span.end_s)
         canvas.rectangle((min(start, end - 4), top, max(end, start + 4), top + TRACK_HEIGHT), EVIDENCE)
-    for frame in taken.key_frames:
+    for frame in choice.key_frames:
         canvas.line([(x(frame.time_s), top - 3), (x(frame.time_s), top + TRACK_HEIGHT + 3)], TICK, 1.5)

@@ -1,4 +1,4 @@
-"""Intervals: of an accuracy, and of the difference between two variants that answered the same questions."""
+"""Confidence intervals of an accuracy, and of the difference between two variants on the same questions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-_AT_ONCE = 2_000_000  # values resampled at once: bounds memory
+_AT_ONCE = 2_000_000  # values resampled at once; limits memory
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bounds; both ``None`` where there is but one question, or one video: no spread is seen."""
+    """An estimate with its bounds; both are ``None`` for a single question or video, which shows no spread."""
 
     value: float
     low: float | None
@@ -22,9 +22,9 @@ class Interval:
 
 
 def accuracy_interval(scores: np.ndarray) -> Interval:
-    """The mean of ``scores`` with its 95 % interval: Wilson's for right or wrong, else the percentile bootstrap.
+    """The mean of ``scores`` with its 95 % interval: Wilson's for binary scores, else the percentile bootstrap.
 
-    Wilson's has a width even where all answers are right; a bootstrap of equal values has none.
+    Unlike a bootstrap of equal values, Wilson's interval has a width even if all answers are correct.
 
     Args:
         scores: float [n], n >= 1, each in [0, 1].
@@ -47,25 +47,25 @@ def difference_interval(
 ) -> Interval:
     """``mean(first) - mean(second)`` with its 95 % interval by the paired percentile bootstrap.
 
-    Videos are drawn with replacement, each with all its questions and both answers to each: questions on one video
-    are right or wrong together more often than not (``scipy.stats.bootstrap`` on the sums of each video).
+    Videos are drawn with replacement, each with all its questions and both answers to each, since results for
+    questions on one video are correlated (``scipy.stats.bootstrap`` on the sums of each video).
 
     Args:
-        first, second: float [n]: scores of the same n >= 1 questions, in one order.
-        seed: Of the draws.
-        resamples: How many.
-        videos: The video of each question, empty where it is not known; ``None``: every question is drawn by itself.
+        first, second: float [n]: scores of the same n >= 1 questions, in the same order.
+        seed: Seed of the draws.
+        resamples: Number of resamples.
+        videos: The video of each question, empty if unknown; ``None``: draw every question independently.
     """
     from scipy.stats import bootstrap
 
     differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    places: dict[str | int, int] = {}  # of the videos, in the order of their first questions
-    named = videos or [""] * len(differences)
-    owners = [places.setdefault(video or question, len(places)) for question, video in enumerate(named)]
+    places: dict[str | int, int] = {}  # index of each video, in the order of their first questions
+    names = videos or [""] * len(differences)
+    owners = [places.setdefault(video or question, len(places)) for question, video in enumerate(names)]
     sums, counts, value = np.bincount(owners, differences), np.bincount(owners), float(differences.mean())
     if len(sums) < 2:
         return Interval(value, None, None)
-    found = bootstrap(
+    result = bootstrap(
         (sums, counts.astype(np.float64)),
         _ratio,
         n_resamples=resamples,
@@ -76,7 +76,7 @@ def difference_interval(
         method="percentile",
         rng=np.random.default_rng(seed),
     )
-    low, high = found.confidence_interval
+    low, high = result.confidence_interval
     return Interval(value, float(low), float(high))
 
 

@@ -1,1 +1,1 @@
-"""The subcommands of ``videominer``, those of one subject a file."""
+"""The subcommands of ``videominer``, one file per subject."""

@@ -1,4 +1,4 @@
-"""``videominer bench``: selectors compared."""
+"""``videominer bench``: compares frame selectors."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ def add_bench(subcommands: Subcommands) -> None:
             "videominer_world_60min --out training",
             "videominer bench --out table --report-only --sheet 7",
         ],
-        notes="docs/bench.md says what is written and how to read it. What is finished in DIR is not run again.",
+        notes="docs/bench.md explains the output. Finished cells in DIR are not run again.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets the cells and the report")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the cells and the report")
     parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="tasks or groups of lmms-eval")
     parser.add_argument(
-        "--selectors", nargs="+", default=[], metavar="SPEC", help="[LABEL=]SELECTOR[:NAME=VALUE,...], a column each"
+        "--selectors",
+        nargs="+",
+        default=[],
+        metavar="SPEC",
+        help="variants to compare: [LABEL=]SELECTOR[:NAME=VALUE,...]",
     )
     parser.add_argument(
         "--frames",
@@ -36,14 +40,14 @@ def add_bench(subcommands: Subcommands) -> None:
         nargs="+",
         default=[8],
         metavar="N",
-        help="most frames handed over; several may be given (default: 8)",
+        help="frame budgets, one or more (default: 8)",
     )
     parser.add_argument("--limit", type=positive, metavar="N", help="first N questions of each task (default: all)")
     parser.add_argument(
         "--model",
         default="videominer_qwen2vl",
         metavar="NAME",
-        help="model of the plugin in lmms-eval (default: %(default)s)",
+        help="the plugin's model in lmms-eval (default: %(default)s)",
     )
     parser.add_argument(
         "--pretrained", default="", metavar="NAME", help=f"the video LLM's weights (default: {BUNDLED})"
@@ -53,49 +57,49 @@ def add_bench(subcommands: Subcommands) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="policy of all variants; with --figure training or auxin: LABEL=FOLDER, several",
+        help="policy of all variants; with --figure training or auxin: two or more LABEL=FOLDER",
     )
     parser.add_argument(
         "--model-args",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
-        help="settings of all variants, and further arguments of the backbone",
+        help="settings of all variants, and other arguments of the backbone",
     )
     parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="default: 16")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of selectors and bootstrap (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of selectors and bootstrap (default: 0)")
     parser.add_argument(
         "--cold",
         action="store_true",
-        help="an empty cache for every cell, so that seconds can be compared; --figure implies it",
+        help="run every cell with an empty cache, so that seconds can be compared; implied by --figure",
     )
     parser.add_argument(
         "--warm",
         action="store_true",
-        help="every cell with an empty cache, and once more with what that run left in it",
+        help="run every cell with an empty cache, and again with the cache that this run left",
     )
-    parser.add_argument("--include-path", default="", metavar="DIR", help="folder of further tasks, as in lmms-eval")
+    parser.add_argument("--include-path", default="", metavar="DIR", help="folder of additional tasks, as in lmms-eval")
     parser.add_argument(
         "--figure",
         choices=("clustering", "training", "auxin"),
         default="",
-        help="the variants of one of the paper's figures, and its plot; takes the place of --selectors",
+        help="compare the variants of one of the paper's figures and plot it; replaces --selectors",
     )
     parser.add_argument(
         "--sheet",
         type=int,
         metavar="DOC_ID",
-        help="the question that the sheets show (default: the first on which variants differ)",
+        help="question to show on the sheets (default: the first on which variants differ)",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the estimate and stop")
-    parser.add_argument("--report-only", action="store_true", help="run nothing; report on what is in DIR")
+    parser.add_argument("--report-only", action="store_true", help="run nothing; report on the finished cells in DIR")
 
 
 def run_bench(args: argparse.Namespace) -> int:
     from lmms_videominer.bench import command
 
     if not args.report_only and not (args.tasks and (args.selectors or args.figure)):
-        raise UsageError("name --tasks, and --selectors or --figure; or --report-only")
+        raise UsageError("pass --tasks and either --selectors or --figure, or pass --report-only")
     if args.selectors and args.figure:
-        raise UsageError("--figure has variants of its own: leave --selectors out")
+        raise UsageError("--figure has its own variants: omit --selectors")
     return command.run(args)

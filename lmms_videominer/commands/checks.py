@@ -1,4 +1,4 @@
-"""``videominer doctor``: what is installed, what works, and the remedy for what does not."""
+"""The checks of ``videominer doctor``: what is installed, what works, and remedies for what does not."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ REINSTALL = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
 MAIN_MODEL = "videominer_qwen2vl"
 LEAST_PYTHON = (3, 10)
 IMPORTS = ("torch", "torchvision", "transformers", "sentence_transformers", "sklearn", "av", "decord", "lmms_eval")
-CLIP_LEVELS = (40, 120, 200)  # grey of the test clip, second by second
+CLIP_LEVELS = (40, 120, 200)  # gray level of the test clip in each second
 CLIP_FPS = 8
-CLIP_TOLERANCE = 8  # of 255: what lossy coding may change
+CLIP_TOLERANCE = 8  # of 255: error of lossy coding
 
 
 class Status(str, Enum):
-    """How a check ended; only ``WRONG`` makes the exit code 1."""
+    """The outcome of a check; only ``WRONG`` sets the exit code to 1."""
 
     OK = "ok"
     NOTE = "note"
@@ -47,9 +47,9 @@ class Check:
 
     Attributes:
         name: What was checked.
-        status: How it ended.
+        status: The outcome.
         result: What was found.
-        remedy: What to do about it; empty where there is nothing to do.
+        remedy: What to do about it; empty if there is nothing to do.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Check:
 
 
 def run_checks() -> list[Check]:
-    """Every check, in an order in which the first wrong one is the likeliest cause of the others."""
+    """Run all checks, ordered so that the first wrong one is the most likely cause of the others."""
     checks = [
         check_python(),
         *guarded("packages", check_requirements, "pip install " + DISTRIBUTION),
@@ -76,11 +76,11 @@ def run_checks() -> list[Check]:
                 checks += guarded(f"decoder {backend}", partial(check_decoder, backend, clip))
             checks += guarded("bundled models", partial(check_bundle, clip), REINSTALL)
     checks += guarded("cache folder", check_cache)
-    return [*checks, Check("ffmpeg", Status.OK, "not needed: PyAV and decord bring their own libraries")]
+    return [*checks, Check("ffmpeg", Status.OK, "not needed: PyAV and decord include their own libraries")]
 
 
 def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
-    """Print a table of ``checks``; return the exit code, 1 if one is wrong."""
+    """Print a table of ``checks`` and return the exit code, 1 if one is wrong."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -88,7 +88,7 @@ def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.WRONG: "bold red"}
     table = Table("check", "", box=None, header_style="bold", pad_edge=False)
     table.columns[0].no_wrap = True
-    table.add_column("result", overflow="fold")  # a path cut short would help nobody
+    table.add_column("result", overflow="fold")  # a truncated path would be useless
     table.add_column("remedy", overflow="fold")
     for check in checks:
         if not only_wrong or check.status is Status.WRONG:
@@ -104,26 +104,26 @@ def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
 
 
 def guarded(name: str, run: Callable[[], Check | list[Check]], remedy: str = "") -> list[Check]:
-    """The records of ``run``, or one that tells what it raised: to report any failure is the doctor's purpose."""
+    """The checks of ``run``, or one that reports the exception it raised, since any failure must be reported."""
     try:
-        found = run()
-        return [found] if isinstance(found, Check) else found
+        checks = run()
+        return [checks] if isinstance(checks, Check) else checks
     except (Exception, SystemExit) as error:
-        return [Check(name, Status.WRONG, _told(error), getattr(error, "remedy", "") or remedy)]
+        return [Check(name, Status.WRONG, _summary(error), getattr(error, "remedy", "") or remedy)]
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
-    found = ".".join(map(str, version))
+    text = ".".join(map(str, version))
     if version[:2] < LEAST_PYTHON:
-        return Check("python", Status.WRONG, found, f"use Python {'.'.join(map(str, LEAST_PYTHON))} or later")
-    return Check("python", Status.OK, f"{found}, {platform.machine()} {platform.system()}")
+        return Check("python", Status.WRONG, text, f"use Python {'.'.join(map(str, LEAST_PYTHON))} or later")
+    return Check("python", Status.OK, f"{text}, {platform.machine()} {platform.system()}")
 
 
 def check_requirements(requirements: Iterable[str] | None = None) -> list[Check]:
-    """A record for each requirement of this package (extras left out): is it there, and of a version that fits?
+    """Check that each requirement of this package, except extras, is installed in a compatible version.
 
     Args:
-        requirements: As in ``pip install``; default: those that this package's metadata names.
+        requirements: Requirements as for ``pip install``; default: those in this package's metadata.
     """
     from packaging.requirements import Requirement
 
@@ -140,12 +140,12 @@ def check_requirements(requirements: Iterable[str] | None = None) -> list[Check]
                 )
             ]
     parsed = map(Requirement, requirements)
-    # decord has wheels for some platforms only: its marker leaves it out on the others
+    # decord has wheels for some platforms only: its marker excludes it on the others
     return [_check_requirement(r) for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 def check_import(name: str) -> Check:
-    """Whether the module really imports: a torchvision that does not fit torch fails here, not in its metadata."""
+    """Whether the module can be imported: a torchvision incompatible with torch fails here, not in its metadata."""
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -155,16 +155,16 @@ def check_import(name: str) -> Check:
     except (RuntimeError, ImportError, OSError) as error:
         remedy = f"pip install --upgrade --force-reinstall {name}"
         if name == "torchvision":
-            remedy = "pip install --upgrade torch torchvision: both in one command, so that they fit each other"
-        return Check(f"import {name}", Status.WRONG, _told(error), remedy)
+            remedy = "pip install --upgrade torch torchvision: both in one command, so that they are compatible"
+        return Check(f"import {name}", Status.WRONG, _summary(error), remedy)
     return Check(f"import {name}", Status.OK, str(getattr(module, "__version__", "imported")))
 
 
 def check_entry_points(points: Iterable[EntryPoint] | None = None) -> list[Check]:
-    """Whether every plugin of lmms-eval loads, ours among them: one that raises makes lmms-eval drop all later ones.
+    """Whether every plugin of lmms-eval loads, including this one: if one raises, lmms-eval drops all later ones.
 
     Args:
-        points: Entry points of the group ``lmms_eval.models``; default: those installed.
+        points: Entry points of the group ``lmms_eval.models``; default: the installed ones.
     """
     points = list(importlib.metadata.entry_points(group=GROUP) if points is None else points)
     checks = [_check_entry_point(point) for point in points]
@@ -173,7 +173,7 @@ def check_entry_points(points: Iterable[EntryPoint] | None = None) -> list[Check
             Check(
                 "entry points",
                 Status.WRONG,
-                f"none of the group {GROUP} is ours",
+                f"none of the group {GROUP} belongs to {DISTRIBUTION}",
                 "pip install -e . in the repository's folder, or " + REINSTALL,
             )
         )
@@ -181,21 +181,21 @@ def check_entry_points(points: Iterable[EntryPoint] | None = None) -> list[Check
 
 
 def check_registered() -> list[Check]:
-    """Whether lmms-eval knows every model that our entry point names, and can make the class of the main one."""
+    """Whether lmms-eval knows every model of this package's entry point, and can load the class of the main one."""
     from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 
     from lmms_videominer.lmms.manifest import manifests
 
-    ours = [manifest.model_id for manifest in manifests()]
-    missing = sorted(set(ours) - set(MODEL_REGISTRY_V2.list_model_names()))
+    models = [manifest.model_id for manifest in manifests()]
+    missing = sorted(set(models) - set(MODEL_REGISTRY_V2.list_model_names()))
     if missing:
         return [Check("lmms-eval models", Status.WRONG, f"not registered: {', '.join(missing)}", REINSTALL)]
-    made = get_model(MAIN_MODEL)
-    return [Check("lmms-eval models", Status.OK, f"{len(ours)} registered; {MAIN_MODEL} is {made.__name__}")]
+    model_class = get_model(MAIN_MODEL)
+    return [Check("lmms-eval models", Status.OK, f"{len(models)} registered; {MAIN_MODEL} is {model_class.__name__}")]
 
 
 def check_cuda() -> Check:
-    """A GPU is welcome, its absence no fault."""
+    """Whether CUDA works; a missing GPU is only a note."""
     try:
         import torch
 
@@ -204,12 +204,12 @@ def check_cuda() -> Check:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         torch.ones(8, device="cuda").sum().item()  # a driver that is too old fails at the first kernel
     except Exception as error:
-        return Check("CUDA", Status.WRONG, _told(error), "install a torch that fits the driver, see pytorch.org")
+        return Check("CUDA", Status.WRONG, _summary(error), "install a torch that matches the driver, see pytorch.org")
     return Check("CUDA", Status.OK, ", ".join(names))
 
 
 def write_clip(path: Path) -> Check:
-    """Write a three-second clip whose grey changes each second, for the checks that follow."""
+    """Write a three-second clip whose gray level changes every second, for the checks that follow."""
     import av
     import numpy as np
 
@@ -225,7 +225,7 @@ def write_clip(path: Path) -> Check:
 
 
 def check_decoder(backend: str, clip: Path) -> Check:
-    """Whether a backend reads the right frames of the clip, not only opens it."""
+    """Whether a backend reads the right frames of the clip, rather than just opening it."""
     from lmms_videominer.video import open_video
 
     name = f"decoder {backend}"
@@ -234,17 +234,17 @@ def check_decoder(backend: str, clip: Path) -> Check:
     reader = open_video(clip, backend)
     try:
         middles = [CLIP_FPS * second + CLIP_FPS // 2 for second in range(len(CLIP_LEVELS))]
-        seen = [round(float(frame.mean())) for frame in reader.frames(middles)]
+        levels = [round(float(frame.mean())) for frame in reader.frames(middles)]
     finally:
         reader.close()
-    if any(abs(level - expected) > CLIP_TOLERANCE for level, expected in zip(seen, CLIP_LEVELS)):
+    if any(abs(level - expected) > CLIP_TOLERANCE for level, expected in zip(levels, CLIP_LEVELS)):
         return Check(
             name,
             Status.WRONG,
-            f"reads grey {seen} where {list(CLIP_LEVELS)} was written",
+            f"reads gray levels {levels} where {list(CLIP_LEVELS)} was written",
             f"pip install --force-reinstall {'av' if backend == 'pyav' else backend}",
         )
-    return Check(name, Status.OK, f"{reader.info.frame_count} frames, the right ones")
+    return Check(name, Status.OK, f"{reader.info.frame_count} frames, read correctly")
 
 
 def check_bundle(clip: Path, model: str = BUNDLED) -> Check:
@@ -260,7 +260,7 @@ def check_bundle(clip: Path, model: str = BUNDLED) -> Check:
 
 
 def check_cache(cache_dir: str = "") -> Check:
-    """Whether the cache folder takes a value and gives it back."""
+    """Whether the cache folder stores a value and returns it."""
     from lmms_videominer.store.cache import cache_root, open_cache
 
     root = cache_root(cache_dir)
@@ -268,44 +268,48 @@ def check_cache(cache_dir: str = "") -> Check:
     cache = open_cache(str(root))
     try:
         cache.put_many("doctor", {"pulse": [60]})
-        kept = cache.get_many("doctor", ["pulse"])
+        values = cache.get_many("doctor", ["pulse"])
     finally:
         cache.close()
-    if kept != [[60]] or cache.fallback == "cache_unwritable":
-        return Check("cache folder", Status.WRONG, f"{root} does not keep what is written", remedy)
+    if values != [[60]] or cache.fallback == "cache_unwritable":
+        return Check("cache folder", Status.WRONG, f"{root} does not store values", remedy)
     if cache.fallback:
-        return Check("cache folder", Status.NOTE, f"{root} was corrupt; it was moved aside and started anew")
+        return Check("cache folder", Status.NOTE, f"{root} was corrupt; it was moved aside and a new one was started")
     return Check("cache folder", Status.OK, str(root))
 
 
 def _check_requirement(requirement: Requirement) -> Check:
     name = f"package {requirement.name}"
-    wanted = f"pip install '{requirement.name}{requirement.specifier}'"
+    remedy = f"pip install '{requirement.name}{requirement.specifier}'"
     try:
-        found = importlib.metadata.version(requirement.name)
+        version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
-        return Check(name, Status.WRONG, "absent", wanted)
-    if not requirement.specifier.contains(found, prereleases=True):
-        return Check(name, Status.WRONG, f"{found}, needs {requirement.specifier}", wanted)
-    return Check(name, Status.OK, found)
+        return Check(name, Status.WRONG, "absent", remedy)
+    if not requirement.specifier.contains(version, prereleases=True):
+        return Check(name, Status.WRONG, f"{version}, needs {requirement.specifier}", remedy)
+    return Check(name, Status.OK, version)
 
 
 def _check_entry_point(point: EntryPoint) -> Check:
     name = f"entry point {point.name}"
     try:
         payload = point.load()
-        found = payload() if callable(payload) else payload
-        count = len(list(found)) if isinstance(found, Iterable) else 1
+        models = payload() if callable(payload) else payload
+        count = len(list(models)) if isinstance(models, Iterable) else 1
     except (Exception, SystemExit) as error:
         package = point.dist.name if point.dist else point.value.partition(".")[0]
-        remedy = REINSTALL if package == DISTRIBUTION else f"pip uninstall {package}, or repair it: it drops ours too"
-        return Check(name, Status.WRONG, f"{point.value} raises {_told(error)}", remedy)
+        remedy = (
+            REINSTALL
+            if package == DISTRIBUTION
+            else f"pip uninstall {package}, or repair it: it also disables this plugin"
+        )
+        return Check(name, Status.WRONG, f"{point.value} raises {_summary(error)}", remedy)
     if not count:
-        return Check(name, Status.WRONG, f"{point.value} names no model", REINSTALL)
+        return Check(name, Status.WRONG, f"{point.value} provides no model", REINSTALL)
     return Check(name, Status.OK, f"{point.value}: {count} models")
 
 
-def _told(error: BaseException) -> str:
-    """The kind of an error and the first line of its message."""
+def _summary(error: BaseException) -> str:
+    """The type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

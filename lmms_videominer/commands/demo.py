@@ -1,4 +1,4 @@
-"""The demonstration: a world video, whose right answer and evidence are known."""
+"""The demo: a world video with a known correct answer and evidence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmms_videominer.world import render_world
 
 
 def demo_question(folder: Path, minutes: float, seed: int, progress: bool = True) -> tuple[Question, int]:
-    """Render one video into a folder of its own below ``folder``; a question about it and the right option's index."""
+    """Render one video to a subfolder of ``folder``; return a question about it and the correct option's index."""
     world = folder / f"world-{minutes:g}min-{seed}"
     path = render_world(world, minutes, videos=1, seed=seed, progress=progress)
     row = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
@@ -24,19 +24,19 @@ def demo_question(folder: Path, minutes: float, seed: int, progress: bool = True
 
 
 def print_verdict(selection: Selection, right_option: int) -> None:
-    """Say whether the answer is right and whether the evidence was seen."""
+    """Print whether the answer is right and whether the key frames hit the evidence."""
     question = selection.question
     chosen = chosen_option(selection.answer, question.options)
-    told = "names no option" if chosen is None else "is right" if chosen == right_option else "is wrong"
+    verdict = "names no option" if chosen is None else "is right" if chosen == right_option else "is wrong"
     frames, evidence = selection.key_frames, question.evidence
     console = Console(highlight=False)
     console.print(
-        f"\nThe answer [bold {'green' if chosen == right_option else 'red'}]{told}[/]; "
+        f"\nThe answer [bold {'green' if chosen == right_option else 'red'}]{verdict}[/]; "
         f"{option_letter(right_option)} is the right one.",
         soft_wrap=True,
     )
     console.print(
-        f"The evidence lies at {clock_spans(evidence)}: {frames_hitting(frames, evidence)} of {len(frames)} key frames "
+        f"The evidence is at {clock_spans(evidence)}: {frames_hitting(frames, evidence)} of {len(frames)} key frames "
         f"are in it, {windows_hit(frames, evidence)} of {len(evidence)} windows are hit.",
         soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""``videominer doctor``: what is wrong with the installation."""
+"""``videominer doctor``: checks the installation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def add_doctor(subcommands: Subcommands) -> None:
     command(
         subcommands,
         "doctor",
-        "Check the installation; say what is wrong and the remedy.",
+        "Check the installation; report problems and remedies.",
         run_doctor,
-        ["videominer doctor", "videominer doctor --quiet   # only what is wrong"],
+        ["videominer doctor", "videominer doctor --quiet   # problems only"],
     )
 
 

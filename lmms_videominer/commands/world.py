@@ -1,4 +1,4 @@
-"""``videominer world``: videos whose answers are known."""
+"""``videominer world``: renders videos and questions with known answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_world(subcommands: Subcommands) -> None:
     parser = command(
         subcommands,
         "world",
-        "Render videos whose answers are known, and their questions.",
+        "Render videos and questions with known answers.",
         run_world,
         [
             "videominer world hour --minutes 60 --videos 10 --seed 3000001",
@@ -29,20 +29,24 @@ def add_world(subcommands: Subcommands) -> None:
             "VIDEOMINER_WORLD=hour lmms-eval --model videominer_qwen2vl --model_args pretrained=videominer-world "
             "--tasks videominer_world_60min",
         ],
-        notes=f"Seeds from {FREE_SEED} on are in none of the splits that models are trained and tested on.",
+        notes=f"Seeds from {FREE_SEED} on are not in any split that models are trained or tested on.",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="gets the videos and qa.jsonl; made if absent")
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder for the videos and qa.jsonl; created if missing"
+    )
     parser.add_argument("--minutes", type=minutes, required=True, metavar="M", help="length of each video, 1 to 120")
-    parser.add_argument("--videos", type=positive, required=True, metavar="V", help="how many videos")
-    parser.add_argument("--seed", type=int, required=True, metavar="S", help="one seed gives one world")
-    parser.add_argument("--questions", type=positive, default=10, metavar="Q", help="questions a video (default: 10)")
-    parser.add_argument("--workers", type=positive, metavar="W", help="processes (default: one a core)")
+    parser.add_argument("--videos", type=positive, required=True, metavar="V", help="number of videos")
+    parser.add_argument(
+        "--seed", type=int, required=True, metavar="S", help="world seed; the same seed gives the same world"
+    )
+    parser.add_argument("--questions", type=positive, default=10, metavar="Q", help="questions per video (default: 10)")
+    parser.add_argument("--workers", type=positive, metavar="W", help="parallel processes (default: one per core)")
     parser.add_argument(
         "--nuisances",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="what makes it harder: flashes, fades, light, pans, cuts, static",
+        help="visual disturbances to add: flashes, fades, light, pans, cuts, static",
     )
 
 

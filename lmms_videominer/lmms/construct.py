@@ -1,4 +1,4 @@
-"""Making a backbone from the model arguments, as lmms-eval itself would, on the machine that is there."""
+"""Constructs a backbone from the model arguments, as lmms-eval itself would, for the hardware at hand."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
 
-_IRRELEVANT = ("device", "device_map", "batch_size", "max_batch_size", "api_key")  # change no answer
+_IRRELEVANT = ("device", "device_map", "batch_size", "max_batch_size", "api_key")  # they do not change an answer
 
 
 def profile_of(backbone: str) -> Profile:
-    """The row of a backbone, or, for another model of lmms-eval, what such a model mostly wants.
+    """The profile of a backbone; for a model of lmms-eval without one, a profile that suits most models.
 
     Raises:
         ConfigError: lmms-eval has no such model.
@@ -45,7 +45,7 @@ def profile_of(backbone: str) -> Profile:
 
 
 def backbone_class(profile: Profile, is_simple: bool) -> type[lmms]:
-    """The class of lmms-eval for one of the two forms of request."""
+    """The lmms-eval class for one of the two forms of request."""
     name = profile.simple if is_simple else profile.chat
     if "." not in name:
         name = f"lmms_eval.models.{'simple' if is_simple else 'chat'}.{profile.backbone}.{name}"
@@ -54,10 +54,10 @@ def backbone_class(profile: Profile, is_simple: bool) -> type[lmms]:
 
 
 def build(cls: type[lmms], passed: Mapping[str, Any]) -> lmms:
-    """A backbone with the arguments ``passed``.
+    """Construct a backbone with the arguments ``passed``.
 
-    Where there is no CUDA, ``device`` and ``device_map`` become ``cpu`` unless given, and a data-parallel run
-    gives each process a backbone of its own: lmms-eval's backbones know several processes on GPUs only.
+    Without CUDA, ``device`` and ``device_map`` become ``cpu``, and in a data-parallel run each process gets its own
+    backbone: lmms-eval's backbones support several processes on GPUs only.
     """
     arguments = dict(passed)
     if _has_cuda():
@@ -65,21 +65,21 @@ def build(cls: type[lmms], passed: Mapping[str, Any]) -> lmms:
     for name in ("device", "device_map"):
         if accepts(cls, name) and not str(arguments.get(name) or "").startswith("cpu"):
             arguments[name] = "cpu"
-    with _alone(cls):
+    with _single_process(cls):
         return cls(**arguments)
 
 
 def identity(cls: type[lmms], profile: Profile, passed: Mapping[str, Any]) -> str:
-    """Which weights and processing a backbone with these arguments, and its own defaults, stands for."""
+    """Identity of the weights and processing of a backbone with these arguments and its own defaults."""
     from lmms_videominer.models.identity import model_identity
 
     passed = {**defaults(cls), **passed}
-    kept = {name: value for name, value in sorted(passed.items()) if name not in _IRRELEVANT and value is not None}
-    model = next((name for name in ("pretrained", "model", "model_version") if kept.get(name)), None)
+    relevant = {name: value for name, value in sorted(passed.items()) if name not in _IRRELEVANT and value is not None}
+    model = next((name for name in ("pretrained", "model", "model_version") if relevant.get(name)), None)
     if model:
-        kept[model] = model_identity(os.fspath(kept[model]), kept.get("revision"))
+        relevant[model] = model_identity(os.fspath(relevant[model]), relevant.get("revision"))
     form = cls.__module__.removeprefix("lmms_eval.models.")  # the simple form and the chat form process differently
-    return f"lmms-eval:{form}:{json.dumps(kept, sort_keys=True, default=str)}"
+    return f"lmms-eval:{form}:{json.dumps(relevant, sort_keys=True, default=str)}"
 
 
 def _has_cuda() -> bool:
@@ -89,16 +89,16 @@ def _has_cuda() -> bool:
 
 
 @contextmanager
-def _alone(cls: type) -> Iterator[None]:
-    """While the backbone is made, its modules see an ``Accelerator`` of one process."""
+def _single_process(cls: type) -> Iterator[None]:
+    """While the backbone is constructed, let its modules see an ``Accelerator`` with one process."""
     from accelerate import Accelerator
 
-    class LoneAccelerator(Accelerator):
+    class SingleProcessAccelerator(Accelerator):
         num_processes = property(lambda self: 1)
 
     with ExitStack() as stack:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             for module in {base.__module__ for base in cls.__mro__}:
                 if hasattr(sys.modules[module], "Accelerator") and module.startswith("lmms_eval."):
-                    stack.enter_context(mock.patch.object(sys.modules[module], "Accelerator", LoneAccelerator))
+                    stack.enter_context(mock.patch.object(sys.modules[module], "Accelerator", SingleProcessAccelerator))
         yield

@@ -1,4 +1,4 @@
-"""Calling a backbone of lmms-eval with visuals of our own, through its own code for requests."""
+"""Calls a backbone of lmms-eval with chosen frames, through the backbone's own request code."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Handed:
-    """One request with the visuals to show.
+    """One request with its visuals.
 
     Attributes:
         context: The prompt.
         settings: Generation settings.
-        shown: What ``doc_to_visual`` or ``doc_to_messages`` is to give.
-        doc_id: Key of the document; requests of one call with the same key show the same.
-        document: The task's document; ``None`` for a request that no task made.
+        shown: The value that ``doc_to_visual`` or ``doc_to_messages`` returns.
+        doc_id: Key of the document; requests in one call with the same key have the same visuals.
+        document: The task's document; ``None`` for a request that does not come from a task.
     """
 
     context: str
@@ -34,10 +34,10 @@ class Handed:
     document: Any = None
 
 
-def _show(handed: Handed) -> Any:
+def _visuals_of(handed: Handed) -> Any:
     """``doc_to_visual`` / ``doc_to_messages`` of every request: one function, since backbones use the first for all.
 
-    A copy, since chat backbones insert their system turn into what they get.
+    Returns a copy, since chat backbones insert their system turn into it.
     """
     return copy.deepcopy(handed.shown)
 
@@ -47,8 +47,8 @@ class Driver:
 
     Attributes:
         backbone: The model object of lmms-eval.
-        profile: How it wants its frames.
-        is_simple: Which form of request it takes.
+        profile: How it takes frames.
+        is_simple: Whether it takes the simple form of requests rather than the chat form.
     """
 
     def __init__(self, backbone: lmms, profile: Profile, is_simple: bool):
@@ -57,30 +57,30 @@ class Driver:
     def generate(
         self, handed: Sequence[Handed], task: str, split: str, wanted: int, times_s: Mapping[str, Sequence[float]] = {}
     ) -> list[Any]:
-        """``generate_until`` of requests of one task that all show ``wanted`` frames (0: text only).
+        """Run ``generate_until`` on requests of one task that all show ``wanted`` frames (0: text only).
 
         Args:
-            times_s: Of ``ClipFolder``.
+            times_s: ``ClipFolder.times_s``.
         """
         if not handed:
             return []
         instances = [self._instance(h, task, split) for h in handed]
-        shown = {task: {split: {h.doc_id: h for h in handed}}}
-        with self._showing(shown), self.counting(wanted), true_times(times_s):
+        documents = {task: {split: {h.doc_id: h for h in handed}}}
+        with self._using(documents), self.counting(wanted), true_times(times_s):
             return list(self.backbone.generate_until(instances))
 
     def _instance(self, handed: Handed, task: str, split: str) -> Any:
         from lmms_eval.api.instance import Instance
 
         settings = copy.deepcopy(handed.settings)
-        middle = (settings, _show) if self.is_simple else (_show, settings)
+        middle = (settings, _visuals_of) if self.is_simple else (_visuals_of, settings)
         arguments = (handed.context, *middle, handed.doc_id, task, split)
         metadata = {"task": task, "doc_id": handed.doc_id, "repeats": 1, "split": split}
         return Instance(request_type="generate_until", arguments=arguments, idx=0, metadata=metadata)
 
     @contextmanager
-    def _showing(self, documents: dict[str, Any]) -> Iterator[None]:
-        """The backbone looks documents up in ``documents`` instead of the datasets of the tasks."""
+    def _using(self, documents: dict[str, Any]) -> Iterator[None]:
+        """Let the backbone look documents up in ``documents`` instead of the tasks' datasets."""
         tasks = self.backbone.task_dict
         self.backbone.task_dict = documents
         try:
@@ -89,27 +89,27 @@ class Driver:
             self.backbone.task_dict = tasks
 
     def counting(self, wanted: int) -> AbstractContextManager[None]:
-        """The backbone's frame count is ``wanted`` (0: its own), and so is what its profile fixes."""
+        """Set the backbone's frame count to ``wanted`` (0: leave it) and the attributes that its profile fixes."""
         return self._set({**dict.fromkeys(self.profile.count, wanted), **dict(self.profile.fixed)} if wanted else {})
 
     def by_itself(self, wanted: int) -> AbstractContextManager[None]:
-        """The backbone chooses the frames, ``wanted`` of them (0: as many as it is set to)."""
+        """Let the backbone choose the frames itself, ``wanted`` of them (0: its own count)."""
         values = dict.fromkeys(self.profile.count, wanted) if wanted else {}
         return self._set({**values, **({"batch_size_per_gpu": 1} if self.profile.counts_first_only else {})})
 
     @property
     def sampling(self) -> str:
-        """How the backbone, as it is set, picks frames by itself: ``Profile.sampling``; empty: not known."""
-        is_so = all(getattr(self.backbone, name, value) == value for name, value in self.profile.sampling_if)
-        return self.profile.sampling if is_so else ""
+        """How the backbone samples frames with its current settings, as in ``Profile.sampling``; empty if unknown."""
+        applies = all(getattr(self.backbone, name, value) == value for name, value in self.profile.sampling_if)
+        return self.profile.sampling if applies else ""
 
     def limiting(self, tokens: int) -> AbstractContextManager[None]:
-        """No reply is longer than ``tokens``, where the backbone takes what a request says for the least."""
+        """Limit replies to ``tokens`` if the backbone treats its own setting as a minimum for a request's limit."""
         return self._set(dict.fromkeys(self.profile.least_tokens, tokens))
 
     @contextmanager
     def _set(self, values: Mapping[str, Any]) -> Iterator[None]:
-        """Those of the attributes that the backbone has are ``values``; put back after."""
+        """Set those attributes of ``values`` that the backbone has; restore them on exit."""
         before = {name: getattr(self.backbone, name) for name in values if hasattr(self.backbone, name)}
         try:
             for name in before:

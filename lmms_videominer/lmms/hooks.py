@@ -1,11 +1,11 @@
-"""Three seams of lmms-eval 0.7 that have no official hook, each wrapped once and only for the plugin's models.
+"""Wraps three functions of lmms-eval 0.7 that have no official hook, each once and only for the plugin's models.
 
-- Tasks have no entry point: ``TaskManager.initialize_tasks`` also looks into the installed task folder.
-- Prompts are looked up by the model's exact name: for a plugin's model the backbone's name is looked up.
-- The key of ``--use_cache`` knows neither the settings nor the policy's weights: both are added to it.
+- Tasks have no entry point: ``TaskManager.initialize_tasks`` also searches the installed task folder.
+- Prompts are looked up by the model's exact name: for the plugin's models, the backbone's name is used.
+- The key of ``--use_cache`` includes neither the settings nor the policy's weights: both are added.
 
-Besides, where ``HF_HOME`` is not set, tasks look for their videos where lmms-eval puts them: its ``mlvu`` looks below
-the working directory (``./~/.cache/huggingface``).
+In addition, ``HF_HOME`` is set if it is not, so that tasks find their videos where lmms-eval puts them: its ``mlvu``
+searches below the working directory (``./~/.cache/huggingface``).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any
 from lmms_videominer.lmms.profiles import GENERIC_IDS, backbone_of
 from lmms_videominer.shipped import shipped_folder
 
-_state = {"backbone": "", "fingerprint": ""}  # of the plugin's model that was made last
+_state = {"backbone": "", "fingerprint": ""}  # of the plugin's most recent model
 
 
 def install() -> None:
-    """Wrap the seams; a second call changes nothing. Tasks must not have been loaded yet."""
+    """Wrap the functions; a second call has no effect. Must be called before tasks are loaded."""
     from lmms_eval.api.task import ConfigurableTask
     from lmms_eval.tasks import TaskManager
 
-    if "XDG_CACHE_HOME" not in os.environ:  # with it the hub's default is another
+    if "XDG_CACHE_HOME" not in os.environ:  # it changes the hub's default
         os.environ.setdefault("HF_HOME", os.path.expanduser("~/.cache/huggingface"))
     _wrap(TaskManager, "initialize_tasks", _with_own_tasks)
     _wrap(ConfigurableTask, "_prepare_model_specific_config", _with_backbone_name)
 
 
 def made_model(backbone: str, fingerprint: str) -> None:
-    """Say which backbone, and which settings and weights, the model has that now runs."""
+    """Record the backbone of the running model, and the fingerprint of its settings and weights."""
     from lmms_eval.caching.response_cache import ResponseCache
 
     install()
@@ -62,26 +62,26 @@ def _with_own_tasks(original: Callable) -> Callable:
 
 def _with_backbone_name(original: Callable) -> Callable:
     def _prepare_model_specific_config(self: Any) -> None:
-        given = self.model_name
-        self.model_name = _prompt_name(given, self.config)
+        model_name = self.model_name
+        self.model_name = _prompt_name(model_name, self.config)
         try:
             original(self)
         finally:
-            self.model_name = given
+            self.model_name = model_name
 
     return _prepare_model_specific_config
 
 
-def _prompt_name(given: str | None, config: Any) -> str | None:
-    """The name to look prompts up by: the backbone's, unless the task's YAML names the plugin's model itself."""
-    backbone = _state["backbone"] if given in GENERIC_IDS else backbone_of(given or "")
+def _prompt_name(model_name: str | None, config: Any) -> str | None:
+    """The model name for prompt lookup: the backbone's, unless the task's YAML names the plugin's model itself."""
+    backbone = _state["backbone"] if model_name in GENERIC_IDS else backbone_of(model_name or "")
     tables = (
         config.lmms_eval_specific_kwargs,
         config.model_specific_target_kwargs,
         config.model_specific_generation_kwargs,
     )
-    if not backbone or any(given in table for table in tables if table):
-        return given
+    if not backbone or any(model_name in table for table in tables if table):
+        return model_name
     return backbone
 
 

@@ -1,7 +1,7 @@
-"""What lmms-eval asks for at the entry point ``lmms_eval.models``: the names of the plugin's models.
+"""The entry point ``lmms_eval.models``: the names of the plugin's models, for lmms-eval.
 
-It is called while ``lmms_eval.models`` is half imported. Whatever is raised here would take every other
-plugin down with it, so nothing heavy is imported, and a fault is logged; ``videominer doctor`` shows it.
+It is called while ``lmms_eval.models`` is partly imported. An exception here would break every other plugin,
+so nothing heavy is imported, and errors are logged; ``videominer doctor`` shows them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 
 
 def manifests() -> list[ModelManifest]:
-    """One manifest a backbone, and the generic ones. Never raises."""
-    made: list[ModelManifest] = []
+    """One manifest per backbone, and the generic ones. Never raises."""
+    registered: list[ModelManifest] = []
     try:
-        made += [*map(_manifest, PROFILES.values()), *map(_generic, GENERIC_IDS)]
-        _list_them(made)
+        registered += [*map(_manifest, PROFILES.values()), *map(_generic, GENERIC_IDS)]
+        _add_to_tables(registered)
         _install_hooks()
     except Exception:
-        logger.exception("lmms_videominer cannot register all it has with lmms-eval; run 'videominer doctor'")
-    return made
+        logger.exception("lmms_videominer cannot register everything with lmms-eval; run 'videominer doctor'")
+    return registered
 
 
 def _manifest(profile: Profile) -> ModelManifest:
@@ -50,10 +50,10 @@ def _generic(model_id: str) -> ModelManifest:
     return ModelManifest(model_id, simple_class_path=f"{WRAPPER}.Simple", chat_class_path=f"{WRAPPER}.Chat")
 
 
-def _list_them(made: list[ModelManifest]) -> None:
-    """Enter the models into the two tables that ``lmms-eval models`` prints."""
+def _add_to_tables(registered: list[ModelManifest]) -> None:
+    """Add the models to the two tables that ``lmms-eval models`` prints."""
     models = sys.modules.get("lmms_eval.models")
-    for manifest in made:
+    for manifest in registered:
         for table, path in (
             ("AVAILABLE_SIMPLE_MODELS", manifest.simple_class_path),
             ("AVAILABLE_CHAT_TEMPLATE_MODELS", manifest.chat_class_path),
@@ -63,7 +63,7 @@ def _list_them(made: list[ModelManifest]) -> None:
 
 
 def _install_hooks() -> None:
-    """Tasks and prompts: only where lmms-eval itself is running, which has paid for the imports already."""
+    """Install the hooks for tasks and prompts, but only if lmms-eval is running and has already done the imports."""
     if "lmms_eval.evaluator" in sys.modules:
         from lmms_videominer.lmms.hooks import install
 

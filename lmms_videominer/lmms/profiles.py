@@ -1,8 +1,8 @@
-"""The video backbones of lmms-eval 0.7, one row each: how chosen frames are handed over so that the backbone sees them.
+"""The video backbones of lmms-eval 0.7, one row each: how to hand over chosen frames so that the backbone sees them.
 
-A backbone gets the frames as a lossless video file (see ``handover``) and samples that file with its own code.
-A row says what the file must look like, and what the backbone's frame count is called, so that this code picks
-every frame once. A new backbone is a new row.
+A backbone gets the frames as a lossless video file (see ``handover``) and samples that file with its own code. A row
+describes the file and names the attributes that hold the backbone's frame count, so that this code samples every
+frame exactly once. To add a backbone, add a row.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from typing import Any
 
 from lmms_videominer.models.bundle import BUNDLED
 
-GENERIC_IDS = ("videominer", BUNDLED)  # backbone= names the backbone
-DEFAULT_BACKBONE = "qwen2_vl"  # of a generic id that gets neither a backbone nor a model: the bundle's
+GENERIC_IDS = ("videominer", BUNDLED)  # backbone= chooses the backbone
+DEFAULT_BACKBONE = "qwen2_vl"  # the bundle's, of a generic id without a backbone and without a model
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How one backbone is driven.
+    """How to run one backbone.
 
     Attributes:
         backbone: Its model id in lmms-eval.
-        simple, chat: Name of its class for each of the two request forms; empty where it has none. A chat
-            model that has no simple form runs simple tasks as lmms-eval arranges it.
-        aliases: Further spellings of the id, for ``videominer_<alias>``.
-        in_memory: The frames are handed over as an array instead of a file, where the backbone cannot read files
-            without a package that lmms-eval does not bring.
-        file_fps: Frame rate of the file; the backbone's own sampling rate where it samples by time.
-        repeat: How often each frame stands in the file.
-        multiple: The count is padded to a multiple of this by repeating the last frame.
-        count: Attributes of the backbone that hold its number of frames, set for each call where it has them.
-        fixed: Attributes set for each call whatever the count, where it has them.
-        sampling: How the plain backbone picks its frames from a file: ``"linspace"`` over all frames, ``"qwen"`` (2 a
-            second first, then linspace), ``"even"`` (at equal distances, one fewer where the count is odd),
-            ``"rounded"`` (the same, an odd count rounded to a multiple of 4), ``"seconds"`` (one a second, linspace
-            where that is too many), or empty: not known here.
-        sampling_if: Attributes of the backbone with the values at which it does so: else its way is not known.
-        text_only: Whether it answers a request without any visual.
-        counts_first_only: Its own sampling heeds the count for the first video of a batch only.
-        least_tokens: Attributes that hold the least length of a reply, whatever a request says.
+        simple, chat: Name of its class for each of the two request forms; empty if there is none. A chat
+            model without a simple form runs simple tasks as lmms-eval arranges it.
+        aliases: Other spellings of the id, for ``videominer_<alias>``.
+        in_memory: Frames are passed as an array instead of a file, since the backbone cannot read files
+            without a package that lmms-eval does not install.
+        file_fps: Frame rate of the file; the backbone's own sampling rate if it samples by time.
+        repeat: How often each frame is repeated in the file.
+        multiple: The number of frames is padded to a multiple of this by repeating the last frame.
+        count: Attributes of the backbone that hold its number of frames, set for each call if they exist.
+        fixed: Attributes set for each call whatever the number of frames, if they exist.
+        sampling: How the plain backbone samples frames from a file: ``"linspace"`` over all frames, ``"qwen"`` (2 per
+            second, then linspace over these), ``"even"`` (at equal distances, one fewer if the count is odd),
+            ``"rounded"`` (the same, with an odd count rounded to a multiple of 4), ``"seconds"`` (one per second,
+            linspace if those are too many), or empty if unknown.
+        sampling_if: Attributes of the backbone and the values for which ``sampling`` holds; otherwise it is unknown.
+        text_only: Whether it answers a request without visuals.
+        counts_first_only: Its own sampling applies the count only to the first video of a batch.
+        least_tokens: Attributes that hold a minimum for a request's limit on the reply's length.
     """
 
     backbone: str
@@ -60,17 +60,17 @@ class Profile:
 
     @property
     def model_ids(self) -> tuple[str, ...]:
-        """The plugin's names for it, the canonical one first."""
+        """The plugin's names for the backbone, the canonical one first."""
         return tuple(f"videominer_{name}" for name in (self.backbone, *self.aliases))
 
 
 def _qwen(backbone: str, **more: Any) -> Profile:
-    """Qwen-style reading by qwen_vl_utils: an even count at 2 frames a second, no rate of the user's own."""
+    """Reads videos with qwen_vl_utils: an even count at 2 frames per second, without a rate set by the user."""
     return Profile(backbone, **{"multiple": 2, "fixed": (("fps", None), ("total_pixels", None)), **more})
 
 
 def _llava(backbone: str, simple: str, **more: Any) -> Profile:
-    """``np.linspace`` over all frames of the file, ``max_frames_num`` of them."""
+    """Samples ``max_frames_num`` frames with ``np.linspace`` over all frames of the file."""
     return Profile(backbone, simple, **{"count": ("max_frames_num",), "sampling": "linspace", **more})
 
 
@@ -137,7 +137,7 @@ _ROWS = (
     Profile("internvideo2_5", simple="InternVideo2_5", count=("max_frames_num",), repeat=3),
     Profile("internvideo2", simple="InternVideo2", count=("num_segments",), repeat=3),
     Profile("videochat2", simple="VideoChat2", count=("num_segments",), repeat=3),
-    # its chat form fails on every video under transformers 5 (an empty list of images): the simple form serves
+    # its chat form fails on every video with transformers 5 (an empty list of images), so only the simple form is used
     _llava("llava_hf", "LlavaHf", aliases=("llavahf",), text_only=False),
     _llava("llava_onevision", "Llava_OneVision", aliases=("llava_ov",)),
     _llava("llava_onevision_moviechat", "Llava_OneVision_MovieChat", text_only=False),
@@ -185,12 +185,12 @@ _ROWS = (
 
 PROFILES: dict[str, Profile] = {row.backbone: row for row in _ROWS}
 
-# What an id means that no row names: the common forms of a frame count, and a file that every reader takes.
+# For ids without a row: the common names of the frame count, and a file that every reader accepts.
 UNLISTED = Profile("", multiple=2, count=("max_num_frames", "max_frames_num", "num_frames", "num_frame", "nframes"))
 
 
 def backbone_of(model_id: str) -> str:
-    """The backbone that a model id of the plugin names; empty for its generic ids and for ids of others."""
+    """The backbone of a model id of the plugin; empty for the generic ids and for other ids."""
     for profile in _ROWS:
         if model_id in profile.model_ids:
             return profile.backbone

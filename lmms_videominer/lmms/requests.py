@@ -1,4 +1,4 @@
-"""Reading an lmms-eval request: which video it shows, what it asks, and the same request with other visuals."""
+"""Reads lmms-eval requests: which video a request shows, what it asks, and the same request with other visuals."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _OPTION_LINE = re.compile(r"^\s*(\(?[A-Z][.):]|options?:?\s*$)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Request:
-    """The parts of an ``Instance`` of ``generate_until``, whichever form it has.
+    """The parts of an ``Instance`` of ``generate_until`` in either form.
 
     Attributes:
-        context: The prompt that the task made.
+        context: The task's prompt.
         settings: Generation settings of the task.
-        shows: ``doc_to_visual`` of a simple request, ``doc_to_messages`` of a chat one.
-        doc_id, task, split: Where the document is.
-        is_simple: Which form it has.
+        shows: ``doc_to_visual`` of a simple request, ``doc_to_messages`` of a chat request.
+        doc_id, task, split: Location of the document.
+        is_simple: Whether it has the simple form rather than the chat form.
     """
 
     context: str
@@ -50,43 +50,43 @@ class Request:
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """As lmms-eval orders them, the settings copied: backbones take entries out of them."""
+        """The arguments in lmms-eval's order, with a copy of the settings, since backbones remove entries from them."""
         settings = copy.deepcopy(self.settings)
         middle = (settings, self.shows) if self.is_simple else (self.shows, settings)
         return (self.context, *middle, self.doc_id, self.task, self.split)
 
 
-def shown_video(shown: Any, is_simple: bool) -> str | None:
-    """The video file of what a request shows, where it shows exactly one and nothing else beside it.
+def shown_video(result: Any, is_simple: bool) -> str | None:
+    """The video file that a request shows, if it is the only visual.
 
     Args:
-        shown: What ``doc_to_visual`` (a list) or ``doc_to_messages`` (chat messages) gave.
+        result: What ``doc_to_visual`` (a list) or ``doc_to_messages`` (chat messages) returned.
     """
-    visuals = _visuals(shown, is_simple)
+    visuals = _visuals(result, is_simple)
     return visuals[0] if len(visuals) == 1 and _is_video(visuals[0]) else None
 
 
-def shows_video(shown: Any, is_simple: bool) -> bool:
-    """Whether a video file is among what a request shows."""
-    return any(_is_video(visual) for visual in _visuals(shown, is_simple))
+def shows_video(result: Any, is_simple: bool) -> bool:
+    """Whether a request shows a video file, alone or with other visuals."""
+    return any(_is_video(visual) for visual in _visuals(result, is_simple))
 
 
-def with_video(shown: Any, video: Any, is_simple: bool) -> Any:
-    """What a request shows, with ``video`` (a path, or frames) in the place of its own; ``None``: text only."""
+def with_video(result: Any, video: Any, is_simple: bool) -> Any:
+    """The visuals of a request, with ``video`` (a path, or frames) in place of its own; ``None``: text only."""
     if is_simple:
         return [] if video is None else [video]
     messages = []
-    for message in shown:
+    for message in result:
         if isinstance(message.get("content"), str):
             messages.append(dict(message))
             continue
         content = [dict(p) for p in message["content"] if video is not None or p.get("type") != "video"]
-        messages.append({**message, "content": [_moved(part, video) for part in content]})
+        messages.append({**message, "content": [_replace_video(part, video) for part in content]})
     return messages
 
 
 def shown_with(prompt: str, video: Any, is_simple: bool) -> Any:
-    """What a request of our own shows: ``video`` (``None``: nothing) before ``prompt``."""
+    """The visuals of a request from this package: ``video`` (``None``: nothing) before ``prompt``."""
     if is_simple:
         return [] if video is None else [video]
     visuals = [] if video is None else [{"type": "video", "url": video}]
@@ -94,18 +94,18 @@ def shown_with(prompt: str, video: Any, is_simple: bool) -> Any:
 
 
 def question_of(document: Mapping[str, Any], context: str, video: str) -> Question:
-    """What a document asks about ``video``: its own question and options where it has them, else the prompt's."""
-    asked = document.get("question")
-    text = asked if isinstance(asked, str) and asked.strip() else context
+    """The question about ``video``: the document's own question and options if it has them, else the prompt's."""
+    document_question = document.get("question")
+    text = document_question if isinstance(document_question, str) and document_question.strip() else context
     options = _options(document) or _option_lines(text)
     return Question(os.fspath(video), _without_options(text).strip(), options, _evidence(document))
 
 
-def _visuals(shown: Any, is_simple: bool) -> list[Any]:
-    """What a request shows beside its text; of chat messages the places of videos, ``None`` for all else."""
+def _visuals(result: Any, is_simple: bool) -> list[Any]:
+    """The visuals of a request; for chat messages, the paths of videos and ``None`` for other visuals."""
     if is_simple:
-        return _flat(shown or [])
-    visuals = [part for message in shown or [] for part in _parts(message) if part.get("type") != "text"]
+        return _flat(result or [])
+    visuals = [part for message in result or [] for part in _parts(message) if part.get("type") != "text"]
     return [part.get("url") if part.get("type") == "video" else None for part in visuals]
 
 
@@ -124,7 +124,7 @@ def _is_video(visual: Any) -> bool:
     return isinstance(visual, (str, os.PathLike)) and os.fspath(visual).lower().endswith(VIDEO_SUFFIXES)
 
 
-def _moved(part: dict[str, Any], video: Any) -> dict[str, Any]:
+def _replace_video(part: dict[str, Any], video: Any) -> dict[str, Any]:
     return {**part, "url": video} if part.get("type") == "video" else part
 
 
@@ -150,10 +150,10 @@ def _evidence(document: Mapping[str, Any]) -> tuple[Span, ...]:
 
 
 def _without_options(text: str) -> str:
-    """``text`` up to its first option; all of it where that leaves nothing."""
-    kept: list[str] = []
+    """``text`` up to its first option, or all of it if that leaves nothing."""
+    lines: list[str] = []
     for line in text.splitlines():
         if _OPTION_LINE.match(line):
             break
-        kept.append(line)
-    return "\n".join(kept).strip() or text
+        lines.append(line)
+    return "\n".join(lines).strip() or text

@@ -1,4 +1,4 @@
-"""How well a frame fits a text: image-text models of transformers, and scores kept in the cache."""
+"""Scores how well frames match a text, with image-text models of transformers, and caches the scores."""
 
 from __future__ import annotations
 

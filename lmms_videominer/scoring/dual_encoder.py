@@ -1,4 +1,4 @@
-"""Models that encode frames and texts apart: CLIP, SigLIP, ALIGN and their kin. The score is the cosine."""
+"""Dual encoders, which encode frames and texts separately: CLIP, SigLIP, ALIGN and similar. The score is the cosine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lmms_videominer.scoring.transformers_scorer import TransformersScorer
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_SCALE = 100.0  # CLIP's learned scale, for models that keep none
+DEFAULT_SCALE = 100.0  # CLIP's learned scale, for models without one
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class DualEncoderScorer(TransformersScorer):
         import torch
 
         with torch.inference_mode():
-            seen = [_unit(self.model.get_image_features(**pixels)) for pixels in self._images(frames)]
-            return torch.cat(seen).float().cpu().numpy()
+            features = [_normalised(self.model.get_image_features(**pixels)) for pixels in self._images(frames)]
+            return torch.cat(features).float().cpu().numpy()
 
     def compare(self, features: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         import torch
 
         with torch.inference_mode():
-            read = _unit(self.model.get_text_features(**self._tokens(texts))).float().cpu().numpy()
-        return features @ read.T
+            text_features = _normalised(self.model.get_text_features(**self._tokens(texts))).float().cpu().numpy()
+        return features @ text_features.T
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
         """The cosines times the scale that the model learned for its softmax."""
@@ -44,7 +44,7 @@ class DualEncoderScorer(TransformersScorer):
         return factor * np.asarray(scores, np.float64)
 
 
-def _unit(output: Any) -> torch.Tensor:
-    """Features, [n, d], as rows of length 1."""
+def _normalised(output: Any) -> torch.Tensor:
+    """The features of ``output``, [n, d], L2-normalised by row."""
     features = getattr(output, "pooler_output", output)
     return features / features.norm(dim=-1, keepdim=True)

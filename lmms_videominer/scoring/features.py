@@ -1,4 +1,4 @@
-"""Image features of frames, to be clustered or compared with texts: read in parts, kept in the cache frame by frame."""
+"""Image features of frames, for clustering or comparison with texts: computed in parts, cached per frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lmms_videominer.types import Usage
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
-MAX_BATCH_BYTES = 2**29  # decoded frames held at once
+MAX_BATCH_BYTES = 2**29  # limit on the decoded frames in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,12 @@ class FrameJob:
 
 @dataclass(frozen=True, eq=False)
 class EncodedFrames:
-    """float32 [n, d], rows L2-normalised, in the order of the job's frames; and how many were decoded for it."""
+    """The features of one job.
+
+    Attributes:
+        vectors: float32 [n, d], rows L2-normalised, in the order of the job's frames.
+        frames_decoded: Number of frames decoded for the job.
+    """
 
     vectors: np.ndarray
     frames_decoded: int
@@ -44,27 +49,29 @@ class EncodedFrames:
 def encode_frames(
     jobs: Sequence[FrameJob], scorer: Scorer, cache: Cache, max_batch_bytes: int = MAX_BATCH_BYTES
 ) -> list[EncodedFrames | VideoError]:
-    """Encode every frame of every job; what the cache holds, an earlier job's among it, is not encoded again.
+    """Encode every frame of every job, except those in the cache, which includes the frames of earlier jobs.
 
     Returns:
-        One entry a job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
+        One entry per job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
 
     Raises:
-        ConfigError: The scorer has no image features: it reads image and text together.
-        ModelError: A feature is no number: nothing could be made of it.
+        ConfigError: The scorer has no image features, because it reads image and text together.
+        ModelError: A feature is NaN or infinite.
     """
     if not isinstance(scorer, FrameEncoder):
         raise ConfigError(
-            f"scorer {scorer.identity!r} has no image features to cluster by: take a CLIP, a SigLIP or a "
-            "BLIP with scorer=, or set features=captions"
+            f"scorer {scorer.identity!r} has no image features to cluster by: choose a CLIP, SigLIP or "
+            "BLIP model with scorer=, or set features=captions"
         )
     return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
 
 
 def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
-    held = {key: unpack(text) for key, text in zip(keys, cache.get_many(IMAGE_FEATURES, keys)) if isinstance(text, str)}
-    missing = [i for i, key in enumerate(keys) if key not in held]
+    vectors_by_key = {
+        key: unpack(text) for key, text in zip(keys, cache.get_many(IMAGE_FEATURES, keys)) if isinstance(text, str)
+    }
+    missing = [i for i, key in enumerate(keys) if key not in vectors_by_key]
     try:
         for part in in_parts(missing, job.video.info, max_bytes):
             frames = job.video.reader.frames(job.frame_indices[part].tolist())
@@ -72,11 +79,11 @@ def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -
             if not np.isfinite(vectors).all():
                 raise ModelError(
                     f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
-                    "take another one with scorer="
+                    "choose another model with scorer="
                 )
-            made = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
-            cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in made.items()})
-            held.update(made)
+            encoded = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
+            cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in encoded.items()})
+            vectors_by_key.update(encoded)
     except VideoError as error:
         return error
-    return EncodedFrames(np.stack([held[key] for key in keys]), len(missing))
+    return EncodedFrames(np.stack([vectors_by_key[key] for key in keys]), len(missing))

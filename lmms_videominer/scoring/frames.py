@@ -1,4 +1,4 @@
-"""Scores of frames for questions: read in parts, scored for all questions on a video at once, kept in the cache."""
+"""Scores of frames for questions: computed in parts, for all questions on a video at once, and cached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lmms_videominer.types import Usage
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
-KIND = "score"  # of the cache
+KIND = "score"  # kind of the values in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class ScoreJob:
 
     Attributes:
         video: The open video.
-        text: What they are compared with.
+        text: The text to compare them with.
         frame_indices: int64 [n], ascending.
     """
 
@@ -35,14 +35,14 @@ class ScoreJob:
 
 @dataclass(frozen=True)
 class ScoredFrames:
-    """The scores of one job, and what they cost.
+    """The scores of one job, and their cost.
 
     Attributes:
         values: float32 [n], in the order of its frames.
-        made: Frames that the model looked at for this job. Where it looks without a text, jobs that share their frames
-            share the count, the first has the rest, and frames whose features were known are none of it.
-        cached: The others: their scores or features were found in the cache, or made for another job of the call.
-        frames_decoded: Frames decoded for it, shared in the same way.
+        made: Frames that the model processed for this job. If it encodes frames without a text, frames with known
+            features do not count, and jobs on the same frames divide the count; the first job takes the remainder.
+        cached: The other frames: their scores or features came from the cache, or from another job of the call.
+        frames_decoded: Frames decoded for this job, divided in the same way.
     """
 
     values: np.ndarray
@@ -60,43 +60,44 @@ def score_frames(
 ) -> list[ScoredFrames | VideoError]:
     """Score every frame of every job.
 
-    Jobs on the same frames of a video are scored together. Each frame is decoded and encoded once, and by a scorer that
-    looks at frames without a text only once in all: its features are kept too, for other texts and other jobs.
+    Jobs on the same frames of a video are scored together, so these frames are decoded and encoded once. If the scorer
+    encodes frames without a text, their features are cached too, for other texts and other jobs, so that every frame
+    is encoded only once.
 
     Args:
-        jobs: What to score.
-        scorer: Compares.
-        cache: Scores are kept by video, scorer, text and frames, features by video, scorer and frame.
-        max_batch_bytes: Decoded frames held at once.
+        jobs: The frames and texts to compare.
+        scorer: The model that compares them.
+        cache: Stores scores by video, scorer, text and frames, and features by video, scorer and frame.
+        max_batch_bytes: Limit on the decoded frames in memory at once.
 
     Returns:
-        One entry a job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
+        One entry per job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
 
     Raises:
-        ModelError: A score is no number.
+        ModelError: A score is NaN or infinite.
     """
     keys = [_key(job, scorer, cache) for job in jobs]
-    first = {key: job for key, job in zip(reversed(keys), reversed(jobs))}  # the first of equal ones
-    made: dict[str, np.ndarray | VideoError] = {}
+    first = {key: job for key, job in zip(reversed(keys), reversed(jobs))}  # the first of equal jobs
+    computed: dict[str, np.ndarray | VideoError] = {}
     values: dict[str, np.ndarray | VideoError] = dict(_cached(first, cache))
     decoded: dict[str, int] = {}
     for group in _groups({key: first[key] for key in keys if key not in values}):
         rows, count = _score(group, scorer, cache, max_batch_bytes)
-        made.update(rows)
+        computed.update(rows)
         cache.put_many(KIND, {key: pack(row) for key, row in rows.items() if isinstance(row, np.ndarray)})
         decoded.update(_shares(list(group), count))
-    values.update(made)
-    looks_once = isinstance(scorer, Encoder)
+    values.update(computed)
+    encodes_once = isinstance(scorer, Encoder)
     results: list[ScoredFrames | VideoError] = []
     for key, job in zip(keys, jobs, strict=True):
-        scored, count = values[key], len(job.frame_indices)
-        if isinstance(scored, VideoError):
-            results.append(scored)
-        elif key in made and first[key] is job:
-            looked = decoded[key] if looks_once else count
-            results.append(ScoredFrames(scored, looked, count - looked, decoded[key]))
+        scores, count = values[key], len(job.frame_indices)
+        if isinstance(scores, VideoError):
+            results.append(scores)
+        elif key in computed and first[key] is job:
+            processed = decoded[key] if encodes_once else count
+            results.append(ScoredFrames(scores, processed, count - processed, decoded[key]))
         else:
-            results.append(ScoredFrames(scored, 0, count, 0))
+            results.append(ScoredFrames(scores, 0, count, 0))
     return results
 
 
@@ -105,14 +106,14 @@ def _key(job: ScoreJob, scorer: Scorer, cache: Cache) -> str:
 
 
 def _cached(first: dict[str, ScoreJob], cache: Cache) -> Iterator[tuple[str, np.ndarray]]:
-    """What the cache holds, by key; a value of another length is none."""
+    """The cached scores, by key; a value of the wrong length is ignored."""
     for (key, job), text in zip(first.items(), cache.get_many(KIND, list(first))):
         if isinstance(text, str) and len(row := unpack(text)) == len(job.frame_indices):
             yield key, row
 
 
 def _groups(missing: dict[str, ScoreJob]) -> list[dict[str, ScoreJob]]:
-    """Jobs by key, those on the same frames of a video together."""
+    """The jobs by key, grouped by the frames of a video that they share."""
     groups: dict[tuple[str, bytes], dict[str, ScoreJob]] = {}
     for key, job in missing.items():
         groups.setdefault((job.video.identity, job.frame_indices.tobytes()), {})[key] = job
@@ -122,7 +123,7 @@ def _groups(missing: dict[str, ScoreJob]) -> list[dict[str, ScoreJob]]:
 def _score(
     group: dict[str, ScoreJob], scorer: Scorer, cache: Cache, max_bytes: int
 ) -> tuple[dict[str, np.ndarray | VideoError], int]:
-    """Scores by key of jobs that share their frames, and how many frames were decoded for them."""
+    """The scores, by key, of jobs on the same frames, and the number of frames decoded for them."""
     job = next(iter(group.values()))
     texts = [member.text for member in group.values()]
     decoded = len(job.frame_indices)
@@ -130,10 +131,10 @@ def _score(
         if not decoded:
             scores = np.zeros((0, len(texts)), np.float32)  # [n, m]
         elif isinstance(scorer, Encoder):
-            [seen] = encode_frames([FrameJob(job.video, job.frame_indices)], scorer, cache, max_bytes)
-            if isinstance(seen, VideoError):
-                return dict.fromkeys(group, seen), 0
-            scores, decoded = scorer.compare(seen.vectors, texts), seen.frames_decoded
+            [encoded] = encode_frames([FrameJob(job.video, job.frame_indices)], scorer, cache, max_bytes)
+            if isinstance(encoded, VideoError):
+                return dict.fromkeys(group, encoded), 0
+            scores, decoded = scorer.compare(encoded.vectors, texts), encoded.frames_decoded
         else:
             scores = np.concatenate(
                 [
@@ -145,12 +146,12 @@ def _score(
         return dict.fromkeys(group, error), 0
     if not np.isfinite(scores).all():
         raise ModelError(
-            f"scorer {scorer.identity!r} gives scores that hold NaN or infinity; take another one with scorer="
+            f"scorer {scorer.identity!r} gives scores that hold NaN or infinity; choose another model with scorer="
         )
     return {key: np.ascontiguousarray(scores[:, i], np.float32) for i, key in enumerate(group)}, decoded
 
 
 def _shares(keys: Sequence[str], decoded: int) -> dict[str, int]:
-    """``decoded`` frames shared over the jobs of these keys."""
-    share, rest = divmod(decoded, len(keys))
-    return {key: share + (rest if i == 0 else 0) for i, key in enumerate(keys)}
+    """The count of ``decoded`` frames, divided among the jobs with these keys."""
+    share, remainder = divmod(decoded, len(keys))
+    return {key: share + (remainder if i == 0 else 0) for i, key in enumerate(keys)}

@@ -1,5 +1,5 @@
-"""BLIP and BLIP-2 with an image-text matching head: text and frame are read together. The score is the probability of a
-match."""
+"""BLIP and BLIP-2 with an image-text matching head, which read text and frame together. The score is the probability
+of a match."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ from lmms_videominer.scoring.transformers_scorer import TransformersScorer
 if TYPE_CHECKING:
     import torch
 
-_SMALLEST = 1e-6  # probabilities nearer to 0 or 1 have the odds of this one
+_SMALLEST = 1e-6  # probabilities are clipped to [this, 1 - this]
 
 
 @dataclass(frozen=True)
 class MatchingScorer(TransformersScorer):
-    """A model whose head says of an image and a text whether they match."""
+    """A model with a head that predicts whether an image and a text match."""
 
     batch_size: int = 32
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
-        """The logarithm of the odds: the difference of the head's two logits."""
-        chance = np.clip(np.asarray(scores, np.float64), _SMALLEST, 1 - _SMALLEST)
-        return np.log(chance) - np.log1p(-chance)
+        """The log odds: the difference of the head's two logits."""
+        probabilities = np.clip(np.asarray(scores, np.float64), _SMALLEST, 1 - _SMALLEST)
+        return np.log(probabilities) - np.log1p(-probabilities)
 
     def _score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         import torch
 
         with torch.inference_mode():
-            read = [self._tokens([text]) for text in texts]
-            rows = [self._compare(pixels, read) for pixels in self._images(frames)]
+            tokens = [self._tokens([text]) for text in texts]
+            rows = [self._compare(pixels, tokens) for pixels in self._images(frames)]
         return torch.cat(rows).float().cpu().numpy()
 
-    def _compare(self, pixels: dict[str, Any], read: Sequence[dict[str, Any]]) -> torch.Tensor:
-        """[b, m]; the model's own forward pass would see the frames anew for every text."""
+    def _compare(self, pixels: dict[str, Any], texts: Sequence[dict[str, Any]]) -> torch.Tensor:
+        """[b, m]: encodes each frame once; the model's own forward pass would encode it again for every text."""
         import torch
 
-        seen = self.model.vision_model(**pixels).last_hidden_state  # [b, patches, d]
-        mask = torch.ones(seen.shape[:-1], dtype=torch.long, device=seen.device)
+        patches = self.model.vision_model(**pixels).last_hidden_state  # [b, patches, d]
+        mask = torch.ones(patches.shape[:-1], dtype=torch.long, device=patches.device)
         columns = []
-        for text in read:
-            ids, read_mask = (text[name].expand(len(seen), -1) for name in ("input_ids", "attention_mask"))
-            columns.append(self._head(seen, mask, ids, read_mask).float().softmax(dim=-1)[:, 1])
+        for text in texts:
+            ids, text_mask = (text[name].expand(len(patches), -1) for name in ("input_ids", "attention_mask"))
+            columns.append(self._head(patches, mask, ids, text_mask).float().softmax(dim=-1)[:, 1])
         return torch.stack(columns, dim=1)
 
-    def _head(self, seen: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
-        """The head's logits [b, 2] for patches ``seen`` [b, p, d] and tokens ``ids`` [b, t], with their masks."""
+    def _head(
+        self, patches: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, text_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """The head's logits [b, 2] for ``patches`` [b, p, d] and token ``ids`` [b, t], with their masks."""
         raise NotImplementedError
 
 
@@ -58,40 +60,48 @@ class BlipScorer(MatchingScorer):
     """``BlipForImageTextRetrieval``."""
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """float32 [n, d], rows of length 1: what the model compares where its matching head is left out."""
+        """float32 [n, d], rows L2-normalised: the features that the model compares without its matching head."""
         import torch
 
         with torch.inference_mode():
-            seen = [self.model.vision_model(**pixels).last_hidden_state[:, 0] for pixels in self._images(frames)]
-            features = self.model.vision_proj(torch.cat(seen)).float()
+            class_tokens = [
+                self.model.vision_model(**pixels).last_hidden_state[:, 0] for pixels in self._images(frames)
+            ]
+            features = self.model.vision_proj(torch.cat(class_tokens)).float()
             return torch.nn.functional.normalize(features, dim=-1).cpu().numpy()
 
-    def _head(self, seen: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+    def _head(
+        self, patches: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, text_mask: torch.Tensor
+    ) -> torch.Tensor:
         joined = self.model.text_encoder(
-            input_ids=ids, attention_mask=read, encoder_hidden_states=seen, encoder_attention_mask=mask
+            input_ids=ids, attention_mask=text_mask, encoder_hidden_states=patches, encoder_attention_mask=mask
         )
         return self.model.itm_head(joined.last_hidden_state[:, 0])
 
 
 @dataclass(frozen=True)
 class Blip2Scorer(MatchingScorer):
-    """``Blip2ForImageTextRetrieval``: its queries read the text beside them; the head's logits are their mean."""
+    """``Blip2ForImageTextRetrieval``: its queries attend to the text; the logits are the mean over the queries."""
 
     @property
     def text_config(self) -> Any:
         return self.model.config.qformer_config
 
-    def _head(self, seen: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+    def _head(
+        self, patches: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor, text_mask: torch.Tensor
+    ) -> torch.Tensor:
         import torch
 
-        queries = self.model.query_tokens.expand(len(seen), -1, -1)
-        asked = torch.ones(queries.shape[:-1], dtype=read.dtype, device=read.device)
+        queries = self.model.query_tokens.expand(len(patches), -1, -1)
+        query_mask = torch.ones(queries.shape[:-1], dtype=text_mask.dtype, device=text_mask.device)
         joined = self.model.qformer(
             query_embeds=self.model.embeddings(input_ids=ids, query_embeds=queries),
             query_length=queries.shape[1],
-            attention_mask=torch.cat([asked, read], dim=1),
+            attention_mask=torch.cat([query_mask, text_mask], dim=1),
             encoder_attention_mask=mask,
-            encoder_hidden_states=seen.to(queries.dtype),  # single precision, beside a vision tower in half
+            encoder_hidden_states=patches.to(
+                queries.dtype
+            ),  # the Q-Former is in single precision, the vision tower in half
         )
-        heard = joined.last_hidden_state[:, : queries.shape[1]].to(self.model.itm_head.weight.dtype)
-        return self.model.itm_head(heard).mean(dim=1)
+        query_states = joined.last_hidden_state[:, : queries.shape[1]].to(self.model.itm_head.weight.dtype)
+        return self.model.itm_head(query_states).mean(dim=1)

@@ -9,17 +9,17 @@ import numpy as np
 
 
 class Scorer(Protocol):
-    """Says how well frames fit texts."""
+    """Scores how well frames match texts."""
 
     @property
     def identity(self) -> str:
-        """Hash or name that changes whenever the weights change: part of cache keys."""
+        """Hash or name that changes whenever the weights change; part of cache keys."""
         ...
 
     def score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        """float32 [n, len(texts)]: a cosine, or the probability that frame and text match; higher fits better.
+        """float32 [n, len(texts)]: a cosine, or the probability that frame and text match; higher is better.
 
-        All texts of one call are compared with frames that are encoded once.
+        Encodes each frame once per call, whatever the number of texts.
 
         Args:
             frames: uint8 [n, H, W, 3], RGB.
@@ -27,7 +27,7 @@ class Scorer(Protocol):
         ...
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
-        """float64, as ``scores``: what the model's own softmax over frames takes in their place."""
+        """float64, same shape as ``scores``: the logits for the model's own softmax over frames."""
         ...
 
 
@@ -36,14 +36,14 @@ class FrameEncoder(Scorer, Protocol):
     """A scorer that has image features."""
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """float32 [n, d]: the image features of ``frames``, uint8 [n, H, W, 3], RGB; rows of length 1."""
+        """float32 [n, d]: the image features of ``frames``, uint8 [n, H, W, 3], RGB; rows L2-normalised."""
         ...
 
 
 @runtime_checkable
 class Encoder(FrameEncoder, Protocol):
-    """A scorer that looks at frames without a text: what it makes of them serves for every text."""
+    """A scorer that encodes frames without a text, so its features can be compared with any text."""
 
     def compare(self, features: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        """float32 [n, len(texts)]: what ``score`` says of frames with these ``features``, [n, d]."""
+        """float32 [n, len(texts)]: the ``score`` of frames with these ``features``, [n, d]."""
         ...

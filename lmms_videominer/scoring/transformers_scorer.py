@@ -1,4 +1,4 @@
-"""What the scorers that are models of transformers share: batches of frames, and texts as tokens."""
+"""The base class of scorers from transformers: batches frames and tokenizes texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-TEXT_TOKENS = 77  # of models that do not say how many they take: CLIP's
+TEXT_TOKENS = 77  # CLIP's limit, for models that do not state theirs
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class TransformersScorer:
     """A model that compares images with texts.
 
     Attributes:
-        model, processor: As transformers loads them; the model on its device.
+        model, processor: As loaded by transformers; the model is on its device.
         identity: Changes with the weights.
-        batch_size: Frames a forward pass.
+        batch_size: Frames per forward pass.
     """
 
     model: Any
@@ -33,19 +33,19 @@ class TransformersScorer:
 
     @property
     def text_config(self) -> Any:
-        """Of the part that reads texts: says how many tokens it takes."""
+        """Configuration of the text encoder, which states how many tokens it takes."""
         return self.model.config.get_text_config()
 
     def logits(self, scores: np.ndarray) -> np.ndarray:
-        """As the protocol has it."""
+        """See ``Scorer.logits``."""
         raise NotImplementedError
 
     def _score(self, frames: np.ndarray, texts: Sequence[str]) -> np.ndarray:
-        """``score`` of frames and texts of which there are any."""
+        """``score`` for at least one frame and one text."""
         raise NotImplementedError
 
     def _images(self, frames: np.ndarray) -> Iterator[dict[str, Any]]:
-        """The model's image inputs for ``frames``, uint8 [n, H, W, 3], ``batch_size`` at a time, on its device."""
+        """The model's image inputs for ``frames``, uint8 [n, H, W, 3], in batches of ``batch_size``, on its device."""
         device, dtype = self.model.device, self.model.dtype
         for start in range(0, len(frames), self.batch_size):
             part = list(frames[start : start + self.batch_size])
@@ -55,10 +55,12 @@ class TransformersScorer:
             }
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
-        """The model's text inputs, cut to its length, on its device."""
+        """The model's text inputs, truncated to its maximum length, on its device."""
         tokenizer = self.processor.tokenizer
-        most = getattr(self.text_config, "max_position_embeddings", TEXT_TOKENS)
-        most = min(most, tokenizer.model_max_length)  # less where some positions are not for tokens: XLM-RoBERTa's
+        max_length = getattr(self.text_config, "max_position_embeddings", TEXT_TOKENS)
+        max_length = min(
+            max_length, tokenizer.model_max_length
+        )  # less if some positions are reserved, as in XLM-RoBERTa
         padding = "max_length" if self.model.config.model_type.startswith("siglip") else True  # as SigLIP was trained
-        inputs = tokenizer(list(texts), padding=padding, truncation=True, max_length=most, return_tensors="pt")
+        inputs = tokenizer(list(texts), padding=padding, truncation=True, max_length=max_length, return_tensors="pt")
         return {name: value.to(self.model.device) for name, value in inputs.items()}

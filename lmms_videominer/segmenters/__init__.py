@@ -1,4 +1,4 @@
-"""Cutting a span of video into events: one protocol, one implementation a file."""
+"""Segmenters cut a span of video into events: one protocol, one implementation per file."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SEGMENTERS: dict[str, Callable[[], Segmenter]] = {
 
 
 def get_segmenter(name: str) -> Segmenter:
-    """The segmenter of that name.
+    """The segmenter with that name.
 
     Raises:
-        ConfigError: There is none; the message names the nearest.
+        ConfigError: There is none; the message suggests the closest name.
     """
     check_names([name], SEGMENTERS, "segmenter")
     return SEGMENTERS[name]()

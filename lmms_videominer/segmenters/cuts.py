@@ -1,4 +1,4 @@
-"""Which of the places where a span could be cut become cuts."""
+"""Chooses cuts among the candidates."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from lmms_videominer.types import Span
 
 FLAT_DISTANCE = 1e-3
-"""Distances below this count as none: video compression alone makes such between equal pictures."""
+"""Distances below this count as zero: video compression alone causes them between equal pictures."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A place between two sampled neighbours of one span.
+    """A possible cut, between two neighbouring sampled frames of one span.
 
     Attributes:
         time_s: Where the boundary would be.
-        distance: D_i of the two frames.
-        span: The span that it would divide.
+        distance: Distance D_i between the two frames.
+        span: The span that it would split.
     """
 
     time_s: float
@@ -30,30 +30,29 @@ class Candidate:
 
 
 def choose_cuts(candidates: Sequence[Candidate], count: int, min_event_s: float) -> list[float]:
-    """Times of the ``count`` largest distances, ascending; fewer where there is no room for more.
+    """Times of the ``count`` largest distances, ascending; fewer if there is no room for more.
 
-    Greedy by distance. A candidate that would leave less than ``min_event_s`` seconds to the border of
-    its span or to a cut made before is passed over. Among equal distances, and all below
-    ``FLAT_DISTANCE`` are equal, the one farthest from every border and cut wins, so that a stretch in
-    which nothing happens is halved again and again; then the earliest.
+    Greedy by distance. A candidate is skipped if it would leave less than ``min_event_s`` seconds to the border
+    of its span or to an earlier choice. Ties go to the candidate farthest from every border and cut, then to the
+    earliest. All distances below ``FLAT_DISTANCE`` tie, so a static stretch is halved repeatedly.
     """
     times_s = np.array([c.time_s for c in candidates])  # [C]
     distances = np.array([c.distance if c.distance >= FLAT_DISTANCE else 0.0 for c in candidates])  # [C]
     room_s = np.array([min(c.time_s - c.span.start_s, c.span.end_s - c.time_s) for c in candidates])  # [C]
-    chosen: list[float] = []
-    while len(chosen) < count:
-        open_ = np.flatnonzero((room_s > 0) & (room_s >= min_event_s))
-        if not open_.size:
+    cuts_s: list[float] = []
+    while len(cuts_s) < count:
+        eligible = np.flatnonzero((room_s > 0) & (room_s >= min_event_s))
+        if not eligible.size:
             break
-        # lexsort: the last key counts first; it is stable, so the earliest of equals stays in front
-        best = open_[np.lexsort((-np.round(room_s[open_], 6), -distances[open_]))[0]]
-        chosen.append(float(times_s[best]))
+        # lexsort: the last key is the primary one; it is stable, so the earliest of equals stays in front
+        best = eligible[np.lexsort((-np.round(room_s[eligible], 6), -distances[eligible]))[0]]
+        cuts_s.append(float(times_s[best]))
         room_s = np.minimum(room_s, np.abs(times_s - times_s[best]))
-    return sorted(chosen)
+    return sorted(cuts_s)
 
 
 def split(spans: Sequence[Span], times_s: Sequence[float]) -> tuple[Span, ...]:
-    """``spans`` divided at the times that lie strictly inside one of them; their union stays the same."""
+    """Split ``spans`` at the times that lie strictly inside one of them; their union stays the same."""
     parts = []
     for span in spans:
         inside = [time_s for time_s in sorted(times_s) if span.start_s < time_s < span.end_s]

@@ -1,4 +1,4 @@
-"""How different two frames are: the Bhattacharyya distance of their gray histograms (method, segmentation)."""
+"""The distance between two frames: the Bhattacharyya distance of their gray histograms (method, segmentation)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 def bhattacharyya_distances(histograms: np.ndarray) -> np.ndarray:
     """``D_i = -ln( sum_k sqrt( H_i(k) * H_{i+1}(k) ) )`` between neighbours.
 
-    In terms of OpenCV's ``compareHist(HISTCMP_BHATTACHARYYA)``, d: ``D = -ln(1 - d^2)``.
+    With d from OpenCV's ``compareHist(HISTCMP_BHATTACHARYYA)``, ``D = -ln(1 - d^2)``.
 
     Args:
         histograms: float64 [T, bins], each row summing to 1.

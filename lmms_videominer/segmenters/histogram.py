@@ -16,8 +16,8 @@ from lmms_videominer.video.reader import VideoReader
 class HistogramSegmenter:
     """Samples frames uniformly over the spans and cuts at the K-1 largest Bhattacharyya distances.
 
-    Only neighbours within one span are compared. Where a boundary lies between them: see ``boundaries_s``.
-    Ties, static stretches and short events: see ``choose_cuts``.
+    Only neighbours within one span are compared. See ``boundaries_s`` for where a boundary between them lies,
+    and ``choose_cuts`` for ties, static stretches and short events.
     """
 
     name = "histogram"
@@ -25,7 +25,7 @@ class HistogramSegmenter:
     def segment(
         self, reader: VideoReader, spans: Sequence[Span], events: int, scan_frames: int, min_event_s: float
     ) -> tuple[Span, ...]:
-        """As ``Segmenter.segment``; spans that touch are one."""
+        """See ``Segmenter.segment``. Spans that touch are merged."""
         union = merge_spans(spans, gap_s=0.0)
         if events < 2 or not union:
             return union

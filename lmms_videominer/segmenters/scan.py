@@ -1,4 +1,4 @@
-"""Which frames of some spans are compared, and where the boundary between two of them lies."""
+"""Chooses the frames to compare in a set of spans, and places the boundary between two of them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def scan(reader: VideoReader, union: Sequence[Span], scan_frames: int) -> tuple[
     Args:
         reader: The video.
         union: Disjoint spans in order, at least one.
-        scan_frames: How many; fewer come back where there are no more.
+        scan_frames: How many frames; fewer come back if the spans have fewer.
 
     Returns:
-        int64 [T], ascending and unique: the frames; int64 [T], ascending: the number of the span of each.
+        int64 [T], ascending and unique: the frames. int64 [T], ascending: the index of each frame's span.
     """
     times_s = uniform_times(union, scan_frames)
     owners = np.searchsorted([span.start_s for span in union], times_s, side="right") - 1
@@ -29,10 +29,10 @@ def scan(reader: VideoReader, union: Sequence[Span], scan_frames: int) -> tuple[
 
 
 def boundaries_s(reader: VideoReader, indices: np.ndarray) -> np.ndarray:
-    """float64 [T - 1]: where one scanned frame gives way to the next, in seconds.
+    """float64 [T - 1]: the boundary between each scanned frame and the next, in seconds.
 
-    Halfway between the timestamps of the two, which halves the worst error of a sparse scan; where they are
-    neighbours in the video as well, the later one's timestamp, exactly.
+    It lies halfway between the two timestamps, which halves the worst error of a sparse scan. If the frames are
+    also neighbours in the video, it is exactly the later timestamp.
     """
     times_s = reader.timestamps_s[indices]  # [T]
     return np.where(np.diff(indices) == 1, times_s[1:], (times_s[:-1] + times_s[1:]) / 2)

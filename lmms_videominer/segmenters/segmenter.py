@@ -19,15 +19,15 @@ class Segmenter(Protocol):
     ) -> tuple[Span, ...]:
         """Cut ``spans`` (disjoint, in order) at up to ``events - 1`` places into contiguous events.
 
-        Gaps between spans are boundaries already and not counted, so at most
+        Gaps between spans are boundaries already and do not count, so at most
         ``len(spans) + events - 1`` spans come back. They are in temporal order, disjoint, and their
-        union is the union of ``spans`` exactly.
+        union is exactly the union of ``spans``.
 
         Args:
             reader: The video.
-            spans: What to cut, inside the video.
+            spans: The spans to cut, inside the video.
             events: K.
-            scan_frames: Frames compared, over all spans together; fewer where there are no more.
+            scan_frames: Frames to compare, over all spans together; fewer if the spans have fewer.
             min_event_s: No cut leaves an event shorter than this, in seconds.
 
         Raises:

@@ -1,1 +1,1 @@
-"""What people look at: contact sheets, trees in a terminal, files of a selection."""
+"""Output for people: contact sheets, trees in a terminal, files of a selection."""

@@ -1,4 +1,4 @@
-"""A drawing surface of the contact sheet: coordinates in final pixels, drawn larger and reduced for smooth edges."""
+"""The drawing surface of the contact sheet: takes final pixels, draws larger and downsamples for smooth edges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Canvas:
         self, box: Box, fill: str | None = None, radius: float = 0, outline: str | None = None, width: float = 1
     ) -> None:
         left, top, right, bottom = (round(value * SCALE) for value in box)
-        # Pillow's boxes include their last pixel; ours are half open, and never vanish
+        # Pillow's boxes include their last pixel; ours are half-open and at least one pixel wide
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
         self._draw.rounded_rectangle(corners, radius * SCALE, fill, outline, round(width * SCALE))
 
@@ -43,25 +43,25 @@ class Canvas:
         bold: bool = False,
         like: str = "",
     ) -> None:
-        """``text`` at (x, y), in the font that shows ``like`` too; ``anchor`` as in Pillow.
+        """Draw ``text`` at (x, y), in a font that can also show ``like``; ``anchor`` as in Pillow.
 
-        Pillow's own font has one weight: bold is a stroke.
+        Pillow's own font has one weight, so bold is drawn as a stroke.
         """
         text, font = fitting(text, size * SCALE, like)
         stroke = size * SCALE / 60 if bold else 0
         self._draw.text((x * SCALE, y * SCALE), text, fill, font, anchor, stroke_width=stroke)
 
     def triangle(self, x: float, y: float, size: float, fill: str) -> None:
-        """A triangle that points down to (x, y)."""
+        """Draw a triangle that points down to (x, y)."""
         corners = [(x, y), (x - size / 2, y - size), (x + size / 2, y - size)]
         self._draw.polygon([(a * SCALE, b * SCALE) for a, b in corners], fill)
 
     def paste(self, picture: Image.Image, box: Box) -> None:
-        """``picture``, stretched over ``box``: keep its shape in mind when you make the box."""
+        """Paste ``picture``, stretched to ``box``: choose a box with the picture's aspect ratio."""
         left, top, right, bottom = (round(value * SCALE) for value in box)
         self._image.paste(picture.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
 
-    def finished(self) -> Image.Image:
+    def render(self) -> Image.Image:
         return self._image.reduce(SCALE)
 
 
@@ -72,5 +72,5 @@ def text_width(text: str, size: int) -> float:
 
 
 def wrap(text: str, size: int, width: float, most_lines: int) -> list[str]:
-    """``typeface.wrapped`` in final pixels, measured at the size that is drawn."""
+    """``typeface.wrapped`` in final pixels, measured at the supersampled size."""
     return wrapped(text, size * SCALE, width * SCALE, most_lines)

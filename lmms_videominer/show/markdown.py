@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of the cells' texts, with ``head`` on top; a ``|`` in a text stays a part of it."""
+    """A Markdown table of ``rows`` below ``head``. A ``|`` in a cell is escaped."""
     return "\n".join([_line(head), "|" + "---|" * len(head), *map(_line, rows)])
 
 

@@ -22,19 +22,19 @@ def write_outputs(
     sheet: Path | None = None,
     right_option: int | None = None,
 ) -> Iterator[Path]:
-    """Write what is asked for and yield each path when it is written.
+    """Write the requested files and yield each path once it is written.
 
     Raises:
-        VideoError: The video cannot be read any more.
+        VideoError: The video can no longer be read.
         ConfigError: A file cannot be written.
     """
     try:
-        yield from _written(selection, reader, json, frames_dir, sheet, right_option)
+        yield from _write(selection, reader, json, frames_dir, sheet, right_option)
     except OSError as error:
-        raise ConfigError(f"{error.filename}: cannot be written ({error.strerror}). Choose another place.") from error
+        raise ConfigError(f"{error.filename}: cannot be written ({error.strerror}). Choose another path.") from error
 
 
-def _written(
+def _write(
     selection: Selection,
     reader: str,
     json: Path | None,
@@ -59,7 +59,7 @@ def _written(
 
 
 def _key_frame_pixels(selection: Selection, reader: str) -> np.ndarray:
-    """uint8 [T, H, W, 3]; T is 0 where the selection has no key frames."""
+    """uint8 [T, H, W, 3]; T is 0 if the selection has no key frames."""
     frames = read_key_frames([selection], reader)[0]
     if isinstance(frames, VideoMinerError):
         raise frames

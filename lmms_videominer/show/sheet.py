@@ -1,4 +1,4 @@
-"""The contact sheet: one picture of what was asked, what was seen, and where in the video it was found."""
+"""The contact sheet: one picture with the question, the key frames, and where in the video they lie."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def contact_sheet(selection: Selection, frames: np.ndarray, path: str | Path, ri
     """Write the contact sheet of ``selection``.
 
     Args:
-        selection: What was mined.
+        selection: The selection.
         frames: uint8 [T, H, W, 3], RGB: the pictures of ``selection.key_frames``, in their order.
-        path: A ``.jpg``, ``.jpeg`` or ``.png``; missing folders are made.
-        right_option: Index of the right option, where it is known.
+        path: A ``.jpg``, ``.jpeg`` or ``.png`` file; missing folders are created.
+        right_option: Index of the right option, if known.
 
     Raises:
         ConfigError: ``path`` has another suffix or cannot be written.
-        ValueError: ``frames`` are not those of ``selection``.
+        ValueError: The numbers of ``frames`` and of key frames differ.
     """
     path = check_sheet_path(path)
     if len(frames) != len(selection.key_frames):
@@ -53,14 +53,14 @@ def contact_sheet(selection: Selection, frames: np.ndarray, path: str | Path, ri
         with written(path) as part:
             picture.save(part, Image.registered_extensions()[path.suffix.lower()], quality=92)
     except OSError as error:
-        raise ConfigError(f"{path}: the sheet cannot be written ({error}). Choose a folder that can be.") from error
+        raise ConfigError(f"{path}: the sheet cannot be written ({error}). Choose a writable folder.") from error
 
 
 def check_sheet_path(path: str | Path) -> Path:
-    """``path`` as a Path. Raises ``ConfigError`` for a suffix that no picture is written to."""
+    """``path`` as a Path; raises ``ConfigError`` if its suffix is not in ``SUFFIXES``."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path}: a sheet is a picture; name it {' or '.join(SUFFIXES)}")
+        raise ConfigError(f"{path}: a sheet is a picture; its name must end in {' or '.join(SUFFIXES)}")
     return path
 
 
@@ -79,11 +79,11 @@ def _draw(selection: Selection, frames: np.ndarray, right_option: int | None) ->
     canvas.text(MARGIN, grid.bottom + 22, _heading(selection), 20, INK, "lm", bold=True)
     draw_legend(canvas, selection, WIDTH - MARGIN, grid.bottom + 22)
     draw_timeline(canvas, selection, MARGIN, grid.bottom + HEADING, WIDTH - MARGIN)
-    return canvas.finished()
+    return canvas.render()
 
 
 def _facts(selection: Selection) -> str:
-    """Video and cost in one line."""
+    """One line about the video and the cost."""
     video, usage = selection.video, selection.usage
     captions = usage.vlm_calls + usage.vlm_calls_cached
     decisions = usage.policy_calls + usage.policy_calls_cached
@@ -106,7 +106,7 @@ def _heading(selection: Selection) -> str:
 
 
 def _chip_texts(selection: Selection) -> list[str]:
-    """The options with their letters; the answer itself where the question is open."""
+    """The options with their letters; for an open-ended question, the answer itself."""
     options = selection.question.options
     if options:
         return [f"{option_letter(index)}. {option}" for index, option in enumerate(options)]
@@ -114,7 +114,7 @@ def _chip_texts(selection: Selection) -> list[str]:
 
 
 def _chip_boxes(selection: Selection, top: float) -> list[tuple[float, float, float, float]]:
-    """Boxes of the options in rows, left to right."""
+    """Boxes of the options, in rows from left to right."""
     boxes: list[tuple[float, float, float, float]] = []
     left = float(MARGIN)
     for text in _chip_texts(selection):
@@ -129,16 +129,16 @@ def _chip_boxes(selection: Selection, top: float) -> list[tuple[float, float, fl
 def _draw_chips(canvas: Canvas, selection: Selection, boxes: list, right_option: int | None) -> None:
     chosen = chosen_option(selection.answer, selection.question.options)
     for index, (text, box) in enumerate(zip(_chip_texts(selection), boxes)):
-        shown = wrap(text, 21, box[2] - box[0] - 40, 1)[0]
+        line = wrap(text, 21, box[2] - box[0] - 40, 1)[0]
         wrong = index == chosen and right_option not in (None, index)
         fill = None if index != chosen else RED if wrong else GREEN
         outline = GREEN if index == right_option else fill or "#cfd4da"
         canvas.rectangle(box, fill or CARD, radius=CHIP / 2, outline=outline, width=2)
-        canvas.text(box[0] + 22, (box[1] + box[3]) / 2, shown, 21, "#ffffff" if fill else INK, "lm", bold=bool(fill))
+        canvas.text(box[0] + 22, (box[1] + box[3]) / 2, line, 21, "#ffffff" if fill else INK, "lm", bold=bool(fill))
 
 
 def draw_picture(canvas: Canvas, frame: np.ndarray, box: tuple[float, float, float, float], hit: bool) -> None:
-    """``frame``, uint8 [H, W, 3], as large as it fits into ``box``, in the middle; framed where it is a hit."""
+    """Draw ``frame``, uint8 [H, W, 3], centred and as large as ``box`` allows, with a border if it is a hit."""
     left, top, right, bottom = box
     inset = max(0.0, (right - left - (bottom - top) * frame.shape[1] / frame.shape[0]) / 2)
     canvas.rectangle(box, CARD)
@@ -148,14 +148,14 @@ def draw_picture(canvas: Canvas, frame: np.ndarray, box: tuple[float, float, flo
 
 
 class _Grid:
-    """Where the pictures stand: rows of equal cells that keep the shape of the frames."""
+    """The layout of the pictures: rows of equal cells with the aspect ratio of the frames."""
 
     def __init__(self, frames: np.ndarray, top: float):
         count = max(1, len(frames))
         self.columns = max(min(count, 4), math.ceil(math.sqrt(1.4 * count)))
         room = WIDTH - 2 * MARGIN - (self.columns - 1) * GAP
         self.width = min(WIDEST_CELL, room / self.columns)
-        # a phone held upright must not make a sheet of two metres
+        # limits the height of the sheet for portrait video
         shape = frames.shape[1] / frames.shape[2] if len(frames) else 9 / 16
         self.height = self.width * min(shape, 1.25)
         self.top = top
@@ -163,13 +163,13 @@ class _Grid:
         self.bottom = top + (rows * (self.height + CAPTION + GAP) if rows else 60)
 
     def cell(self, index: int) -> tuple[float, float]:
-        """Left and top of a cell."""
+        """Left and top of the cell."""
         row, column = divmod(index, self.columns)
         return MARGIN + column * (self.width + GAP), self.top + row * (self.height + CAPTION + GAP)
 
     def draw(self, canvas: Canvas, selection: Selection, frames: np.ndarray) -> None:
         if not len(frames):
-            canvas.text(MARGIN, self.top + 20, "No frames were chosen.", 20, SOFT)
+            canvas.text(MARGIN, self.top + 20, "No frames were selected.", 20, SOFT)
         for index, (frame, key_frame) in enumerate(zip(frames, selection.key_frames)):
             self._draw_cell(canvas, index, frame, key_frame, selection)
 

@@ -1,4 +1,4 @@
-"""A selection on the terminal: the tree, the key frames, the answer, and what they cost."""
+"""Prints a selection on the terminal: the tree, the key frames, the answer, and the cost."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FRAME_TIME_DIGITS = 2
 
 
 def print_selection(console: Console, selection: Selection, right_option: int | None = None) -> None:
-    """Print everything a selection says, in the order in which it came about.
+    """Print everything in a selection, in the order in which it was produced.
 
     Args:
-        console: Where to.
-        selection: What was mined.
-        right_option: Index of the right option, where it is known.
+        console: The console to print to.
+        selection: The selection.
+        right_option: Index of the right option, if known.
     """
     console.print(_header(selection))
     if selection.nodes:
@@ -42,7 +42,7 @@ def print_selection(console: Console, selection: Selection, right_option: int | 
 
 
 def tree_of(selection: Selection, caption_letters: int = CAPTION_LETTERS) -> Tree:
-    """The nodes as a rich tree, each with its spans, decision and caption shortened to ``caption_letters``."""
+    """The nodes as a rich tree, each with its spans, its decision and its caption cut to ``caption_letters``."""
     frames = Counter(frame.node_id for frame in selection.key_frames)
     root, *others = selection.nodes
     branches = {root.id: Tree(_node_text(root, frames[root.id], caption_letters), guide_style="bright_black")}
@@ -53,7 +53,7 @@ def tree_of(selection: Selection, caption_letters: int = CAPTION_LETTERS) -> Tre
 
 
 def shortened(text: str, letters: int) -> str:
-    """``text`` on one line of at most ``letters``; what is left out ends in an ellipsis, at a word where one ends."""
+    """``text`` on one line of at most ``letters`` characters; a cut ends in an ellipsis, at a word end if possible."""
     text = " ".join(text.split())
     if len(text) <= letters:
         return text
@@ -63,7 +63,7 @@ def shortened(text: str, letters: int) -> str:
 
 
 def frame_table(selection: Selection) -> RenderableType:
-    """Key frames in temporal order: number, time, frame index, node, and score and evidence where they are known."""
+    """Key frames in temporal order: number, time, frame index, node, and score and evidence if known."""
     if not selection.key_frames:
         return Text("none", "dim")
     table = Table("#", "time", "frame", "node", box=None, pad_edge=False, header_style="dim")
@@ -83,7 +83,7 @@ def frame_table(selection: Selection) -> RenderableType:
 
 
 def answer_text(selection: Selection, right_option: int | None = None) -> Text:
-    """The options with the chosen one marked; the answer as it came where it names none of them."""
+    """The options with the chosen one marked; if the answer names none of them, the answer as it is."""
     options, answer = selection.question.options, selection.answer or ""
     chosen = chosen_option(answer, options)
     lines = [_option_text(index, option, chosen, right_option) for index, option in enumerate(options)]
@@ -95,7 +95,7 @@ def answer_text(selection: Selection, right_option: int | None = None) -> Text:
 
 
 def cost_text(usage: Usage) -> Text:
-    """Calls, tokens and seconds, the cached calls apart."""
+    """Calls, tokens and seconds, with cached calls counted separately."""
     calls = (
         f"{usage.vlm_calls} captions made, {usage.vlm_calls_cached} from the cache · {usage.policy_calls} policy "
         f"calls ({usage.prompt_tokens} + {usage.completion_tokens} tokens), {usage.policy_calls_cached} from the cache "
@@ -111,7 +111,7 @@ def cost_text(usage: Usage) -> Text:
 def _header(selection: Selection) -> Text:
     video = selection.video
     facts = (
-        f"{clock(video.duration_s)} · {video.width} x {video.height} · {video.average_fps:.4g} frames a second · "
+        f"{clock(video.duration_s)} · {video.width} x {video.height} · {video.average_fps:.4g} frames per second · "
         f"read with {video.backend}"
     )
     question = shortened(selection.question.text, 400)

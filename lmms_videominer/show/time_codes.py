@@ -1,4 +1,4 @@
-"""Times as people read them. Conversion between times and frame indices lives in ``video``, not here."""
+"""Formats times for people. Conversion between times and frame indices is in ``video``, not here."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Sequence
 
 from lmms_videominer.types import Span
 
-SHORT_SPAN_S = 10.0  # below this, whole seconds would hide what a span covers
+SHORT_SPAN_S = 10.0  # below this, whole seconds are too coarse
 
 
 def clock(time_s: float, decimals: int = 0) -> str:
-    """``h:mm:ss`` with ``decimals`` digits of the second, rounded: ``clock(3725.04, 1) == "1:02:05.0"``."""
-    units = round(time_s * 10**decimals)  # rounded before it is split, or 59.99 s would read 0:00:60
+    """``h:mm:ss`` with ``decimals`` decimals of the second, rounded: ``clock(3725.04, 1) == "1:02:05.0"``."""
+    units = round(time_s * 10**decimals)  # rounded before the split, or 59.99 s would read 0:00:60
     seconds, fraction = divmod(units, 10**decimals)
     text = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     return f"{text}.{fraction:0{decimals}d}" if decimals else text
 
 
 def clock_span(span: Span) -> str:
-    """``0:01:00-0:02:30``; with tenths of a second where the span is short."""
+    """``0:01:00-0:02:30``; with tenths of a second if the span is short."""
     decimals = 1 if span.duration_s < SHORT_SPAN_S else 0
     return f"{clock(span.start_s, decimals)}-{clock(span.end_s, decimals)}"
 
 
 def clock_spans(spans: Sequence[Span], most: int = 3) -> str:
-    """The first ``most`` spans and how many more there are."""
-    rest = len(spans) - most
-    shown = ", ".join(clock_span(span) for span in spans[:most])
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    """The first ``most`` spans and the number of the others."""
+    others = len(spans) - most
+    text = ", ".join(clock_span(span) for span in spans[:most])
+    return f"{text} and {others} more" if others > 0 else text
 
 
 def file_stamp(time_s: float) -> str:
-    """``00h01m02.400s``: sorts by time as a file name, without characters that file systems refuse."""
+    """``00h01m02.400s``: sorts by time as a file name, without characters that file systems reject."""
     hours, minutes, seconds = clock(time_s, 3).split(":")
     return f"{int(hours):02d}h{minutes}m{seconds}s"

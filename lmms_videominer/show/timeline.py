@@ -1,4 +1,4 @@
-"""The timeline of the contact sheet: a row for each level of the tree, ticks for the key frames, the evidence."""
+"""The timeline of the contact sheet: a row per level of the tree, ticks for the key frames, and the evidence."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ COLOURS: dict[Action | None, str] = {
     Action.ACCEPT: "#22945a",
 }
 MARKER_LANE, ROW, GAP, AXIS, LABELS, DISC = 60, 30, 8, 34, 110, 13
-LEAST_WIDTH = 5  # an event of a second in an hour must still be seen
+LEAST_WIDTH = 5  # pixels: a one-second event in an hour must stay visible
 STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 18000, 36000)
 
 
 def levels(nodes: Sequence[Node]) -> list[list[Node]]:
-    """The nodes below the root, a list for each depth."""
+    """The nodes below the root, one list per depth."""
     deepest = max((node.depth for node in nodes), default=0)
     return [[node for node in nodes if node.depth == depth] for depth in range(1, deepest + 1)]
 
 
 def timeline_height(selection: Selection) -> int:
-    """Pixels that ``draw_timeline`` needs."""
+    """Height in pixels that ``draw_timeline`` needs."""
     rows = max(1, len(levels(selection.nodes))) + bool(selection.question.evidence)
     return MARKER_LANE + rows * (ROW + GAP) + AXIS
 
 
 def draw_timeline(canvas: Canvas, selection: Selection, left: float, top: float, right: float) -> None:
-    """Draw everything between ``left`` and ``right``, from ``top`` down."""
+    """Draw the timeline between ``left`` and ``right``, from ``top`` down."""
     scale = TimeScale(left + LABELS, right, selection.video.duration_s)
     levels_of_nodes = levels(selection.nodes)
     rows = [(f"level {depth}", nodes) for depth, nodes in enumerate(levels_of_nodes, 1)] or [("video", [])]
@@ -44,7 +44,7 @@ def draw_timeline(canvas: Canvas, selection: Selection, left: float, top: float,
         canvas.rectangle((scale.left, row_top, scale.right, row_top + ROW), TRACK, radius=4)
     _draw_ticks(canvas, scale, selection.key_frames, top, tops[-1] + ROW)
     for row_top, (_, nodes) in zip(tops, rows):
-        # the weighty decisions last: a wide deleted node must not hide a narrow accepted one
+        # the important decisions last: a wide deleted node must not hide a narrow accepted one
         for node in sorted(nodes, key=lambda node: list(COLOURS).index(_action(node))):
             _draw_node(canvas, scale, node, row_top)
     _draw_spans(canvas, scale, selection.question.evidence, tops[-1], EVIDENCE, LEAST_WIDTH)
@@ -52,7 +52,7 @@ def draw_timeline(canvas: Canvas, selection: Selection, left: float, top: float,
 
 
 def draw_legend(canvas: Canvas, selection: Selection, right: float, y: float) -> None:
-    """The colours that occur, right-aligned, centred on ``y``."""
+    """Draw a legend of the colours in use, right-aligned at ``right`` and centred on ``y``."""
     present = {_action(node) for node in selection.nodes if node.depth}
     limited = any(node.undecided for node in selection.nodes)
     names: dict[Action | None, str] = {action: action.value for action in Action}
@@ -67,12 +67,13 @@ def draw_legend(canvas: Canvas, selection: Selection, right: float, y: float) ->
 
 
 def spread(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:
-    """Ascending ``positions`` moved apart to at least ``distance``, as little as can be, within [low, high].
+    """Move ascending ``positions`` apart to at least ``distance``, by as little as possible, within [low, high].
 
-    The least-squares solution: without the distances it is an isotonic regression, solved by pooling neighbours.
+    This is the least-squares solution. With the distances subtracted it is an isotonic regression, solved by pooling
+    adjacent violators.
     """
     distance = min(distance, (high - low) / max(1, len(positions) - 1))
-    pools: list[tuple[float, int]] = []  # mean of the pooled positions, how many
+    pools: list[tuple[float, int]] = []  # mean of the pooled positions, their number
     for index, position in enumerate(positions):
         mean, count = position - index * distance, 1
         while pools and pools[-1][0] >= mean:
@@ -86,7 +87,7 @@ def spread(positions: Sequence[float], distance: float, low: float, high: float)
 
 
 class TimeScale:
-    """Seconds to horizontal pixels."""
+    """Maps seconds to horizontal pixels."""
 
     def __init__(self, left: float, right: float, duration_s: float):
         self.left, self.right, self.duration_s = left, right, duration_s or 1.0
@@ -100,7 +101,7 @@ def _action(node: Node) -> Action | None:
 
 
 def _draw_node(canvas: Canvas, scale: TimeScale, node: Node, y: float) -> None:
-    # what was dropped may vanish where it is short, what was kept may not
+    # a short deleted node may be invisible, any other node may not
     least = 1.0 if _action(node) is Action.DELETE else LEAST_WIDTH
     _draw_spans(canvas, scale, node.spans, y, COLOURS[_action(node)], least)
     for span in node.spans:
@@ -123,7 +124,7 @@ def _draw_spans(
 
 
 def _draw_ticks(canvas: Canvas, scale: TimeScale, frames: Sequence[KeyFrame], top: float, bottom: float) -> None:
-    """Numbered discs, as on the pictures, each with a line to its moment; below, a guide behind the nodes."""
+    """Draw numbered discs, as on the pictures, each with a line to its time, and below it a guide behind the nodes."""
     places = [scale(frame.time_s) for frame in frames]
     discs = spread(places, 2 * DISC + 3, scale.left + DISC, scale.right - DISC)
     for number, (place, x) in enumerate(zip(places, discs), 1):
@@ -135,7 +136,7 @@ def _draw_ticks(canvas: Canvas, scale: TimeScale, frames: Sequence[KeyFrame], to
 
 
 def draw_number(canvas: Canvas, x: float, y: float, number: int) -> None:
-    """The disc that stands for one key frame, on its picture and on the timeline."""
+    """Draw the numbered disc that marks one key frame, on its picture and on the timeline."""
     canvas.disc(x, y, DISC, TICK)
     canvas.text(x, y, str(number), 15, "#ffffff", "mm", bold=True)
 

@@ -1,4 +1,4 @@
-"""Type for the contact sheet: Pillow's own font, a font of the system for letters that it lacks."""
+"""Fonts for the contact sheet: Pillow's own font, or a system font for characters that it lacks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import unicodedata
 
 from PIL import ImageFont
 
-# Pillow looks these names up in the font folders of the system; the first that exists serves.
+# Pillow looks these names up in the system's font folders; the first that exists is used.
 SYSTEM_FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
 _PLAIN = str.maketrans({"–": "-", "—": "-", "‘": "'", "’": "'", "×": "x"})
 
 
 def _is_plain(text: str) -> bool:
-    """Whether Pillow's font, which holds hardly more than ASCII, can show ``text``."""
+    """Whether Pillow's font, which has hardly more than ASCII, can show ``text``."""
     return all(character.isascii() or character in "·…“”" for character in text)
 
 
@@ -33,9 +33,9 @@ def _plain_font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def fitting(text: str, size: int, like: str = "") -> tuple[str, ImageFont.FreeTypeFont]:
-    """``text`` as it can be shown, with the font that shows it and ``like``, at ``size`` pixels.
+    """``text`` as it can be shown, and a font of ``size`` pixels that shows both it and ``like``.
 
-    Where no font of the system has letters beyond ASCII, accents are dropped and other letters become ``?``.
+    If no system font is found, accents are dropped and other characters beyond ASCII become ``?``.
     """
     text = " ".join(text.translate(_PLAIN).split())
     if _is_plain(text) and _is_plain(like.translate(_PLAIN)):
@@ -44,12 +44,12 @@ def fitting(text: str, size: int, like: str = "") -> tuple[str, ImageFont.FreeTy
     if font is not None:
         return text, font
     decomposed = unicodedata.normalize("NFKD", text)
-    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return "".join(c if _is_plain(c) else "?" for c in bare), _plain_font(size)
+    unaccented = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return "".join(c if _is_plain(c) else "?" for c in unaccented), _plain_font(size)
 
 
 def wrapped(text: str, size: int, width: float, most_lines: int) -> list[str]:
-    """``text`` in at most ``most_lines`` lines of at most ``width`` pixels; what is left out ends in an ellipsis."""
+    """``text`` in at most ``most_lines`` lines of at most ``width`` pixels; cut text ends in an ellipsis."""
     text, font = fitting(text, size)
     lines: list[str] = []
     for word in text.split():
@@ -65,7 +65,7 @@ def wrapped(text: str, size: int, width: float, most_lines: int) -> list[str]:
 
 
 def _clipped(line: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """``line``, cut so that it and an ellipsis fit ``width``; a single word may be longer than a line."""
+    """``line``, cut to fit ``width`` with an ellipsis if needed; a single word may be longer than a line."""
     if font.getlength(line) <= width:
         return line
     while line and font.getlength(f"{line.rstrip('…')}…") > width:

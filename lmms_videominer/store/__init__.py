@@ -1,1 +1,1 @@
-"""What is kept on disk: files written atomically, the cache, selections as JSON."""
+"""On-disk storage: atomic file writes, the cache, selections as JSON."""

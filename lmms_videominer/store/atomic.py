@@ -1,4 +1,4 @@
-"""Writing files at once: a reader sees the old one or the new one, never a part."""
+"""Atomic file writes: a reader sees the old file or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pathlib import Path
 
 @contextmanager
 def written(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """An empty file to write to, beside ``path``; it becomes ``path`` when the block ends well, else it is removed.
+    """Yield an empty file next to ``path``. It becomes ``path`` if the block succeeds, and is removed if it fails.
 
-    Its name ends in ``.part``, whatever the suffix of ``path``: tell the writer the format. Folders that lack are made.
+    Its name ends in ``.part``, whatever the suffix of ``path``, so a writer must be given the format. Missing folders
+    are created.
 
     Raises:
         OSError: The file cannot be written.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.", suffix=".part")
-    os.close(handle)
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.", suffix=".part")
+    os.close(descriptor)
     part = Path(name)
     try:
         yield part

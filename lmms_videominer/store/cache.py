@@ -1,4 +1,4 @@
-"""What is expensive to compute is kept on disk: captions, scores, decisions, answers. JSON in SQLite, never pickle."""
+"""Caches expensive results on disk: captions, scores, decisions, answers. Stores JSON in SQLite, never pickle."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from diskcache.core import MODE_RAW, MODE_TEXT
 
 from lmms_videominer.errors import CacheError
 
-IMAGE_FEATURES = "image_features"  # the kind that comes by the thousand, and costs little
-CACHE_SCHEMA = 1  # part of every key: raise it when the meaning of a stored value changes
+IMAGE_FEATURES = "image_features"  # the kind with thousands of values that are cheap to compute
+CACHE_SCHEMA = 1  # part of every key: increment it when the meaning of a stored value changes
 SIZE_LIMIT_BYTES = 10 * 2**30
-_INLINE_BYTES = 2**20  # values below this stay in the database instead of files beside it
+_INLINE_BYTES = 2**20  # values below this size are stored in the database, larger ones in files next to it
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 class JSONTextDisk(diskcache.Disk):
     """Stores values as JSON text under text keys.
 
-    Anything else found in a database, pickles above all, is not read: it counts as absent
-    (diskcache takes an ``OSError`` here for a value whose file is gone).
+    Anything else in a database, pickles above all, is never read and counts as absent
+    (diskcache treats an ``OSError`` here as a value whose file is gone).
     """
 
     def put(self, key: Any) -> tuple[Any, bool]:
@@ -59,32 +59,32 @@ class JSONTextDisk(diskcache.Disk):
 
 
 class Cache(ABC):
-    """Values by kind and key.
+    """Stores values by kind and key.
 
     Attributes:
-        fallback: Name of what did not go as planned, empty when nothing: ``"cache_unwritable"``
-            (memory serves instead) or ``"cache_corrupt"`` (moved aside and started anew).
+        fallback: What went wrong, empty if nothing: ``"cache_unwritable"`` (results are kept in memory or
+            not at all) or ``"cache_corrupt"`` (the database was moved aside and a new one was started).
     """
 
     fallback: str = ""
 
     @abstractmethod
     def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
-        """The value of each key, ``None`` where there is none."""
+        """The value of each key, or ``None`` if there is none."""
 
     @abstractmethod
     def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Store JSON values by key; ``None`` is no value."""
+        """Store JSON values by key; ``None`` does not count as a value."""
 
     def close(self) -> None:  # noqa: B027 - memory has nothing to close
-        """Release what the cache holds open."""
+        """Close the cache's database."""
 
     @staticmethod
     def key(**parts: Any) -> str:
         """sha256 of the canonical JSON of ``parts`` and of the schema version.
 
         Raises:
-            TypeError: A part is not JSON (NumPy arrays and numbers are taken too).
+            TypeError: A part has no JSON form (NumPy arrays and numbers are converted).
         """
         text = json.dumps(
             {"schema": CACHE_SCHEMA, "parts": parts},
@@ -97,7 +97,7 @@ class Cache(ABC):
 
 
 class MemoryCache(Cache):
-    """Lives as long as the process."""
+    """A cache in memory, for the lifetime of the process."""
 
     def __init__(self, fallback: str = ""):
         self.fallback = fallback
@@ -113,7 +113,7 @@ class MemoryCache(Cache):
 
 
 class DiskCache(Cache):
-    """A SQLite database in ``folder``, shared by any number of processes; the oldest values go at 10 GiB.
+    """A SQLite database in ``folder``, shared by any number of processes. Evicts the oldest values at 10 GiB.
 
     Raises:
         OSError, sqlite3.OperationalError: The folder cannot be written.
@@ -124,15 +124,15 @@ class DiskCache(Cache):
         try:
             self._db = self._open()
         except sqlite3.DatabaseError as error:
-            self._start_anew(error)
+            self._replace_corrupt(error)
 
     def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
         try:
             return [self._db.get(f"{kind}:{key}", retry=True) for key in keys]
-        except sqlite3.OperationalError as error:  # the disk is gone or full, not the database damaged
+        except sqlite3.OperationalError as error:  # the disk is gone or full; the database is not damaged
             self._log_unusable(error)
         except sqlite3.DatabaseError as error:
-            self._start_anew(error)
+            self._replace_corrupt(error)
         return [None] * len(keys)
 
     def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
@@ -141,7 +141,7 @@ class DiskCache(Cache):
         except (sqlite3.OperationalError, OSError) as error:
             self._log_unusable(error)
         except sqlite3.DatabaseError as error:
-            self._start_anew(error)
+            self._replace_corrupt(error)
             self._put(kind, values)
 
     def close(self) -> None:
@@ -161,55 +161,55 @@ class DiskCache(Cache):
             eviction_policy="least-recently-stored",
         )
 
-    def _start_anew(self, error: sqlite3.DatabaseError) -> None:
-        """Move a corrupt database aside; the process that comes first does, the others open what it has made."""
+    def _replace_corrupt(self, error: sqlite3.DatabaseError) -> None:
+        """Move a corrupt database aside and open a new one. The first process does so, the others open its database."""
         if isinstance(error, sqlite3.OperationalError):
             raise error
         from filelock import FileLock
 
         with FileLock(f"{self.folder}.lock"):
             if not _intact(self.folder):
-                aside = self.folder.with_name(f"{self.folder.name}.corrupt-{time.time_ns()}")
-                self.folder.rename(aside)
+                backup = self.folder.with_name(f"{self.folder.name}.corrupt-{time.time_ns()}")
+                self.folder.rename(backup)
                 logger.warning(
-                    "The cache %s is corrupt (%s): moved to %s and started anew; delete that when you like",
+                    "The cache %s is corrupt (%s): moved it to %s and started a new one; the old one can be deleted",
                     self.folder,
                     error,
-                    aside,
+                    backup,
                 )
             self._db = self._open()
         self.fallback = "cache_corrupt"
 
     def _log_unusable(self, error: Exception) -> None:
         if self.fallback != "cache_unwritable":
-            logger.warning("The cache %s cannot be used any more (%s): results are not kept", self.folder, error)
+            logger.warning("The cache %s can no longer be used (%s): results are not cached", self.folder, error)
         self.fallback = "cache_unwritable"
 
 
 class CacheByKind(Cache):
-    """Values of some kinds in caches of their own: many cheap ones then push out none that cost more."""
+    """Stores some kinds of values in caches of their own, so that many cheap values do not evict expensive ones."""
 
-    def __init__(self, rest: Cache, apart: Mapping[str, Cache]):
-        self._rest, self._apart = rest, dict(apart)
+    def __init__(self, default: Cache, by_kind: Mapping[str, Cache]):
+        self._default, self._by_kind = default, dict(by_kind)
 
     @property
     def fallback(self) -> str:  # type: ignore[override]
-        """The first that one of the caches tells."""
-        return next((cache.fallback for cache in (self._rest, *self._apart.values()) if cache.fallback), "")
+        """The first fallback that one of the caches reports."""
+        return next((cache.fallback for cache in (self._default, *self._by_kind.values()) if cache.fallback), "")
 
     def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
-        return self._apart.get(kind, self._rest).get_many(kind, keys)
+        return self._by_kind.get(kind, self._default).get_many(kind, keys)
 
     def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
-        self._apart.get(kind, self._rest).put_many(kind, values)
+        self._by_kind.get(kind, self._default).put_many(kind, values)
 
     def close(self) -> None:
-        for cache in (self._rest, *self._apart.values()):
+        for cache in (self._default, *self._by_kind.values()):
             cache.close()
 
 
 def _intact(folder: Path) -> bool:
-    """Whether SQLite finds the database of ``folder`` whole."""
+    """Whether the database in ``folder`` passes SQLite's integrity check."""
     try:
         with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as database:
             return database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -230,7 +230,7 @@ def open_cache(cache_dir: str = "") -> Cache:
 
     Raises:
         CacheError: A folder that the user named, here or in ``$VIDEOMINER_CACHE``, cannot be written.
-            Where the default folder cannot be, that is logged, and memory serves instead.
+            If the default folder cannot be written, a warning is logged and the cache is kept in memory.
     """
     if cache_dir == "off":
         return MemoryCache()
@@ -242,19 +242,19 @@ def open_cache(cache_dir: str = "") -> Cache:
         if cache_dir or os.environ.get("VIDEOMINER_CACHE"):
             raise CacheError(
                 f"{root}: the cache folder cannot be written ({error}). "
-                "Name another one with cache_dir or $VIDEOMINER_CACHE, or set cache_dir=off"
+                "Choose another one with cache_dir or $VIDEOMINER_CACHE, or set cache_dir=off"
             ) from error
-        logger.warning("The cache folder %s cannot be written (%s): nothing is kept after this run", root, error)
+        logger.warning("The cache folder %s cannot be written (%s): results are cached for this run only", root, error)
         return MemoryCache(fallback="cache_unwritable")
 
 
 def pack(vector: np.ndarray) -> str:
-    """A vector, float32 [n], as a JSON value: base64 of its little-endian bytes, exact, and a third of its numbers."""
+    """``vector``, float32 [n], as base64 of its little-endian bytes: exact, and a third of the size of decimals."""
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()
 
 
 def unpack(text: str) -> np.ndarray:
-    """The vector that ``pack`` made ``text`` of."""
+    """The vector that ``pack`` encoded as ``text``."""
     return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
 
 

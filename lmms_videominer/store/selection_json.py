@@ -1,4 +1,4 @@
-"""Selections, trees included, as JSON text, with a schema version."""
+"""Converts selections, trees included, to and from JSON text with a schema version."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lmms_videominer.errors import SchemaError
 from lmms_videominer.store.atomic import written
 from lmms_videominer.types import SCHEMA_VERSION, Selection
 
-_COUNTED_SINCE = {2: ("scores", "scores_cached"), 3: ("policy_calls_cached",)}  # of ``Usage``, by schema version
-_REMEDY = "it was not written by this version, or was changed since; mine the video again"
+_USAGE_FIELDS_SINCE = {2: ("scores", "scores_cached"), 3: ("policy_calls_cached",)}  # by schema version
+_REMEDY = "it was not written by this version, or was modified since; mine the video again"
 
 
 def to_json(selection: Selection, indent: int | None = None) -> str:
-    """``selection`` as one JSON object, its fields as in ``Selection`` and ``schema_version`` first.
+    """``selection`` as one JSON object: ``schema_version``, then the fields of ``Selection``.
 
     Raises:
         SchemaError: A number is not finite, or a setting has no JSON form.
@@ -34,11 +34,11 @@ def to_json(selection: Selection, indent: int | None = None) -> str:
 
 
 def from_json(text: str) -> Selection:
-    """The selection that ``to_json`` wrote, in this version or in one before it.
+    """The selection that ``to_json`` wrote, in this version or an earlier one.
 
     Raises:
-        SchemaError: The text is not JSON, has another schema version, or lacks a field, has one too many or
-            one of a wrong type; the message names it.
+        SchemaError: The text is not JSON, has an unknown schema version, or has a missing, unknown or
+            wrongly typed field; the message names it.
     """
     try:
         document = json.loads(text, parse_constant=_finite, parse_float=_finite)
@@ -49,24 +49,24 @@ def from_json(text: str) -> Selection:
     version = document.pop("schema_version", None)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise SchemaError(f"schema_version is {version!r}, this version reads 1 to {SCHEMA_VERSION}: {_REMEDY}")
-    _complete(document, version)
+    _upgrade(document, version)
     return _read(Selection, document, "selection")
 
 
-def _complete(document: dict[str, Any], version: int) -> None:
-    """Add what came after ``version``: of scores there were none, and nothing of these was counted."""
+def _upgrade(document: dict[str, Any], version: int) -> None:
+    """Add the fields introduced after ``version``: no scores, and counts of 0."""
     if version < 2:
         document.setdefault("scores", None)
     if isinstance(document.get("usage"), dict):
-        came = [name for since, names in _COUNTED_SINCE.items() if version < since for name in names]
-        document["usage"] = {**dict.fromkeys(came, 0), **document["usage"]}
+        added = [name for since, names in _USAGE_FIELDS_SINCE.items() if version < since for name in names]
+        document["usage"] = {**dict.fromkeys(added, 0), **document["usage"]}
 
 
 def save(selection: Selection, path: str | os.PathLike[str]) -> None:
-    """Write ``to_json`` to ``path``, at once; folders that lack are made.
+    """Write ``to_json`` to ``path`` atomically; missing folders are created.
 
     Raises:
-        SchemaError: As ``to_json``.
+        SchemaError: See ``to_json``.
         OSError: The file cannot be written.
     """
     text = to_json(selection, indent=1)
@@ -78,7 +78,7 @@ def load(path: str | os.PathLike[str]) -> Selection:
     """Read what ``save`` wrote.
 
     Raises:
-        SchemaError: As ``from_json``; the message names the file.
+        SchemaError: See ``from_json``; the message names the file.
         OSError: The file cannot be read.
     """
     try:
@@ -95,7 +95,7 @@ def _finite(number: str) -> float:
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as ``kind``, an annotation of the records in ``types``; ``where`` is its path, for messages."""
+    """``value`` as ``kind``, a type annotation of the records in ``types``; ``where`` is its path, for messages."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return value

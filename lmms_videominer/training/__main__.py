@@ -1,6 +1,6 @@
 """``python -m lmms_videominer.training CONFIG.yaml [--SETTING VALUE ...]``: one run of T-GRPO.
 
-The same under ``torchrun``, ``accelerate launch`` and ``deepspeed``, with as many processes as those start.
+Works the same under ``torchrun``, ``accelerate launch`` and ``deepspeed``, with as many processes as they start.
 """
 
 from __future__ import annotations

@@ -1,18 +1,18 @@
-"""The advantages of T-GRPO: over all decisions of all trees of a group (arXiv 2510.06040, section 3.2)."""
+"""The advantages of T-GRPO, over all decisions of all trees of a group (arXiv 2510.06040, section 3.2)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-EPSILON = 1e-4  # keeps the quotient finite; the value of TRL's GRPOTrainer
+EPSILON = 1e-4  # keeps the quotient finite; the value in TRL's GRPOTrainer
 
 
 def group_advantages(rewards: Sequence[Sequence[float]]) -> list[list[float]]:
     """``A_ij = (r_ij - mean{r}) / (std{r} + 1e-4)`` over every decision j of every tree i of one question.
 
-    The standard deviation is the sample's (n - 1), as in TRL: with one decision a tree these are GRPO's advantages.
-    A group whose rewards are all equal, or that has a single decision, carries no signal: its advantages are 0.
+    The standard deviation is that of the sample (n - 1), as in TRL: with one decision per tree these are GRPO's
+    advantages. A group with equal rewards or a single decision carries no signal: its advantages are 0.
 
     Args:
         rewards: R_total by tree and decision; trees may be empty and differ in length.
@@ -29,5 +29,5 @@ def group_advantages(rewards: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def has_signal(rewards: Sequence[Sequence[float]]) -> bool:
-    """Whether the decisions of a group were rewarded differently at all."""
+    """Whether the rewards of a group's decisions differ."""
     return len({reward for tree in rewards for reward in tree}) > 1

@@ -1,4 +1,4 @@
-"""Decisions as batches: dealt to processes, padded to tensors, cut into forward passes."""
+"""Batches of decisions: distributed over processes, padded to tensors, split into forward passes."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ import torch
 from lmms_videominer.training.groups import Row
 
 Batch = dict[str, torch.Tensor]
-PADDING = -1  # the row number of a row that only fills up
+PADDING = -1  # the row number of a padding row
 
 
 def deal(count: int, process: int, processes: int, steps: int) -> list[int]:
-    """The rows of one process: every ``processes``-th of ``count``, filled up with ``PADDING``.
+    """The row numbers of one process: every ``processes``-th of ``count``, padded with ``PADDING``.
 
-    All processes get equally many, a multiple of ``steps`` and at least one a step: they must run equally many
-    forward passes. Fewer than ``processes * steps`` rows are padding, unless there is no row at all.
+    All processes get the same number of rows, a multiple of ``steps`` and at least one per step, since they must run
+    the same number of forward passes. Fewer than ``processes * steps`` rows are padding, unless there are no rows.
     """
     share = max(1, -(-count // (processes * steps))) * steps
-    mine = list(range(process, count, processes))
-    return mine + [PADDING] * (share - len(mine))
+    numbers = list(range(process, count, processes))
+    return numbers + [PADDING] * (share - len(numbers))
 
 
 def batch_of(
-    rows: Sequence[Row], dealt: Sequence[int], pad_id: int, device: torch.device | str, masked: Sequence[bool] = ()
+    rows: Sequence[Row], numbers: Sequence[int], pad_id: int, device: torch.device | str, masked: Sequence[bool] = ()
 ) -> Batch:
-    """Tensors as ``GRPOTrainer`` names them: prompts padded on the left, completions on the right.
+    """Tensors with the names of ``GRPOTrainer``: prompts padded on the left, completions on the right.
 
     Args:
         rows: All decisions of the rollout.
-        dealt: Numbers of those in this batch; ``PADDING`` is a row of one masked token a side.
-        pad_id: Fills up.
-        device: Where the tensors go.
-        masked: By row, whether its completion is left out of the loss.
+        numbers: Row numbers of this batch; ``PADDING`` is a row of one token in the prompt and the completion.
+        pad_id: The padding token.
+        device: Device of the tensors.
+        masked: By row, whether its completion is excluded from the loss.
 
     Returns:
         ``prompt_ids``, ``prompt_mask`` int64 [R, P]; ``completion_ids``, ``completion_mask`` int64 [R, C];
-        ``advantages`` float32 [R]; ``row`` int64 [R]: the numbers dealt. Padding rows have a ``prompt_mask`` of
+        ``advantages`` float32 [R]; ``row`` int64 [R]: ``numbers``. Padding rows have a ``prompt_mask`` of
         one token, so that attention has something to attend to, and an empty ``completion_mask``.
     """
-    prompts = [rows[i].prompt_ids if i != PADDING else (pad_id,) for i in dealt]
-    completions = [rows[i].completion_ids if i != PADDING else (pad_id,) for i in dealt]
-    kept = [i != PADDING and not (masked and masked[i]) for i in dealt]
+    prompts = [rows[i].prompt_ids if i != PADDING else (pad_id,) for i in numbers]
+    completions = [rows[i].completion_ids if i != PADDING else (pad_id,) for i in numbers]
+    in_loss = [i != PADDING and not (masked and masked[i]) for i in numbers]
     width, length = max(map(len, prompts)), max(map(len, completions))
 
     def tensor(values: list[Any]) -> torch.Tensor:
@@ -54,27 +54,27 @@ def batch_of(
         "prompt_mask": tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts]),
         "completion_ids": tensor([list(ids) + [pad_id] * (length - len(ids)) for ids in completions]),
         "completion_mask": tensor(
-            [[int(keep)] * len(ids) + [0] * (length - len(ids)) for ids, keep in zip(completions, kept)]
+            [[int(counts)] * len(ids) + [0] * (length - len(ids)) for ids, counts in zip(completions, in_loss)]
         ),
-        "advantages": torch.tensor([rows[i].advantage if i != PADDING else 0.0 for i in dealt], device=device),
-        "row": tensor(list(dealt)),
+        "advantages": torch.tensor([rows[i].advantage if i != PADDING else 0.0 for i in numbers], device=device),
+        "row": tensor(list(numbers)),
     }
 
 
-def sampler_logprobs(dealt: Sequence[Row | None], like: torch.Tensor) -> torch.Tensor:
-    """The sampler's log-probabilities, float32 [R, C], padded as ``like`` is; 0 in padding, ``None`` rows."""
+def sampler_logprobs(rows: Sequence[Row | None], like: torch.Tensor) -> torch.Tensor:
+    """The sampler's log-probabilities, float32 [R, C], padded to the shape of ``like``; 0 for padding and ``None``."""
     padded = torch.zeros(like.shape, dtype=torch.float32, device=like.device)
-    for line, row in zip(padded, dealt, strict=True):
-        told = row.logprobs if row is not None else ()
-        line[: len(told)] = torch.tensor(told, dtype=torch.float32, device=like.device)
+    for line, row in zip(padded, rows, strict=True):
+        logprobs = row.logprobs if row is not None else ()
+        line[: len(logprobs)] = torch.tensor(logprobs, dtype=torch.float32, device=like.device)
     return padded
 
 
 def forward_passes(batch: Batch, size: int) -> list[Batch]:
-    """``batch`` in parts of at most ``size`` rows, the long ones first, each without the padding it does not need.
+    """Split ``batch`` into parts of at most ``size`` rows, longest rows first, and trim the padding of each.
 
-    The number of parts depends on the number of rows alone: processes keep step. Values without rows (0-dim) are
-    in every part.
+    The number of parts depends only on the number of rows, so processes stay in sync. Values without rows (0-dim)
+    are in every part.
     """
     lengths = batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)  # [R]
     order = torch.argsort(lengths, descending=True, stable=True)
@@ -85,7 +85,7 @@ def forward_passes(batch: Batch, size: int) -> list[Batch]:
 
 
 def _trimmed(part: Batch) -> Batch:
-    """Without the columns that hold padding only; at least one of a prompt and one of a completion stays."""
+    """``part`` without columns of padding only; at least one prompt and one completion column remain."""
     prompts, completions = part["prompt_mask"], part["completion_mask"]
     width = max(1, int(prompts.sum(1).max()))
     length = max(1, int((completions * torch.arange(1, completions.shape[1] + 1, device=completions.device)).max()))

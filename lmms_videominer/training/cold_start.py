@@ -1,8 +1,8 @@
-"""Cold start: supervised fine-tuning of the format and of a first policy, with TRL's SFTTrainer, from trees.
+"""Cold start: supervised fine-tuning on trees with TRL's SFTTrainer, for the format and an initial policy.
 
-``python -m lmms_videominer.training.cold_start CONFIG.yaml [--SETTING VALUE ...]``, the same under ``torchrun``,
-``accelerate launch`` and ``deepspeed``. What is trained on are the very tokens that the policy sees and makes when a
-tree is grown: its chat template, its cut of prompts that are too long, the token that ends a completion.
+``python -m lmms_videominer.training.cold_start CONFIG.yaml [--SETTING VALUE ...]``, also under ``torchrun``,
+``accelerate launch`` and ``deepspeed``. The policy is trained on the same tokens that it reads and generates in a tree:
+with its chat template, its truncation of long prompts, and the token that ends a completion.
 """
 
 from __future__ import annotations
@@ -33,50 +33,52 @@ logger = logging.getLogger("lmms_videominer.training")
 
 @dataclass
 class ColdStartArguments:
-    """What is learnt; the policy that learns is ``model_name_or_path``."""
+    """The lessons; the policy to train is ``model_name_or_path``."""
 
     lessons: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Trees, folders of trees, samples logged by lmms-eval, .jsonl files of prompt and completion."
+            "help": "Trees, folders of trees, samples logged by lmms-eval, .jsonl files of prompts and completions."
         },
     )
-    keep: str = field(default="right", metadata={"help": "right: trees whose answer was right; all: every tree."})
+    keep: str = field(default="right", metadata={"help": "right: trees with a correct answer; all: every tree."})
     questions: str = field(
         default="",
-        metadata={"help": "Questions with their answers, for trees that do not tell whether theirs was right."},
+        metadata={"help": "Questions with their answers, for trees without a verdict on theirs."},
     )
-    media_root: str = field(default="", metadata={"help": "Folder that relative paths of their videos start from."})
+    media_root: str = field(default="", metadata={"help": "Root folder for relative paths of the questions' videos."})
     policy_tokens: int = field(
         default=MinerConfig.policy_tokens,
         metadata={
-            "help": "Tokens of context left to a completion: longer prompts lose their middle, as they do in a tree."
+            "help": "Tokens of context reserved for a completion: longer prompts lose their middle, as in a tree."
         },
     )
 
 
 @dataclass
 class ColdStartConfig(SFTConfig):
-    """``SFTConfig`` without a limit of length, learning completions alone.
+    """``SFTConfig`` without a length limit and with the loss on completions only.
 
-    A cut at 1024 tokens would take completions away, not prompts. Of rows that are tokens already TRL learns the prompt
-    too, unless it is told.
+    Truncation at 1024 tokens would cut completions, not prompts. On tokenized rows, TRL computes the loss on prompts
+    too, unless ``completion_only_loss`` is set.
     """
 
-    completion_only_loss: bool | None = field(default=True, metadata={"help": "Leave it: prompts are not learnt."})
-    max_length: int | None = field(default=None, metadata={"help": "Longer lessons are left out; none: no limit."})
+    completion_only_loss: bool | None = field(
+        default=True, metadata={"help": "Do not change: the loss is on completions only."}
+    )
+    max_length: int | None = field(default=None, metadata={"help": "Longer lessons are skipped; none: no limit."})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, refused in (("packing", True), ("assistant_only_loss", True), ("completion_only_loss", False)):
             if getattr(self, name) is refused:
                 raise ConfigError(
-                    f"{name}={refused}: a lesson is one prompt, and its completion alone is learnt; leave {name} out"
+                    f"{name}={refused}: a lesson is one prompt, with the loss on its completion only; omit {name}"
                 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train; the exit code, 0 or 1. Errors are printed by the process that meets them."""
+    """Train and return the exit code, 0 or 1. A process that fails prints its error."""
     from lmms_videominer.training.run import leave
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -91,39 +93,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[ColdStartConfig, ModelConfig, ColdStartArguments]:
-    """The settings of a YAML file, overridden by ``--SETTING VALUE`` that follow it.
+    """Parse a YAML file of settings, overridden by the ``--SETTING VALUE`` pairs that follow it.
 
     Raises:
-        ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together.
+        ConfigError: The file cannot be read, a setting is unknown, or settings are incompatible.
     """
     from lmms_videominer.training.run import parsed
 
     args, model, arguments = parsed(argv, (ColdStartConfig, ModelConfig, ColdStartArguments))
-    if isinstance(arguments.lessons, str):  # one name in a file
+    if isinstance(arguments.lessons, str):  # a single name in the YAML file
         arguments.lessons = [arguments.lessons]
     return args, model, arguments
 
 
 def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartArguments) -> LessonSet:
-    """Read the lessons, train, and save the policy to ``output_dir``: an ordinary folder, adapters merged in.
+    """Read the lessons, train, and save the policy to ``output_dir`` as a standard checkpoint, with adapters merged.
 
     Returns:
-        What was learnt from.
+        The lessons.
 
     Raises:
         VideoMinerError: The lessons or the model cannot be used.
     """
     if not model.model_name_or_path:
-        raise ConfigError("model_name_or_path is empty: name the causal LM that learns")
+        raise ConfigError("model_name_or_path is empty: set it to the causal LM to train")
     settings = settings_of(args, model, arguments)
     checkpoint = checkpoint_of(args, settings)
-    found = read_lessons(arguments.lessons, arguments.keep, _questions(arguments))
-    logger.info("%s", found)
+    lesson_set = read_lessons(arguments.lessons, arguments.keep, _questions(arguments))
+    logger.info("%s", lesson_set)
     if is_finished(args, checkpoint):
-        logger.info("%s has made all its steps: nothing is left to do", args.output_dir)
-        return found
+        logger.info("%s: all steps are done, nothing is left to do", args.output_dir)
+        return lesson_set
     policy = _policy(model, arguments, args.trust_remote_code)
-    rows = tokenized(found.lessons, policy, args.max_length)
+    rows = tokenized(lesson_set.lessons, policy, args.max_length)
 
     from trl import SFTTrainer, get_peft_config
 
@@ -137,7 +139,7 @@ def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartAr
     if args.push_to_hub and trainer.is_world_process_zero():
         _push(trainer)
     logger.info("The policy is in %s: give it as policy=%s", args.output_dir, args.output_dir)
-    return found
+    return lesson_set
 
 
 def _questions(arguments: ColdStartArguments) -> list[Any]:
@@ -148,8 +150,8 @@ def _questions(arguments: ColdStartArguments) -> list[Any]:
     return read_questions(arguments.questions, media_root=arguments.media_root, bad_rows="skip").questions
 
 
-def _policy(model: ModelConfig, arguments: ColdStartArguments, trusted: bool) -> CausalLM:
-    """The model that learns, as a policy: float32 where nothing is said, as in T-GRPO."""
+def _policy(model: ModelConfig, arguments: ColdStartArguments, trust_remote_code: bool) -> CausalLM:
+    """The model to train, as a policy; in float32 by default, as in T-GRPO."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from lmms_videominer.models.loading import loading
@@ -158,18 +160,22 @@ def _policy(model: ModelConfig, arguments: ColdStartArguments, trusted: bool) ->
 
     name = str(model.model_name_or_path)
     with loading("policy", name):
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=model.model_revision, trust_remote_code=trusted)
-        loaded = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=trusted, **model_settings(model))
-    return CausalLM(loaded, tokenizer, name, arguments.policy_tokens)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=model.model_revision, trust_remote_code=trust_remote_code
+        )
+        causal_lm = AutoModelForCausalLM.from_pretrained(
+            name, trust_remote_code=trust_remote_code, **model_settings(model)
+        )
+    return CausalLM(causal_lm, tokenizer, name, arguments.policy_tokens)
 
 
 def tokenized(lessons: Sequence[Lesson], policy: CausalLM, max_length: int | None = None) -> Dataset:
-    """Rows as ``SFTTrainer`` takes them: ``input_ids``, and ``completion_mask`` with 1 for what is learnt.
+    """Rows for ``SFTTrainer``: ``input_ids``, and ``completion_mask`` with 1 for tokens in the loss.
 
     Args:
         lessons: Prompts and completions.
-        policy: Whose tokens they become; a completion ends with its tokenizer's end-of-sequence token.
-        max_length: Longer lessons are left out, with a warning that counts them; ``None``: no limit.
+        policy: Tokenizes them; a completion ends with its tokenizer's end-of-sequence token.
+        max_length: Longer lessons are skipped, with a warning that counts them; ``None``: no limit.
 
     Raises:
         ConfigError: The tokenizer has no end-of-sequence token, or no lesson is short enough.
@@ -179,35 +185,35 @@ def tokenized(lessons: Sequence[Lesson], policy: CausalLM, max_length: int | Non
     end = policy.tokenizer.eos_token_id
     if end is None:
         raise ConfigError(
-            f"{policy.identity}: its tokenizer has no end-of-sequence token, and a completion could not "
-            "learn to end. Set eos_token in its tokenizer_config.json"
+            f"{policy.identity}: its tokenizer has no end-of-sequence token, so the policy could not learn "
+            "to end a completion. Set eos_token in its tokenizer_config.json"
         )
     rows = []
     for lesson in lessons:
         prompt = policy._prompt_ids(lesson.prompt)
         completion = [*policy.tokenizer(lesson.completion, add_special_tokens=False)["input_ids"], end]
         rows.append({"input_ids": prompt + completion, "completion_mask": [0] * len(prompt) + [1] * len(completion)})
-    fitting = [row for row in rows if max_length is None or len(row["input_ids"]) <= max_length]
-    if len(fitting) < len(rows):
+    short_rows = [row for row in rows if max_length is None or len(row["input_ids"]) <= max_length]
+    if len(short_rows) < len(rows):
         logger.warning(
-            "%d of %d lessons are longer than max_length=%d tokens and are left out",
-            len(rows) - len(fitting),
+            "%d of %d lessons are longer than max_length=%d tokens and are skipped",
+            len(rows) - len(short_rows),
             len(rows),
             max_length,
         )
-    if not fitting:
+    if not short_rows:
         raise ConfigError(
             f"max_length={max_length}: every lesson is longer, the shortest "
-            f"{min(len(row['input_ids']) for row in rows)} tokens; raise it or leave it out"
+            f"{min(len(row['input_ids']) for row in rows)} tokens; raise it or omit it"
         )
-    return Dataset.from_list(fitting)
+    return Dataset.from_list(short_rows)
 
 
 def _save(trainer: SFTTrainer, tokenizer: Any, folder: Path) -> None:
-    """The model and its tokenizer; with an adapter, that in ``adapter`` and the merged model as the folder itself."""
+    """Save the model and its tokenizer; with an adapter, save it to ``adapter`` and the merged model to ``folder``."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     if not hasattr(model, "merge_and_unload") or trainer.is_deepspeed_enabled:
-        trainer.save_model(str(folder))  # under DeepSpeed an adapter stays one: its base model lies in pieces
+        trainer.save_model(str(folder))  # under DeepSpeed an adapter is not merged: its base model is sharded
     else:
         trainer.save_model(str(folder / "adapter"))
         if trainer.is_world_process_zero():
@@ -217,7 +223,7 @@ def _save(trainer: SFTTrainer, tokenizer: Any, folder: Path) -> None:
 
 
 def _push(trainer: SFTTrainer) -> None:
-    """The folder as it is: the trainer's own way would put the adapter beside the model that it is merged into."""
+    """Push the folder as it is: ``trainer.push_to_hub`` would add the adapter to the model it is merged into."""
     from huggingface_hub import HfApi
 
     HfApi(token=trainer.args.hub_token).upload_folder(

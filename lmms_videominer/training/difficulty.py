@@ -1,7 +1,7 @@
-"""Which questions teach: not those that uniform frames solve already, nor those that no sampled tree solves.
+"""The difficulty filter: drops questions that uniform frames already solve, and those that no sampled tree solves.
 
-A group whose trees all fare alike has no signal. This step finds such questions beforehand; it is apart from
-training, keeps every verdict as it comes, and goes on where it was stopped.
+A group whose trees all get the same result has no signal. This step finds such questions before training. It saves
+each verdict as it comes, and resumes where it was stopped.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
 from lmms_videominer.training.verdicts import Verdict, VerdictFile
 from lmms_videominer.types import Selection
 
-UNIFORM_AT_ONCE = 16  # questions whose frames are in memory together
-# settings of mining that change no verdict, or that the models' identities stand for
-_NO_PART_OF_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir")
+UNIFORM_AT_ONCE = 16  # questions whose frames are in memory at once
+# mining settings that do not change a verdict, or are covered by the models' identities
+_NOT_IN_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir")
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,18 @@ class DifficultyConfig:
     """Settings of the filter.
 
     Raises:
-        ConfigError: A value is out of its range; the message quotes it.
+        ConfigError: A value is out of range; the message quotes it.
     """
 
     trees: int = 8
     uniform_frames: int = 4
     temperature: float = 1.0
-    questions_at_once: int = 4  # their trees grow together; a killed run loses as many
+    questions_at_once: int = 4  # their trees grow in one batch; a killed run loses at most this many
 
     def __post_init__(self) -> None:
         for name in ("trees", "uniform_frames", "questions_at_once"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
+                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.trees > 1 and not self.temperature > 0:
             raise ConfigError(
                 f"temperature={self.temperature}: a greedy policy grows the same tree {self.trees} "
@@ -57,15 +57,15 @@ class DifficultyConfig:
 
 @dataclass
 class Report:
-    """The questions by verdict, each in the order given.
+    """The questions by verdict, each list in the original order.
 
     Attributes:
-        kept: Some tree solves it, uniform frames do not.
+        kept: Some tree solves it; uniform frames do not.
         easy: Uniform frames solve it.
         hard: None of the trees solves it.
-        short: Nothing is decided on it: its video is too short to be searched.
-        failed: Its video cannot be used; why, by the question's id, in ``failures``.
-        undecided: Left to the other parts.
+        short: Its trees have no decisions: its video is too short to be searched.
+        failed: Its video cannot be used; ``failures`` has the reason by the question's id.
+        undecided: It is left to the other parts.
     """
 
     config: DifficultyConfig
@@ -89,17 +89,17 @@ class Report:
 
 
 class DifficultyFilter:
-    """Judges questions, once each for the models and settings at hand.
+    """Judges each question once for the given models and settings.
 
     Args:
-        stages: The models and the cache; the policy is the one that is to be trained.
-        mining: Settings of mining; the temperature is that of ``config``.
-        verdicts: Where verdicts are kept, shared by any number of processes.
+        stages: The models and the cache; the policy is the one to train.
+        mining: Settings of mining; the temperature is taken from ``config``.
+        verdicts: The file of verdicts, shared by any number of processes.
         config: Settings of the filter.
-        trees_dir: Where every tree is saved as JSON, for a cold start; ``None``: nowhere.
+        trees_dir: Folder to save every tree to as JSON, for a cold start; ``None``: trees are not saved.
 
     Raises:
-        ConfigError: The policy is not one that can be trained.
+        ConfigError: The policy cannot be trained.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class DifficultyFilter:
         policy = needed(stages.policy, "policy")
         if isinstance(uncached(stages.language_model), TextOnlyVLM):
             raise ConfigError(
-                "the video LLM is its own policy: name the causal language model that is to be trained with --policy"
+                "the video LLM is its own policy: choose the causal language model to train with --policy"
             )
         identity = policy.identity
         if not identity:
-            raise ConfigError("the policy has no identity to keep verdicts by: save it to a folder and name that")
+            raise ConfigError("the policy has no identity to file verdicts under: save it to a folder and pass that")
         self.stages, self.verdicts, self.trees_dir = stages, verdicts, trees_dir
         self.config = config or DifficultyConfig()
         self.mining = configured(mining, selector="videominer", temperature=self.config.temperature)
@@ -134,21 +134,21 @@ class DifficultyFilter:
     def run(
         self, questions: Sequence[TrainingQuestion], part: tuple[int, int] = (1, 1), progress: bool = False
     ) -> Report:
-        """Judge what has no verdict yet, and report on all questions.
+        """Judge the questions that have no verdict yet, and report on all questions.
 
         Args:
-            questions: With unique ids.
-            part: ``(i, n)``: judge only every n-th question from the i-th on, as one of n processes.
+            questions: The questions, with unique ids.
+            part: ``(i, n)``: judge only every n-th question, from the i-th on, as one of n processes.
             progress: Show progress bars on stderr.
 
         Raises:
-            ConfigError: The verdicts cannot be kept.
+            ConfigError: The verdicts cannot be saved.
         """
-        mine = list(questions)[part[0] - 1 :: part[1]]
-        uniform = self._judge("uniform", mine, UNIFORM_AT_ONCE, self._uniform, progress)
+        share = list(questions)[part[0] - 1 :: part[1]]
+        uniform = self._judge("uniform", share, UNIFORM_AT_ONCE, self._uniform, progress)
         unsolved = [
             question
-            for question, verdict in zip(mine, uniform, strict=True)
+            for question, verdict in zip(share, uniform, strict=True)
             if not verdict.failure and not verdict.solved
         ]
         self._judge("trees", unsolved, self.config.questions_at_once, self._trees, progress)
@@ -157,7 +157,7 @@ class DifficultyFilter:
     def _judge(
         self, step: str, questions: Sequence[TrainingQuestion], at_once: int, judge: Any, progress: bool
     ) -> list[Verdict]:
-        """The verdict of each question; those that lack one, or failed, are judged in batches and kept."""
+        """The verdict on each question. Questions without one, or that failed, are judged in batches and saved."""
         from tqdm import tqdm
 
         keys = [self.key(step, question) for question in questions]
@@ -166,24 +166,24 @@ class DifficultyFilter:
         with tqdm(total=len(questions), initial=len(before), desc=step, unit="question", disable=not progress) as bar:
             for start in range(0, len(pending), at_once):
                 batch = pending[start : start + at_once]
-                self.verdicts.refresh()  # another process may have been faster
-                todo = [(key, question) for key, question in batch if self._open(key)]
-                made = judge([question for _, question in todo]) if todo else []
+                self.verdicts.refresh()  # another process may have judged some of them
+                todo = [(key, question) for key, question in batch if self._is_pending(key)]
+                outcomes = judge([question for _, question in todo]) if todo else []
                 self.verdicts.add(
                     Verdict(key, question.id, step, *outcome)
-                    for (key, question), outcome in zip(todo, made, strict=True)
+                    for (key, question), outcome in zip(todo, outcomes, strict=True)
                 )
                 bar.update(len(batch))
-        found = [self.verdicts.get(key) for key in keys]
-        return [verdict for verdict in found if verdict is not None]
+        verdicts = [self.verdicts.get(key) for key in keys]
+        return [verdict for verdict in verdicts if verdict is not None]
 
-    def _open(self, key: str) -> bool:
+    def _is_pending(self, key: str) -> bool:
         verdict = self.verdicts.get(key)
         return verdict is None or bool(verdict.failure)
 
     def key(self, step: str, question: TrainingQuestion) -> str:
-        """What a verdict is kept under: the question, the models of the step and what can change its outcome."""
-        asked = {
+        """The key of a verdict: the question, the models of the step, and all settings that can change its outcome."""
+        content = {
             "id": question.id,
             "video": Path(question.video).name,
             "text": question.text,
@@ -191,24 +191,24 @@ class DifficultyFilter:
             "answer": question.answer,
         }
         if step == "uniform":
-            return Cache.key(step=step, question=asked, vlm=self._models["vlm"], frames=self.config.uniform_frames)
-        settings = {name: value for name, value in flat(self.mining).items() if name not in _NO_PART_OF_KEYS}
-        return Cache.key(step=step, question=asked, models=self._models, settings=settings, trees=self.config.trees)
+            return Cache.key(step=step, question=content, vlm=self._models["vlm"], frames=self.config.uniform_frames)
+        settings = {name: value for name, value in flat(self.mining).items() if name not in _NOT_IN_KEYS}
+        return Cache.key(step=step, question=content, models=self._models, settings=settings, trees=self.config.trees)
 
     def _uniform(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
-        """Solved, of and failure of each question, answered once from uniform frames."""
+        """``solved``, ``of`` and ``failure`` of each question, answered once from uniform frames."""
         settings = configured(self.mining, selector="uniform", frames=self.config.uniform_frames)
         results: list[Selection | VideoMinerError] = list(
             UniformSelector(self.stages, settings).select([question.question for question in questions])
         )
-        chosen = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
-        answered = answer_selections(list(chosen.values()), self._vlm, self.stages.cache, settings.reader)
-        for i, result in zip(chosen, answered, strict=True):
+        selections = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
+        answers = answer_selections(list(selections.values()), self._vlm, self.stages.cache, settings.reader)
+        for i, result in zip(selections, answers, strict=True):
             results[i] = result
         return [_outcome([(result, question)]) for result, question in zip(results, questions, strict=True)]
 
     def _trees(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
-        """Solved, of and failure of each question, answered from the key frames of each of its trees."""
+        """``solved``, ``of`` and ``failure`` of each question, answered from the key frames of each of its trees."""
         n = self.config.trees
         jobs = [
             RolloutJob(question.question, question.answer, question.id, tree, self._seed(question, tree))
@@ -219,7 +219,7 @@ class DifficultyFilter:
         if self.trees_dir is not None:
             save_trees([rollout for rollout in rollouts if isinstance(rollout, TreeRollout)], self.trees_dir)
         groups = [rollouts[i * n : (i + 1) * n] for i in range(len(questions))]
-        return [_of_trees(group, question) for group, question in zip(groups, questions, strict=True)]
+        return [_trees_outcome(group, question) for group, question in zip(groups, questions, strict=True)]
 
     def _seed(self, question: TrainingQuestion, tree: int) -> int:
         parts = f"{self.mining.seed}\0difficulty\0{question.id}\0{tree}"
@@ -245,10 +245,12 @@ class DifficultyFilter:
         return report
 
 
-def _of_trees(rollouts: Sequence[TreeRollout | VideoMinerError], question: TrainingQuestion) -> tuple[int, int, str]:
-    """As ``_outcome``; of none where no tree holds a decision, and nothing could be learnt."""
-    grown = [rollout for rollout in rollouts if isinstance(rollout, TreeRollout)]
-    if len(grown) == len(rollouts) and not any(rollout.decisions for rollout in grown):
+def _trees_outcome(
+    rollouts: Sequence[TreeRollout | VideoMinerError], question: TrainingQuestion
+) -> tuple[int, int, str]:
+    """See ``_outcome``; ``of`` is 0 if no tree has a decision, since there is nothing to learn."""
+    trees = [rollout for rollout in rollouts if isinstance(rollout, TreeRollout)]
+    if len(trees) == len(rollouts) and not any(rollout.decisions for rollout in trees):
         return 0, 0, ""
     return _outcome(
         [(rollout.selection if isinstance(rollout, TreeRollout) else rollout, question) for rollout in rollouts]
@@ -256,13 +258,13 @@ def _of_trees(rollouts: Sequence[TreeRollout | VideoMinerError], question: Train
 
 
 def _outcome(results: Sequence[tuple[Selection | VideoMinerError, TrainingQuestion]]) -> tuple[int, int, str]:
-    """How many of the results answer right, of how many, and why there are none."""
+    """How many of the results are correct, of how many, and the reason if there are none."""
     failure = next((str(result) for result, _ in results if isinstance(result, VideoMinerError)), "")
     if failure:
         return 0, 0, failure
-    right = [
+    rewards = [
         tree_reward(result.answer, question.options, question.answer)
         for result, question in results
         if isinstance(result, Selection)
     ]
-    return int(sum(right)), len(right), ""
+    return int(sum(rewards)), len(rewards), ""

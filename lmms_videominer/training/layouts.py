@@ -1,6 +1,6 @@
-"""Layouts that training questions come in, translated into one: id, video, question, options, answer.
+"""Layouts of training questions, translated into one layout: id, video, question, options, answer.
 
-A translation is about form alone; ``checked`` then finds out whether what came out can be trained on.
+A translation changes only the form; ``validate_row`` then checks that the result can be trained on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ANSWER_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
 
 
 class BadRow(ValueError):
-    """A row that cannot be used: why, and what to do about it."""
+    """A row that cannot be used, with the reason and the remedy."""
 
     def __init__(self, reason: str, remedy: str):
         self.reason, self.remedy = reason, remedy
@@ -30,22 +30,22 @@ class BadRow(ValueError):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A sound row that is not for this training; ``reason`` in the plural, for a count of them."""
+    """A valid row that is not used in this training; ``reason`` is in the plural, to follow a count."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class TrainingQuestion:
-    """A question whose right answer is known.
+    """A question with a known correct answer.
 
     Attributes:
-        id: Unique among those trained on.
+        id: Unique among the training questions.
         video: Path of the file.
         text: The question, without options.
-        options: Without letters; empty for an open question.
-        answer: Letter of the right option; the right answer of an open question.
-        evidence: Spans that answer it, where known.
+        options: The options without letters; empty for an open-ended question.
+        answer: Letter of the correct option, or the correct answer to an open-ended question.
+        evidence: Spans that answer it, if known.
     """
 
     id: str
@@ -60,7 +60,7 @@ class TrainingQuestion:
         return Question(self.video, self.text, self.options, self.evidence)
 
     def row(self) -> dict[str, Any]:
-        """As a row of the layout ``plain``."""
+        """The question as a row of the layout ``plain``."""
         return {
             "id": self.id,
             "video": self.video,
@@ -76,30 +76,30 @@ Translation = Callable[[Mapping[str, Any]], "list[PlainRow | LeftOut]"]
 
 
 def plain(row: Mapping[str, Any]) -> list[PlainRow | LeftOut]:
-    """As it is; ``qa.jsonl`` of a world is in this layout."""
+    """The row unchanged; ``qa.jsonl`` of a world is in this layout."""
     return [dict(row)]
 
 
 def llava_video_178k(row: Mapping[str, Any]) -> list[PlainRow | LeftOut]:
-    """Rows of ``*_qa_processed.json`` of LLaVA-Video-178K: one question for every pair of turns.
+    """Rows of ``*_qa_processed.json`` of LLaVA-Video-178K: one question per pair of turns.
 
     ``{"id", "data_source", "video", "conversations": [{"from": "human", "value": "<image>\\nWhat ...?\\nA. ...\\nB. ...
-    \\nPlease ..."}, {"from": "gpt", "value": "B. ..."}, ...]}``. Captions and open questions have no options.
+    \\nPlease ..."}, {"from": "gpt", "value": "B. ..."}, ...]}``. Captions and open-ended questions have no options.
     """
     turns = row.get("conversations")
     if not isinstance(turns, Sequence) or isinstance(turns, str) or not turns or len(turns) % 2:
-        raise BadRow(f"conversations is {turns!r:.80}", "It holds turns in pairs, of human and gpt")
-    named = ".".join(str(row[key]) for key in ("data_source", "id") if row.get(key))
+        raise BadRow(f"conversations is {turns!r:.80}", "It must hold pairs of turns, of human and gpt")
+    prefix = ".".join(str(row[key]) for key in ("data_source", "id") if row.get(key))
     pairs = zip(turns[::2], turns[1::2])
-    return [_llava_question(row, f"{named}.{number}" if named else "", *pair) for number, pair in enumerate(pairs)]
+    return [_llava_question(row, f"{prefix}.{number}" if prefix else "", *pair) for number, pair in enumerate(pairs)]
 
 
 def _llava_question(row: Mapping[str, Any], id: str, human: Any, gpt: Any) -> PlainRow:
     for turn, speaker in ((human, "human"), (gpt, "gpt")):
         if not isinstance(turn, Mapping) or turn.get("from") != speaker or not isinstance(turn.get("value"), str):
             raise BadRow(
-                f"conversations holds {turn!r:.80} where {speaker} speaks",
-                'A turn is {"from": "human" or "gpt", "value": text}',
+                f"conversations holds {turn!r:.80} instead of a turn of {speaker}",
+                'A turn must be {"from": "human" or "gpt", "value": text}',
             )
     text, options = split_options(_MEDIA_TAG.sub("", human["value"]))
     return {
@@ -113,7 +113,7 @@ def _llava_question(row: Mapping[str, Any], id: str, human: Any, gpt: Any) -> Pl
 
 
 def split_options(text: str) -> tuple[str, list[str]]:
-    """A question and its options, which stand one a line under it with their letters; what follows them is dropped.
+    """Split a question from its options, which follow it as lettered lines; text after them is dropped.
 
     >>> split_options("What?\\nA. one\\nB. two\\nPlease respond with the letter.")
     ('What?', ['one', 'two'])
@@ -132,7 +132,7 @@ def split_options(text: str) -> tuple[str, list[str]]:
 
 
 def video_r1(row: Mapping[str, Any]) -> list[PlainRow | LeftOut]:
-    """Rows of ``Video-R1-260k.json`` (and of ``Video-R1-COT-165k.json``, which has a ``process`` besides).
+    """Rows of ``Video-R1-260k.json`` (and of ``Video-R1-COT-165k.json``, which also has a ``process``).
 
     ``{"problem_id", "problem", "data_type": "video", "problem_type": "multiple choice", "options": ["A. ...", ...],
     "solution": "<answer>A</answer>", "path": "./LLaVA-Video-178K/...", "data_source"}``.
@@ -142,10 +142,10 @@ def video_r1(row: Mapping[str, Any]) -> list[PlainRow | LeftOut]:
     solution = row.get("solution")
     match = _ANSWER_TAG.search(solution) if isinstance(solution, str) else None
     if match is None:
-        raise BadRow(f"solution is {solution!r:.80}", "It holds <answer>...</answer>")
+        raise BadRow(f"solution is {solution!r:.80}", "It must hold <answer>...</answer>")
     choices = row.get("options") or []
     if row.get("problem_type") == "multiple choice" and not choices:
-        raise BadRow("options is empty in a multiple choice problem", "It holds the options with their letters")
+        raise BadRow("options is empty in a multiple choice problem", "It must hold the options with their letters")
     name = "" if row.get("problem_id") is None else f"video-r1.{row['problem_id']}"
     return [
         {
@@ -164,23 +164,23 @@ LAYOUTS: dict[str, Translation] = {
     "llava-video-178k": llava_video_178k,
     "video-r1": video_r1,
 }
-# id of a layout's rows may occur more than once: in several files, or for several questions
+# layouts whose ids may repeat: across files, or for several questions
 FOREIGN = ("llava-video-178k", "video-r1")
 
 
 def layout_of(row: Any) -> str:
-    """The layout that the keys of ``row`` tell; ``"plain"`` where they tell none."""
+    """The layout that the keys of ``row`` indicate; ``"plain"`` by default."""
     keys = set(row) if isinstance(row, Mapping) else set()
     if "conversations" in keys:
         return "llava-video-178k"
     return "video-r1" if {"problem", "solution"} <= keys else "plain"
 
 
-def checked(row: PlainRow) -> TrainingQuestion:
-    """The question that a plain row holds; its video's path is not resolved yet.
+def validate_row(row: PlainRow) -> TrainingQuestion:
+    """The question in a plain row; the path of its video is not resolved yet.
 
     Raises:
-        BadRow: A field is missing, of a wrong type, or does not go with the others.
+        BadRow: A field is missing, has the wrong type, or is inconsistent with the others.
     """
     text, video = _field(row, "question"), _field(row, "video")
     options = _options(row.get("options"))
@@ -197,27 +197,29 @@ def _field(row: PlainRow, name: str) -> str:
         what = "is missing" if name not in row else f"is {value!r:.80}"
         raise BadRow(
             f"{name} {what}",
-            'A row is {"video": path, "question": text, "options": [texts], "answer": letter or text, "id": text}',
+            'A row must be {"video": path, "question": text, "options": [texts], "answer": letter or text, "id": text}',
         )
     return value.strip()
 
 
 def _options(value: Any) -> tuple[str, ...]:
-    """The options without letters, where all of them have theirs."""
+    """The options; letters are removed if all options have them."""
     if value is None:
         return ()
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
-        raise BadRow(f"options is {value!r:.80}", "It is a list of texts, empty for an open question")
+        raise BadRow(f"options is {value!r:.80}", "It must be a list of texts, empty for an open-ended question")
     options = [option.strip() if isinstance(option, str) else option for option in value]
     matches = [_LETTERED.match(option) if isinstance(option, str) else None for option in options]
     if options and all(match and match[1] == option_letter(i) for i, match in enumerate(matches)):
         options = [match[2] for match in matches if match]
     if any(not isinstance(option, str) or not option for option in options):
-        raise BadRow(f"options is {value!r:.120}: one of them is no text", "Write every option as text")
+        raise BadRow(f"options is {value!r:.120}: one of them is not text", "Write every option as text")
     if len(options) == 1 or len(options) > 26:
-        raise BadRow(f"options holds {len(options)}", "A question has 2 to 26 options, an open one none")
+        raise BadRow(f"options holds {len(options)}", "A question has 2 to 26 options, or none if it is open-ended")
     if len({option.casefold() for option in options}) < len(options):
-        raise BadRow(f"options is {value!r:.120}: two are the same", "No answer could tell them apart: correct one")
+        raise BadRow(
+            f"options is {value!r:.120}: two are the same", "Change one of them: an answer could not distinguish them"
+        )
     return tuple(options)
 
 
@@ -225,7 +227,7 @@ def _answer(value: Any, options: tuple[str, ...]) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not str(value).strip():
         raise BadRow(
             f"answer is {value!r:.80}",
-            "It is the letter or the text of the right option, or the answer of an open question",
+            "It must be the letter or the text of the correct option, or the answer to an open-ended question",
         )
     text = str(value).strip()
     if not options:
@@ -233,7 +235,7 @@ def _answer(value: Any, options: tuple[str, ...]) -> str:
     index = chosen_option(text, options)
     if index is None:
         raise BadRow(
-            f"answer {text!r:.80} is none of the options {', '.join(options):.200}",
+            f"answer {text!r:.80} is not one of the options {', '.join(options):.200}",
             f"Write a letter from A to {option_letter(len(options) - 1)}, or the option's text",
         )
     return option_letter(index)
@@ -244,5 +246,5 @@ def _evidence(value: Any) -> tuple[Span, ...]:
         return tuple(Span(float(start_s), float(end_s)) for start_s, end_s in value or ())
     except (TypeError, ValueError) as error:
         raise BadRow(
-            f"evidence is {value!r:.80} ({error})", "It is a list of [start, end] in seconds, or left out"
+            f"evidence is {value!r:.80} ({error})", "It must be a list of [start, end] in seconds, or omitted"
         ) from error

@@ -1,4 +1,4 @@
-"""What a rollout tells about the training: numbers for the log, and trees to look at."""
+"""Metrics of a rollout for the training log, and its trees as files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lmms_videominer.types import Action, Reading
 
 
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
-    """Means over the decisions, trees and groups of all processes; what there is none of is left out.
+    """Means over the decisions, trees and groups of all processes; without decisions or groups, theirs are omitted.
 
-    ``reward/*`` and ``action/*``, ``reading/*``, ``completions/*`` are over decisions, ``tree/*`` over trees,
+    ``reward/*``, ``action/*``, ``reading/*`` and ``completions/*`` are over decisions, ``tree/*`` over trees,
     ``groups/*`` over groups.
     """
     good = [group for group in groups if not group.failure]
@@ -33,17 +33,17 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         metrics["tree/depth"] = fmean(tree.depth for tree in trees)
         metrics["tree/vlm_calls"] = fmean(tree.vlm_calls for tree in trees)
         metrics["tree/vlm_calls_cached"] = fmean(tree.vlm_calls_cached for tree in trees)
-    return metrics | (_of_decisions(decisions) if decisions else {})
+    return metrics | (_decision_metrics(decisions) if decisions else {})
 
 
 def undecided(groups: Iterable[Group]) -> list[str]:
-    """The questions on which nothing was decided, those left out aside."""
+    """The ids of questions whose trees have no decisions, except those that failed."""
     return [
         group.question_id for group in groups if not group.failure and not any(tree.decisions for tree in group.trees)
     ]
 
 
-def _of_decisions(decisions: Sequence[DecisionSample]) -> dict[str, float]:
+def _decision_metrics(decisions: Sequence[DecisionSample]) -> dict[str, float]:
     lengths = [len(sample.completion_ids) for sample in decisions]
     totals = [sample.rewards.total for sample in decisions]
     parts = {
@@ -62,13 +62,13 @@ def _of_decisions(decisions: Sequence[DecisionSample]) -> dict[str, float]:
     }
 
 
-def _shares(name: str, kinds: Iterable[Action] | Iterable[Reading], found: Sequence[object]) -> dict[str, float]:
-    counts = Counter(found)
-    return {f"{name}/{kind.value}": counts[kind] / len(found) for kind in kinds}
+def _shares(name: str, kinds: Iterable[Action] | Iterable[Reading], values: Sequence[object]) -> dict[str, float]:
+    counts = Counter(values)
+    return {f"{name}/{kind.value}": counts[kind] / len(values) for kind in kinds}
 
 
 def save_trees(rollouts: Iterable[TreeRollout], folder: Path) -> list[Path]:
-    """Write each tree as JSON; the name holds its question, its number and whether its answer was right."""
+    """Write each tree as JSON; the file name has its question, its number and whether its answer was correct."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for rollout in rollouts:

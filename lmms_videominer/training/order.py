@@ -1,4 +1,4 @@
-"""The order of questions: an epoch's follows from the seed and the number of the epoch alone."""
+"""The order of questions, which depends only on the seed and the number of the epoch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from trl.trainer.utils import RepeatSampler
 
 
 class EpochSampler(Sampler):
-    """TRL's order of rows, drawn anew each epoch from its seed and the number of the epoch."""
+    """TRL's order of rows, drawn for each epoch from the sampler's seed and the number of the epoch."""
 
     def __init__(self, sampler: RepeatSampler, epoch: Callable[[], int]):
-        self._sampler: Any = sampler  # a seed of its own, which TrainingArguments always gives
+        self._sampler: Any = sampler  # its seed is always set by TrainingArguments
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: from a whole one, and only with the settings that it was made with."""
+"""Resumes from complete checkpoints, and only with the settings that they were trained with."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lmms_videominer.training.rewards import RewardConfig
 logger = logging.getLogger("lmms_videominer.training")
 
 SETTINGS = "settings.json"  # in output_dir
-STATE = "trainer_state.json"  # of a checkpoint; transformers writes it last
-# what a run is trained with: another value is another run. How long, on how many processes and with what log may change
-KEPT = {
+STATE = "trainer_state.json"  # in a checkpoint; transformers writes it last
+# settings that define a run and must not change; length, number of processes and logging may
+FIXED = {
     "model_name_or_path",
     "questions",
     "split",
@@ -48,49 +48,51 @@ KEPT = {
 
 
 def settings_of(*parts: Any) -> dict[str, Any]:
-    """What of the fields of ``parts`` a continuation must not change, as JSON has it; of one name the first."""
-    found = {name: value for part in reversed(parts) for name, value in vars(part).items() if name in KEPT}
-    return json.loads(json.dumps(found, default=str))
+    """The fields of ``parts`` that must not change on resuming, as JSON values; the first of fields with one name."""
+    settings = {name: value for part in reversed(parts) for name, value in vars(part).items() if name in FIXED}
+    return json.loads(json.dumps(settings, default=str))
 
 
 def whole_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of ``folder`` that were written to the end, by step; others are named in a warning."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    found.sort(key=lambda path: int(path.name.removeprefix("checkpoint-")))
-    for path in found:
+    """The complete checkpoints in ``folder``, by step; a warning names the incomplete ones."""
+    checkpoints = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    checkpoints.sort(key=lambda path: int(path.name.removeprefix("checkpoint-")))
+    for path in checkpoints:
         if not (path / STATE).is_file():
-            logger.warning("%s was not written to its end, and is passed over", path)
-    return [path for path in found if (path / STATE).is_file()]
+            logger.warning("%s is incomplete and is ignored", path)
+    return [path for path in checkpoints if (path / STATE).is_file()]
 
 
 def checkpoint_of(args: Any, settings: Mapping[str, Any]) -> str | None:
-    """The checkpoint to go on from: the folder named, or with ``auto`` the last whole one of ``output_dir``, if any.
+    """The checkpoint to resume from: the given folder, or for ``auto`` the last complete one in ``output_dir``, if any.
 
     Args:
         args: ``output_dir`` and ``resume_from_checkpoint``.
-        settings: Of ``settings_of``.
+        settings: The result of ``settings_of``.
 
     Raises:
-        ConfigError: The run in ``output_dir`` was made with other settings; the message quotes them.
+        ConfigError: The run in ``output_dir`` has other settings; the message quotes them.
     """
     if args.resume_from_checkpoint != "auto":
         return args.resume_from_checkpoint
     folder = Path(args.output_dir or ".")
-    found = whole_checkpoints(folder)
-    if found:
-        _check_same(folder, settings)
-    logger.info("Going on from %s", found[-1] if found else "the start: there is no checkpoint yet")
-    return str(found[-1]) if found else None
+    checkpoints = whole_checkpoints(folder)
+    if checkpoints:
+        _check_unchanged(folder, settings)
+        logger.info("Resuming from %s", checkpoints[-1])
+    else:
+        logger.info("Starting from step 0: there is no checkpoint yet")
+    return str(checkpoints[-1]) if checkpoints else None
 
 
 def save_settings(folder: str | None, settings: Mapping[str, Any]) -> None:
-    """Keep what a run is trained with beside its checkpoints."""
+    """Save the settings of a run next to its checkpoints."""
     with written(Path(folder or ".") / SETTINGS) as part:
         part.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def is_finished(args: Any, checkpoint: str | None) -> bool:
-    """Whether ``checkpoint`` is the end of the run, and the trained policy is saved already."""
+    """Whether ``checkpoint`` is the last one of the run and the trained policy is already saved."""
     if checkpoint is None:
         return False
     state = _state(checkpoint)
@@ -101,14 +103,14 @@ def is_finished(args: Any, checkpoint: str | None) -> bool:
 
 
 def warn_inside_rollout(args: Any, checkpoint: str | None) -> None:
-    """Say so where ``checkpoint`` lies inside a rollout, as the one at the end of a run may."""
+    """Warn if ``checkpoint`` lies within a rollout, as the last one of a run may."""
     if checkpoint is None:
         return
     batches = _state(checkpoint)["global_step"] * args.gradient_accumulation_steps
     if batches % (args.steps_per_generation * args.num_iterations):
         logger.warning(
-            "%s lies inside a rollout: its trees are grown anew, and the run goes on differently from one "
-            "that was not interrupted",
+            "%s lies within a rollout: its trees are grown again, so the run will differ from one that was not "
+            "interrupted",
             checkpoint,
         )
 
@@ -118,19 +120,19 @@ def _state(checkpoint: str) -> dict[str, Any]:
         return json.loads((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"resume_from_checkpoint={checkpoint}: no whole checkpoint ({error}). Name a folder "
-            f"checkpoint-N that holds {STATE}, or auto"
+            f"resume_from_checkpoint={checkpoint}: not a complete checkpoint ({error}). Set it to a folder "
+            f"checkpoint-N that has a {STATE}, or to auto"
         ) from error
 
 
-def _check_same(folder: Path, settings: Mapping[str, Any]) -> None:
+def _check_unchanged(folder: Path, settings: Mapping[str, Any]) -> None:
     try:
         before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return  # a run of an earlier version
     changed = [name for name in settings if name in before and before[name] != settings[name]]
     if changed:
-        told = ", ".join(f"{name}={before[name]!r} (now {settings[name]!r})" for name in changed)
+        changes = ", ".join(f"{name}={before[name]!r} (now {settings[name]!r})" for name in changed)
         raise ConfigError(
-            f"{folder}: the run there was made with {told}. Name another output_dir, or delete the folder to start anew"
+            f"{folder}: its run has {changes}. Choose another output_dir, or delete the folder to start over"
         )

@@ -1,4 +1,4 @@
-"""Rows of a file or a dataset, each with the place it stands at, so that a bad one can be found."""
+"""Reads rows of a file or a dataset, each with its position, so that a bad row can be located."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PlacedRow:
     """One row, unchecked.
 
     Attributes:
-        place: ``"file:line"``, or ``"dataset[split] row n"``, counted from 0.
-        value: What stands there; a dict where the row is as it should be.
+        place: ``"file:line"``, or ``"dataset[split] row n"`` with n counted from 0.
+        value: The value of the row; a dict if the row is well-formed.
     """
 
     place: str
@@ -26,7 +26,7 @@ class PlacedRow:
 
 
 def is_file_name(source: str) -> bool:
-    """Whether ``source`` names a file or a folder, and not a dataset of the hub."""
+    """Whether ``source`` names a file or a folder rather than a hub dataset."""
     return Path(source).suffix in (".json", ".jsonl", ".parquet") or Path(source).expanduser().exists()
 
 
@@ -34,12 +34,12 @@ def read_rows(source: str | os.PathLike[str], split: str = "train") -> Iterator[
     """The rows of ``source``, in order.
 
     Args:
-        source: ``.jsonl``, ``.json`` (an array), ``.parquet``; a folder with a ``qa.jsonl``, or one that
-            ``Dataset.save_to_disk`` wrote; else a dataset of the hub, ``"owner/name"`` or ``"owner/name:config"``.
-        split: Split of a dataset; a file has none.
+        source: ``.jsonl``, ``.json`` (an array), ``.parquet``; a folder with a ``qa.jsonl``, or one written by
+            ``Dataset.save_to_disk``; else a hub dataset, ``"owner/name"`` or ``"owner/name:config"``.
+        split: Split of a dataset; files have no splits.
 
     Raises:
-        ConfigError: The source cannot be read; the message names it, the line where there is one, and the way out.
+        ConfigError: The source cannot be read; the message names it, the line if there is one, and the way out.
     """
     name = os.fspath(source)
     path = Path(name).expanduser()
@@ -57,12 +57,12 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}). Name a .jsonl, .json or .parquet file, "
-            "a folder with qa.jsonl, or a dataset of the hub"
+            f"{path}: cannot be read ({error.strerror}). Pass a .jsonl, .json or .parquet file, "
+            "a folder with qa.jsonl, or a hub dataset"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}). Store it as UTF-8 JSON"
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8 JSON"
         ) from error
 
 
@@ -74,17 +74,18 @@ def _lines(path: Path) -> Iterator[PlacedRow]:
             except json.JSONDecodeError as error:
                 raise ConfigError(
                     f"{path}:{number}: not JSON ({error.msg} at column {error.colno}). A .jsonl file "
-                    "holds one JSON object a line; an array of objects is named .json"
+                    "must hold one JSON object per line; name an array of objects .json"
                 ) from error
 
 
 def _array(path: Path) -> Iterator[PlacedRow]:
-    """Decoded one element at a time, to know the line that each begins at."""
+    """Decode an array one element at a time, to know the line where each begins."""
     text, decoder = _text(path), json.JSONDecoder()
     at = _skip_space(text, 0)
     if not text.startswith("[", at):
         raise ConfigError(
-            f"{path}: not an array of rows. A .json file holds [row, row, ...]; one object a line is named .jsonl"
+            f"{path}: not an array of rows. A .json file must hold [row, row, ...]; name a file of one object per "
+            "line .jsonl"
         )
     at, counted, line = _skip_space(text, at + 1), 0, 1
     while not text.startswith("]", at):
@@ -98,7 +99,7 @@ def _array(path: Path) -> Iterator[PlacedRow]:
         if text.startswith(",", at):
             at = _skip_space(text, at + 1)
         elif not text.startswith("]", at):
-            raise _not_json(path, line + text.count("\n", counted, at), "a comma or the array's end is missing")
+            raise _not_json(path, line + text.count("\n", counted, at), "a comma or the end of the array is missing")
 
 
 def _not_json(path: Path, line: int, reason: str) -> ConfigError:
@@ -128,9 +129,9 @@ def _load(name: str, path: Path, split: str) -> Any:
             return datasets.load_dataset("parquet", data_files=str(path), split="train")
         hub_name, _, config = name.partition(":")
         return datasets.load_dataset(hub_name, config or None, split=split)
-    except Exception as error:  # whatever the hub, the network or the dataset's files raise: named, and passed on
+    except Exception as error:  # anything that the hub, the network or the dataset's files may raise
         reason = (str(error).splitlines() or [""])[0][:300] or type(error).__name__
         raise ConfigError(
-            f"{name}: the dataset cannot be loaded, split {split!r} ({reason}). Name an existing file or "
-            "folder, or a dataset of the hub as owner/name or owner/name:config"
+            f"{name}: the dataset cannot be loaded, split {split!r} ({reason}). Pass an existing file or "
+            "folder, or a hub dataset as owner/name or owner/name:config"
         ) from error

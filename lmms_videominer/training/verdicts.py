@@ -1,4 +1,4 @@
-"""Verdicts on questions as lines of a file: kept as they come, and shared by processes."""
+"""Verdicts on questions as lines of a file, appended as they come and shared by processes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one question fared in one step.
+    """The result of one step for one question.
 
     Attributes:
         key: Changes with the question, the models and the settings of the step.
-        id: The question's.
+        id: The question's id.
         step: ``"uniform"`` or ``"trees"``.
-        solved, of: How many answers were right, of how many; of 0 trees where nothing is decided in any.
-        failure: Why there was no answer, which another run may change; empty where there was.
+        solved, of: How many answers were correct, of how many; ``of`` is 0 if no tree has a decision.
+        failure: Why there was no answer (another run may succeed); empty if there was one.
     """
 
     key: str
@@ -38,10 +38,10 @@ class Verdict:
 
 
 class VerdictFile:
-    """Verdicts by key; of one key the last counts.
+    """Verdicts by key; the last one for a key counts.
 
     Args:
-        path: A JSONL file; made, with its folder, by the first verdict.
+        path: A JSONL file; created, with its folder, by the first verdict.
 
     Raises:
         ConfigError: The file cannot be read or written.
@@ -49,37 +49,37 @@ class VerdictFile:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        self._known: dict[str, Verdict] = {}
-        self._read = 0  # bytes
+        self._verdicts: dict[str, Verdict] = {}
+        self._position = 0  # bytes
         self.refresh()
 
     def get(self, key: str) -> Verdict | None:
-        """The last verdict of ``key``, as far as the file was read."""
-        return self._known.get(key)
+        """The last verdict for ``key``, as of the last read of the file."""
+        return self._verdicts.get(key)
 
     def refresh(self) -> None:
-        """Read what was added since; a line that is not finished yet is left for the next time."""
+        """Read the lines added since the last read; an unfinished line is left for the next time."""
         try:
             with self.path.open("rb") as file:
-                file.seek(self._read)
+                file.seek(self._position)
                 added = file.read()
         except FileNotFoundError:
             return
         except OSError as error:
             raise self._unusable(error) from error
-        whole = added[: added.rfind(b"\n") + 1]
-        self._read += len(whole)
-        found = [_verdict(line) for line in whole.split(b"\n") if line.strip()]
-        self._known.update((verdict.key, verdict) for verdict in found if verdict is not None)
-        if None in found:
+        lines = added[: added.rfind(b"\n") + 1]
+        self._position += len(lines)
+        verdicts = [_verdict(line) for line in lines.split(b"\n") if line.strip()]
+        self._verdicts.update((verdict.key, verdict) for verdict in verdicts if verdict is not None)
+        if None in verdicts:
             logger.warning(
-                "%s: %d lines are no verdicts and are skipped: those questions are judged again",
+                "%s: %d lines are not verdicts and are skipped: those questions are judged again",
                 self.path,
-                found.count(None),
+                verdicts.count(None),
             )
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
-        """Append, all together and at once: no process cuts another's lines, and none is lost when one is killed."""
+        """Append all verdicts in one locked write: no process breaks another's lines, and a killed one loses none."""
         text = "".join(json.dumps(asdict(verdict), ensure_ascii=False) + "\n" for verdict in verdicts)
         if not text:
             return
@@ -87,14 +87,14 @@ class VerdictFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock"), self.path.open("ab+") as file:
                 if file.tell() and not _ends_a_line(cast(BinaryIO, file)):
-                    text = "\n" + text  # a process was killed while it wrote
+                    text = "\n" + text  # a process was killed while writing
                 file.write(text.encode())
         except OSError as error:
             raise self._unusable(error) from error
         self.refresh()
 
     def _unusable(self, error: OSError) -> ConfigError:
-        return ConfigError(f"{self.path}: the verdicts cannot be kept there ({error.strerror}). Name another file")
+        return ConfigError(f"{self.path}: the verdicts cannot be saved there ({error.strerror}). Choose another file")
 
 
 def _ends_a_line(file: BinaryIO) -> bool:
@@ -108,5 +108,5 @@ def _verdict(line: bytes) -> Verdict | None:
         verdict = Verdict(**{f.name: values[f.name] for f in fields(Verdict)})
     except (ValueError, KeyError, TypeError):
         return None
-    right = isinstance(verdict.key, str) and isinstance(verdict.solved, int) and isinstance(verdict.failure, str)
-    return verdict if right else None
+    valid = isinstance(verdict.key, str) and isinstance(verdict.solved, int) and isinstance(verdict.failure, str)
+    return verdict if valid else None

@@ -1,4 +1,4 @@
-"""Reading videos: one protocol, two backends."""
+"""Video reading: one protocol, two backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading with decord: the reader that most video LLMs are fed by. Wheels exist for Linux and Windows on x86-64."""
+"""Reads videos with decord, as most video LLMs do. Wheels exist for Linux and Windows on x86-64."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from lmms_videominer.video.track import Track, decode_threads
 
 _logger = logging.getLogger("lmms_videominer")
 
-_CHUNK_BYTES = 64 << 20  # decoded frames held at once while histograms are made
+_CHUNK_BYTES = 64 << 20  # limit on the decoded frames in memory while histograms are computed
 _CLOCK_ERROR_S, _CLOCK_ERROR = 2e-3, 1e-6  # absolute and relative: decord's timestamps are float32
-_OTHER_READER = "Use the other reader: reader=pyav"
+_OTHER_READER = "Use the other backend: reader=pyav"
 
 
 class DecordReader:
-    """Pixels from decord, times from the track (decord itself counts a variable frame rate as its average).
+    """Takes pixels from decord and times from the track (decord itself averages a variable frame rate).
 
     Args:
         track: The index of the file.
 
     Raises:
-        VideoError: decord cannot open the file, or would return other frames than those asked for.
+        VideoError: decord cannot open the file, or would return frames other than those requested.
         ImportError: decord is not installed.
     """
 
     def __init__(self, track: Track):
         self._track = track
         self._handle: Any = None
-        self._precise: PyAVReader | None = None  # opened where decord meets damage
+        self._precise: PyAVReader | None = None  # opened when decord fails on damaged data
         self.info: VideoInfo = track.info("decord")
         self.timestamps_s: np.ndarray = track.times_s
-        self._check_places()
+        self._check_frame_numbers()
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        wanted = self._track.checked(indices)
-        if not len(wanted):
+        targets = self._track.check_indices(indices)
+        if not len(targets):
             return np.empty((0, self.info.height, self.info.width, 3), dtype=np.uint8)
-        unique, back = np.unique(wanted, return_inverse=True)
+        unique, inverse = np.unique(targets, return_inverse=True)
         decoded = self._decode(unique)
-        return decoded if np.array_equal(unique, wanted) else decoded[back]
+        return decoded if np.array_equal(unique, targets) else decoded[inverse]
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
-        unique, back = np.unique(self._track.checked(indices), return_inverse=True)
+        unique, inverse = np.unique(self._track.check_indices(indices), return_inverse=True)
         out = [
             gray_histogram(rgb)
             for part in in_parts(unique.tolist(), self.info, _CHUNK_BYTES)
             for rgb in self._decode(np.array(part))
         ]
-        return np.array(out, dtype=np.float64).reshape(-1, 256)[back]
+        return np.array(out, dtype=np.float64).reshape(-1, 256)[inverse]
 
     def close(self) -> None:
         self._handle = None
@@ -69,7 +69,7 @@ class DecordReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _opened(self) -> Any:
+    def _open_handle(self) -> Any:
         if self._handle is None:
             import decord
 
@@ -77,22 +77,28 @@ class DecordReader:
             try:
                 self._handle = decord.VideoReader(self.info.path, ctx=decord.cpu(0), num_threads=threads)
             except (self._decord_error(), RuntimeError) as error:
-                raise VideoError(self.info.path, f"decord cannot open it ({_last(error)})", _OTHER_READER) from error
+                raise VideoError(
+                    self.info.path, f"decord cannot open it ({_last_line(error)})", _OTHER_READER
+                ) from error
         return self._handle
 
     def _decode(self, unique: np.ndarray) -> np.ndarray:
         """uint8 [len(unique), H, W, 3] for ascending indices."""
-        handle = self._opened()
+        handle = self._open_handle()
         try:
             return _to_numpy(handle.get_batch(unique.tolist()))
         except (self._decord_error(), RuntimeError) as error:
-            self._handle = None  # a decoder that met an error may go on with the wrong frame: open it anew
-            return self._around_damage(unique, error)
+            self._handle = None  # after an error a decoder may continue at the wrong frame, so reopen it
+            return self._decode_with_pyav(unique, error)
 
-    def _around_damage(self, unique: np.ndarray, error: Exception) -> np.ndarray:
-        """The same frames from PyAV, bit for bit: decord may fail on damage between them, and cannot say where."""
+    def _decode_with_pyav(self, unique: np.ndarray, error: Exception) -> np.ndarray:
+        """The same frames from PyAV, bit for bit: decord may fail on damage between them and does not say where."""
         if self._precise is None:
-            _logger.warning("%s: decord met damage (%s); reading around it with PyAV", self.info.path, _last(error))
+            _logger.warning(
+                "%s: decord failed on damaged data (%s); reading these frames with PyAV",
+                self.info.path,
+                _last_line(error),
+            )
             self._precise = PyAVReader(self._track)
         return self._precise.frames(unique.tolist())
 
@@ -102,35 +108,35 @@ class DecordReader:
 
         return DECORDError
 
-    def _check_places(self) -> None:
-        if why := _misplaced(self._track) or self._disagreement():
+    def _check_frame_numbers(self) -> None:
+        if why := _numbering_fault(self._track) or self._index_mismatch():
             self.close()
             raise VideoError(self.info.path, f"decord would return wrong frames: {why}", _OTHER_READER)
 
-    def _disagreement(self) -> str:
-        """In what decord's own frame table differs from the track; empty where they agree."""
-        handle, count = self._opened(), self.info.frame_count
+    def _index_mismatch(self) -> str:
+        """How decord's own frame table differs from the track; empty if they agree."""
+        handle, count = self._open_handle(), self.info.frame_count
         if len(handle) != count:
-            return f"it counts {len(handle)} frames of {count}"
+            return f"it finds {len(handle)} frames where the file has {count}"
         times_s = np.asarray(handle.get_frame_timestamp(range(count)))[:, 0].astype(np.float64)
-        same = np.allclose(times_s - times_s[0], self.timestamps_s, rtol=_CLOCK_ERROR, atol=_CLOCK_ERROR_S)
-        return "" if same else "its timestamps are not the file's"
+        matches = np.allclose(times_s - times_s[0], self.timestamps_s, rtol=_CLOCK_ERROR, atol=_CLOCK_ERROR_S)
+        return "" if matches else "its timestamps differ from those of the file"
 
 
-def _misplaced(track: Track) -> str:
-    """Why decord 0.6 numbers the frames wrongly after a seek (measured); empty where it does not."""
+def _numbering_fault(track: Track) -> str:
+    """Why decord 0.6 numbers the frames wrongly after a seek (measured); empty if it does not."""
     if track.container == "mpegts":
         return "in MPEG-TS it seeks past the first key frame"
-    if track.open_gops:  # the decoder drops their leading frames after a seek; decord counts them all the same
+    if track.open_gops:  # after a seek the decoder drops their leading frames, but decord still counts them
         return "the file has open GOPs"
-    return "" if track.seekable else f"the frames of this {track.container} file have no times of their own"
+    return "" if track.seekable else f"the frames of this {track.container} file have no timestamps"
 
 
 def _to_numpy(batch: Any) -> np.ndarray:
-    """decord's own array, or a tensor where another library of this process has called ``decord.bridge``."""
+    """Convert decord's own array, or the tensor that it returns once another library has called ``decord.bridge``."""
     return batch.asnumpy() if hasattr(batch, "asnumpy") else np.asarray(batch)
 
 
-def _last(error: Exception) -> str:
-    """The last line of decord's message; the others are a stack."""
+def _last_line(error: Exception) -> str:
+    """The last line of decord's message; the other lines are a stack trace."""
     return str(error).strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Grayscale histograms of RGB frames: BT.601 luma in integers, bit for bit as OpenCV's ``COLOR_RGB2GRAY``."""
+"""Grayscale histograms of RGB frames: BT.601 luma in integers, bit for bit equal to OpenCV's ``COLOR_RGB2GRAY``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content identity of a file: what cache keys hold instead of its name."""
+"""The content identity of a file, used in cache keys instead of its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLOCK = 1 << 20
 
 
 def video_identity(path: str | os.PathLike[str]) -> str:
-    """sha256 (hex) over the size and the first, middle and last MiB: the same for a renamed or copied file.
+    """sha256 (hex) of the size and the first, middle and last MiB. A renamed or copied file keeps its identity.
 
     Raises:
         VideoError: The file is missing, a folder, empty or unreadable.

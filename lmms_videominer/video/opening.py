@@ -1,4 +1,4 @@
-"""Opening files: the backend for each, and every video of a batch once."""
+"""Opens video files: chooses a backend for each, and opens each video of a batch once."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _logged: set[str] = set()
 
 
 def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoReader:
-    """Open a video for random access; use it as a context manager or call ``close``.
+    """Open a video for random access. Use the reader as a context manager or call ``close``.
 
     Args:
         path: The file.
-        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: decord, and PyAV where decord cannot open the
-            file, would return wrong frames, or is not installed (logged once a process;
-            ``reader.info.backend`` says which it is).
+        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: decord, or PyAV if decord cannot open the
+            file, would return wrong frames, or is not installed (logged once per process;
+            ``reader.info.backend`` names the backend in use).
 
     Raises:
-        VideoError: The file cannot be used, by its reason: missing, a folder, empty, cut off, never
+        VideoError: The file cannot be used; the reason is one of missing, a folder, empty, cut off, never
             finished, not a video, sound only, without frames, or damaged at its first frame.
-        ConfigError: No such backend, or decord was asked for by name and is not installed.
+        ConfigError: There is no such backend, or decord was requested by name and is not installed.
     """
     check_names([backend], BACKENDS, "reader")
     track = read_track(path)
@@ -44,11 +44,11 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoRead
         return DecordReader(track)
     except (VideoError, ImportError) as error:
         if backend == "decord":
-            raise _named_decord(error) from error
+            raise _explicit_decord_error(error) from error
         return _fallback(track, error)
 
 
-def _named_decord(error: VideoError | ImportError) -> Exception:
+def _explicit_decord_error(error: VideoError | ImportError) -> Exception:
     if isinstance(error, VideoError):
         return error
     return ConfigError(
@@ -60,8 +60,8 @@ def _named_decord(error: VideoError | ImportError) -> Exception:
 def _fallback(track: Track, error: VideoError | ImportError) -> PyAVReader:
     level = logging.DEBUG if "decord" in _logged else logging.WARNING
     _logged.add("decord")
-    why = error.reason if isinstance(error, VideoError) else error
-    _logger.log(level, "%s: reading with PyAV instead of decord (%s)", track.path, why)
+    reason = error.reason if isinstance(error, VideoError) else error
+    _logger.log(level, "%s: reading with PyAV instead of decord (%s)", track.path, reason)
     return PyAVReader(track)
 
 
@@ -71,7 +71,7 @@ class OpenVideo:
 
     Attributes:
         reader: Random access to its frames.
-        identity: What its cache keys hold: changes with its content, not with its path.
+        identity: Its identity in cache keys; depends on its content, not on its path.
     """
 
     reader: VideoReader
@@ -84,7 +84,7 @@ class OpenVideo:
 
 @contextlib.contextmanager
 def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo | VideoError]]:
-    """Every distinct video of ``paths`` opened once, or the reason why it cannot be; closed on leaving."""
+    """Open each distinct video of ``paths`` once; yield the videos, or their errors, by path. Closes all on exit."""
     videos: dict[str, OpenVideo | VideoError] = {}
     with contextlib.ExitStack() as stack:
         for path in dict.fromkeys(paths):

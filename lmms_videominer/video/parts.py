@@ -1,4 +1,4 @@
-"""Cutting work into parts that fit into memory."""
+"""Splits work into parts that fit into memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-MAX_BYTES = 4 * 2**30  # decoded frames held at once for one call of the video LLM
+MAX_BYTES = 4 * 2**30  # limit on the decoded frames in memory for one call of the video LLM
 
 T = TypeVar("T")
 
@@ -14,15 +14,18 @@ T = TypeVar("T")
 def fitting(
     items: Iterable[T], bytes_of: Callable[[T], int], max_bytes: int = MAX_BYTES, most: int = sys.maxsize
 ) -> Iterator[list[T]]:
-    """``items`` in order, in parts of at most ``most`` that hold at most ``max_bytes`` together, or are one item."""
+    """Split ``items``, in order, into parts of at most ``most`` items and ``max_bytes`` in total.
+
+    An item larger than ``max_bytes`` is a part of its own.
+    """
     part: list[T] = []
-    held = 0
+    part_bytes = 0
     for item in items:
         size = bytes_of(item)
-        if part and (held + size > max_bytes or len(part) == most):
+        if part and (part_bytes + size > max_bytes or len(part) == most):
             yield part
-            part, held = [], 0
+            part, part_bytes = [], 0
         part.append(item)
-        held += size
+        part_bytes += size
     if part:
         yield part

@@ -12,11 +12,11 @@ from lmms_videominer.video.opening import open_video
 
 
 def read_key_frames(selections: Sequence[Selection], backend: str = "auto") -> list[np.ndarray | VideoError | None]:
-    """The pixels of the key frames of each selection, at the video's own resolution; a video is opened once.
+    """Read the pixels of the key frames of each selection, at the video's own resolution. Opens each video once.
 
     Returns:
-        One entry a selection, in order: uint8 [N, H, W, 3], RGB, in temporal order; ``None`` where it has no
-        key frames; the ``VideoError`` where the video cannot be read any more.
+        One entry per selection, in order: uint8 [N, H, W, 3], RGB, in temporal order; ``None`` if it has no
+        key frames; the ``VideoError`` if the video can no longer be read.
     """
     frames: list[np.ndarray | VideoError | None] = [None] * len(selections)
     by_video: dict[str, list[int]] = {}
@@ -31,7 +31,7 @@ def read_key_frames(selections: Sequence[Selection], backend: str = "auto") -> l
 
 
 def _read(video: str, groups: Sequence[Sequence[int]], backend: str) -> list[np.ndarray | VideoError]:
-    """The frames of each group of indices of one video; an error takes the place of what it keeps from being read."""
+    """The frames of each group of indices of one video; an error replaces each group that cannot be read."""
     try:
         reader = open_video(video, backend)
     except VideoError as error:

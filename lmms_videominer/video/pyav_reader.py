@@ -1,4 +1,4 @@
-"""Reading with PyAV: works wherever Python does, for every format that FFmpeg knows."""
+"""Reads videos with PyAV: works wherever Python does, for every format that FFmpeg knows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
 
-_NEAR = 8  # frames: up to so many are decoded and dropped rather than sought past
+_NEAR = 8  # frames: a gap up to this size is decoded through instead of skipped by a seek
 
 
 class PyAVReader:
-    """Seeks to the key frame before each wanted frame and decodes on from there; one pass over what is dense.
+    """Seeks to the key frame before each requested frame and decodes from there; reads dense requests in one pass.
 
     Args:
         track: The index of the file.
@@ -34,17 +34,17 @@ class PyAVReader:
         self.timestamps_s: np.ndarray = track.times_s
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        wanted = self._track.checked(indices)
-        out = np.empty((len(wanted), self.info.height, self.info.width, 3), dtype=np.uint8)
-        for index, rgb in self._rgb(wanted):
-            out[wanted == index] = rgb
+        targets = self._track.check_indices(indices)
+        out = np.empty((len(targets), self.info.height, self.info.width, 3), dtype=np.uint8)
+        for index, rgb in self._rgb(targets):
+            out[targets == index] = rgb
         return out
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
-        wanted = self._track.checked(indices)
-        out = np.empty((len(wanted), 256), dtype=np.float64)
-        for index, rgb in self._rgb(wanted):
-            out[wanted == index] = gray_histogram(rgb)
+        targets = self._track.check_indices(indices)
+        out = np.empty((len(targets), 256), dtype=np.float64)
+        for index, rgb in self._rgb(targets):
+            out[targets == index] = gray_histogram(rgb)
         return out
 
     def close(self) -> None:
@@ -58,9 +58,9 @@ class PyAVReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _rgb(self, wanted: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Each wanted frame once, ascending."""
-        for index in np.unique(wanted).tolist():
+    def _rgb(self, targets: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Each requested frame once, in ascending order."""
+        for index in np.unique(targets).tolist():
             yield index, _to_rgb(self._frame(index), self._track)
 
     def _frame(self, index: int) -> VideoFrame:
@@ -79,7 +79,7 @@ class PyAVReader:
 
 
 class _Cursor:
-    """A decoder with a position in the track."""
+    """A decoder with its position in the track."""
 
     def __init__(self, track: Track):
         self._track = track
@@ -87,7 +87,7 @@ class _Cursor:
         self._open()
 
     def find(self, index: int) -> VideoFrame | None:
-        """Frame ``index``, or ``None`` where the stream lacks it."""
+        """Frame ``index``, or ``None`` if it is missing from the stream."""
         if not self._near(index):
             self._seek(index)
         for frame in self._decoded:
@@ -113,7 +113,7 @@ class _Cursor:
         self._position = -1
 
     def _near(self, index: int) -> bool:
-        """Whether decoding on reaches ``index`` sooner than seeking does."""
+        """Whether decoding forward reaches ``index`` sooner than a seek."""
         ahead = index > self._position
         return ahead and (not self._track.seekable or self._key_before(index) - self._position <= _NEAR)
 
@@ -121,7 +121,7 @@ class _Cursor:
         return int(self._keys[max(int(np.searchsorted(self._keys, index, side="right")) - 1 - steps, 0)])
 
     def _seek(self, index: int) -> None:
-        # Some demuxers land late, others on a frame that is no key frame: look at what came, else go further back
+        # Some demuxers land too late, others on a frame that is not a key frame: check, and go further back if needed
         for steps in range(3) if self._track.seekable else ():
             key_pts = int(self._track.pts[self._key_before(index, steps)])
             self._container.seek(key_pts, stream=self._stream)
@@ -133,7 +133,7 @@ class _Cursor:
         self._open()
 
     def _index_of(self, frame: VideoFrame) -> int:
-        """Position of a decoded frame in the track; -1 for one that the track does not hold."""
+        """Position of a decoded frame in the track; -1 if it is not in the track."""
         if not self._track.seekable:
             return self._position + 1
         pts = self._track.pts
@@ -142,11 +142,11 @@ class _Cursor:
 
 
 def _to_rgb(frame: VideoFrame, track: Track) -> np.ndarray:
-    """uint8 [height, width, 3] as shown: the stream's own colour matrix and range, rotation applied."""
+    """uint8 [height, width, 3] as displayed: with the stream's own colour matrix and range, rotation applied."""
     from av.video.reformatter import Colorspace
 
-    turned = track.quarter_turns % 2
-    width, height = (track.height, track.width) if turned else (track.width, track.height)
-    # without a matrix for the destination PyAV reads BT.709 as BT.601; RGB itself has none, any one will do
+    sideways = track.quarter_turns % 2
+    width, height = (track.height, track.width) if sideways else (track.width, track.height)
+    # without a destination matrix PyAV reads BT.709 as BT.601; RGB has no matrix, so any will do
     rgb = frame.to_ndarray(format="rgb24", width=width, height=height, dst_colorspace=Colorspace.ITU601)
     return np.rot90(rgb, track.quarter_turns)

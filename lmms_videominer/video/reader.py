@@ -28,7 +28,7 @@ class VideoReader(Protocol):
         ...
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        """uint8 [len(indices), height, width, 3], RGB, in the order asked; repeats allowed.
+        """uint8 [len(indices), height, width, 3], RGB, in the order of ``indices``, which may repeat.
 
         Raises:
             IndexError: An index is out of range.
@@ -48,6 +48,9 @@ class VideoReader(Protocol):
 
 
 def in_parts(indices: Sequence[T], info: VideoInfo, max_bytes: int) -> Iterator[Sequence[T]]:
-    """``indices`` of frames in order, in parts whose decoded frames hold at most ``max_bytes``, or are one."""
+    """Split ``indices`` of frames, in order, into parts whose decoded frames take at most ``max_bytes``.
+
+    A part holds at least one frame.
+    """
     step = max(1, max_bytes // (info.height * info.width * 3))
     return (indices[start : start + step] for start in range(0, len(indices), step))

@@ -1,1 +1,1 @@
-"""The video LLM that captions and answers: one protocol, a transformers runtime and, in ``lmms``, the backbones."""
+"""The video LLM, which captions and answers: the protocol and a transformers runtime; ``lmms`` has the backbones."""

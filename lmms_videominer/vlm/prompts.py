@@ -1,4 +1,4 @@
-"""What the video LLM is asked: captions conditioned on the question, and the answer itself."""
+"""Prompts for the video LLM: captions conditioned on the question, and the answer itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ ANSWER_SUFFIX = "Answer with the option's letter from the given choices directly
 
 
 def caption_prompt(question: str) -> str:
-    """Prompt of one event's caption: ``VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1)."""
+    """The prompt for one event's caption, ``VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1)."""
     return CAPTION_PROMPT.format(question=question)
 
 
 def answer_prompt(question: str, options: Sequence[str]) -> str:
-    """The question with lettered options and the suffix that lmms-eval's tasks use; without options, as it is."""
+    """The question with lettered options and the suffix of lmms-eval's tasks; without options, the question alone."""
     if not options:
         return question
     lines = [f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options)]

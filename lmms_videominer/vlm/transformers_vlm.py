@@ -1,4 +1,4 @@
-"""A video LLM run by transformers: Qwen2-VL, Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision, InternVL and their like."""
+"""A video LLM run by transformers: Qwen2-VL, Qwen2.5-VL, Qwen3-VL, LLaVA-OneVision, InternVL and similar models."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from lmms_videominer.vlm.vlm import VLMRequest
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
 
-_TICKS_A_SECOND = 1000  # processors know times as frame indices over a rate: milliseconds over 1000 tell them truly
-_UNKNOWN_FPS = 2.0  # rate claimed for frames whose times nobody gave: the one that Qwen's models are trained at
+_TICKS_PER_SECOND = 1000  # processors take times as frame indices over a rate: milliseconds over 1000 are exact
+_UNKNOWN_FPS = 2.0  # assumed rate for frames without times: the rate that Qwen's models are trained at
 
 
 class TransformersVLM:
-    """Generates from exactly the given frames, handed over as one video and never resampled.
+    """Generates text from exactly the given frames, passed as one video and never resampled.
 
-    Models whose processor takes no video get the frames as so many images of one turn.
+    If the processor does not support video, the frames are passed as images of one turn.
 
     Args:
         model: The model, on its device.
-        processor: Its processor; frames are resized as it says.
+        processor: Its processor, which resizes the frames.
         identity: Changes with the weights or the processing.
-        batch_size: Requests a forward pass.
+        batch_size: Requests per forward pass.
 
     Raises:
         ModelError: The processor has no chat template.
     """
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, identity: str, batch_size: int = 8):
-        self.model: Any = model  # transformers mixes generate() in where a type checker cannot see it
+        self.model: Any = model  # type checkers do not see generate(), a mixin of transformers
         self.processor: Any = processor
         self.identity, self.batch_size = identity, batch_size
         if not getattr(processor, "chat_template", None):
@@ -55,10 +55,10 @@ class TransformersVLM:
         batch_size: int = 8,
         trust_remote_code: bool = False,
     ) -> TransformersVLM:
-        """Load by folder or hub name; the device defaults to CUDA where there is one.
+        """Load a model by folder or hub name. The device defaults to CUDA if available.
 
         Raises:
-            ModelError: The model is absent, cannot be loaded, or is no vision-language chat model.
+            ModelError: The model is absent, cannot be loaded, or is not a vision-language chat model.
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -69,40 +69,40 @@ class TransformersVLM:
             )
         if getattr(processor, "tokenizer", None) is None:
             raise ModelError(
-                f"video LLM {name_or_path!r}: its folder holds no processor configuration "
-                "(preprocessor_config.json). Save the processor beside the model"
+                f"video LLM {name_or_path!r}: its folder has no processor configuration "
+                "(preprocessor_config.json). Save the processor in the model's folder"
             )
         return cls(model.to(default_device(device)).eval(), processor, model_identity(name_or_path), batch_size)
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
-        """One completion a request, in order, stripped.
+        """One completion per request, in order, stripped.
 
-        Greedy at temperature 0, with whatever penalties the checkpoint's generation configuration
-        sets; above, sampling from torch's global generator.
+        Decoding is greedy at temperature 0, with the penalties of the checkpoint's generation configuration;
+        above 0 it samples from torch's global generator.
         """
         groups: dict[tuple, list[int]] = {}
         for i, request in enumerate(requests):
             count = 0 if request.frames is None else len(request.frames)
             groups.setdefault((count, request.max_new_tokens, request.temperature), []).append(i)
-        done: dict[int, str] = {}
+        completions: dict[int, str] = {}
         for members in groups.values():
             for start in range(0, len(members), self.batch_size):
                 batch = members[start : start + self.batch_size]
-                done.update(zip(batch, self._complete([requests[i] for i in batch])))
-        return [done[i] for i in range(len(requests))]
+                completions.update(zip(batch, self._complete([requests[i] for i in batch])))
+        return [completions[i] for i in range(len(requests))]
 
     def _complete(self, batch: Sequence[VLMRequest]) -> list[str]:
-        """Completions of requests alike in frame count, length and temperature."""
+        """Completions of requests with the same frame count, length and temperature."""
         import torch
 
         inputs = self._inputs(batch)
         with torch.inference_mode():
             output = self.model.generate(**inputs, **self._generation(batch[0]))  # [B, P + C]
-        made = output[:, inputs["input_ids"].shape[1] :]
-        return [text.strip() for text in self.processor.tokenizer.batch_decode(made, skip_special_tokens=True)]
+        completions = output[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.processor.tokenizer.batch_decode(completions, skip_special_tokens=True)]
 
     def _inputs(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
-        """What the processor makes of ``batch``, on the model's device, pixels in its dtype."""
+        """The processor's outputs for ``batch``, on the model's device, pixels in the model's dtype."""
         texts = [
             self.processor.apply_chat_template(self._messages(request), tokenize=False, add_generation_prompt=True)
             for request in batch
@@ -122,26 +122,26 @@ class TransformersVLM:
         return [{"role": "user", "content": [*content, {"type": "text", "text": request.prompt}]}]
 
     def _visuals(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
-        """The processor's arguments for the frames of ``batch``; none for a batch of text."""
-        shown = [(r.frames, r.frame_times_s) for r in batch if r.frames is not None and len(r.frames)]
-        frames = [video for video, _ in shown]
+        """The processor's arguments for the frames of ``batch``; none for a batch without frames."""
+        videos = [(r.frames, r.frame_times_s) for r in batch if r.frames is not None and len(r.frames)]
+        frames = [video for video, _ in videos]
         if not frames:
             return {}
         if not self._takes_video:
             return {"images": [list(video) for video in frames]}
-        metadata = [video_metadata(video, times_s) for video, times_s in shown]
-        # most processors complete a temporal patch themselves, by repeating the last frame; Qwen3-VL's refuses to
-        # begin with less than one
+        metadata = [video_metadata(video, times_s) for video, times_s in videos]
+        # most processors complete a temporal patch themselves, by repeating the last frame; Qwen3-VL's rejects a video
+        # shorter than one patch
         missing = getattr(self.processor.video_processor, "temporal_patch_size", 1) - len(frames[0])
         if missing > 0:
             frames = [np.concatenate([video, video[-1:].repeat(missing, axis=0)]) for video in frames]
-            for told in metadata:
-                told["frames_indices"] += told["frames_indices"][-1:] * missing
+            for entry in metadata:
+                entry["frames_indices"] += entry["frames_indices"][-1:] * missing
         return {"videos": frames, "videos_kwargs": {"do_sample_frames": False, "video_metadata": metadata}}
 
     def _generation(self, request: VLMRequest) -> dict[str, Any]:
         sampling: dict[str, Any] = {"temperature": request.temperature, "top_k": 0, "top_p": 1.0}
-        if not request.temperature:  # None overrides what the checkpoint sets, and would be warned about
+        if not request.temperature:  # None overrides the checkpoint's settings, which would cause warnings
             sampling = dict.fromkeys(sampling)
         pad = self.processor.tokenizer.pad_token_id
         return {
@@ -153,24 +153,24 @@ class TransformersVLM:
 
 
 def video_metadata(frames: np.ndarray, frame_times_s: Sequence[float]) -> dict[str, Any]:
-    """What a transformers processor is told of a video: every frame's time, and no more frames than these.
+    """Metadata of a video for a transformers processor: the time of each of these frames.
 
     Args:
         frames: uint8 [T, H, W, 3].
-        frame_times_s: Time of each, in seconds; of another length than T: taken as unknown, 2 frames a second.
+        frame_times_s: Time of each frame, in seconds. If its length is not T, 2 frames per second are assumed.
     """
     count = len(frames)
     times_s = np.asarray(frame_times_s, dtype=np.float64)
     if len(times_s) != count:
         times_s = np.arange(count) / _UNKNOWN_FPS
-    # the sampled rate is read off as frames / total * fps: the total follows from the mean gap between frames
+    # processors derive the sampled rate as frames / total * fps, so the total follows from the mean gap between frames
     gap_s = (times_s[-1] - times_s[0]) / (count - 1) if count > 1 else 1 / _UNKNOWN_FPS
-    total = max(1, round(count * gap_s * _TICKS_A_SECOND))
+    total = max(1, round(count * gap_s * _TICKS_PER_SECOND))
     return {
-        "fps": float(_TICKS_A_SECOND),
-        "frames_indices": np.rint(times_s * _TICKS_A_SECOND).astype(int).tolist(),
+        "fps": float(_TICKS_PER_SECOND),
+        "frames_indices": np.rint(times_s * _TICKS_PER_SECOND).astype(int).tolist(),
         "total_num_frames": total,
-        "duration": total / _TICKS_A_SECOND,
+        "duration": total / _TICKS_PER_SECOND,
         "height": frames.shape[1],
         "width": frames.shape[2],
     }

@@ -1,4 +1,4 @@
-"""The protocol of the video LLM. It is never trained; it captions events, answers, and may act as policy."""
+"""The protocol of the video LLM. It is never trained. It captions events, answers, and may act as the policy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class VLMRequest:
     """One call of the video LLM.
 
     Attributes:
-        prompt: The user's turn, without chat template.
+        prompt: The user's turn, without the chat template.
         frames: uint8 [T, H, W, 3] RGB in temporal order, or ``None`` for text only.
-        max_new_tokens: Most tokens to generate.
-        frame_times_s: Time of each frame in the video; empty when unknown.
+        max_new_tokens: Maximum number of tokens to generate.
+        frame_times_s: Time of each frame in the video, in seconds; empty if unknown.
         temperature: 0 is greedy.
     """
 
@@ -33,9 +33,9 @@ class VLM(Protocol):
 
     @property
     def identity(self) -> str:
-        """Hash or name that changes whenever the weights or the processing change: part of cache keys."""
+        """Hash or name that changes whenever the weights or the processing change; part of cache keys."""
         ...
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
-        """One completion a request, in order, stripped."""
+        """One completion per request, in order, stripped."""
         ...

@@ -1,4 +1,4 @@
-"""The test bed: long videos whose answers are known, and small models of the real architectures trained on them."""
+"""The test bed: long synthetic videos with known answers, and small models of real architectures trained on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training samples of the small models: frames of ``train`` worlds with what there is to say about them."""
+"""Training samples for the small models: frames of ``train`` worlds with captions, answers and decisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_DEPTH = 3
 
 @dataclass(frozen=True)
 class Lesson:
-    """Frames (uint8 [T, SIZE, SIZE, 3], or ``None`` for text alone) and turns of (prompt, wanted reply)."""
+    """Frames (uint8 [T, SIZE, SIZE, 3], or ``None`` for text only) and turns of (prompt, target reply)."""
 
     frames: np.ndarray | None
     turns: tuple[tuple[str, str], ...]
@@ -36,7 +36,7 @@ def _script(seed: int, index: int, minutes: float, nuisances: tuple[str, ...]) -
 
 
 def draw_script(rng: np.random.Generator, seed: int) -> Script:
-    """One of some hundred scripts of the world ``seed`` that hold moments; some with changing light, fades or pans."""
+    """One of a few hundred scripts with moments from world ``seed``; some have changing light, fades or pans."""
     nuisances = ((), (), (), ("light", "pans"), ("fades", "static"), ("light", "cuts"))[int(rng.integers(6))]
     minutes = (1, 5, 15, 60)[int(rng.integers(4))]
     script = _script(seed, int(rng.integers(200)), minutes, nuisances)
@@ -44,7 +44,7 @@ def draw_script(rng: np.random.Generator, seed: int) -> Script:
 
 
 def caption_lesson(rng: np.random.Generator, script: Script, frames: int) -> Lesson:
-    """Frames of one span, from half a second to many minutes long, and their caption."""
+    """Frames of one span, from half a second to five minutes long, and their caption."""
     scene = script.scenes[int(rng.integers(len(script.scenes)))]
     length_s = float(np.exp(rng.uniform(np.log(0.5), np.log(min(300.0, script.duration_s)))))
     if scene.moments and rng.random() < 0.6:
@@ -55,12 +55,12 @@ def caption_lesson(rng: np.random.Generator, script: Script, frames: int) -> Les
     start_s = float(np.clip(centre_s - rng.random() * length_s, 0, script.duration_s - length_s))
     times = uniform_times([Span(start_s, start_s + length_s)], frames)
     states = [script.state_at(t) for t in times]
-    topic = ask(rng, scene).text if rng.random() < 0.8 else "What happens?"
+    topic = draw_question(rng, scene).text if rng.random() < 0.8 else "What happens?"
     return Lesson(render_times(script, times), ((caption_prompt(topic), language.caption(states)),), "caption")
 
 
-def ask(rng: np.random.Generator, scene: Scene) -> WorldQuestion:
-    """Some question that this scene can be asked about (``sign`` of a scene without one asks in vain)."""
+def draw_question(rng: np.random.Generator, scene: Scene) -> WorldQuestion:
+    """A question about this scene. For a scene without moments it is a ``sign`` question without a correct answer."""
     kind = "count" if len(scene.signs) > 1 else "action" if scene.actions else "sign"
     if kind == "sign" and not scene.signs:
         place = f"the {scene.actor} is in the {scene.place}"
@@ -70,61 +70,62 @@ def ask(rng: np.random.Generator, scene: Scene) -> WorldQuestion:
 
 
 def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns: int, alone: bool = False) -> Lesson:
-    """Frames that answer one or more questions, often among others of the same actors or places.
+    """Frames that answer one or more questions, often mixed with frames of the same actors or places.
 
     Args:
-        alone: The frames show one scene only.
+        alone: Show frames of one scene only.
 
     Raises:
-        ValueError: No question was found; scripts come from ``draw_script``, where that does not happen.
+        ValueError: No answerable question was found; this does not happen for scripts from ``draw_script``.
     """
     for _ in range(50):
         scenes = _some_scenes(rng, script)[: 1 if alone else None]
-        times = uniform_times(merge_spans([span for s in scenes for span in _look_at(rng, s)]), frames)
+        times = uniform_times(merge_spans([span for s in scenes for span in _moment_spans(rng, s)]), frames)
         states = [script.state_at(t) for t in times]
-        asked = _questions_on(rng, scenes)
-        questions = [q for q in asked if language.is_answerable(q, language.boards_seen(q, states))]
+        candidates = _questions_on(rng, scenes)
+        questions = [q for q in candidates if language.is_answerable(q, language.boards_seen(q, states))]
         if questions:
             break
     else:
         raise ValueError("no answerable question was found in 50 draws")
-    chosen = [questions[i] for i in rng.permutation(len(questions))[:turns]]
-    told = [_turn(rng, q, language.boards_seen(q, states)) for q in chosen]
+    questions = [questions[i] for i in rng.permutation(len(questions))[:turns]]
+    dialogue = [_turn(rng, q, language.boards_seen(q, states)) for q in questions]
     if turns > 1 and rng.random() < 0.5:
-        told.insert(int(rng.integers(len(told) + 1)), (caption_prompt(chosen[0].text), language.caption(states)))
-    return Lesson(render_times(script, times), tuple(told), chosen[0].kind)
+        caption_turn = (caption_prompt(questions[0].text), language.caption(states))
+        dialogue.insert(int(rng.integers(len(dialogue) + 1)), caption_turn)
+    return Lesson(render_times(script, times), tuple(dialogue), questions[0].kind)
 
 
 def _turn(rng: np.random.Generator, question: WorldQuestion, boards: list[str]) -> tuple[str, str]:
-    """The option's text is the reply even where its letter is asked for: a model of this size cannot letter options."""
+    """A prompt and its reply, always the option's text: a model of this size cannot map options to letters."""
     suffix = ANSWER_SUFFIX if rng.random() < 0.2 else language.ANSWER_SUFFIX
     return language.question_prompt(question, suffix), language.answer_text(question, boards)
 
 
 def blind_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson:
-    """Questions without frames: any option will do, but it must be one of them."""
+    """Questions without frames: the target reply is a random option."""
     questions = write_questions(script, 10)
-    told = []
+    dialogue = []
     for i in rng.permutation(len(questions))[:turns]:
-        told.append((language.question_prompt(questions[i]), questions[i].options[int(rng.integers(4))]))
-    return Lesson(None, tuple(told), "blind")
+        dialogue.append((language.question_prompt(questions[i]), questions[i].options[int(rng.integers(4))]))
+    return Lesson(None, tuple(dialogue), "blind")
 
 
 def _some_scenes(rng: np.random.Generator, script: Script) -> list[Scene]:
-    """One to four scenes that hold moments; the others often share the first one's place or actor."""
-    held = [s for s in script.scenes if s.moments]
-    many = [s for s in held if len(s.signs) > 1] if rng.random() < 0.5 else []
-    first = (many or held)[int(rng.integers(len(many or held)))]
+    """One to four scenes with moments; the later ones often share the first one's place or actor."""
+    eventful = [s for s in script.scenes if s.moments]
+    many_signs = [s for s in eventful if len(s.signs) > 1] if rng.random() < 0.5 else []
+    first = (many_signs or eventful)[int(rng.integers(len(many_signs or eventful)))]
     scenes = [first]
     for _ in range(int(rng.choice([0, 0, 1, 1, 1, 2, 3]))):
-        near = [s for s in held if (s.place == first.place) != (s.actor == first.actor)]
-        pool = near if near and rng.random() < 0.5 else held
+        similar = [s for s in eventful if (s.place == first.place) != (s.actor == first.actor)]
+        pool = similar if similar and rng.random() < 0.5 else eventful
         scenes.append(pool[int(rng.integers(len(pool)))])
     return list(dict.fromkeys(scenes))
 
 
-def _look_at(rng: np.random.Generator, scene: Scene) -> list[Span]:
-    """The scene's moments exactly, or with a margin, or the whole stretch that holds them."""
+def _moment_spans(rng: np.random.Generator, scene: Scene) -> list[Span]:
+    """Spans of the scene's moments, exact or with a margin, or one span over all of them."""
     margin_s = rng.uniform(0, 4) if rng.random() < 0.5 else 0.0
     spans = [
         Span(max(m.span.start_s - margin_s, scene.span.start_s), min(m.span.end_s + margin_s, scene.span.end_s))
@@ -141,7 +142,7 @@ def _questions_on(rng: np.random.Generator, scenes: Sequence[Scene]) -> list[Wor
         if scene.actions:
             questions.append(WRITERS["action"](rng, (scene,), int(rng.integers(4))))
         else:
-            # one sign counts as a count only now and then, so that the numbers are evenly used
+            # single-sign scenes seldom get a count question, so that the counts are evenly distributed
             kinds = ["count"] if len(scene.signs) > 1 else ["sign", "count"] if rng.random() < 0.25 else ["sign"]
             questions += [WRITERS[kind](rng, (scene,), int(rng.integers(4))) for kind in kinds]
     single = sorted((s for s in scenes if len(s.signs) == 1), key=lambda s: s.span.start_s)
@@ -156,11 +157,11 @@ def _questions_on(rng: np.random.Generator, scenes: Sequence[Scene]) -> list[Wor
 
 @dataclass(frozen=True)
 class Flaws:
-    """What a teacher does wrong on purpose, so that training has something to mend.
+    """Deliberate errors of the teacher, so that training has something to correct.
 
     Attributes:
-        slips: Share of replies that end behind the reasoning, without an action: the format reward mends it.
-        haste: Share of parts worth a closer look that are dropped: only the tree's reward tells that this costs
+        slips: Share of replies that end after the reasoning, without an action: the format reward corrects this.
+        haste: Share of nodes worth a closer look that are deleted: only the tree's reward shows that this costs
             answers.
     """
 
@@ -168,30 +169,30 @@ class Flaws:
     haste: float = 0.0
 
     def reply(self, rng: np.random.Generator, reasoning: str, action: Action) -> str:
-        """The completion taught for a sound decision."""
+        """The target completion for a sound decision, with flaws."""
         if self.haste and action is Action.CONTINUE and rng.random() < self.haste:
             action = Action.DELETE
-        whole = policy_completion(reasoning, action)
-        return whole.partition("<action>")[0] if self.slips and rng.random() < self.slips else whole
+        completion = policy_completion(reasoning, action)
+        return completion.partition("<action>")[0] if self.slips and rng.random() < self.slips else completion
 
 
 SOUND = Flaws()
 
 
 def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, flaws: Flaws = SOUND) -> Lesson:
-    """A node's captions and a decision, sound but for ``flaws``; ``noise``: share of frames misread in captions."""
+    """A node's captions and a decision, sound except for ``flaws``; ``noise`` is the share of frames misread."""
     questions = write_questions(script, 10)
     question = questions[int(rng.integers(len(questions)))]
     depth = int(rng.integers(1, MAX_DEPTH + 1))
     events = []
     for _ in range(int(rng.choice([1, 1, 1, 1, 2, 3]))):
         states = [_misread(rng, s, noise) for s in _event_states(rng, script, question, depth)]
-        # a robot of almost the right colours, or the right one in another place: only a close look tells them apart
+        # a robot with almost the right colours, or the right one in another place: hard negatives
         swap = _near_miss(rng, question) if rng.random() < 0.3 else {}
         states = [replace(s, **swap) if (s.place, s.actor) in language.wanted_pairs(question) else s for s in states]
-        told = language.told_states(states)
-        if told not in events:
-            events.append(told)
+        event = language.collapse_repeats(states)
+        if event not in events:
+            events.append(event)
     captions = [language.caption(event) for event in events]
     action, reasoning = language.decide(question, events, depth, MAX_DEPTH)
     prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH)
@@ -199,7 +200,7 @@ def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, 
 
 
 def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, Any]:
-    """A change of one word that turns a state of the asked scene into one of another."""
+    """Changed fields that turn a state of the question's scene into a state of another, similar scene."""
     actor = question.scenes[0].actor
     other = [c for c in COLOURS if c not in (actor.body, actor.hat)][int(rng.integers(len(COLOURS) - 2))]
     changes: list[dict[str, Any]] = [
@@ -212,15 +213,15 @@ def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, A
 
 
 def _event_states(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> list[FrameState]:
-    """Four frames of a span as long as events of that depth are, half the time at what the question asks for."""
+    """Four frames of a span as long as events at that depth, half of the time in the question's scene."""
     length_s = script.duration_s / 16 * float(np.exp(rng.uniform(-0.7, 0.7))) / (1, 8, 64)[depth - 1]
     scene = question.scenes[int(rng.integers(len(question.scenes)))]
-    near = [s for s in script.scenes if s.place == scene.place or s.actor == scene.actor]
+    similar = [s for s in script.scenes if s.place == scene.place or s.actor == scene.actor]
     draw = rng.random()
     if draw < 0.55:
         span = scene.moments[int(rng.integers(len(scene.moments)))].span if scene.moments and draw < 0.4 else scene.span
     elif draw < 0.8:
-        span = near[int(rng.integers(len(near)))].span
+        span = similar[int(rng.integers(len(similar)))].span
     else:
         span = Span(0, script.duration_s)
     centre_s = rng.uniform(span.start_s, span.end_s)

@@ -1,7 +1,7 @@
-"""The words of the world: what its small models are taught to say.
+"""The language of the world: what its small models learn to say.
 
-Used to make training targets alone. At inference nothing here is read: captions, decisions and answers
-are what the models make of pixels and text.
+Used only to create training targets. Nothing here is used at inference: the models produce captions,
+decisions and answers from pixels and text.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ _VERBS = {states: name for name, states in ACTIONS.items()}
 
 
 def describe(state: FrameState) -> str:
-    """One frame in words: place, actor, and the board if one is up."""
+    """Description of one frame: place, actor, and the board if one is up."""
     board = f", {state.board}" if state.board else ""
     return f"{state.place}: {state.actor.body} robot with the {state.actor.hat} hat{board}"
 
 
 def caption(states: Iterable[FrameState]) -> str:
-    """Frames in temporal order in words; a frame that looks like the one before it is not told again."""
-    return "; ".join(describe(state) for state in told_states(states))
+    """Caption of frames in temporal order; a frame that looks like the one before it is not repeated."""
+    return "; ".join(describe(state) for state in collapse_repeats(states))
 
 
-def told_states(states: Iterable[FrameState]) -> list[FrameState]:
-    """The frames that a caption tells: all but those that look like the one before them."""
-    told: list[FrameState] = []
+def collapse_repeats(states: Iterable[FrameState]) -> list[FrameState]:
+    """The frames that a caption describes: all except those that look like the one before them."""
+    distinct: list[FrameState] = []
     for state in states:
-        if not told or told[-1] != state:
-            told.append(state)
-    return told
+        if not distinct or distinct[-1] != state:
+            distinct.append(state)
+    return distinct
 
 
 def question_prompt(question: WorldQuestion, suffix: str = ANSWER_SUFFIX) -> str:
-    """The question with its lettered options, as the task ``videominer_world`` asks it."""
+    """The question with its lettered options, as in the task ``videominer_world``."""
     options = [f"{letter}. {option}" for letter, option in zip("ABCD", question.options)]
     return "\n".join([question.text, *options, suffix])
 
@@ -48,14 +48,14 @@ def wanted_pairs(question: WorldQuestion) -> set[tuple[str, object]]:
 
 
 def boards_seen(question: WorldQuestion, states: Iterable[FrameState]) -> list[str]:
-    """The boards that the frames show with the asked actor in the asked place, in order of first sight."""
+    """The distinct boards in frames of the question's scenes, in order of first appearance."""
     pairs = wanted_pairs(question)
-    seen = [s.board for s in states if s.board and (s.place, s.actor) in pairs]
-    return list(dict.fromkeys(seen))
+    boards = [s.board for s in states if s.board and (s.place, s.actor) in pairs]
+    return list(dict.fromkeys(boards))
 
 
 def answer_text(question: WorldQuestion, boards: list[str]) -> str:
-    """The option's text, after what is seen where it follows from that (``"1 heart, 2 moon: 2"``)."""
+    """The correct option's text, for actions and counts after the boards it follows from (``"1 heart, 2 moon: 2"``)."""
     right = question.options["ABCD".index(question.answer)]
     if question.kind == "action":
         return f"{' then '.join(boards)}: {right}"
@@ -65,7 +65,7 @@ def answer_text(question: WorldQuestion, boards: list[str]) -> str:
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:
-    """Whether frames that show ``boards`` settle the question."""
+    """Whether frames that show ``boards`` suffice to answer the question."""
     if question.kind == "action":
         return tuple(boards) in _VERBS
     return len(boards) == len(question.evidence)
@@ -74,16 +74,17 @@ def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:
 def decide(
     question: WorldQuestion, events: Sequence[Sequence[FrameState]], depth: int, max_depth: int
 ) -> tuple[Action, str]:
-    """A sound action for a node whose events' captions tell these lines, and the reasoning that leads to it.
+    """A sound action for a node whose captions describe these events, and the reasoning that leads to it.
 
-    The reasoning goes through the captions line by line, for each scene that is asked about, and stops in a line
-    at the first thing that differs: every step is a copy or a comparison of two words. Then: a part that shows a
-    board of that scene and nothing else is accepted, at the last depth one that shows others too; a part that
-    shows the scene is looked at closer; so is, at depth 1, where few of its scenes can have been sampled, one
-    that shows the place.
+    For each scene of the question, the reasoning goes through the captions line by line and stops in a line at the
+    first difference, so every step copies or compares two words. Then,
+
+    - a node that shows a board of that scene and nothing else is accepted; at the last depth it may show more;
+    - any other node that shows the scene is continued;
+    - so is, at depth 1, a node that shows the place, since few of its scenes can have been sampled.
     """
     lines = [line for event in events for line in event]
-    # in the question's own words and order, so that it can be copied
+    # in the words and order of the question, so that the model can copy them
     clauses = question.text.rstrip("?").split(" while ")[1:]
     steps = []
     for clause in (c.removesuffix(" and") for c in clauses):
@@ -94,12 +95,12 @@ def decide(
 
 
 def _compare(scene: Scene, line: FrameState) -> str:
-    """One line of a caption held against one scene word by word (``"sea sea, red blue: no."``)."""
-    told = (line.place, line.actor.body, line.actor.hat)
+    """A word-by-word comparison of one caption line with one scene (``"sea sea, red blue: no."``)."""
+    described = (line.place, line.actor.body, line.actor.hat)
     sought = (scene.place, scene.actor.body, scene.actor.hat)
-    same = next((i for i in range(3) if told[i] != sought[i]), 3)
-    pairs = ", ".join(f"{told[i]} {sought[i]}" for i in range(min(same + 1, 3)))
-    return f"{pairs}: {f'seen, {line.board or NO_BOARD}' if same == 3 else 'no'}."
+    matches = next((i for i in range(3) if described[i] != sought[i]), 3)
+    pairs = ", ".join(f"{described[i]} {sought[i]}" for i in range(min(matches + 1, 3)))
+    return f"{pairs}: {f'seen, {line.board or NO_BOARD}' if matches == 3 else 'no'}."
 
 
 def _verdict(question: WorldQuestion, lines: list[FrameState], depth: int, max_depth: int) -> tuple[Action, str]:

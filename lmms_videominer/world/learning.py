@@ -1,4 +1,4 @@
-"""What the training scripts of the world's models share: the optimizer, one step, and the log."""
+"""Shared by the training scripts of the world's models: the optimizer, the training step, and the log."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import torch
 
 
 class Learner:
-    """AdamW with linear warm-up, cosine decay to a twentieth, and gradients clipped to norm 1.
+    """AdamW with linear warm-up, cosine decay to a twentieth of the peak, and gradients clipped to norm 1.
 
     Args:
-        model: What learns; its forward pass returns a loss.
-        lr: The highest learning rate.
-        warmup: Steps up to it.
+        model: The model to train; its forward pass returns a loss.
+        lr: The peak learning rate.
+        warmup: Warm-up steps.
         steps: Steps of the whole schedule.
     """
 
@@ -31,7 +31,7 @@ class Learner:
         )
 
     def step(self, inputs: dict[str, torch.Tensor]) -> float:
-        """Learn from one batch, in bfloat16 where autocast uses it; returns its loss."""
+        """Train on one batch, with bfloat16 autocast; returns its loss."""
         with torch.autocast("cpu", torch.bfloat16):
             loss = self.model(**inputs).loss
         self.optimizer.zero_grad(set_to_none=True)
@@ -53,7 +53,7 @@ class Learner:
         )
 
     def resume(self, file: Path) -> int:
-        """The step that ``save`` was called at; a changed ``steps`` or ``lr`` takes effect from there on."""
+        """Restore what ``save`` wrote and return its step; a new ``steps`` or ``lr`` takes effect from there."""
         state = torch.load(file, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -71,10 +71,10 @@ class Learner:
         evaluate: Callable[[], dict[str, float]],
         save: Callable[[], Any],
     ) -> None:
-        """Learn from ``batches`` after step ``first`` up to ``steps``, with ``log.jsonl`` in ``folder``.
+        """Train on ``batches`` from step ``first`` to ``steps``, and write ``log.jsonl`` to ``folder``.
 
-        Every ``eval_every`` steps and at the last, ``evaluate`` is logged, ``save`` writes the model, and
-        ``training.pt`` holds what ``resume`` needs.
+        Every ``eval_every`` steps and at the last step, log the result of ``evaluate``, call ``save`` to write the
+        model, and write the state for ``resume`` to ``training.pt``.
         """
         self.model.train()
         started, losses = time.time(), []
@@ -98,7 +98,7 @@ class Learner:
 
 
 def log(folder: Path, record: dict[str, Any]) -> None:
-    """Print a record, and append it to ``log.jsonl`` of the folder."""
+    """Print a record and append it to ``log.jsonl`` in the folder."""
     print(json.dumps(record), flush=True)
     with open(folder / "log.jsonl", "a") as file:
         file.write(json.dumps(record) + "\n")

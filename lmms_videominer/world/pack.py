@@ -1,4 +1,4 @@
-"""Put trained models together as a bundle with model cards: ``python -m lmms_videominer.world.pack``."""
+"""Pack trained models into a bundle with model cards: ``python -m lmms_videominer.world.pack``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lmms_videominer.models.bundle import CHECKPOINTS
 from lmms_videominer.show.markdown import markdown_table
 
 LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*", "finished")
-HALVED = ("vlm", "policy", "start")  # stored in half precision; their config.json has them loaded in single
-# settings of a lmms-eval backbone that this video LLM needs: its input is 84x84
+HALVED = ("vlm", "policy", "start")  # stored in half precision; config.json makes them load in single precision
+# lmms-eval backbone arguments that this video LLM needs: its input is 84x84
 VLM_ARGS = {"min_pixels": 84 * 84, "max_pixels": 84 * 84}
 
 _CARD = """---
@@ -31,7 +31,7 @@ library_name: {library}
 
 {log}
 
-It knows the world alone. Use it to try the package and to test; for real videos name a real model.
+It was trained on the world only. Use it to try the package and for tests; for real videos, choose a real model.
 """
 
 _MODELS = {
@@ -40,48 +40,55 @@ _MODELS = {
         "The world's video LLM",
         11,
         "train_vlm",
-        "A Qwen2-VL that captions, answers and, as text only, decides about the videos of `docs/world.md`.",
+        "A Qwen2-VL that captions, answers questions and, from text only, makes policy decisions about the videos of "
+        "`docs/world.md`.",
     ),
-    "policy": ("transformers", "The world's policy", 12, "train_policy", "A Qwen2 that decides about nodes."),
-    "start": (
+    "policy": (
         "transformers",
-        "The policy that training starts from",
+        "The world's policy",
         12,
         "train_policy",
-        "A Qwen2 that reads and compares as the policy does, but leaves most replies without an action and drops "
-        "much that is worth a closer look: what T-GRPO mends.",
+        "A Qwen2 that makes the policy's decisions about nodes.",
+    ),
+    "start": (
+        "transformers",
+        "The initial policy for training",
+        12,
+        "train_policy",
+        "A Qwen2 that reads and compares like the policy, but ends most replies without an action and deletes "
+        "many nodes that are worth a closer look. T-GRPO corrects both.",
     ),
     "embedder": (
         "sentence-transformers",
         "The world's caption embedder",
         13,
         "train_embedder",
-        "A BERT whose cosine similarity says how much the frames of two captions have in common.",
+        "A BERT whose cosine similarity estimates how much the frames of two captions have in common.",
     ),
     "scorer": (
         "transformers",
         "The world's CLIP",
         14,
         "train_clip",
-        "A CLIP that says how well a frame fits a question, for the selectors that go by such scores.",
+        "A CLIP that scores how well a frame matches a question, for the selectors based on such scores.",
     ),
 }
 
 _EVALUATED = {
-    "": "the share of replies that are right to the last token, teacher\nforced",
-    "scorer": "the share of the evidence that the 8 best frames of a 5-minute video, at\none a second, hold, by "
-    "kind of question",
+    "": "the share of replies that are correct in every token (teacher\nforcing)",
+    "scorer": "the share of the evidence that is covered by the 8 best frames of a\n5-minute video, sampled at one "
+    "frame per second, by kind of question",
 }
 
 
 def pack(sources: dict[str, Path], out: Path, flags: dict[str, str], how: dict[str, str]) -> None:
-    """Copy each model's files into ``out`` without what only training needs, and write cards and ``bundle.json``.
+    """Copy each model's files to ``out``, except those needed for training only, and write cards and ``bundle.json``.
 
     Args:
-        sources: The folder of each part, as its training script has left it. Other parts of a bundle that is there
-            already stay.
-        flags: What each training script was given.
-        how: Said on the card in place of the command, where a model came of more than one.
+        sources: The folder of each part, as written by its training script. Other parts of an existing bundle
+            are kept.
+        flags: The flags of each training script.
+        how: How each model was trained, for its card; needed if that took more than one command.
     """
     out.mkdir(parents=True, exist_ok=True)
     for part, source in sources.items():
@@ -123,11 +130,11 @@ def _card(part: str, source: Path, target: Path, flags: str, how: str) -> str:
     )
 
 
-def _evaluations(source: Path, said: str) -> str:
-    """The records of ``log.jsonl`` that hold an evaluation, as Markdown; empty where there are none.
+def _evaluations(source: Path, metric: str) -> str:
+    """The evaluations in ``log.jsonl``, as Markdown; empty if there are none.
 
     Args:
-        said: What was measured.
+        metric: What was measured.
     """
     path = source / "log.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -136,26 +143,26 @@ def _evaluations(source: Path, said: str) -> str:
         return ""
     kinds = sorted({kind for r in measured for kind in r} - {"step", "loss", "seconds"})
     table = _table(measured, {kind: kind for kind in kinds})
-    return f"Measured during training on worlds of the `dev` range: {said}.\n\n{table}"
+    return f"Measured during training on worlds of the `dev` range: {metric}.\n\n{table}"
 
 
 def _rollouts(source: Path) -> str:
-    """The rollouts of T-GRPO that ``trainer_state.json`` tells of, as Markdown; empty where it does not."""
+    """The T-GRPO rollouts recorded in ``trainer_state.json``, as Markdown; empty if there are none."""
     path = source / "trainer_state.json"
     history = json.loads(path.read_text())["log_history"] if path.exists() else []
-    shown = {
+    columns = {
         "tree/reward": "R_tree",
         "reward": "reward",
         "reading/strict": "format",
         "action/accept": "accept",
         "action/continue": "continue",
         "action/delete": "delete",
-        "tree/nodes": "decisions a tree",
+        "tree/nodes": "decisions per tree",
         "completions/mean_length": "tokens",
         "kl": "KL",
     }
     measured = [entry for entry in history if "tree/reward" in entry]
-    return f"Rollouts of training, at temperature 1:\n\n{_table(measured, shown)}" if measured else ""
+    return f"Rollouts of training, at temperature 1:\n\n{_table(measured, columns)}" if measured else ""
 
 
 def _table(records: list[dict[str, Any]], columns: dict[str, str]) -> str:
@@ -169,8 +176,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for part in _MODELS:
         parser.add_argument(f"--{part}", type=Path, help="folder written by its training script")
-        parser.add_argument(f"--{part}-flags", default="", help="flags it was trained with, for its card")
-        parser.add_argument(f"--{part}-how", default="", help="said on its card in place of the one command")
+        parser.add_argument(f"--{part}-flags", default="", help="flags of its training script, for its card")
+        parser.add_argument(
+            f"--{part}-how", default="", help="how it was trained, for its card, instead of the command"
+        )
     parser.add_argument("--out", type=Path, default=CHECKPOINTS)
     arguments = vars(parser.parse_args())
     parts = [part for part in _MODELS if arguments[part] is not None]

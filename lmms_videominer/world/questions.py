@@ -1,4 +1,4 @@
-"""Questions on a script, with four options, the right one placed evenly, and the evidence that answers them."""
+"""Multiple-choice questions about a script, with four options, balanced answer positions, and evidence spans."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from lmms_videominer.world.script import ACTIONS, SIGNS, Scene, Script
 
 KINDS = ("sign", "action", "order", "count")
 LETTERS = "ABCD"
-# of ten questions: four on a sign, two each on an action, an order and a count
+# of ten questions, four are on a sign, and two each on an action, an order and a count
 _SHARE = ("sign", "action", "order", "sign", "count", "sign", "action", "order", "sign", "count")
 
 
 @dataclass(frozen=True)
 class WorldQuestion:
-    """One question; ``scenes`` are those it is about, ``evidence`` the moments in them that answer it."""
+    """One question. ``scenes`` are the scenes it is about, ``evidence`` the moments in them that answer it."""
 
     kind: str
     text: str
@@ -28,7 +28,7 @@ class WorldQuestion:
     evidence: tuple[Span, ...]
 
     def row(self, script: Script, number: int, video: str) -> dict[str, Any]:
-        """A line of ``qa.jsonl``."""
+        """The question as a line of ``qa.jsonl``."""
         return {
             "id": f"{script.seed}-{script.index}-{script.minutes:g}min-{number}",
             "video": video,
@@ -43,15 +43,15 @@ class WorldQuestion:
 
 
 def write_questions(script: Script, count: int) -> list[WorldQuestion]:
-    """Up to ``count`` different questions on ``script``, kinds in fixed shares as far as its scenes allow.
+    """Up to ``count`` distinct questions about ``script``, with fixed shares of kinds as far as its scenes allow.
 
-    The place of the right answer runs through A, B, C, D from one question and video to the next.
+    The position of the correct answer cycles through A, B, C, D across questions and videos.
     """
     rng = np.random.default_rng([script.seed, script.index, round(script.minutes * 60), 1])
-    wanted = [_SHARE[i % len(_SHARE)] for i in range(count)]
+    kinds = [_SHARE[i % len(_SHARE)] for i in range(count)]
     questions: list[WorldQuestion] = []
     used: set[tuple[str, tuple[Scene, ...]]] = set()
-    for number, kind in enumerate(wanted):
+    for number, kind in enumerate(kinds):
         place = (script.index * count + number) % 4
         for choice in dict.fromkeys((kind, *KINDS)):
             scenes = _draw_scenes(rng, script, choice, used)
@@ -63,7 +63,7 @@ def write_questions(script: Script, count: int) -> list[WorldQuestion]:
 
 
 def _draw_scenes(rng: np.random.Generator, script: Script, kind: str, used: set) -> tuple[Scene, ...]:
-    """A scene, or two of different chapters, that a question of ``kind`` can be asked about; ``()`` if none is left."""
+    """A scene for a question of ``kind``, or two of different chapters for an order; ``()`` if none is left."""
     if kind == "order":
         return _draw_pair(rng, script, used)
     fits = {
@@ -73,7 +73,7 @@ def _draw_scenes(rng: np.random.Generator, script: Script, kind: str, used: set)
     }[kind]
     scenes = [s for s in script.scenes if fits(s) and (kind, (s,)) not in used]
     if kind == "count" and scenes:
-        # counts evenly used: first the number, then the scene
+        # for an even distribution of counts, draw first the number, then the scene
         number = rng.choice(sorted({len(s.signs) for s in scenes}))
         scenes = [s for s in scenes if len(s.signs) == number]
     return (scenes[int(rng.integers(len(scenes)))],) if scenes else ()
@@ -93,7 +93,7 @@ def _draw_pair(rng: np.random.Generator, script: Script, used: set) -> tuple[Sce
 
 
 def where(scene: Scene) -> str:
-    """The clause of a question that names a scene."""
+    """The clause of a question that identifies a scene."""
     return f"the {scene.actor} is in the {scene.place}"
 
 
@@ -123,15 +123,15 @@ def _order(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> W
     others = [s for s in SIGNS if s not in (first, second)]
     third = others[int(rng.integers(len(others)))]
     right, swapped = f"{first} then {second}", f"{second} then {first}"
-    # the third sign stands in both places, so that its options cannot be told from the right one by form
+    # the third sign occurs in both positions, so that the form of the options does not give the answer away
     fillers = (
         [f"{first} then {third}", f"{third} then {first}"]
         if rng.random() < 0.5
         else [f"{second} then {third}", f"{third} then {second}"]
     )
     options, answer = _place_answer(rng, right, [swapped, *fillers], place)
-    asked = scenes if rng.random() < 0.5 else scenes[::-1]
-    text = f"Which two signs appear, in order of time, while {where(asked[0])} and while {where(asked[1])}?"
+    clauses = [where(scene) for scene in (scenes if rng.random() < 0.5 else scenes[::-1])]
+    text = f"Which two signs appear, in order of time, while {clauses[0]} and while {clauses[1]}?"
     evidence = tuple(m.span for s in scenes for m in s.moments)
     return WorldQuestion("order", text, options, answer, scenes, evidence)
 

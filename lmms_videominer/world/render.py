@@ -1,4 +1,4 @@
-"""The pixels of a world video: textured places, two-coloured robots, boards with large flat glyphs."""
+"""Renders world videos: textured places, two-coloured robots, and boards with large flat glyphs."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _RGB = {
     "grey": (110, 110, 110),
 }
 BOARD, BODY, HAT = 76, 48, 26  # pixels: side of a board, side of a robot's body, height of its hat
-_UP = 4  # glyphs are drawn this much larger, then reduced
+_UP = 4  # supersampling factor of the glyphs
 
 
 def render_frame(script: Script, time_s: float) -> np.ndarray:
-    """uint8 [SIZE, SIZE, 3] RGB: what is to be seen at ``time_s``."""
+    """uint8 [SIZE, SIZE, 3] RGB: the frame at ``time_s``."""
     chapter, scene = script.chapter_at(time_s), script.scene_at(time_s)
     age_s = time_s - scene.span.start_s
     shot = _shot(script, scene, time_s)
@@ -42,12 +42,12 @@ def render_frame(script: Script, time_s: float) -> np.ndarray:
 
 
 def render_times(script: Script, times_s: np.ndarray) -> np.ndarray:
-    """uint8 [len(times_s), SIZE, SIZE, 3] RGB."""
+    """uint8 [len(times_s), SIZE, SIZE, 3] RGB: the frames at ``times_s``."""
     return np.stack([render_frame(script, float(t)) for t in times_s])
 
 
 def frame_times(script: Script) -> np.ndarray:
-    """float64: the time of every frame of the video, seconds."""
+    """float64 [n]: the time of every frame of the video, in seconds."""
     return np.arange(round(script.duration_s * FPS)) / FPS
 
 
@@ -62,7 +62,7 @@ def _draws(*key: int) -> np.ndarray:
 
 
 def _robot_corner(looks: np.ndarray, age_s: float, static: bool) -> tuple[int, int]:
-    """Left and top of the robot; it sways through its third of the picture."""
+    """Left and top of the robot, which sways within its third of the picture."""
     sway = 0.0 if static else np.sin(2 * np.pi * (looks[1] + age_s / (4 + 8 * looks[2])))
     left = 8 + looks[0] * (SIZE - BODY - 16) + 10 * sway
     return int(np.clip(left, 2, SIZE - BODY - 2)), SIZE - BODY - HAT - 4 - int(4 * abs(sway))
@@ -77,7 +77,7 @@ def _paste(frame: np.ndarray, sprite: np.ndarray, left: int, top: int) -> None:
 
 @lru_cache(maxsize=64)
 def _place_texture(place: str, seed: int) -> np.ndarray:
-    """uint8 [SIZE, SIZE, 3]: a place is told by its colours, its texture and its brightness."""
+    """uint8 [SIZE, SIZE, 3]: each place has its own colours, texture and brightness."""
     y, x = np.mgrid[0:SIZE, 0:SIZE]
     p, q = (np.random.default_rng(seed).random(2) * 40).astype(int)
     x, y = x + p, y + q
@@ -113,7 +113,7 @@ def _background(chapter: Chapter, script: Script, time_s: float, shot: int) -> n
 
 @lru_cache(maxsize=64)
 def _robot(body: str, hat: str) -> np.ndarray:
-    """uint8 [HAT + BODY, BODY, 3]: a framed block in the body's colour with eyes, under a block of the hat's."""
+    """uint8 [HAT + BODY, BODY, 3]: a framed block in the body's colour with eyes, below a block in the hat's colour."""
     sprite = np.empty((HAT + BODY, BODY, 3), np.uint8)
     sprite[:] = _RGB["black"]
     sprite[2 : HAT - 1, 2:-2] = _RGB[hat]
@@ -228,14 +228,14 @@ _GLYPHS = {
 
 
 def _shot(script: Script, scene: Scene, time_s: float) -> int:
-    """Which shot of the scene is on: 0 alone, unless there are hard cuts inside scenes (one every 4 to 10 s)."""
+    """Index of the scene's shot at ``time_s``: always 0, unless there are hard cuts within scenes (every 4 to 10 s)."""
     if "cuts" not in script.nuisances:
         return 0
     return int((time_s - scene.span.start_s) // (4 + 6 * _draws(scene.seed, 99)[0]))
 
 
 def _relight(frame: np.ndarray, script: Script, chapter: Chapter, time_s: float) -> np.ndarray:
-    """Slow changes of light, fades from and to black, and flashes."""
+    """Apply slow changes of light, fades from black, and flashes."""
     gain = 1.0
     draws = _draws(chapter.seed, 98)
     if "light" in script.nuisances:

@@ -1,9 +1,9 @@
-"""What happens in a world video: chapters, scenes and moments, drawn from one seed.
+"""The script of a world video: chapters, scenes and moments, drawn from one seed.
 
-A video is chapters (one place each), of scenes (one actor each), of which some hold moments: a board
-shows a sign, or a thing on the board changes its state. A (place, actor) pair occurs in exactly one
-scene; other scenes share the place or the actor and show other boards, so that only a look at the
-right scene answers a question about it.
+A video consists of chapters (one place each), which consist of scenes (one actor each). Some scenes have moments:
+a board shows a sign, or an object on the board changes state. A (place, actor) pair occurs in exactly one scene.
+Other scenes share the place or the actor and show other boards, so a question about a scene can only be answered
+from that scene.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lmms_videominer.types import Span
 PLACES = ("desert", "forest", "sea", "city", "snow", "cave", "meadow", "brickyard")
 COLOURS = ("red", "yellow", "green", "blue", "purple", "white")
 SIGNS = ("star", "heart", "leaf", "drop", "moon", "cross", "arrow", "ring")
-# the action and the two states of the board, in order, that show it
+# actions, with the two consecutive states of the board that show them
 ACTIONS = {
     "lights the lamp": ("dark lamp", "lit lamp"),
     "puts out the lamp": ("lit lamp", "dark lamp"),
@@ -29,7 +29,7 @@ ACTIONS = {
 STATES = ("dark lamp", "lit lamp", "shut gate", "open gate")
 NUISANCES = ("flashes", "fades", "light", "pans", "cuts", "static")
 
-# seeds of worlds: disjoint ranges; those from 3_000_000 on are free for users
+# disjoint ranges of world seeds; seeds from 3_000_000 on are free for users
 SPLITS = {"train": range(0, 1_000_000), "dev": range(1_000_000, 2_000_000), "test": range(2_000_000, 3_000_000)}
 
 FPS = 8
@@ -38,7 +38,7 @@ SIZE = 168  # pixels, square
 
 @dataclass(frozen=True)
 class Actor:
-    """A robot with a hat, told apart by the two colours."""
+    """A robot with a hat, identified by its two colours."""
 
     body: str
     hat: str
@@ -49,7 +49,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Moment:
-    """A board appears during ``span``; ``action`` is ``None`` for a sign, else the board changes state halfway."""
+    """A board visible during ``span``. ``action`` is ``None`` for a sign; otherwise the board changes state halfway."""
 
     span: Span
     board: str
@@ -64,7 +64,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Scene:
-    """One actor in one place during ``span``; ``seed`` draws its looks (position, motion)."""
+    """One actor in one place during ``span``; ``seed`` determines its appearance (position, motion)."""
 
     span: Span
     place: str
@@ -83,7 +83,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One place during ``span``; ``seed`` draws the looks of its background."""
+    """One place during ``span``; ``seed`` determines the appearance of its background."""
 
     span: Span
     place: str
@@ -93,7 +93,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class FrameState:
-    """What is to be seen at one time; what captions of the training data are written from."""
+    """What is visible at one time; the source of captions in the training data."""
 
     place: str
     actor: Actor
@@ -102,7 +102,7 @@ class FrameState:
 
 @dataclass(frozen=True)
 class Script:
-    """A whole video, known to the generator alone."""
+    """The content of a whole video, known only to the generator."""
 
     seed: int
     index: int
@@ -138,7 +138,7 @@ class Script:
 
 
 def board_at(scene: Scene, time_s: float) -> str | None:
-    """The board that is up at ``time_s``, or ``None``."""
+    """The board visible at ``time_s``, or ``None``."""
     for moment in scene.moments:
         if moment.span.start_s <= time_s < moment.span.end_s:
             return moment.board_at(time_s)
@@ -152,7 +152,7 @@ def write_script(seed: int, index: int, minutes: float, nuisances: tuple[str, ..
         ValueError: ``minutes`` is below 1 or above 120, or a nuisance is unknown.
     """
     if not 1 <= minutes <= 120:
-        raise ValueError(f"minutes={minutes}: a world video lasts 1 to 120 minutes")
+        raise ValueError(f"minutes={minutes}: must be from 1 to 120, the length of a world video")
     unknown = set(nuisances) - set(NUISANCES)
     if unknown:
         raise ValueError(f"unknown nuisances {sorted(unknown)}; choose from {', '.join(NUISANCES)}")
@@ -180,7 +180,7 @@ def _scene_range(minutes: float) -> tuple[float, float]:
 
 
 def _cut(rng: np.random.Generator, start_s: float, end_s: float, low_s: float, high_s: float) -> list[Span]:
-    """Cut ``[start_s, end_s)`` into whole-second pieces of about ``low_s`` to ``high_s``; the last takes the rest."""
+    """Cut ``[start_s, end_s)`` into whole-second pieces of about ``low_s`` to ``high_s``; the last is what remains."""
     edges = [start_s]
     while (left := end_s - edges[-1]) > high_s:
         most = min(high_s, left - low_s)
@@ -189,7 +189,7 @@ def _cut(rng: np.random.Generator, start_s: float, end_s: float, low_s: float, h
 
 
 def _places(rng: np.random.Generator, count: int) -> list[str]:
-    """A place for each chapter, evenly used, never the same twice running."""
+    """A place for each chapter, evenly distributed, never the same twice in a row."""
     places: list[str] = []
     while len(places) < count:
         order = [PLACES[i] for i in rng.permutation(len(PLACES))]
@@ -222,7 +222,7 @@ def _scene(rng: np.random.Generator, span: Span, place: str, actor: Actor) -> Sc
 
 
 def _moments(rng: np.random.Generator, span: Span, count: int, action: bool) -> list[Moment]:
-    """``count`` moments of 3 to 6 s, one in each equal share of the scene, half a second clear of its ends."""
+    """``count`` moments of 3 to 6 s, one in each equal share of the scene, at least half a second from its ends."""
     boards = [SIGNS[i] for i in rng.permutation(len(SIGNS))[:count]]
     name = list(ACTIONS)[int(rng.integers(len(ACTIONS)))]
     share = span.duration_s / max(count, 1)

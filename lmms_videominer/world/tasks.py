@@ -10,26 +10,26 @@ from lmms_videominer.world.script import SPLITS
 from lmms_videominer.world.video import render_world
 
 TASK_SEED = SPLITS["test"].start
-# minutes -> (videos, questions a video): at least 200 questions a task
+# minutes -> (videos, questions per video): at least 200 questions per task
 TASK_WORLDS = {1: (75, 3), 5: (42, 5), 15: (20, 10), 60: (20, 10)}
 
 
 def ensure_task_world(minutes: int, progress: bool = True) -> Path:
-    """Folder with ``qa.jsonl`` and the videos of ``videominer_world_<minutes>min``, rendered where absent.
+    """The folder with ``qa.jsonl`` and the videos of ``videominer_world_<minutes>min``; renders them if absent.
 
-    ``VIDEOMINER_WORLD`` names a folder made by ``videominer world`` to be used instead.
+    The environment variable ``VIDEOMINER_WORLD`` may name a folder written by ``videominer world`` to use instead.
 
     Raises:
-        ConfigError: That folder holds no ``qa.jsonl``.
+        ConfigError: That folder has no ``qa.jsonl``.
     """
-    given = os.environ.get("VIDEOMINER_WORLD")
-    if given:
-        if not (Path(given) / "qa.jsonl").is_file():
+    folder_name = os.environ.get("VIDEOMINER_WORLD")
+    if folder_name:
+        if not (Path(folder_name) / "qa.jsonl").is_file():
             raise ConfigError(
-                f"VIDEOMINER_WORLD={given}: no qa.jsonl there. Make one with: "
-                f"videominer world {given} --minutes {minutes} --videos 10 --seed 3000000"
+                f"VIDEOMINER_WORLD={folder_name}: there is no qa.jsonl in it. Create one with: "
+                f"videominer world {folder_name} --minutes {minutes} --videos 10 --seed 3000000"
             )
-        return Path(given)
+        return Path(folder_name)
     videos, questions = TASK_WORLDS[minutes]
     folder = world_cache() / f"test-{minutes}min-{videos}x{questions}"
     if not (folder / "qa.jsonl").is_file():

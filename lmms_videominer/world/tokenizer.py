@@ -1,4 +1,4 @@
-"""The byte-level BPE of the small models: the world's words are single tokens, any other text still has a reading."""
+"""The byte-level BPE of the small models: the world's words are single tokens, other text takes several."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPECIAL_TOKENS = [
     "<|video_pad|>",
 ]
 SYSTEM_PROMPT = "You are a helpful assistant."
-# the layout of Qwen2-VL's turns: visuals stand where the content lists them
+# the layout of Qwen2-VL's turns, with visuals at their position in the content
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if loop.first and message.role != 'system' %}<|im_start|>system\n" + SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
@@ -40,7 +40,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(seed: int = 0, vocab_size: int = 1024) -> PreTrainedTokenizerFast:
-    """Train on the texts of ``train`` worlds; ``vocab_size`` holds the bytes, the special tokens and the merges."""
+    """Train on the texts of ``train`` worlds; ``vocab_size`` includes the bytes, the special tokens and the merges."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
 
@@ -71,7 +71,7 @@ def _texts(seed: int):
         for question in write_questions(script, 10):
             states = [script.state_at(t) for t in np.linspace(0, script.duration_s - 0.1, 4)]
             caption = language.caption(states)
-            action, reasoning = language.decide(question, [language.told_states(states)], 1, 3)
+            action, reasoning = language.decide(question, [language.collapse_repeats(states)], 1, 3)
             yield language.question_prompt(question)
             yield language.question_prompt(question, ANSWER_SUFFIX)
             yield language.answer_text(question, [m.board for s in question.scenes for m in s.moments])

@@ -1,8 +1,9 @@
 """Train the world's CLIP from scratch on ``train`` seeds: ``python -m lmms_videominer.world.train_clip FOLDER``.
 
-It learns which frames fit a sentence: a question fits best the frames that answer it, less the other frames of its
-scenes; a statement of a scene all of its frames; a description the frames that look so. A batch is frames of a few
-videos, scenes of one place or one actor often together, so that the batch's other sentences are near misses.
+It learns which frames match a sentence. A question matches the frames that answer it fully and the other frames of its
+scenes weakly; a statement about a scene matches all of its frames; a description matches the frames that it describes.
+A batch has frames of a few videos, often from scenes with the same place or actor, so that its other sentences are hard
+negatives.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ if TYPE_CHECKING:
 SIDE = 84  # pixels of the model's input
 TEXT_TOKENS = 64
 TRAIN_SEED, DEV_SEED = 14, 1_000_014  # worlds of the train and of the dev range
-SCENE_FIT = 0.2  # how well a frame of the scene that shows no board fits a question, where one that does fits by 1
-MOST_SCALE = 100.0  # of the cosines, as in CLIP
-VIDEO_SHARE = 8  # pairs of one video in a batch
+SCENE_FIT = 0.2  # target of a question for frames of its scene without a board; 1 for frames with one
+MOST_SCALE = 100.0  # upper limit on the scale of the cosines, as in CLIP
+VIDEO_SHARE = 8  # pairs per video in a batch
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text, and what of a frame makes it fit.
+    """A text, and the condition for a frame to match it.
 
     Attributes:
-        text: As a scorer is asked.
-        pairs: The (place, actor) that it is about.
-        board: What must be up: a name, ``""`` for any board, ``None`` where it says nothing of boards.
-        bare: How well frames of its scenes without that board fit.
+        text: The text, as passed to a scorer.
+        pairs: The (place, actor) pairs that it is about.
+        board: The board that must be visible: a name, ``""`` for any, ``None`` if boards do not matter.
+        bare: Match of frames of its scenes without that board.
     """
 
     text: str
@@ -55,29 +56,29 @@ class Sentence:
     bare: float = 0.0
 
     def fits(self, state: FrameState) -> float:
-        """0 to 1."""
+        """How well a frame in this state matches, from 0 to 1."""
         if (state.place, state.actor) not in self.pairs:
             return 0.0
-        shown = self.board is None or (bool(state.board) if self.board == "" else state.board == self.board)
-        return 1.0 if shown else self.bare
+        board_matches = self.board is None or (bool(state.board) if self.board == "" else state.board == self.board)
+        return 1.0 if board_matches else self.bare
 
 
-def asked(question: WorldQuestion) -> Sentence:
+def question_sentence(question: WorldQuestion) -> Sentence:
     return Sentence(question.text, frozenset(language.wanted_pairs(question)), "", SCENE_FIT)
 
 
-def told(scene: Scene) -> Sentence:
+def scene_sentence(scene: Scene) -> Sentence:
     return Sentence(f"{where(scene)}.", frozenset([(scene.place, scene.actor)]))
 
 
-def described(state: FrameState) -> Sentence:
+def state_sentence(state: FrameState) -> Sentence:
     return Sentence(language.describe(state), frozenset([(state.place, state.actor)]), state.board)
 
 
 def draw_pairs(rng: np.random.Generator, script: Script, count: int) -> list[tuple[np.ndarray, FrameState, Sentence]]:
-    """Frames (uint8 [SIZE, SIZE, 3]) of ``script`` with their states, each with a sentence that fits it by 1."""
+    """Frames (uint8 [SIZE, SIZE, 3]) of ``script`` with their states, each with a sentence that matches it fully."""
     rows = []
-    scenes = _near_scenes(rng, script, count)
+    scenes = _similar_scenes(rng, script, count)
     for scene in scenes:
         moment = scene.moments[int(rng.integers(len(scene.moments)))] if scene.moments else None
         span = moment.span if moment and rng.random() < 0.7 else scene.span
@@ -87,28 +88,28 @@ def draw_pairs(rng: np.random.Generator, script: Script, count: int) -> list[tup
     return rows
 
 
-def _near_scenes(rng: np.random.Generator, script: Script, count: int) -> list[Scene]:
-    """``count`` scenes, repeats allowed: a first one, others that share its place or its actor, and any."""
-    held = [scene for scene in script.scenes if scene.moments] or list(script.scenes)
-    first = held[int(rng.integers(len(held)))]
-    near = [s for s in script.scenes if (s.place == first.place) != (s.actor == first.actor)] or held
-    pools = [near if rng.random() < 0.6 else held for _ in range(count - 1)]
+def _similar_scenes(rng: np.random.Generator, script: Script, count: int) -> list[Scene]:
+    """``count`` scenes, possibly repeated: a first one, scenes that share its place or its actor, and random ones."""
+    eventful = [scene for scene in script.scenes if scene.moments] or list(script.scenes)
+    first = eventful[int(rng.integers(len(eventful)))]
+    similar = [s for s in script.scenes if (s.place == first.place) != (s.actor == first.actor)] or eventful
+    pools = [similar if rng.random() < 0.6 else eventful for _ in range(count - 1)]
     return [first, *(pool[int(rng.integers(len(pool)))] for pool in pools)]
 
 
 def _sentence(rng: np.random.Generator, scene: Scene, others: list[Scene], state: FrameState) -> Sentence:
-    """A question where the frame shows a board, or else a statement or a description."""
+    """A question if the frame shows a board, otherwise (and sometimes anyway) a statement or a description."""
     if not state.board or rng.random() < 0.3:
-        return told(scene) if rng.random() < 0.5 else described(state)
+        return scene_sentence(scene) if rng.random() < 0.5 else state_sentence(state)
     partners = [s for s in others if len(s.signs) == 1 and s.signs != scene.signs and s.place != scene.place]
     if len(scene.signs) == 1 and partners and rng.random() < 0.3:
-        return asked(WRITERS["order"](rng, (scene, partners[int(rng.integers(len(partners)))]), 0))
+        return question_sentence(WRITERS["order"](rng, (scene, partners[int(rng.integers(len(partners)))]), 0))
     kinds = ["action"] if scene.actions else ["count", "sign"] if len(scene.signs) == 1 else ["count"]
-    return asked(WRITERS[kinds[int(rng.integers(len(kinds)))]](rng, (scene,), 0))
+    return question_sentence(WRITERS[kinds[int(rng.integers(len(kinds)))]](rng, (scene,), 0))
 
 
 def build(seed: int) -> tuple[CLIPModel, CLIPProcessor]:
-    """A random CLIP of 2.5 M parameters with its processor."""
+    """A randomly initialised CLIP of 2.5 M parameters with its processor."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
     torch.manual_seed(seed)
@@ -139,7 +140,7 @@ def build(seed: int) -> tuple[CLIPModel, CLIPProcessor]:
 
 
 def text_tokenizer() -> Any:
-    """The world's byte-level BPE, padded on the right, every text closed by the token that CLIP pools at."""
+    """The world's byte-level BPE, padded on the right; each text ends in the token that CLIP pools at."""
     from tokenizers.processors import TemplateProcessing
     from transformers import PreTrainedTokenizerFast
 
@@ -152,7 +153,7 @@ def text_tokenizer() -> Any:
 
 
 class Pairs(IterableDataset):
-    """Batches of ``batch`` pairs, endless; every worker draws its own."""
+    """An endless stream of batches of ``batch`` pairs; each worker draws its own."""
 
     def __init__(self, processor: CLIPProcessor, batch: int, seed: int, world: int = TRAIN_SEED):
         self.processor, self.batch, self.seed, self.world = processor, batch, seed, world
@@ -170,7 +171,7 @@ class Pairs(IterableDataset):
 
 
 def collate(rows: list[tuple[np.ndarray, FrameState, Sentence]], processor: CLIPProcessor) -> dict[str, torch.Tensor]:
-    """Model inputs of a batch, and ``fits``, float32 [frames, sentences]."""
+    """Model inputs for a batch, and the targets ``fits``, float32 [frames, sentences]."""
     frames, states, sentences = zip(*rows, strict=True)
     inputs = dict(
         processor(
@@ -187,9 +188,9 @@ def collate(rows: list[tuple[np.ndarray, FrameState, Sentence]], processor: CLIP
 
 
 class Contrast(torch.nn.Module):
-    """CLIP's contrastive loss with graded targets: cross-entropy to ``fits``, normalised, both ways.
+    """CLIP's contrastive loss with graded targets: cross-entropy with the normalised ``fits`` in both directions.
 
-    Cosines are taken in single precision: times the learned scale, the error of bfloat16 would be that of a rank.
+    Cosines are computed in single precision: multiplied by the learned scale, bfloat16 errors would change ranks.
     """
 
     def __init__(self, clip: CLIPModel):
@@ -211,7 +212,7 @@ class Contrast(torch.nn.Module):
 
 @torch.no_grad()
 def evaluate(model: CLIPModel, processor: CLIPProcessor, videos: int = 8, minutes: float = 5.0) -> dict[str, float]:
-    """On ``dev`` worlds: share of evidence moments that the 8 best frames of a video at one a second hold, by kind."""
+    """Share of evidence moments, by kind, that the 8 best frames of a ``dev`` video at one per second cover."""
     from lmms_videominer.scoring.dual_encoder import DualEncoderScorer
     from lmms_videominer.search.candidates import top
 
@@ -225,15 +226,15 @@ def evaluate(model: CLIPModel, processor: CLIPProcessor, videos: int = 8, minute
         scores = scorer.score(render_times(script, times_s), [question.text for question in questions])
         for question, column in zip(questions, scores.T, strict=True):
             best = times_s[top(column, 8)]
-            held = [any(span.start_s <= t < span.end_s for t in best) for span in question.evidence]
-            hits.setdefault(question.kind, []).extend(held)
+            coverage = [any(span.start_s <= t < span.end_s for t in best) for span in question.evidence]
+            hits.setdefault(question.kind, []).extend(coverage)
     model.train()
-    means = {kind: float(np.mean(held)) for kind, held in sorted(hits.items())}
+    means = {kind: float(np.mean(coverage)) for kind, coverage in sorted(hits.items())}
     return {kind: round(mean, 3) for kind, mean in means.items()}
 
 
 def save(model: CLIPModel, processor: CLIPProcessor, folder: Path) -> None:
-    """An ordinary checkpoint, its weights in half precision."""
+    """Write a standard checkpoint with weights in half precision."""
     copy.deepcopy(model).half().save_pretrained(folder)
     processor.save_pretrained(folder)
 
@@ -250,10 +251,10 @@ def train(
     eval_every: int = 500,
     videos: int = 8,
 ) -> None:
-    """AdamW with warm-up and cosine decay; writes ``log.jsonl``, and the model every ``eval_every`` steps."""
+    """Train with AdamW; write ``log.jsonl``, and the model every ``eval_every`` steps."""
     folder.mkdir(parents=True, exist_ok=True)
     model, processor = build(seed)
-    model.set_attn_implementation("eager")  # of 37 tokens: twice as fast to learn from in bfloat16 on a CPU as sdpa
+    model.set_attn_implementation("eager")  # twice as fast as sdpa for 37 tokens in bfloat16 on a CPU
     learner = Learner(Contrast(model), lr, 200, steps)
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(
@@ -276,13 +277,13 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where the checkpoint is written")
+    parser.add_argument("folder", type=Path, help="folder to write the checkpoint to")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw pairs")
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's training.pt")
+    parser.add_argument("--resume", action="store_true", help="continue from the folder's training.pt")
     train(**vars(parser.parse_args()))
 
 

@@ -1,7 +1,7 @@
 """Train the caption embedder of the world, a small BERT: ``python -m lmms_videominer.world.train_embedder``.
 
-Two captions are as similar as the frames they tell of: the mean of the Jaccard indices of their places, of
-their (place, actor) pairs and of their (place, actor, board) triples.
+The target similarity of two captions is that of the frames they describe: the mean of the Jaccard indices of their
+places, of their (place, actor) pairs and of their (place, actor, board) triples.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _states(rng: np.random.Generator, script: Script, near_s: float | None = Non
 
 
 def pairs(seed: int, world: int, count: int) -> dict[str, list]:
-    """``count`` pairs of captions with their similarity: neighbours, other chapters of a place, and chance pairs."""
+    """``count`` pairs of captions with their similarity: neighbours, chapters with the same place, and random pairs."""
     rng = np.random.default_rng([seed, world])
     rows: dict[str, list] = {"sentence1": [], "sentence2": [], "score": []}
     while len(rows["score"]) < count:
@@ -59,7 +59,7 @@ def pairs(seed: int, world: int, count: int) -> dict[str, list]:
 
 
 def build(folder: Path, seed: int):
-    """A random BERT of two layers with a WordPiece tokenizer over the captions, as a SentenceTransformer."""
+    """A randomly initialised two-layer BERT with a WordPiece tokenizer for the captions, as a SentenceTransformer."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -89,7 +89,7 @@ def build(folder: Path, seed: int):
 
 
 def train(folder: Path, pairs_count: int, epochs: int, batch: int, lr: float, seed: int) -> None:
-    """Regress cosine similarity (CosineSimilarityLoss) and print the Spearman correlation on ``dev`` worlds."""
+    """Train by regression (CosineSimilarityLoss) and print the Spearman correlation on ``dev`` worlds."""
     import shutil
 
     from datasets import Dataset
@@ -127,7 +127,7 @@ def train(folder: Path, pairs_count: int, epochs: int, batch: int, lr: float, se
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where the model is written")
+    parser.add_argument("folder", type=Path, help="folder to write the model to")
     parser.add_argument("--pairs-count", type=int, default=40_000)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=64)

@@ -1,7 +1,7 @@
 """Cold start of the world's policy, a Qwen2 of about 2 M parameters: ``python -m lmms_videominer.world.train_policy``.
 
-Supervised, on captions of ``train`` worlds with some frames misread, and sound decisions about them: it
-learns the format and a sensible policy. T-GRPO takes it from there.
+Supervised training on captions of ``train`` worlds, with some frames misread, and sound decisions about them. It
+teaches the format and a sensible policy, from which T-GRPO continues.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ TRAIN_SEED, DEV_SEED = 12, 1_000_012
 def build(vlm: Path) -> tuple[Any, Any]:
     """A Qwen2 with the text weights and the tokenizer of the world's Qwen2-VL.
 
-    From random weights a model of this size does not begin to copy from its prompt within hours on two cores; the
-    text part of the video LLM does already. On text its rotary positions are those of a Qwen2.
+    From random weights, a model of this size does not learn to copy from its prompt within hours on two cores; the
+    text model of the video LLM already does. On text, its rotary positions equal those of a Qwen2.
     """
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2VLForConditionalGeneration
 
@@ -54,27 +54,27 @@ def build(vlm: Path) -> tuple[Any, Any]:
 
 
 def load(policy: Path) -> tuple[Any, Any]:
-    """A policy that ``train`` has made, to teach it more."""
+    """Load a policy that ``train`` wrote, to train it further."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     return AutoModelForCausalLM.from_pretrained(policy), AutoTokenizer.from_pretrained(policy)
 
 
 def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
-    """Model inputs of a batch, right padded; labels on the completions alone."""
+    """Model inputs for a batch, padded on the right; labels on the completions only."""
     rows = []
     for lesson in lessons:
         prompt, reply = lesson.turns[0]
-        asked = tokenizer.apply_chat_template(
+        text = tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
         )
-        rows.append((tokenizer(asked).input_ids, tokenizer(reply + tokenizer.eos_token).input_ids))
-    length = max(len(asked) + len(told) for asked, told in rows)
+        rows.append((tokenizer(text).input_ids, tokenizer(reply + tokenizer.eos_token).input_ids))
+    length = max(len(prompt_ids) + len(reply_ids) for prompt_ids, reply_ids in rows)
     ids = torch.full((len(rows), length), tokenizer.pad_token_id)
     labels = torch.full((len(rows), length), -100)
-    for i, (asked, told) in enumerate(rows):
-        ids[i, : len(asked) + len(told)] = torch.tensor(asked + told)
-        labels[i, len(asked) : len(asked) + len(told)] = torch.tensor(told)
+    for i, (prompt_ids, reply_ids) in enumerate(rows):
+        ids[i, : len(prompt_ids) + len(reply_ids)] = torch.tensor(prompt_ids + reply_ids)
+        labels[i, len(prompt_ids) : len(prompt_ids) + len(reply_ids)] = torch.tensor(reply_ids)
     return {"input_ids": ids, "attention_mask": (ids != tokenizer.pad_token_id).long(), "labels": labels}
 
 
@@ -84,7 +84,7 @@ def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: 
 
 @torch.no_grad()
 def evaluate(model: Any, tokenizer: Any, batches: int = 12) -> dict[str, float]:
-    """Share of completions right to the last token, on ``dev`` worlds, by the right action (teacher forced)."""
+    """Share of completions correct in every token, on ``dev`` worlds, by the correct action (teacher forcing)."""
     model.eval()
     rng = np.random.default_rng(5)
     right: dict[str, list[bool]] = {}
@@ -110,7 +110,7 @@ def train(
     flaws: Flaws,
     log_every: int = 250,
 ) -> None:
-    """AdamW with warm-up and cosine decay; the folder is an ordinary Hugging Face checkpoint, with ``log.jsonl``."""
+    """Train with AdamW; write a standard Hugging Face checkpoint and ``log.jsonl`` to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer = source
     rng = np.random.default_rng([seed, 1])
@@ -134,17 +134,17 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where the checkpoint is written")
+    parser.add_argument("folder", type=Path, help="folder to write the checkpoint to")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--vlm", type=Path, help="Qwen2-VL whose text weights it starts from")
+    source.add_argument("--vlm", type=Path, help="Qwen2-VL whose text weights to start from")
     source.add_argument("--start", type=Path, help="policy to start from")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
-    parser.add_argument("--slips", type=float, default=0.0, help="share of replies taught without an action")
-    parser.add_argument("--haste", type=float, default=0.0, help="share of parts worth a closer look that are dropped")
+    parser.add_argument("--slips", type=float, default=0.0, help="share of target replies without an action")
+    parser.add_argument("--haste", type=float, default=0.0, help="share of nodes worth a closer look that are deleted")
     arguments = vars(parser.parse_args())
     flaws = Flaws(arguments.pop("slips"), arguments.pop("haste"))
     vlm, start = arguments.pop("vlm"), arguments.pop("start")

@@ -1,6 +1,6 @@
 """Train the world's Qwen2-VL from scratch on ``train`` seeds: ``python -m lmms_videominer.world.train_vlm``.
 
-It learns to caption frames, to answer questions from frames, and, as text only, to decide like the policy.
+It learns to caption frames, to answer questions from frames, and, from text only, to make the policy's decisions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRAIN_SEED, DEV_SEED = 11, 1_000_011  # worlds of the train and of the dev range
 
 
 def build(folder: Path, seed: int) -> tuple[Any, Any]:
-    """A random Qwen2-VL of about 3.5 M parameters with its processor, saved to and loaded from ``folder``."""
+    """A randomly initialised Qwen2-VL of about 3.5 M parameters with its processor; saves both to ``folder``."""
     from transformers import (
         Qwen2VLConfig,
         Qwen2VLForConditionalGeneration,
@@ -48,7 +48,7 @@ def build(folder: Path, seed: int) -> tuple[Any, Any]:
     }
     width = 192
     config = Qwen2VLConfig(
-        # one frame a temporal patch: frames of a selection may lie minutes apart
+        # one frame per temporal patch: frames of a selection may be minutes apart
         vision_config={
             "depth": 4,
             "embed_dim": 144,
@@ -96,14 +96,17 @@ def build(folder: Path, seed: int) -> tuple[Any, Any]:
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    """The model and the processor that a run before has left."""
+    """Load the model and the processor of an earlier run."""
     from transformers import Qwen2VLForConditionalGeneration, Qwen2VLProcessor
 
     return Qwen2VLForConditionalGeneration.from_pretrained(folder), Qwen2VLProcessor.from_pretrained(folder)
 
 
 def batch_vision_attention(model: Any) -> None:
-    """Attend over all frames of a batch at once: they have one size here, and one call a frame is half a step."""
+    """Run vision attention for all frames of a batch at once.
+
+    They have the same size here, and one call per frame would take half of the step's time.
+    """
     from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
 
     def forward(self, hidden_states, cu_seqlens, position_embeddings, **kwargs):
@@ -119,10 +122,10 @@ def batch_vision_attention(model: Any) -> None:
 
 
 class Lessons(IterableDataset):
-    """Batches of lessons, endless; every worker draws its own.
+    """An endless stream of batches of lessons; each worker draws its own.
 
-    A batch is captions of four frames, questions on eight, or, without any, questions to guess at, or
-    decisions; all but captions come in after ``warmup`` of the batches.
+    A batch holds captions of frames, questions with frames, questions without frames, or decisions. The first
+    ``warmup`` batches are captions of four frames.
     """
 
     def __init__(self, processor: Any, batch: int, seed: int, warmup: int):
@@ -157,7 +160,7 @@ class Lessons(IterableDataset):
 
 
 def collate(lessons: list[Lesson], processor: Any) -> dict[str, torch.Tensor]:
-    """Model inputs of a batch whose lessons all have as many frames; labels on the replies alone."""
+    """Model inputs for a batch of lessons with the same number of frames; labels on the replies only."""
     tokenizer = processor.tokenizer
     inputs: dict[str, torch.Tensor] = {}
     vision_tokens = 0
@@ -181,18 +184,18 @@ def _tokens(lesson: Lesson, tokenizer: Any, vision_tokens: int) -> tuple[list[in
     head = f"<|im_start|>system\n{SYSTEM_PROMPT}<|im_end|>\n"
     for i, (prompt, reply) in enumerate(lesson.turns):
         video = f"<|vision_start|>{'<|video_pad|>' * vision_tokens}<|vision_end|>" if vision_tokens and i == 0 else ""
-        asked = tokenizer(f"{head}<|im_start|>user\n{video}{prompt}<|im_end|>\n<|im_start|>assistant\n").input_ids
-        told = tokenizer(reply + "<|im_end|>").input_ids
-        after = tokenizer("\n").input_ids
-        ids += asked + told + after
-        labels += [-100] * len(asked) + told + [-100] * len(after)
+        prompt_ids = tokenizer(f"{head}<|im_start|>user\n{video}{prompt}<|im_end|>\n<|im_start|>assistant\n").input_ids
+        reply_ids = tokenizer(reply + "<|im_end|>").input_ids
+        newline_ids = tokenizer("\n").input_ids
+        ids += prompt_ids + reply_ids + newline_ids
+        labels += [-100] * len(prompt_ids) + reply_ids + [-100] * len(newline_ids)
         head = ""
     return ids, labels
 
 
 @torch.no_grad()
 def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
-    """Share of replies right to the last token, on ``dev`` worlds, by kind of lesson (teacher forced)."""
+    """Share of replies correct in every token, on ``dev`` worlds, by kind of lesson (teacher forcing)."""
     model.eval()
     rng = np.random.default_rng(5)
     right: dict[str, list[bool]] = {}
@@ -227,7 +230,7 @@ def train(
     log_every: int = 50,
     eval_every: int = 400,
 ) -> None:
-    """AdamW with warm-up and cosine decay; writes ``log.jsonl``, and the model every ``eval_every`` steps."""
+    """Train with AdamW; write ``log.jsonl``, and the model every ``eval_every`` steps."""
     folder.mkdir(parents=True, exist_ok=True)
     model, processor = load(folder) if resume else build(folder, seed)
     batch_vision_attention(model)
@@ -253,14 +256,14 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where the checkpoint is written")
+    parser.add_argument("folder", type=Path, help="folder to write the checkpoint to")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--warmup", type=int, default=1000, help="first batches, of captions alone")
+    parser.add_argument("--warmup", type=int, default=1000, help="number of initial batches with captions only")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw lessons")
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's training.pt")
+    parser.add_argument("--resume", action="store_true", help="continue from the folder's training.pt")
     train(**vars(parser.parse_args()))
 
 

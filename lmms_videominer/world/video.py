@@ -1,4 +1,4 @@
-"""Writing worlds as files: H.264 in mp4 with a key frame every four seconds, and ``qa.jsonl``."""
+"""Writes worlds to files: H.264 in mp4 with a key frame every four seconds, and ``qa.jsonl``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GOP = 4 * FPS  # frames
 
 
 def encode(script: Script, path: Path) -> None:
-    """Render ``script`` to ``path`` (H.264, yuv420p, mp4), atomically."""
+    """Render ``script`` to ``path`` (H.264, yuv420p, mp4) atomically."""
     import av
 
     with written(path) as part, av.open(str(part), "w", format="mp4") as container:
@@ -30,7 +30,7 @@ def encode(script: Script, path: Path) -> None:
         stream.width = stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         stream.gop_size = GOP
-        stream.codec_context.thread_count = 1  # videos are rendered side by side
+        stream.codec_context.thread_count = 1  # videos are rendered in parallel
         stream.options = {"preset": "veryfast", "crf": "20"}
         for time_s in frame_times(script):
             frame = av.VideoFrame.from_ndarray(render_frame(script, float(time_s)), format="rgb24")
@@ -62,29 +62,29 @@ def render_world(
     questions: int = 10,
     nuisances: Sequence[str] = (),
 ) -> Path:
-    """Write ``videos`` videos of ``minutes`` and their questions; files that exist already are kept.
+    """Write videos and their questions; existing videos are kept.
 
     Args:
-        folder: Made if absent.
+        folder: The folder to write to, created if missing.
         minutes: Length of each video, 1 to 120.
-        videos: How many.
+        videos: Number of videos.
         seed: World seed; video ``i`` is drawn from ``(seed, i, minutes)``.
-        workers: Processes side by side; default one a core.
-        progress: Show a bar.
-        questions: Questions a video (fewer where its scenes do not hold so many).
+        workers: Number of parallel processes; by default one per core.
+        progress: Show a progress bar.
+        questions: Questions per video (fewer if its scenes do not allow as many).
         nuisances: Any of ``script.NUISANCES``.
 
     Returns:
-        Path of ``qa.jsonl``, written last and atomically: where it exists, the world is whole.
+        Path of ``qa.jsonl``, written last and atomically: if it exists, the world is complete.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     render = partial(
         _render_one, folder=folder, minutes=minutes, seed=seed, questions=questions, nuisances=tuple(nuisances)
     )
-    write_script(seed, 0, minutes, tuple(nuisances))  # refuse bad arguments before any process starts
+    write_script(seed, 0, minutes, tuple(nuisances))  # reject bad arguments before any process starts
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # spawn: the caller may hold threads (torch, decoders) that do not survive a fork
+    # spawn: the caller may have threads (torch, decoders) that do not survive a fork
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max(min(workers or cores, videos), 1), mp_context=context) as pool:
         bar = tqdm(

@@ -1,7 +1,7 @@
-"""The tasks ``videominer_world_<minutes>min``: questions on rendered videos whose answers and evidence are known.
+"""The tasks ``videominer_world_<minutes>min``: questions about rendered videos with known answers and evidence.
 
-The YAML files name attributes of this module. ``dataset_<minutes>min`` is computed when a task is loaded, not
-when tasks are listed: that is when the videos are rendered.
+The YAML files refer to attributes of this module. ``dataset_<minutes>min`` is computed when a task is loaded, not
+when tasks are listed, so the videos are rendered on loading.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ def __getattr__(name: str) -> Any:
 
 
 def dataset(minutes: int) -> dict[str, Any]:
-    """``dataset_kwargs`` of the task: the questions' file, its videos rendered where they are absent."""
+    """``dataset_kwargs`` of the task: the file of questions; renders missing videos."""
     return {"data_files": {"test": str(_folder(minutes) / "qa.jsonl")}}
 
 
 def documents(rows: Any, minutes: int) -> Any:
-    """The rows of the task's length; all rows, with a warning, where the folder holds no such length."""
-    kept = rows.filter(lambda row: row["minutes"] == minutes, load_from_cache_file=False)
-    if not len(kept):
+    """The rows for the task's video length; all rows, with a warning, if there are none of that length."""
+    matching = rows.filter(lambda row: row["minutes"] == minutes, load_from_cache_file=False)
+    if not len(matching):
         logger.warning(
-            "videominer_world_%dmin: %s holds no video of %d minutes; all %d of its questions are asked",
+            "videominer_world_%dmin: %s has no video of %d minutes; using all %d of its questions",
             minutes,
             _folder(minutes),
             minutes,
             len(rows),
         )
-        kept = rows
-    return kept.add_column("task_minutes", [minutes] * len(kept))
+        matching = rows
+    return matching.add_column("task_minutes", [minutes] * len(matching))
 
 
 def doc_to_visual(doc: dict[str, Any]) -> list[str]:
-    """The file of the question's video."""
+    """The path of the question's video."""
     return [str(_folder(int(doc["task_minutes"])) / doc["video"])]
 
 
 def doc_to_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, str] | None = None) -> str:
-    """The question and its options, one a line with its letter."""
-    around = lmms_eval_specific_kwargs or {}
+    """The question and its lettered options, one per line."""
+    kwargs = lmms_eval_specific_kwargs or {}
     options = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, doc["options"]))
-    return f"{around.get('pre_prompt', '')}{doc['question']}\n{options}{around.get('post_prompt', '')}"
+    return f"{kwargs.get('pre_prompt', '')}{doc['question']}\n{options}{kwargs.get('post_prompt', '')}"
 
 
 def process_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """Accuracy, overall and for the question's kind."""
+    """Accuracy, overall and for the kind of question."""
     from lmms_videominer.verdict import chosen_option
 
     right = float(chosen_option(results[0], doc["options"]) == LETTERS.index(doc["answer"]))

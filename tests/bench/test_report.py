@@ -19,7 +19,7 @@ from lmms_videominer.bench.comparison import groups_of
 from lmms_videominer.bench.plan import plan_cells
 from lmms_videominer.bench.plots import _by_length, _pooled, _styles, new_figure
 from lmms_videominer.bench.report import read_all, write_report
-from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH, taken_in
+from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH, choices_in
 from lmms_videominer.cli import _parser, main
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.show.timeline import EVIDENCE
@@ -189,7 +189,7 @@ def test_frames_that_a_backbone_does_not_tell_are_not_called_none(out):
     rows = read_all(out)[0]
     rows.loc[rows["variant"] == "uniform", ["times_s", "frame_indices"]] = ""
     (group,) = groups_of(rows)
-    known = {taken.label: taken.known for taken in taken_in(group, 0)}
+    known = {taken.label: taken.known for taken in choices_in(group, 0)}
     assert known == {label: label != "uniform" for label in VARIANT_LABELS}
 
 
@@ -231,7 +231,7 @@ def test_an_estimate_alone_runs_and_loads_nothing(vlm, tasks, tmp_path, capsys):
         (["--selectors", "videominer:evnts=8"], "did you mean 'events'"),
         (["--selectors", "aks", "aks"], "labelled 'aks'"),
         (["--selectors", "aks", "--policy", "a", "b"], "one for all variants"),
-        (["--figure", "training", "--policy", "a=b"], "give two or more"),
+        (["--figure", "training", "--policy", "a=b"], "pass two or more"),
         (["--figure", "training", "--policy", "a=b", "c"], "needs LABEL=FOLDER"),
         (["--figure", "auxin", "--policy", "slow=b", "1=c"], "value of lambda_auxin"),
     ],
@@ -246,8 +246,8 @@ def test_what_cannot_be_is_refused_before_anything_runs(more, told, vlm, tasks, 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ([], "--selectors or --figure"),
-        (["--selectors", "aks", "--figure", "clustering"], "leave --selectors out"),
+        ([], "either --selectors or --figure"),
+        (["--selectors", "aks", "--figure", "clustering"], "omit --selectors"),
     ],
 )
 def test_a_command_line_without_one_comparison_is_a_usage_error(more, told, tmp_path, capsys):
@@ -320,7 +320,7 @@ def test_a_metric_of_which_less_is_better_is_no_score(out):
         config[0]["higher_is_better"] = False
         path.write_text(json.dumps(results))
     table, refused = read_all(out)
-    assert table is None and all("say no score" in line for line in refused)
+    assert table is None and all("give no score" in line for line in refused)
 
 
 def test_a_label_that_other_settings_take_over_leaves_the_older_cell_in_the_report(out, vlm, tasks):

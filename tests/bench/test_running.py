@@ -251,7 +251,7 @@ def test_a_task_is_refused_before_anything_runs_where_no_video_is_found_and_wher
     write_task(folder, "lost", [row(n, tmp_path / "no" / "film.mp4") for n in range(2)])  # as tasks that do not look
     with pytest.raises(ConfigError, match=r"task lost: .* none of its documents \(there is no file .*film.mp4"):
         ask_tasks(tmp_path, settings, ["lost"], True, in_process)
-    with pytest.raises(ConfigError, match=r"task served: its metrics \(submission\) say no score"):
+    with pytest.raises(ConfigError, match=r"task served: its metrics \(submission\) give no score"):
         ask_tasks(tmp_path, settings, ["served"], True, in_process)
     path = table_path(tmp_path, "in_part", settings.source)
     for kinds in (("vanished", "video"), ("video", "video")):  # the second time the video is there
@@ -355,7 +355,7 @@ def test_a_cell_in_which_the_backbone_answered_nothing_has_failed(cells, tmp_pat
 
     [outcome] = run_cells(cells("uniform"), tmp_path, execute=execute)
     assert (outcome.status, is_finished(tmp_path, outcome.cell)) == ("failed", False)
-    assert outcome.reason == "the backbone answered none of 3 documents; of the first: CUDA out of memory"
+    assert outcome.reason == "the backbone answered none of 3 documents; for the first: CUDA out of memory"
 
 
 @pytest.mark.slow

@@ -107,5 +107,5 @@ def test_a_folder_without_the_tasks_length_is_evaluated_whole_and_said_so(world,
     task = TaskManager().load_task_or_group("videominer_world_5min")["videominer_world_5min"]
 
     assert len(task.test_docs()) == 2
-    assert "holds no video of 5 minutes" in caplog.text
+    assert "has no video of 5 minutes" in caplog.text
     assert Path(task.doc_to_visual(task.test_docs()[0])[0]).parent == world

@@ -100,7 +100,7 @@ def test_identity_follows_the_weights(folders, tmp_path):
 
 
 def test_a_model_that_compares_no_images_is_refused_by_its_class(tmp_path):
-    with pytest.raises(ModelError, match=r"scorer .*Qwen2Model, which compares no images with texts"):
+    with pytest.raises(ModelError, match=r"scorer .*Qwen2Model, which does not compare images with texts"):
         load_scorer(tiny_qwen2_lm(tmp_path), "cpu")
 
 

@@ -161,7 +161,7 @@ def test_lessons_written_by_hand_are_taken_as_they_are(rows):
 @pytest.mark.parametrize("line", ['{"prompt": "What?"}', '{"prompt": "What?", "completion": ""}', '["What?"]'])
 def test_a_line_that_is_no_lesson_is_named(rows, line):
     rows.write_text(rows.read_text() + line + "\n")
-    with pytest.raises(ConfigError, match=r"lessons\.jsonl:3: no lesson .*prompt.*completion"):
+    with pytest.raises(ConfigError, match=r"lessons\.jsonl:3: not a lesson .*prompt.*completion"):
         read_lessons([rows])
 
 

@@ -208,15 +208,15 @@ def test_options_are_found_under_a_question_that_has_a_lettered_line_itself():
     [
         ({"question": ""}, "question is ''"),
         ({"video": None}, "video is None"),
-        ({"options": "a dog, a cat"}, "It is a list of texts"),
+        ({"options": "a dog, a cat"}, "It must be a list of texts"),
         ({"options": ["a dog"]}, "options holds 1"),
-        ({"options": ["a dog", 3]}, "one of them is no text"),
+        ({"options": ["a dog", 3]}, "one of them is not text"),
         ({"options": ["a dog", "A dog"]}, "two are the same"),
-        ({"answer": "C"}, "answer 'C' is none of the options a dog, a cat. Write a letter from A to B"),
+        ({"answer": "C"}, "answer 'C' is not one of the options a dog, a cat. Write a letter from A to B"),
         ({"answer": None}, "answer is None"),
         ({"evidence": [[5, 1]]}, "evidence is [[5, 1]]"),
         ({"video": "b.mp4"}, "video b.mp4 is not at"),
-        ({"id": "q0"}, "id 'q0' stands at"),
+        ({"id": "q0"}, "id 'q0' already occurs at"),
     ],
 )
 def test_a_bad_row_is_named_with_its_file_and_line(folder, change, told):
@@ -231,7 +231,7 @@ def test_a_bad_row_of_an_indented_array_is_named_by_the_line_that_it_begins_at(f
     path = folder / "r1.json"
     path.write_text(json.dumps([VIDEO_R1, {**VIDEO_R1, "problem_id": 9, "solution": "A"}], indent=2))
     line = path.read_text().split("\n").index("  {", 2) + 1
-    with pytest.raises(ConfigError, match=rf"r1\.json:{line}: solution is 'A'\. It holds <answer>"):
+    with pytest.raises(ConfigError, match=rf"r1\.json:{line}: solution is 'A'\. It must hold <answer>"):
         read_questions(path)
 
 

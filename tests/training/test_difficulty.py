@@ -191,7 +191,7 @@ def test_a_line_that_a_killed_process_left_unfinished_is_skipped(tmp_path, caplo
     file = VerdictFile(path)
     file.add([Verdict("b", "b", "trees", 2, 8)])
     assert (file.get("a").solved, file.get("b").solved, VerdictFile(path).get("b").solved) == (1, 2, 2)
-    assert "1 lines are no verdicts" in caplog.text
+    assert "1 lines are not verdicts" in caplog.text
 
 
 # bad input, command line

@@ -44,7 +44,7 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over_and_named(tmp_path, caplog
     before = checkpoint(tmp_path, 96), checkpoint(tmp_path, 112, whole=False)
     checkpoint(tmp_path, 16)
     assert checkpoint_of(args(tmp_path), {}) == before[0]
-    assert before[1] in caplog.text and "not written to its end" in caplog.text
+    assert before[1] in caplog.text and "is incomplete" in caplog.text
     assert checkpoint_of(args(tmp_path / "empty"), {}) is None
     assert checkpoint_of(args(tmp_path, resume_from_checkpoint="elsewhere"), {}) == "elsewhere"
 
@@ -56,7 +56,7 @@ def test_a_run_with_other_settings_does_not_go_on_from_it(tmp_path):
     rewards.logging_steps = 10
     assert checkpoint_of(args(tmp_path), settings_of(rewards, run)) == last
     rewards.lambda_auxin = 0.75
-    with pytest.raises(ConfigError, match=r"lambda_auxin=1\.0 \(now 0\.75\)\. Name another output_dir"):
+    with pytest.raises(ConfigError, match=r"lambda_auxin=1\.0 \(now 0\.75\)\. Choose another output_dir"):
         checkpoint_of(args(tmp_path), settings_of(rewards, run))
 
 
@@ -74,4 +74,4 @@ def test_a_checkpoint_inside_a_rollout_is_named(tmp_path, caplog):
     warn_inside_rollout(args(tmp_path), checkpoint(tmp_path, 64))
     assert not caplog.text
     warn_inside_rollout(args(tmp_path), checkpoint(tmp_path, 66))
-    assert "checkpoint-66 lies inside a rollout" in caplog.text
+    assert "checkpoint-66 lies within a rollout" in caplog.text

@@ -16,8 +16,8 @@ from lmms_videominer.world.train_clip import (
     TRAIN_SEED,
     Contrast,
     Sentence,
-    described,
     draw_pairs,
+    state_sentence,
     train,
 )
 
@@ -28,7 +28,7 @@ def test_a_question_fits_the_frames_that_answer_it_a_little_its_scene_and_nothin
     question = Sentence("Which sign?", frozenset([("sea", ACTOR)]), "", SCENE_FIT)
     states = [("sea", ACTOR, "star"), ("sea", ACTOR, None), ("sea", OTHER, "star"), ("cave", ACTOR, "star")]
     assert [question.fits(FrameState(*state)) for state in states] == [1.0, SCENE_FIT, 0.0, 0.0]
-    told = described(FrameState("sea", ACTOR, "star"))
+    told = state_sentence(FrameState("sea", ACTOR, "star"))
     assert [told.fits(FrameState("sea", ACTOR, board)) for board in ("star", "moon", None)] == [1.0, 0.0, 0.0]
 
 
