@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import videos
-from videos import CUTS_S, VFR_TIMES_S
+from support import videos
+from support.videos import CUTS_S, VFR_TIMES_S
 
 CUT_LEVELS = (30, 200, 90, 150)  # gray level of each of the four scenes
 

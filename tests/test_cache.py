@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cache_user import write_and_read
 
 from lmms_videominer.errors import CacheError
 from lmms_videominer.store import cache as cache_module
@@ -127,14 +128,6 @@ def test_a_new_schema_makes_new_keys(monkeypatch):
 def test_keys_are_the_same_in_every_process_and_version():
     # sha256 of {"parts":{"frames":[1,2],"video":"v"},"schema":1}: a change here throws every user's cache away
     assert Cache.key(video="v", frames=[1, 2]) == "ae76e306c44c9ce93b2b3dd105cbc5281d17092e025cccb453a90fea6317dec8"
-
-
-def write_and_read(folder: str, worker: int, rounds: int) -> None:
-    cache = open_cache(folder)
-    for i in range(rounds):
-        cache.put_many("caption", {f"shared{i}": f"text {i}", f"own{worker}.{i}": worker})
-        assert cache.get_many("caption", [f"shared{i}", f"own{worker}.{i}"]) == [f"text {i}", worker]
-    cache.close()
 
 
 def test_several_processes_write_the_same_keys_at_once(tmp_path):

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-from mined import mined_selection
 from PIL import Image
-from scripted import ColourVLM, colour_video, finder
-from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
+from support.mined import mined_selection
+from support.scripted import ColourVLM, colour_video, finder
+from support.tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
 from lmms_videominer.cli import COMMANDS, main
 from lmms_videominer.config import MinerConfig

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
-from tiny_models import tiny_qwen2_lm
+from support.tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.errors import ModelError
 from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, CachedEmbedder, SentenceTransformerEmbedder

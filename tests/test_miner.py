@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from scripted import COLOURS, ColourVLM, always, colour_video, finder
+from support import tiny_models
+from support.scripted import COLOURS, ColourVLM, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError

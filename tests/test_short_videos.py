@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import ColourEmbedder, ColourVLM, always, colour_video
+from support.scripted import ColourEmbedder, ColourVLM, always, colour_video
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.miner import VideoMiner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mined import mined_selection
+from support.mined import mined_selection
 
 from lmms_videominer.show.time_codes import clock, clock_spans, file_stamp
 from lmms_videominer.types import KeyFrame, Span

@@ -7,7 +7,7 @@ import json
 import math
 
 import pytest
-from scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, colour_video, finder
+from support.scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, colour_video, finder
 
 from lmms_videominer.bench.calls import Calls, calls_at_most
 from lmms_videominer.config import ASKING, MinerConfig

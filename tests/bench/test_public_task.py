@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from cells import TINY, InProcess
-from public_tasks import write_public_tasks
-from tiny_scorers import tiny_clip
+from support.cells import TINY, InProcess
+from support.public_tasks import write_public_tasks
+from support.tiny_scorers import tiny_clip
 
 from lmms_videominer.bench.command import comparison_of, run_comparison
 from lmms_videominer.cli import _parser

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cells import EVIDENCE_S, TINY, InProcess
-from made import made, table
 from PIL import Image, ImageColor
+from support.cells import EVIDENCE_S, TINY, InProcess
+from support.made import made, table
 
 from lmms_videominer.bench.command import _keep_figure, comparison_of, rebuild_report, run_comparison
 from lmms_videominer.bench.comparison import groups_of
@@ -288,7 +288,7 @@ def test_a_figure_shows_the_cold_cells_of_a_warm_comparison(vlm, tasks, tmp_path
 
 
 def test_the_figure_of_trainings_shows_what_the_policies_reached(vlm, tasks, tmp_path):
-    from tiny_models import tiny_qwen2_lm
+    from support.tiny_models import tiny_qwen2_lm
 
     folders = [tiny_qwen2_lm(tmp_path / name, seed=seed) for seed, name in enumerate(("cold", "trained"))]
     policies = [f"{label}={folder}" for label, folder in zip(("none", "t-grpo"), folders)]

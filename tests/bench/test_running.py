@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from evaluation import row, write_task
+from support.evaluation import row, write_task
 
 from lmms_videominer.bench.documents import read_table, table_path
 from lmms_videominer.bench.evaluating import execute, no_answer_in, reason_in, seconds_of_requests

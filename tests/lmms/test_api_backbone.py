@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from evaluation import evaluate, note_of, row, write_task
 from PIL import Image
+from support.evaluation import evaluate, note_of, row, write_task
 
 from lmms_videominer.lmms.handover import write_lossless
 

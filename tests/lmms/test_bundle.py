@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from evaluation import SETTINGS, evaluate, note_of
-from tiny_models import tiny_qwen2_lm
+from support.evaluation import SETTINGS, evaluate, note_of
+from support.tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import split

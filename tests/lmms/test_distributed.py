@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation import SETTINGS, note_of, row, samples_in, write_task
+from support.evaluation import SETTINGS, note_of, row, samples_in, write_task
 
 pytestmark = pytest.mark.slow
 

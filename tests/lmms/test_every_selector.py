@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from evaluation import SETTINGS, evaluate, note_of
-from tiny_scorers import tiny_clip
+from support.evaluation import SETTINGS, evaluate, note_of
+from support.tiny_scorers import tiny_clip
 
 from lmms_videominer.config import ASKING
 from lmms_videominer.selectors import SELECTORS

@@ -8,27 +8,14 @@ import decord
 import numpy as np
 import pytest
 import torch
-from evaluation import PIXELS, SETTINGS, evaluate, frames_of, note_of, watching
-from tiny_models import VIDEO_MODELS
+from support.evaluation import PIXELS, SETTINGS, evaluate, frames_of, note_of, tower_input, watching
+from support.tiny_models import VIDEO_MODELS
 from transformers import AutoProcessor
 
 from lmms_videominer.lmms.handover import padded, write_lossless
 from lmms_videominer.lmms.profiles import PROFILES
 
 pytestmark = pytest.mark.slow
-
-
-def tower_input(processor, frames: np.ndarray) -> torch.Tensor:
-    """What the tower of this processor's model gets for ``frames`` [T, H, W, 3], no frame left out."""
-    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    made = processor.video_processor(
-        videos=[video],
-        do_sample_frames=False,
-        return_tensors="pt",
-        **({"size": {"shortest_edge": 3136, "longest_edge": 10**9}} if "Qwen" in type(processor).__name__ else {}),
-    )
-    pixels = made["pixel_values_videos"]
-    return pixels.flatten(0, 1) if pixels.dim() == 5 else pixels
 
 
 def was_shown(seen, expected: torch.Tensor) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from evaluation import PIXELS, evaluate, note_of, watching
 from qwen_vl_utils.vision_process import smart_nframes
+from support.evaluation import PIXELS, evaluate, note_of, watching
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.lmms.uniform_frames import plain_frames, with_plain_frames

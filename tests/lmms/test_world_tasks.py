@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation import evaluate, note_of
+from support.evaluation import evaluate, note_of
 
 from lmms_videominer.shipped import shipped_folder
 

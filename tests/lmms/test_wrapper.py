@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from evaluation import SETTINGS, evaluate, frames_of, note_of, row, watching, write_task
-from test_pixels import tower_input
+from support.evaluation import SETTINGS, evaluate, frames_of, note_of, row, tower_input, watching, write_task
 from transformers import AutoProcessor, AutoTokenizer
 
 from lmms_videominer.errors import ConfigError

@@ -9,10 +9,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conversation import case_of, converse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import (
+from support.conversation import case_of, converse
+from support.scripted import (
     COLOURS,
     ColourEmbedder,
     ColourEncoder,

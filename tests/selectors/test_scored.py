@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import videos
-from scripted import ColourScorer, colour_video
+from support import videos
+from support.scripted import ColourScorer, colour_video
 
 from lmms_videominer.config import SCORING, MinerConfig
 from lmms_videominer.errors import ModelError, VideoError

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always, colour_video, finder
+from support.scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always, colour_video, finder
 
 from lmms_videominer.config import SCORING, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError

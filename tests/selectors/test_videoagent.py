@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conversation import case_of, converse, frames_of
+from support.conversation import case_of, converse, frames_of
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.prompt import policy_completion, read_policy_prompt

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted import ColourVLM, SamplingPolicy, always, colour_video, finder
+from support.scripted import ColourVLM, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.cli import main
 from lmms_videominer.config import MinerConfig
@@ -260,7 +260,7 @@ def test_a_part_that_cannot_be_is_a_wrong_command_line(tmp_path, part, capsys):
 @pytest.fixture(scope="module")
 def tiny_miner(tmp_path_factory) -> list[str]:
     """Flags that name tiny models."""
-    from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
+    from support.tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
     folder = tmp_path_factory.mktemp("tiny")
     settings = [

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 pytest.importorskip("trl")
 pytest.importorskip("deepspeed")
 
-from tiny_training import films, policy_folder
+from support.tiny_training import films, policy_folder
 
 from lmms_videominer.training.config import TGRPOConfig
 

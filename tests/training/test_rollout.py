@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
+from support.scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError

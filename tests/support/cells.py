@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from evaluation import command_line
+from support.evaluation import command_line
 
 EVIDENCE_S = ((8.0, 16.0), (40.0, 52.0))
 TINY = ["events=4", "scan_frames=16", "max_depth=1", "caption_tokens=4", "policy_tokens=4", "clustering=none"]
