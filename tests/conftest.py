@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support import videos
+from support import marks, videos
 from support.videos import CUTS_S, VFR_TIMES_S
 
 CUT_LEVELS = (30, 200, 90, 150)  # gray level of each of the four scenes
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with marks.held_against(item):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)

@@ -308,6 +308,7 @@ def test_every_command_has_examples_that_parse(name, capsys):
     assert "examples:" in told and f"  videominer {name}" in told
 
 
+@pytest.mark.launches
 def test_help_needs_no_heavy_import():
     code = (
         "import sys, lmms_videominer.cli as cli\ntry: cli.main(['mine', '--help'])\nexcept SystemExit: pass\n"
@@ -317,6 +318,7 @@ def test_help_needs_no_heavy_import():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.launches
 def test_python_m_runs_the_command():
     done = subprocess.run([sys.executable, "-m", "lmms_videominer", "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("videominer 0.")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.launches
 @pytest.mark.parametrize("name", ["tasks", "deepspeed_configs"])
 def test_a_clone_that_hides_the_installed_package_still_has_its_folders(name):
     root = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from lmms_videominer.cli import _parser
 from lmms_videominer.config import ASKING
 from lmms_videominer.selectors import SELECTORS
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 
 
 def test_every_selector_is_compared_on_video_mme(vlm, tmp_path, monkeypatch):

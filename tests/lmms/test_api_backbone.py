@@ -15,7 +15,7 @@ from support.evaluation import evaluate, note_of, row, write_task
 
 from lmms_videominer.lmms.handover import write_lossless
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 
 
 class Server(ThreadingHTTPServer):

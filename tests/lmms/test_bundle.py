@@ -26,7 +26,7 @@ def bundle(tmp_path, tiny) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 @pytest.mark.parametrize("model", ["videominer", "videominer_qwen2vl"])
 def test_its_policy_decides(model, bundle, task, tmp_path):
     arguments = f"pretrained={bundle},clustering=none,{SETTINGS}"

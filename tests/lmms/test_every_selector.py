@@ -12,7 +12,7 @@ from lmms_videominer.config import ASKING
 from lmms_videominer.selectors import SELECTORS
 from lmms_videominer.store.selection_json import load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from support.public_tasks import TASKS, write_public_tasks
 
 from lmms_videominer.store.selection_json import load
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.evaluates, pytest.mark.launches]
 
 
 @pytest.fixture

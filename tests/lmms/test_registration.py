@@ -66,6 +66,7 @@ def test_the_class_takes_the_form_of_request_that_it_is_registered_for(name, sim
     assert name == "videominer" or get_model(name).backbone_id == backbone_of(name)
 
 
+@pytest.mark.launches
 def test_the_manifest_imports_nothing_heavy():
     code = (
         "import sys, lmms_videominer.lmms.manifest as m; "
@@ -76,6 +77,7 @@ def test_the_manifest_imports_nothing_heavy():
     assert printed.strip() == "[]"
 
 
+@pytest.mark.launches
 def test_mlvu_looks_for_its_videos_where_lmms_eval_puts_them(tmp_path):
     code = (
         "from lmms_videominer.lmms import hooks; hooks.install(); "
@@ -100,7 +102,7 @@ def test_a_fault_at_the_entry_point_is_logged_and_takes_no_other_plugin_down(mon
     assert "videominer doctor" in caplog.text
 
 
-@pytest.mark.slow
+@pytest.mark.launches
 def test_lmms_eval_lists_the_models():
     command = [sys.executable, "-m", "lmms_eval", "models"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout

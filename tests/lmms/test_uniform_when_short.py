@@ -18,7 +18,7 @@ from lmms_videominer.types import Question
 FRAMES = 6  # of 60 in 15 s
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 @pytest.mark.parametrize("backbone", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_hf"])
 def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbone, tiny, task, tmp_path):
     runs = {}

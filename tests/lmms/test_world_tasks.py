@@ -69,7 +69,7 @@ def test_every_kind_of_question_has_its_metric():
     assert metrics == {"accuracy", *(f"accuracy_{kind}" for kind in KINDS)}
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_given_world_is_evaluated_through_the_command_line(world, tiny, tmp_path):
     arguments = f"pretrained={tiny('qwen2_vl')},selector=oracle,frames=4"
     samples = evaluate(tmp_path / "out", "videominer_qwen2vl", arguments, "videominer_world_1min")
@@ -86,7 +86,6 @@ def test_a_given_world_is_evaluated_through_the_command_line(world, tiny, tmp_pa
     assert "accuracy,none" in results["results"]["videominer_world_1min"]
 
 
-@pytest.mark.slow
 def test_a_folder_without_the_tasks_length_is_evaluated_whole_and_said_so(world, caplog):
     from lmms_eval.tasks import TaskManager
 

@@ -13,7 +13,7 @@ from transformers import AutoProcessor, AutoTokenizer
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.store.selection_json import load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 CPU = ",device=cpu,device_map=cpu"  # what a plain backbone has to be told here
 
 

@@ -130,6 +130,7 @@ def test_keys_are_the_same_in_every_process_and_version():
     assert Cache.key(video="v", frames=[1, 2]) == "ae76e306c44c9ce93b2b3dd105cbc5281d17092e025cccb453a90fea6317dec8"
 
 
+@pytest.mark.launches
 def test_several_processes_write_the_same_keys_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_and_read, args=(str(tmp_path), n, 30)) for n in range(3)]

@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from support.marks import needs
 from support.tiny_models import LARGE
 
 SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8"
@@ -183,6 +184,7 @@ def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path |
     ]
     if include:
         arguments += ["--include_path", str(include)]
+    needs("evaluates")
     with command_line(arguments):
         cli_evaluate()
     return samples_in(out)

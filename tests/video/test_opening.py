@@ -115,6 +115,7 @@ def test_identity_sees_both_ends_and_the_middle(tmp_path: Path, changed: int):
     assert video_identity(path) != before
 
 
+@pytest.mark.launches
 def test_import_is_light():
     code = (
         "import lmms_videominer.video, lmms_videominer.segmenters, sys; "
