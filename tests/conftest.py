@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import marks, videos
+from support.scripted import colour_video
 from support.videos import CUTS_S, VFR_TIMES_S
 
 CUT_LEVELS = (30, 200, 90, 150)  # gray level of each of the four scenes
@@ -29,6 +30,12 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def video_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture(scope="session")
+def film(video_dir: Path) -> str:
+    """20 s of four plain scenes at 10 fps: red until 8 s, green until 12, yellow until 15, blue."""
+    return colour_video(video_dir / "film.mp4", [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import json
 import math
 
 import pytest
-from support.scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, colour_video, finder
+from support.scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, finder
 
 from lmms_videominer.bench.calls import Calls, calls_at_most
 from lmms_videominer.config import ASKING, MinerConfig
@@ -24,12 +24,6 @@ SETTINGS = [
     {"clustering": "frame", "features": "captions"},
     {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0},
 ]
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory) -> str:
-    scenes = [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)]
-    return colour_video(tmp_path_factory.mktemp("films") / "film.mp4", scenes)
 
 
 def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls]:

@@ -39,12 +39,6 @@ CONFIG = MinerConfig(frames=4, caption_frames=2, cache_dir="off", features="capt
 CLASSES = {"videotree": VideoTreeSelector, "videoagent": VideoAgentSelector, "llovi": LLoViSelector}
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("films")
-    return colour_video(folder / "film.mp4", [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])  # 20 s
-
-
 def yellow_seeker(prompt: str) -> str:
     """Replies to all three methods as one who looks for yellow."""
     lines = [line for line in prompt.splitlines() if ": a scene in " in line]

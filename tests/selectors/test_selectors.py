@@ -34,11 +34,6 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def film(folder) -> str:
-    return colour_video(folder / "film.mp4", [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])  # 20 s
-
-
-@pytest.fixture(scope="module")
 def tiny(folder) -> str:
     return colour_video(folder / "tiny.mp4", [("red", 0.2), ("blue", 0.1)])  # 3 frames
 

@@ -40,11 +40,6 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("films")
 
 
-@pytest.fixture(scope="module")
-def film(folder) -> str:
-    return colour_video(folder / "film.mp4", [("red", 8), ("green", 8), ("blue", 8), ("yellow", 3), ("white", 8)])
-
-
 def job(video: str, tree: int = 0, answer: str | int = 1, id: str = "q", text: str = "What is there?", seed: int = 0):
     return RolloutJob(Question(video, text, OPTIONS), answer, id, tree, seed or tree + 1)
 
