@@ -12,7 +12,15 @@ from support.evaluation import command_line
 from support.marks import needs
 
 EVIDENCE_S = ((8.0, 16.0), (40.0, 52.0))
-TINY = ["events=4", "scan_frames=16", "max_depth=1", "caption_tokens=4", "policy_tokens=4", "clustering=none"]
+TINY = [
+    "events=4",
+    "scan_frames=16",
+    "max_depth=1",
+    "caption_tokens=4",
+    "policy_tokens=4",
+    "llm_tokens=16",
+    "clustering=none",
+]
 
 
 class InProcess:
