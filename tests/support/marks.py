@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ def held_against(item: pytest.Item) -> Iterator[None]:
     start = subprocess.Popen.__init__
 
     def started(self: subprocess.Popen, args: Any, *rest: Any, **named: Any) -> None:
-        program = Path(args if isinstance(args, str) else args[0])
+        program = Path(os.fsdecode(args if isinstance(args, str | bytes | os.PathLike) else args[0]))
         if program.parent == Path(sys.executable).parent:
             needs("launches", "evaluates")  # lmms-eval asks pip for the versions of everything
         start(self, args, *rest, **named)
