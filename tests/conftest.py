@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import videos
-from videos import CUTS_S, VFR_TIMES_S
+from support import marks, videos
+from support.scripted import colour_video
+from support.videos import CUTS_S, VFR_TIMES_S
 
 CUT_LEVELS = (30, 200, 90, 150)  # gray level of each of the four scenes
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # to look for garbage among what is imported takes a tenth of the time
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with marks.held_against(item):
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +35,12 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def video_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture(scope="session")
+def film(video_dir: Path) -> str:
+    """20 s of four plain scenes at 10 fps: red until 8 s, green until 12, yellow until 15, blue."""
+    return colour_video(video_dir / "film.mp4", [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from scripted import ColourVLM, RulePolicy, always
-from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
-from videos import VFR_TIMES_S
+from support.scripted import ColourVLM, RulePolicy, always
+from support.tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
+from support.videos import VFR_TIMES_S
 
 from lmms_videominer.cli import main
 from lmms_videominer.errors import CacheError, VideoError

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-from mined import mined_selection
 from PIL import Image
-from scripted import ColourVLM, colour_video, finder
-from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
+from support.mined import mined_selection
+from support.scripted import ColourVLM, colour_video, finder
+from support.tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
 from lmms_videominer.cli import COMMANDS, main
 from lmms_videominer.config import MinerConfig
@@ -312,6 +312,7 @@ def test_every_command_has_examples_that_parse(name, capsys):
     assert "examples:" in told and f"  videominer {name}" in told
 
 
+@pytest.mark.launches
 def test_help_needs_no_heavy_import():
     code = (
         "import sys, lmms_videominer.cli as cli\ntry: cli.main(['mine', '--help'])\nexcept SystemExit: pass\n"
@@ -321,6 +322,7 @@ def test_help_needs_no_heavy_import():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.launches
 def test_python_m_runs_the_command():
     done = subprocess.run([sys.executable, "-m", "lmms_videominer", "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("videominer 0.")

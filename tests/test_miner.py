@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
-from scripted import COLOURS, ColourVLM, always, colour_video, finder
+from support import tiny_models
+from support.scripted import COLOURS, ColourVLM, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
@@ -17,11 +17,9 @@ from lmms_videominer.video.pixels import read_key_frames
 SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0, "cache_dir": "off"}
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("films") / "film.mp4"
-    colour_video(path, [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])
-    return path
+@pytest.fixture
+def film(film) -> Path:
+    return Path(film)
 
 
 def miner(**settings) -> VideoMiner:

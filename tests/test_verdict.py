@@ -1,11 +1,10 @@
-"""Reading an answer, telling hits from misses, and times as people read them."""
+"""Reading an answer and telling hits from misses."""
 
 from __future__ import annotations
 
 import pytest
-from mined import mined_selection
+from support.mined import mined_selection
 
-from lmms_videominer.show.time_codes import clock, clock_spans, file_stamp
 from lmms_videominer.types import KeyFrame, Span
 from lmms_videominer.verdict import chosen_option, frames_hitting, in_evidence, windows_hit
 
@@ -62,30 +61,3 @@ def test_windows_are_counted_not_frames():
 def test_a_frame_in_two_windows_that_overlap_is_one_frame_that_hits_both():
     frame, windows = [KeyFrame(5.0, 50)], [Span(4, 6), Span(5, 7)]
     assert (windows_hit(frame, windows), frames_hitting(frame, windows)) == (2, 1)
-
-
-@pytest.mark.parametrize(
-    ("time_s", "decimals", "text"),
-    [
-        (0, 0, "0:00:00"),
-        (59.99, 0, "0:01:00"),
-        (59.99, 1, "0:01:00.0"),
-        (3725.04, 1, "1:02:05.0"),
-        (36_000, 0, "10:00:00"),
-        (61.25, 2, "0:01:01.25"),
-    ],
-)
-def test_clock(time_s, decimals, text):
-    assert clock(time_s, decimals) == text
-
-
-def test_short_spans_show_tenths_and_long_lists_are_counted():
-    spans = [Span(0, 90), Span(100, 102.5), Span(200, 300), Span(400, 500), Span(600, 700)]
-    assert clock_spans(spans) == "0:00:00-0:01:30, 0:01:40.0-0:01:42.5, 0:03:20-0:05:00 and 2 more"
-
-
-def test_file_stamps_sort_by_time():
-    times = [0.0, 9.5, 59.9996, 60.5, 3599.0, 3600.0, 36_000.0]
-    stamps = [file_stamp(time_s) for time_s in times]
-    assert stamps == sorted(stamps)
-    assert stamps[1] == "00h00m09.500s"

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "lmms"))
-from cells import EVIDENCE_S, TINY, InProcess
-from evaluation import row, six_scenes, write_task
-from tiny_models import LARGE, tiny_qwen2_vl
+from support.cells import EVIDENCE_S, TINY, InProcess
+from support.evaluation import row, six_scenes, write_task
+from support.tiny_models import LARGE, tiny_qwen2_vl
 
 from lmms_videominer.bench.plan import Settings, settings_of
 from lmms_videominer.lmms.handover import write_lossless

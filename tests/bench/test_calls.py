@@ -7,8 +7,8 @@ import json
 import math
 
 import pytest
-from families import ASKING, settings_for
-from scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, colour_video, finder
+from support.families import ASKING, settings_for
+from support.scripted import ColourEmbedder, ColourEncoder, ColourVLM, ReplyingLM, always, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.selectors import SELECTORS, get_selector, selector_class
@@ -26,12 +26,6 @@ SETTINGS = [
     {"clustering": "frame", "features": "captions"},
     {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0},
 ]
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory) -> str:
-    scenes = [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)]
-    return colour_video(tmp_path_factory.mktemp("films") / "film.mp4", scenes)
 
 
 def spent_and_most(film: str, config: MinerConfig, policy) -> tuple[Calls, Calls]:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import pytest
-from made import made, table
+from support.made import made, table
 
 from lmms_videominer.bench.comparison import (
     between_frames,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from cells import TINY, InProcess
-from families import ASKING
-from public_tasks import write_public_tasks
-from tiny_scorers import tiny_clip
+from support.cells import TINY, InProcess
+from support.families import ASKING
+from support.public_tasks import write_public_tasks
+from support.tiny_scorers import tiny_clip
 
 from lmms_videominer.bench.command import comparison_of, run_comparison
 from lmms_videominer.cli import _parser
 from lmms_videominer.selectors import SELECTORS
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 
 
 def test_every_selector_is_compared_on_video_mme(vlm, tmp_path, monkeypatch):

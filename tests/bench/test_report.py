@@ -10,45 +10,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cells import EVIDENCE_S, TINY, InProcess
-from made import made, table
 from PIL import Image, ImageColor
+from support.cells import EVIDENCE_S, InProcess, comparison
 
-from lmms_videominer.bench.command import _keep_figure, comparison_of, rebuild_report, run_comparison
+from lmms_videominer.bench.command import rebuild_report, run_comparison
 from lmms_videominer.bench.comparison import groups_of
-from lmms_videominer.bench.plan import plan_cells
-from lmms_videominer.bench.plots import _by_length, _pooled, _styles, new_figure
 from lmms_videominer.bench.report import read_all, write_report
 from lmms_videominer.bench.sheets import ACROSS, GAP, LABELS, MARGIN, WIDTH, choices_in
-from lmms_videominer.cli import _parser, main
+from lmms_videominer.cli import main
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.show.timeline import EVIDENCE
 from lmms_videominer.store.selection_json import load
 
 VARIANTS = ["none", "uniform", "mine=videominer", "sim=videominer:policy=none,policy_tokens=5", "oracle"]
 VARIANT_LABELS = ["none", "uniform", "mine", "sim", "oracle"]
-
-
-def comparison(vlm: str, tasks: Path, out: Path, *more: str):
-    argv = [
-        "bench",
-        "--tasks",
-        "tiny_video",
-        "--include-path",
-        str(tasks),
-        "--pretrained",
-        vlm,
-        "--frames",
-        "4",
-        "--batch-size",
-        "4",
-        "--out",
-        str(out),
-        "--model-args",
-        *TINY,
-        *more,
-    ]
-    return comparison_of(_parser().parse_args(argv))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +44,7 @@ def out(finished, tmp_path) -> Path:
     return shutil.copytree(finished, tmp_path / "out")
 
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 
 
 def test_the_table_has_a_row_a_cell_and_sample_in_both_forms(finished):
@@ -212,83 +187,8 @@ def test_a_failed_cell_is_told_and_the_rest_is_reported(out, vlm, tasks, tmp_pat
     assert f"wrote {out / 'report.md'}" in captured.out
 
 
-# what needs no run
-
-
-def test_an_estimate_alone_runs_and_loads_nothing(vlm, tasks, tmp_path, capsys):
-    execute = InProcess()
-    asked = comparison(vlm, tasks, tmp_path / "out", "--selectors", "videominer", "topk", "--limit", "2")
-    assert run_comparison(asked, True, False, execute) == 0
-    told = capsys.readouterr().out
-    assert "2 of 2 cells are to run" in told and "4 / -" in told
-    assert "? is not known: it hangs on the length of videos that are not loaded yet" in " ".join(told.split())
-    assert execute.ran == [] and not (tmp_path / "out" / "cells").exists()
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        (["--selectors", "videominer:evnts=8"], "did you mean 'events'"),
-        (["--selectors", "aks", "aks"], "labelled 'aks'"),
-        (["--selectors", "aks", "--policy", "a", "b"], "one for all variants"),
-        (["--figure", "training", "--policy", "a=b"], "pass two or more"),
-        (["--figure", "training", "--policy", "a=b", "c"], "needs LABEL=FOLDER"),
-        (["--figure", "auxin", "--policy", "slow=b", "1=c"], "value of lambda_auxin"),
-    ],
-)
-def test_what_cannot_be_is_refused_before_anything_runs(more, told, vlm, tasks, tmp_path):
-    execute = InProcess()
-    with pytest.raises(ConfigError, match=told):
-        run_comparison(comparison(vlm, tasks, tmp_path / "out", *more), False, False, execute)
-    assert execute.ran == [] and not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        ([], "either --selectors or --figure"),
-        (["--selectors", "aks", "--figure", "clustering"], "omit --selectors"),
-    ],
-)
-def test_a_command_line_without_one_comparison_is_a_usage_error(more, told, tmp_path, capsys):
-    with pytest.raises(SystemExit) as exit:
-        main(["bench", "--out", str(tmp_path), "--tasks", "videomme", *more])
-    assert exit.value.code == 2 and told in capsys.readouterr().err
-
-
-def test_a_report_on_nothing_says_so(tmp_path, capsys):
-    assert main(["bench", "--out", str(tmp_path), "--report-only"]) == 1
-    assert "no finished cell is there" in capsys.readouterr().err
-
-
-# figures
-
-
-@pytest.mark.parametrize(
-    ("figure", "policies", "labels"),
-    [
-        ("clustering", [], ["clustering none", "clustering frame", "clustering event"]),
-        ("training", ["none=a", "rf=b", "t-grpo=c"], ["training none", "training rf", "training t-grpo"]),
-        ("auxin", ["1.5=a", "0.75=b", "1=c"], ["auxin 0.75", "auxin 1", "auxin 1.5"]),
-    ],
-)
-def test_a_figure_names_its_variants_and_runs_them_cold(figure, policies, labels, vlm, tasks, tmp_path):
-    asked = comparison(vlm, tasks, tmp_path, "--figure", figure, *(["--policy", *policies] if policies else []))
-    assert [variant.label for variant in asked.variants] == labels and asked.settings.caches == ("cold",)
-    assert all(variant.selector == "videominer" for variant in asked.variants)
-
-
-def test_a_figure_shows_the_cold_cells_of_a_warm_comparison(vlm, tasks, tmp_path):
-    asked = comparison(vlm, tasks, tmp_path, "--figure", "clustering", "--warm", "--limit", "1")
-    assert asked.settings.caches == ("cold", "warm")
-    cells = plan_cells(asked.settings, ["tiny_video"], asked.variants, asked.frames)
-    _keep_figure(asked, cells)
-    kept = json.loads((tmp_path / "figures.json").read_text())["clustering"]
-    assert [cell["key"] for cell in kept] == [cell.key for cell in cells if cell.cache == "cold"]
-
-
 def test_the_figure_of_trainings_shows_what_the_policies_reached(vlm, tasks, tmp_path):
-    from tiny_models import tiny_qwen2_lm
+    from support.tiny_models import tiny_qwen2_lm
 
     folders = [tiny_qwen2_lm(tmp_path / name, seed=seed) for seed, name in enumerate(("cold", "trained"))]
     policies = [f"{label}={folder}" for label, folder in zip(("none", "t-grpo"), folders)]
@@ -344,44 +244,3 @@ def test_the_order_of_the_report_is_that_of_the_command_line(out):
     rows = read_all(out)[0]
     write_report(out, rows, order=["oracle", "sim"])
     assert list(pd.read_csv(out / "results.csv")["variant"].unique()) == ["oracle", "sim", "mine", "none", "uniform"]
-
-
-def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
-    cells = [
-        made("aks", [1, 0, 1]),
-        made("aks", [1, 1, 1], frames=16),
-        made("aks", [1, 0, 1], cache="cold", cell_s=9.0),
-        made("aks", [1, 0, 1], cache="warm", cell_s=1.0),
-        made("none", [0, 0, 0], frames=0, evidence_recall=None, vlm_calls=0),
-    ]
-    report = write_report(tmp_path, table(*cells))
-    text = (tmp_path / "report.md").read_text()
-    costs = "50.0 |  | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 1.00 | 2.00 | 0 | 0 |"
-    assert f"| aks | 3 | 66.7 (20.8 to 93.9) |  | {costs}" in text
-    assert "| aks | 3 | 100.0 (43.9 to 100.0) |" in text and text.count("| none | 3 | 0.0 (") == 2
-    assert "| aks | none | +66.7 (+0.0 to +100.0) |  |" in text
-    assert "| aks | none | +100.0 (+100.0 to +100.0) | 0 is outside |" in text
-    assert "## t, 8 frames minus 16 (videominer_qwen2vl, tiny)\n" in text and "| aks | -33.3 (-100.0 to +0.0) |" in text
-    assert [line for line in report.refused if "no sheet of t" in line]  # the cells of this table are nowhere
-
-
-def test_several_tasks_stand_side_by_side_that_of_the_shortest_videos_first(tmp_path):
-    cells = [
-        made("aks", [1, 0], task="long", minutes=60.0),
-        made("aks", [1, 1], task="short", minutes=1.0),
-        made("bolt", [0, 0], task="short", minutes=1.0),
-    ]
-    write_report(tmp_path, table(*cells))
-    text = (tmp_path / "report.md").read_text()
-    assert "## All tasks, 8 frames (videominer_qwen2vl, tiny)" in text
-    assert "| variant | short | long |" in text
-    assert "| aks | 100.0 (34.2 to 100.0) | 50.0 (9.5 to 90.5) |\n| bolt | 0.0 (0.0 to 65.8) |  |" in text
-    assert text.index("## short, ") < text.index("## long, ")
-
-
-def test_the_plot_over_length_shows_every_task_whatever_its_cache(tmp_path):
-    cells = table(made("aks", [1, 0], task="a", minutes=1.0, cache="cold"), made("aks", [1, 1], task="b", minutes=60.0))
-    (pooled,) = _pooled(list(groups_of(cells)))
-    _, [axes] = new_figure(1)
-    assert _by_length(axes, pooled, _styles([pooled]))
-    assert list(axes.containers[0].lines[0].get_xdata()) == [1.0, 60.0]

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from evaluation import row, write_task
+from support.evaluation import row, write_task
 
 from lmms_videominer.bench.documents import read_table, table_path
 from lmms_videominer.bench.evaluating import execute, no_answer_in, reason_in, seconds_of_requests
@@ -38,7 +38,7 @@ def cells(settings):
     return planned
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_cell_runs_once_whatever_it_is_called_and_again_where_it_was_cut_off(cells, tmp_path, in_process):
     [first] = run_cells(cells("oracle"), tmp_path, execute=in_process)
     assert (first.status, in_process.ran) == ("run", ["oracle"])
@@ -57,7 +57,7 @@ def test_a_cell_runs_once_whatever_it_is_called_and_again_where_it_was_cut_off(c
     assert (anew.status, in_process.ran, left.exists()) == ("run", ["oracle", "oracle"], False)
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_cell_that_fails_is_told_with_its_log_and_the_others_go_on(cells, tmp_path, in_process):
     (tmp_path / "hollow").mkdir()
     planned = cells(f"videominer:policy={tmp_path / 'hollow'}", "oracle")
@@ -67,7 +67,7 @@ def test_a_cell_that_fails_is_told_with_its_log_and_the_others_go_on(cells, tmp_
     assert not is_finished(tmp_path, outcomes[0].cell) and is_finished(tmp_path, outcomes[1].cell)
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_cold_cell_starts_from_nothing_and_leaves_no_cache(cells, tmp_path, in_process):
     for _ in range(2):
         [outcome] = run_cells(cells("videominer", caches=("cold",)), tmp_path, execute=in_process)
@@ -79,7 +79,7 @@ def test_a_cold_cell_starts_from_nothing_and_leaves_no_cache(cells, tmp_path, in
         (folder / "done.json").unlink()
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_warm_cell_finds_what_its_cold_run_left(cells, tmp_path, in_process, at_once):
     cold, warm = cells("videominer", caches=("cold", "warm"))
@@ -95,7 +95,7 @@ def test_a_warm_cell_finds_what_its_cold_run_left(cells, tmp_path, in_process, a
     assert not [path for path in tmp_path.rglob("cache") if path.is_dir()]
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_cache_that_is_not_whole_is_never_taken_for_warm(cells, tmp_path, in_process):
     cold, warm = cells("videominer", caches=("cold", "warm"))
     [_] = run_cells([cold], tmp_path, execute=in_process)
@@ -112,7 +112,7 @@ def test_a_cache_that_is_not_whole_is_never_taken_for_warm(cells, tmp_path, in_p
     assert (outcome.status, len(in_process.ran)) == ("run", 3)  # cold, cold anew, warm
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_warm_run_that_fails_leaves_the_cache_to_the_next_try(cells, tmp_path, in_process):
     planned = cells("videominer", caches=("cold", "warm"))
     outcomes = list(
@@ -176,7 +176,7 @@ def test_a_warm_cell_whose_cold_run_failed_is_not_run(cells, tmp_path):
     assert "its cold run has not finished" in outcomes[1].reason
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_cache_that_nobody_will_read_is_removed(cells, tmp_path, in_process):
     cold, warm = cells("oracle", caches=("cold", "warm"))
     running = run_cells([cold, warm], tmp_path, execute=in_process)
@@ -188,6 +188,7 @@ def test_a_cache_that_nobody_will_read_is_removed(cells, tmp_path, in_process):
     assert outcome.status == "kept" and not cache.exists()
 
 
+@pytest.mark.launches
 def test_sigterm_ends_the_run_of_lmms_eval_too(tmp_path):
     id_file = tmp_path / "id"
     child = f"""
@@ -269,6 +270,7 @@ def test_a_task_that_cannot_be_loaded_names_the_log(tmp_path, settings):
         ask_tasks(tmp_path, Settings(), ["videomme"], True, broken)
 
 
+@pytest.mark.launches
 def test_a_command_runs_in_a_process_of_its_own_and_what_it_says_is_kept(tmp_path):
     log = tmp_path / "log.txt"
     code = "import os, sys; print(os.environ['DECORD_EOF_RETRY_MAX']); print('oh', file=sys.stderr); sys.exit(3)"
@@ -304,6 +306,7 @@ def test_the_reason_of_a_failure_is_the_last_error_of_the_log(tmp_path, text, re
     assert reason_in(tmp_path / "log.txt") == reason
 
 
+@pytest.mark.launches
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
 def test_a_run_ends_with_a_comparison_that_is_killed(tmp_path):
     id_file = tmp_path / "pid"
@@ -358,7 +361,7 @@ def test_a_cell_in_which_the_backbone_answered_nothing_has_failed(cells, tmp_pat
     assert outcome.reason == "the backbone answered none of 3 documents; for the first: CUDA out of memory"
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 @pytest.mark.parametrize("ending", ["_samples_tiny_video.jsonl", "_results.json"])
 def test_a_run_that_ended_while_writing_has_failed_and_the_others_go_on(ending, cells, tmp_path, in_process):
     def cut_off(command, log):

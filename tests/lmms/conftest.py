@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation import row, six_scenes, write_task
-from tiny_models import LARGE, VIDEO_MODELS
+from support.evaluation import row, six_scenes, write_task
+from support.tiny_models import LARGE, VIDEO_MODELS
 
 from lmms_videominer.lmms.handover import write_lossless
 

@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from evaluation import evaluate, note_of, row, write_task
 from PIL import Image
+from support.evaluation import evaluate, note_of, row, write_task
 
 from lmms_videominer.lmms.handover import write_lossless
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 
 
 class Server(ThreadingHTTPServer):

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from evaluation import SETTINGS, evaluate, note_of
-from tiny_models import tiny_qwen2_lm
+from support.evaluation import SETTINGS, evaluate, note_of
+from support.tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import split
@@ -26,7 +26,7 @@ def bundle(tmp_path, tiny) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 @pytest.mark.parametrize("model", ["videominer", "videominer_qwen2vl"])
 def test_its_policy_decides(model, bundle, task, tmp_path):
     arguments = f"pretrained={bundle},clustering=none,{SETTINGS}"

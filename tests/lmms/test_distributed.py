@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation import SETTINGS, note_of, row, samples_in, write_task
+from support.evaluation import SETTINGS, note_of, row, samples_in, write_task
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.evaluates, pytest.mark.launches]
 
 
 def run(out: Path, include: Path, model_args: str, *launcher: str) -> list[dict]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from evaluation import SETTINGS, evaluate, note_of
-from families import ASKING
-from tiny_scorers import tiny_clip
+from support.evaluation import SETTINGS, evaluate, note_of
+from support.families import ASKING
+from support.tiny_scorers import tiny_clip
 
 from lmms_videominer.selectors import SELECTORS
 from lmms_videominer.store.selection_json import load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 
 
 @pytest.fixture(scope="module")

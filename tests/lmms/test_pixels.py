@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import av
-import cv2
-import decord
-import numpy as np
 import pytest
 import torch
-from evaluation import PIXELS, SETTINGS, evaluate, frames_of, note_of, watching
-from tiny_models import VIDEO_MODELS
+from support.evaluation import PIXELS, SETTINGS, evaluate, frames_of, note_of, tower_input, watching
+from support.tiny_models import VIDEO_MODELS
 from transformers import AutoProcessor
 
-from lmms_videominer.lmms.handover import padded, write_lossless
+from lmms_videominer.lmms.handover import padded
 from lmms_videominer.lmms.profiles import PROFILES
 
-pytestmark = pytest.mark.slow
-
-
-def tower_input(processor, frames: np.ndarray) -> torch.Tensor:
-    """What the tower of this processor's model gets for ``frames`` [T, H, W, 3], no frame left out."""
-    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    made = processor.video_processor(
-        videos=[video],
-        do_sample_frames=False,
-        return_tensors="pt",
-        **({"size": {"shortest_edge": 3136, "longest_edge": 10**9}} if "Qwen" in type(processor).__name__ else {}),
-    )
-    pixels = made["pixel_values_videos"]
-    return pixels.flatten(0, 1) if pixels.dim() == 5 else pixels
+pytestmark = pytest.mark.evaluates
 
 
 def was_shown(seen, expected: torch.Tensor) -> bool:
@@ -81,23 +64,3 @@ def test_an_odd_number_of_frames_is_padded_with_the_last_one(tiny, task, videos,
     processor = AutoProcessor.from_pretrained(tiny("qwen2_vl"))
     assert len(chosen) == 5
     assert was_shown(seen, tower_input(processor, frames_of(videos[0], [*chosen, chosen[-1]])))
-
-
-@pytest.mark.parametrize("shape", [(6, 64, 96, 3), (3, 65, 97, 3), (1, 48, 50, 3)])
-def test_a_clip_is_bit_exact_in_every_decoder(shape, tmp_path):
-    frames = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    path = str(tmp_path / "clip.mp4")
-
-    write_lossless(path, frames, 2.0)
-
-    reader = decord.VideoReader(path)
-    np.testing.assert_array_equal(reader.get_batch(range(len(reader))).asnumpy(), frames)
-    assert reader.get_avg_fps() == 2.0
-    with av.open(path) as container:
-        decoded = list(container.decode(video=0))
-        assert all(frame.key_frame for frame in decoded)
-        np.testing.assert_array_equal([frame.to_ndarray(format="rgb24") for frame in decoded], frames)
-    capture, opened = cv2.VideoCapture(path), []
-    while (read := capture.read())[0]:
-        opened.append(read[1][..., ::-1])
-    np.testing.assert_array_equal(opened, frames)

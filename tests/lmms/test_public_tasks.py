@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation import note_of, samples_in
-from public_tasks import TASKS, write_public_tasks
+from support.evaluation import note_of, samples_in
+from support.public_tasks import TASKS, write_public_tasks
 
 from lmms_videominer.store.selection_json import load
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.evaluates, pytest.mark.launches]
 
 
 @pytest.fixture

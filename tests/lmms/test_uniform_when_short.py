@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from evaluation import PIXELS, evaluate, note_of, watching
 from qwen_vl_utils.vision_process import smart_nframes
+from support.evaluation import PIXELS, evaluate, note_of, watching
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.lmms.uniform_frames import plain_frames, with_plain_frames
@@ -18,7 +18,7 @@ from lmms_videominer.types import Question
 FRAMES = 6  # of 60 in 15 s
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 @pytest.mark.parametrize("backbone", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "llava_hf"])
 def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbone, tiny, task, tmp_path):
     runs = {}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from evaluation import evaluate, note_of
+from support.evaluation import evaluate, note_of
 
 from lmms_videominer.shipped import shipped_folder
 
@@ -51,15 +49,6 @@ def test_lmms_eval_indexes_the_tasks_and_their_group_without_rendering(tmp_path)
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("name", ["tasks", "deepspeed_configs"])
-def test_a_clone_that_hides_the_installed_package_still_has_its_folders(name):
-    root = Path(__file__).parents[2]
-    code = f"from lmms_videominer.shipped import shipped_folder; print(shipped_folder('{name}'))"
-    said = subprocess.run([sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, check=True)
-
-    assert Path(said.stdout.strip()) == root / name
-
-
 def test_an_answer_counts_for_its_kind_too(world_task):
     document = {"answer": "B", "kind": "order", "options": ["star then moon", "moon then star", "star", "moon"]}
 
@@ -80,7 +69,7 @@ def test_every_kind_of_question_has_its_metric():
     assert metrics == {"accuracy", *(f"accuracy_{kind}" for kind in KINDS)}
 
 
-@pytest.mark.slow
+@pytest.mark.evaluates
 def test_a_given_world_is_evaluated_through_the_command_line(world, tiny, tmp_path):
     arguments = f"pretrained={tiny('qwen2_vl')},selector=oracle,frames=4"
     samples = evaluate(tmp_path / "out", "videominer_qwen2vl", arguments, "videominer_world_1min")
@@ -97,7 +86,6 @@ def test_a_given_world_is_evaluated_through_the_command_line(world, tiny, tmp_pa
     assert "accuracy,none" in results["results"]["videominer_world_1min"]
 
 
-@pytest.mark.slow
 def test_a_folder_without_the_tasks_length_is_evaluated_whole_and_said_so(world, caplog):
     from lmms_eval.tasks import TaskManager
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from evaluation import SETTINGS, evaluate, frames_of, note_of, row, watching, write_task
-from test_pixels import tower_input
+from support.evaluation import SETTINGS, evaluate, frames_of, note_of, row, tower_input, watching, write_task
 from transformers import AutoProcessor, AutoTokenizer
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.store.selection_json import load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.evaluates
 CPU = ",device=cpu,device_map=cpu"  # what a plain backbone has to be told here
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 import torch
-from tiny_models import tiny_qwen2_lm
+from support.tiny_models import tiny_qwen2_lm
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from lmms_videominer.errors import ModelError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from read_prompts import Asked, read_policy_prompt
+from support.read_prompts import Asked, read_policy_prompt
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError

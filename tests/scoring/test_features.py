@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_scorers import tiny_blip, tiny_blip2, tiny_clip
+from support.tiny_scorers import tiny_blip, tiny_blip2, tiny_clip
 
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring import ScoreJob, load_scorer, score_frames

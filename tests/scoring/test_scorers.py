@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_models import save, tiny_qwen2_lm
-from tiny_scorers import OPT, SCORERS, SIZES, VISION, tiny_blip
+from support.tiny_models import save, tiny_qwen2_lm
+from support.tiny_scorers import OPT, SCORERS, SIZES, VISION, tiny_blip
 from transformers import AutoModel, AutoProcessor, Blip2ForImageTextRetrieval, BlipForImageTextRetrieval
 
 from lmms_videominer.errors import ModelError

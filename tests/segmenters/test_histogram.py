@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from videos import CUTS_S
+from support.videos import CUTS_S
 
 from lmms_videominer.segmenters import get_segmenter
 from lmms_videominer.types import Span

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import videos
+from support import videos
 
 from lmms_videominer.segmenters import get_segmenter
 from lmms_videominer.segmenters.kts import blip_frames, event_lengths_s, without_blips

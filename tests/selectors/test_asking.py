@@ -9,11 +9,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conversation import case_of, converse
-from families import ASKING, settings_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import (
+from support.conversation import case_of, converse
+from support.families import ASKING, settings_for
+from support.scripted import (
     COLOURS,
     ColourEmbedder,
     ColourEncoder,
@@ -40,12 +40,6 @@ from lmms_videominer.types import Action, Question, Selection
 
 CONFIG = MinerConfig(frames=4, caption_frames=2, cache_dir="off", features="captions")
 CLASSES = {"videotree": VideoTreeSelector, "videoagent": VideoAgentSelector, "llovi": LLoViSelector}
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory) -> str:
-    folder = tmp_path_factory.mktemp("films")
-    return colour_video(folder / "film.mp4", [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])  # 20 s
 
 
 def yellow_seeker(prompt: str) -> str:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from conversation import case_of, converse, frames_of
-from read_prompts import read_policy_prompt
+from support.conversation import case_of, converse, frames_of
+from support.read_prompts import read_policy_prompt
 
 from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.selectors.llovi import LLoViSelector

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from families import SCORING
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.families import SCORING
 
 from lmms_videominer.search.candidates import within_budget
 from lmms_videominer.selectors import aks, bolt, focus, qframe, topk

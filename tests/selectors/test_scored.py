@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import videos
-from families import SCORING, settings_for
-from scripted import ColourScorer, colour_video
+from support import videos
+from support.families import SCORING, settings_for
+from support.scripted import ColourScorer, colour_video
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError, VideoError

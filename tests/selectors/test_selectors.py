@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from families import SCORING
-from scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always, colour_video, finder
+from support.families import SCORING
+from support.scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
@@ -33,11 +33,6 @@ EVIDENCE = (Span(12.0, 14.0), Span(13.0, 15.0))
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("films")
-
-
-@pytest.fixture(scope="module")
-def film(folder) -> str:
-    return colour_video(folder / "film.mp4", [("red", 8), ("green", 4), ("yellow", 3), ("blue", 5)])  # 20 s
 
 
 @pytest.fixture(scope="module")

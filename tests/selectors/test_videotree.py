@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from conversation import case_of, converse, frames_of
-from read_prompts import read_policy_prompt
+from support.conversation import case_of, converse, frames_of
+from support.read_prompts import read_policy_prompt
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.prompt import policy_completion

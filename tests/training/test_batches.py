@@ -99,7 +99,7 @@ def test_sampler_logprobs_are_padded_as_the_completions():
 
 def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_path):
     """vLLM itself needs a GPU: what ``GRPOTrainer`` returns from it is given here."""
-    from tiny_training import REPLIES, policy_folder
+    from support.tiny_training import REPLIES, policy_folder
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = policy_folder(tmp_path)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from mined import mined_selection, node
-from tiny_models import tiny_qwen2_lm
+from support.mined import mined_selection, node
+from support.tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.cli import main
 from lmms_videominer.errors import ConfigError, SchemaError

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from scripted import ColourVLM, SamplingPolicy, always, colour_video, finder
+from support.scripted import ColourVLM, SamplingPolicy, always, finder
 
 from lmms_videominer.cli import main
 from lmms_videominer.config import MinerConfig
@@ -23,12 +23,6 @@ MINING = MinerConfig(
     frames=2, events=4, scan_frames=64, caption_frames=2, max_depth=2, clustering="none", cache_dir="off"
 )
 CONFIG = DifficultyConfig(trees=3, uniform_frames=2, questions_at_once=2)
-SCENES = [("red", 8.0), ("green", 8.0), ("blue", 8.0), ("yellow", 3.0), ("white", 8.0)]
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory) -> str:
-    return colour_video(tmp_path_factory.mktemp("films") / "film.mp4", SCENES)
 
 
 def asked(film: str, id: str, right: str) -> TrainingQuestion:
@@ -260,7 +254,7 @@ def test_a_part_that_cannot_be_is_a_wrong_command_line(tmp_path, part, capsys):
 @pytest.fixture(scope="module")
 def tiny_miner(tmp_path_factory) -> list[str]:
     """Flags that name tiny models."""
-    from tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
+    from support.tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
     folder = tmp_path_factory.mktemp("tiny")
     settings = [

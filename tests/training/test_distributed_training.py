@@ -17,11 +17,10 @@ from safetensors.torch import load_file
 pytest.importorskip("trl")
 pytest.importorskip("deepspeed")
 
-from tiny_training import films, policy_folder
+from support.tiny_training import films, policy_folder
 
 from lmms_videominer.training.config import TGRPOConfig
 
-pytestmark = pytest.mark.slow
 BIN = Path(sys.executable).parent
 MODULE = "lmms_videominer.training"
 SETTINGS = """
@@ -158,6 +157,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.launches
 def test_deepspeed_needs_no_launcher_for_one_process(config, alone, tmp_path):
     run = launched(
         [sys.executable, "-m", MODULE], config, tmp_path, "--per_device_train_batch_size", "16", "--deepspeed", "zero2"
@@ -176,6 +176,7 @@ def test_a_world_that_a_launcher_made_is_left_to_it(monkeypatch):
     assert dict(os.environ) == before
 
 
+@pytest.mark.launches
 @pytest.mark.parametrize(
     ("launcher", "settings"),
     [
@@ -202,6 +203,7 @@ def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path)
         torch.testing.assert_close(found[name].float(), weight.float(), rtol=0, atol=1e-6, msg=name)
 
 
+@pytest.mark.launches
 def test_a_loss_that_is_no_number_ends_every_process(config, tmp_path):
     run = launched(
         torchrun(),

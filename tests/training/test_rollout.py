@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
+from support.scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
@@ -39,11 +39,6 @@ OPTIONS = ("a scene in red", "a scene in yellow")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("films")
-
-
-@pytest.fixture(scope="module")
-def film(folder) -> str:
-    return colour_video(folder / "film.mp4", [("red", 8), ("green", 8), ("blue", 8), ("yellow", 3), ("white", 8)])
 
 
 def job(video: str, tree: int = 0, answer: str | int = 1, id: str = "q", text: str = "What is there?", seed: int = 0):

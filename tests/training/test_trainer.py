@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from scripted import colour_video  # noqa: E402
-from tiny_training import MINING, ONE_DECISION, QUICK, films, policy_folder, trainer  # noqa: E402
+from support.scripted import colour_video  # noqa: E402
+from support.tiny_training import MINING, ONE_DECISION, QUICK, films, policy_folder, trainer  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 

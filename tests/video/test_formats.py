@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from videos import FPS, GOP, HEIGHT, WIDTH, number_of, numbered
+from support.videos import FPS, GOP, HEIGHT, WIDTH, number_of, numbered
 
 from lmms_videominer.video import open_video
 

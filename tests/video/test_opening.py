@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from videos import number_of
+from support.videos import number_of
 
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.video import open_video, opening, video_identity
@@ -45,7 +45,7 @@ def test_missing_file():
 
 
 def test_first_frame_damaged(plain_video: Path, tmp_path: Path):
-    from videos import write_damaged
+    from support.videos import write_damaged
 
     with pytest.raises(VideoError, match=r"the frame at 0\.00 s cannot be decoded"):
         open_video(write_damaged(tmp_path / "first.mp4", plain_video, 0))
@@ -115,6 +115,7 @@ def test_identity_sees_both_ends_and_the_middle(tmp_path: Path, changed: int):
     assert video_identity(path) != before
 
 
+@pytest.mark.launches
 def test_import_is_light():
     code = (
         "import lmms_videominer.video, lmms_videominer.segmenters, sys; "

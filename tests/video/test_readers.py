@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from videos import HEIGHT, VFR_TIMES_S, WIDTH, number_of, numbered
+from support.videos import HEIGHT, VFR_TIMES_S, WIDTH, number_of, numbered
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.video import VideoReader, decord_reader, open_video

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from videos import VFR_TIMES_S
+from support.videos import VFR_TIMES_S
 
 from lmms_videominer.types import Span, merge_spans
 from lmms_videominer.video import frame_indices_at, frames_beginning_in, frames_shown_at, open_video, uniform_times

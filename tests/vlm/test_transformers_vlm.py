@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_models import VIDEO_MODELS, tiny_qwen2_lm, tiny_qwen2_vl
+from support.tiny_models import VIDEO_MODELS, tiny_qwen2_lm, tiny_qwen2_vl
 
 from lmms_videominer.errors import ModelError
 from lmms_videominer.models.identity import model_identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import torch
-from tiny_models import tiny_qwen2_lm
+from support.tiny_models import tiny_qwen2_lm
 from transformers import AutoModelForCausalLM
 
 from lmms_videominer.models.bundle import find_bundle

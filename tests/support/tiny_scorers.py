@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tiny_models import byte_level_tokenizer, save, sharpen
+
+from support.tiny_models import byte_level_tokenizer, save, sharpen
 
 SIDE = 28  # pixels
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

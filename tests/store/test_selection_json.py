@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mined import mined_selection
+from support.mined import mined_selection
 
 from lmms_videominer import types
 from lmms_videominer.errors import SchemaError

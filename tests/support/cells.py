@@ -6,10 +6,21 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from evaluation import command_line
+from lmms_videominer.bench.command import Comparison, comparison_of
+from lmms_videominer.cli import _parser
+from support.evaluation import command_line
+from support.marks import needs
 
 EVIDENCE_S = ((8.0, 16.0), (40.0, 52.0))
-TINY = ["events=4", "scan_frames=16", "max_depth=1", "caption_tokens=4", "policy_tokens=4", "clustering=none"]
+TINY = [
+    "events=4",
+    "scan_frames=16",
+    "max_depth=1",
+    "caption_tokens=4",
+    "policy_tokens=4",
+    "llm_tokens=16",
+    "clustering=none",
+]
 
 
 class InProcess:
@@ -37,5 +48,29 @@ class InProcess:
             if module == "lmms_videominer.bench.load_tasks":
                 return loading.main(arguments)
             self.ran.append(arguments[arguments.index("--model_args") + 1].partition("selector=")[2].partition(",")[0])
+            needs("evaluates")
             cli_evaluate()
             return 0
+
+
+def comparison(vlm: str, tasks: Path, out: Path, *more: str) -> Comparison:
+    """What ``videominer bench`` with ``more`` arguments is asked to do."""
+    argv = [
+        "bench",
+        "--tasks",
+        "tiny_video",
+        "--include-path",
+        str(tasks),
+        "--pretrained",
+        vlm,
+        "--frames",
+        "4",
+        "--batch-size",
+        "4",
+        "--out",
+        str(out),
+        "--model-args",
+        *TINY,
+        *more,
+    ]
+    return comparison_of(_parser().parse_args(argv))

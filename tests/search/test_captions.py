@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scripted import ColourVLM, colour_video
+from support.scripted import ColourVLM, colour_video
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.search.captions import CaptionJob, caption_events

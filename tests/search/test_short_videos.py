@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted import ColourEmbedder, ColourVLM, always, colour_video
+from support.scripted import ColourEmbedder, ColourVLM, always, colour_video
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.miner import VideoMiner

@@ -13,9 +13,11 @@ from unittest import mock
 
 import numpy as np
 import torch
-from tiny_models import LARGE
 
-SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8"
+from support.marks import needs
+from support.tiny_models import LARGE
+
+SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8,llm_tokens=32"
 # what keeps frames of 224x224 as they are
 PIXELS = {"qwen2_5_vl": ",min_pixels=3136", "qwen3_vl": ",min_pixels=3136"}
 TOWERS = (
@@ -182,6 +184,7 @@ def evaluate(out: Path, model: str, model_args: str, tasks: str, include: Path |
     ]
     if include:
         arguments += ["--include_path", str(include)]
+    needs("evaluates")
     with command_line(arguments):
         cli_evaluate()
     return samples_in(out)
@@ -208,3 +211,16 @@ def frames_of(video: Path | str, indices: list[int]) -> np.ndarray:
     with av.open(str(video)) as container:
         everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack([everything[i] for i in indices])
+
+
+def tower_input(processor, frames: np.ndarray) -> torch.Tensor:
+    """What the tower of this processor's model gets for ``frames`` [T, H, W, 3], no frame left out."""
+    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    made = processor.video_processor(
+        videos=[video],
+        do_sample_frames=False,
+        return_tensors="pt",
+        **({"size": {"shortest_edge": 3136, "longest_edge": 10**9}} if "Qwen" in type(processor).__name__ else {}),
+    )
+    pixels = made["pixel_values_videos"]
+    return pixels.flatten(0, 1) if pixels.dim() == 5 else pixels

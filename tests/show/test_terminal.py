@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 
-from mined import mined_selection, node
 from rich.console import Console
+from support.mined import mined_selection, node
 
 from lmms_videominer.show.terminal import print_selection, shortened
 from lmms_videominer.types import Action, Selection

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
+from support.scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.cache_user import write_and_read
 
 from lmms_videominer.errors import CacheError
 from lmms_videominer.store import cache as cache_module
@@ -129,14 +130,7 @@ def test_keys_are_the_same_in_every_process_and_version():
     assert Cache.key(video="v", frames=[1, 2]) == "ae76e306c44c9ce93b2b3dd105cbc5281d17092e025cccb453a90fea6317dec8"
 
 
-def write_and_read(folder: str, worker: int, rounds: int) -> None:
-    cache = open_cache(folder)
-    for i in range(rounds):
-        cache.put_many("caption", {f"shared{i}": f"text {i}", f"own{worker}.{i}": worker})
-        assert cache.get_many("caption", [f"shared{i}", f"own{worker}.{i}"]) == [f"text {i}", worker]
-    cache.close()
-
-
+@pytest.mark.launches
 def test_several_processes_write_the_same_keys_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=write_and_read, args=(str(tmp_path), n, 30)) for n in range(3)]

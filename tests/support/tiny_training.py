@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from scripted import ColourVLM, always, colour_video
-from tiny_models import save, sharpen, text_sizes
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -21,6 +19,8 @@ from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.training.config import TGRPOConfig
 from lmms_videominer.training.trainer import TGRPOTrainer
 from lmms_videominer.types import Action
+from support.scripted import ColourVLM, always, colour_video
+from support.tiny_models import save, sharpen, text_sizes
 
 # one process, no GPU, nothing on the hub; long steps, so that a difference in the gradients shows in the weights
 QUICK: dict[str, Any] = dict(

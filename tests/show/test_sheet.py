@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mined import mined_selection, pictures
 from PIL import Image, ImageColor
+from support.mined import mined_selection, pictures
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.show.sheet import GREEN, RED, WIDTH, contact_sheet

@@ -1,0 +1,33 @@
+"""Model arguments: the plugin's, the backbone's, and wrong ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.lmms.arguments import check_passed, split
+
+
+def test_arguments_are_split_between_plugin_and_backbone():
+    taken = split({"pretrained": "x", "frames": 4, "max_pixels": 9, "trees_dir": "t", "temperature": "0.5"})
+
+    assert taken.passed == {"pretrained": "x", "max_pixels": 9}
+    assert (taken.config, taken.trees_dir) == (MinerConfig(frames=4, temperature=0.5), "t")
+
+
+class Strict:
+    def __init__(self, pretrained: str = "", max_frames: int = 8, **kwargs: object):
+        assert not kwargs
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"), [("frame", "frames"), ("max_dept", "max_depth"), ("polcy", "policy"), ("tree_dir", "trees_dir")]
+)
+def test_a_typo_names_the_nearest_argument(typo, meant):
+    with pytest.raises(ConfigError, match=f"{typo!r}; did you mean {meant!r}"):
+        check_passed({typo: 1}, Strict, "strict")
+
+
+def test_the_backbones_own_arguments_pass_even_where_they_resemble_the_plugins():
+    check_passed({"pretrained": "x", "max_frames": 8, "something_of_its_own": 1}, Strict, "strict")
