@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lmms_videominer.errors import ConfigError
@@ -142,6 +142,11 @@ class MinerConfig:
     def names(cls) -> tuple[str, ...]:
         """The settings that every selector has."""
         return tuple(f.name for f in fields(cls) if f.name != "own")
+
+    def by_name(self, own: Any) -> dict[str, Any]:
+        """All settings by the names that users write; ``own``, the selector's, as ``<selector>_<setting>``."""
+        settings = {name: getattr(self, name) for name in self.names()}
+        return settings | {f"{self.selector}_{name}": value for name, value in asdict(own).items()}
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,10 +1,12 @@
-"""Choosing key frames: one selector a file. Packages add theirs by the entry point group ``videominer.selectors``."""
+"""Choosing key frames: one selector a file, named after it. Other packages add theirs by entry points of ``GROUP``."""
 
 from __future__ import annotations
 
 import functools
+import pkgutil
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from lmms_videominer.config import MinerConfig, check_names
@@ -15,20 +17,8 @@ if TYPE_CHECKING:
     from lmms_videominer.selectors.selector import Selector
 
 GROUP = "videominer.selectors"
-SELECTORS = {
-    "videominer": "lmms_videominer.selectors.videominer:VideoMinerSelector",
-    "uniform": "lmms_videominer.selectors.uniform:UniformSelector",
-    "oracle": "lmms_videominer.selectors.oracle:OracleSelector",
-    "none": "lmms_videominer.selectors.none:NoneSelector",
-    "topk": "lmms_videominer.selectors.topk:TopKSelector",
-    "aks": "lmms_videominer.selectors.aks:AKSSelector",
-    "bolt": "lmms_videominer.selectors.bolt:BOLTSelector",
-    "focus": "lmms_videominer.selectors.focus:FOCUSSelector",
-    "qframe": "lmms_videominer.selectors.qframe:QFrameSelector",
-    "videotree": "lmms_videominer.selectors.videotree:VideoTreeSelector",
-    "videoagent": "lmms_videominer.selectors.videoagent:VideoAgentSelector",
-    "llovi": "lmms_videominer.selectors.llovi:LLoViSelector",
-}
+SHARED = {"asking", "building", "grouping", "replies", "scored", "selector", "settings"}  # files of more than one
+SELECTORS = tuple(module.name for module in pkgutil.iter_modules(__path__) if module.name not in SHARED)
 
 
 @functools.cache
@@ -51,14 +41,20 @@ def selector_class(name: str) -> type[Selector]:
     """
     check_names([name], selector_names(), "selector")
     if name in SELECTORS:
-        module, _, cls = SELECTORS[name].partition(":")
-        return getattr(import_module(module), cls)
+        return _selector_in(import_module(f"{__name__}.{name}"))
     point = _installed()[name]
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
         package = point.dist.name if point.dist else "its package"
         raise ConfigError(f"selector {name!r} of {package} cannot be imported ({error}): update it") from error
+
+
+def _selector_in(module: ModuleType) -> type[Selector]:
+    """The selector that ``module`` is named after."""
+    name = module.__name__.rpartition(".")[2]
+    classes = (value for value in vars(module).values() if isinstance(value, type))
+    return next(cls for cls in classes if getattr(cls, "name", None) == name)
 
 
 def get_selector(name: str, stages: Stages, config: MinerConfig) -> Selector:

@@ -13,7 +13,6 @@ from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.key_frames import spread_frames
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.search.wishes import Case, Found, Search
-from lmms_videominer.selectors.settings import flat
 from lmms_videominer.types import Event, Node, Question, Selection
 
 MOST_AT_ONCE = 64  # questions on one video that are searched together
@@ -101,7 +100,7 @@ class Selector:
     @property
     def settings_by_name(self) -> dict[str, Any]:
         """All settings, by the names that users write."""
-        return flat(self.config)
+        return self.config.by_name(self.settings)
 
     def begin(self, case: Case) -> Search:
         """The search for one question."""

@@ -82,9 +82,7 @@ def from_strings(values: Mapping[str, Any]) -> MinerConfig:
 
 def flat(config: MinerConfig) -> dict[str, Any]:
     """The settings of ``config`` by flat name: the common ones, and those of its selector."""
-    settings = {name: getattr(config, name) for name in MinerConfig.names()}
-    own = config.own or selector_class(config.selector).Settings()
-    return settings | {f"{config.selector}_{name}": value for name, value in dataclasses.asdict(own).items()}
+    return config.by_name(config.own or selector_class(config.selector).Settings())
 
 
 def common_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, str]]:
