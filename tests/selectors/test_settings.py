@@ -14,7 +14,7 @@ from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.settings import arguments_page, common_settings, configured, flat, from_strings
 from lmms_videominer.types import Action
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_values_from_a_shell_are_read_by_the_type_of_their_setting():
