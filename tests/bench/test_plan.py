@@ -140,7 +140,7 @@ def test_what_cannot_be_is_refused(arguments, told):
 
 
 def test_two_variants_of_the_same_settings_are_refused():
-    with pytest.raises(ConfigError, match="'videominer' and 'b' are the same settings"):
+    with pytest.raises(ConfigError, match="'videominer' and 'b' have the same settings"):
         cells("videominer", "b=videominer:clustering=event")
 
 
