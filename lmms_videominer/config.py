@@ -150,9 +150,9 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def check_names(given: Iterable[str], valid: Iterable[str], what: str) -> None:
-    """Raise ``ConfigError`` for the first of ``given`` that is not in ``valid``, and suggest the nearest valid name."""
+def check_names(names: Iterable[str], valid: Iterable[str], what: str) -> None:
+    """Raise ``ConfigError`` for the first of ``names`` that is not in ``valid``, and suggest the nearest valid name."""
     valid = tuple(valid)
-    for name in given:
+    for name in names:
         if name not in valid:
             raise ConfigError(f"unknown {what} {name!r}{nearest(name, valid)} (valid: {', '.join(sorted(valid))})")

@@ -160,7 +160,7 @@ class Node:
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """A frame passed to the video LLM: its time, index and score, and the node it comes from (``None``: from none)."""
+    """A frame passed to the video LLM: its time and index, the node that it comes from, if any, and its score, if any."""
 
     time_s: float
     frame_index: int

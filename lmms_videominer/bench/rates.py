@@ -109,7 +109,7 @@ def assumed(cell: Cell, duration_s: float) -> Rates:
 
 
 def _first(parts: Sequence[pd.DataFrame], rate: Callable[[pd.DataFrame], float | None]) -> float | None:
-    return next((found for part in parts if (found := rate(part)) is not None), None)
+    return next((seconds for part in parts if (seconds := rate(part)) is not None), None)
 
 
 def _per_call(rows: pd.DataFrame, seconds: str, calls: str) -> float | None:

@@ -126,8 +126,8 @@ def lmms_eval_score(folder: Path) -> float | None:
     cell, done = read_cell(folder), read_json(folder / DONE)
     results = read_json(folder / done["results"])
     first = results["configs"][cell["task"]]["metric_list"][0]["metric"]
-    found = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]
-    return float(found[0]) if found and isinstance(found[0], (int, float)) else None
+    scores = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]
+    return float(scores[0]) if scores and isinstance(scores[0], (int, float)) else None
 
 
 def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
@@ -208,8 +208,8 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
     """The path of the stored selection, with its calls and seconds; without one, the backbone made a single call."""
     stored = note["how"] in ("mined", "uniform")
-    found = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if stored else []
-    if not found:
+    trees = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if stored else []
+    if not trees:
         plain = 0 if note["how"] == "uniform" else None
         names = (
             "vlm_calls",
@@ -223,14 +223,14 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
         )
         seconds = ("selection_s", "caption_s", "llm_s", "score_s", "answer_s")
         return {**dict.fromkeys(names, plain), **dict.fromkeys(seconds), "answer_calls": 1, "tree": ""}
-    selection = read_json(found[-1])
+    selection = read_json(trees[-1])
     usage = selection["usage"]
     spent: dict[str, float] = dict(usage["seconds"])
     decisions = usage["policy_calls"] + usage.get("policy_calls_cached", 0)  # older files of schema 2 do not count it
     asks = selection["config"]["policy"] != "none"
     answer_s = spent.pop("answer", None)
     return {
-        "tree": found[-1].relative_to(folder.parent.parent).as_posix(),
+        "tree": trees[-1].relative_to(folder.parent.parent).as_posix(),
         "vlm_calls": usage["vlm_calls"] + usage["vlm_calls_cached"],
         "vlm_calls_made": usage["vlm_calls"],
         "answer_calls": usage["answer_calls"],

@@ -98,16 +98,16 @@ def ask_tasks(
         ConfigError: lmms-eval has no such task, the backbone has no such argument, or a task cannot be loaded.
     """
     request = Request.of(out, settings, tasks, load)
-    known = request.answered()
-    if known is not None:
-        return known
+    stored = request.answered()
+    if stored is not None:
+        return stored
     request.save()
     log = request.file.with_suffix(".log")
     execute(request.command, log)
-    found = request.answered(whole=False)
-    if found is None:
+    names = request.answered(whole=False)
+    if names is None:
         raise ConfigError(f"the tasks {', '.join(tasks)} cannot be loaded: {reason_in(log)}. Full log: {log}")
-    return found
+    return names
 
 
 def rename_older(out: Path, cells: Sequence[Cell]) -> None:
@@ -116,13 +116,13 @@ def rename_older(out: Path, cells: Sequence[Cell]) -> None:
     It was run with other settings, or with other weights in the same folder; both stay in the report, side by side.
     """
     planned = {cell.with_cache(cache).key for cell in cells for cache in CACHES}
-    taken = {_place(_description(cell)) for cell in cells}
+    places = {_place(_description(cell)) for cell in cells}
     for folder in read_cells(out):
         try:
             description = read_cell(folder)
         except SchemaError:  # the report refuses it
             continue
-        if description["key"] not in planned and _place(description) in taken:
+        if description["key"] not in planned and _place(description) in places:
             label = f"{description['label']} {description['key'][:6]}"
             write_json(folder / CELL, {**description, "label": label})
 

@@ -114,13 +114,13 @@ class Answerer:
     def _mine(self, pairs: Sequence[tuple[Sample, Question]], progress: bool) -> None:
         """Select key frames for all samples together; equal questions are mined once."""
         questions = list(dict.fromkeys(question for _, question in pairs))
-        found = dict(zip(questions, self.selector.select(questions, progress=progress), strict=True))
-        errors = [result for result in found.values() if isinstance(result, ConfigError)]
-        if errors and len(errors) == len(found):
+        results = dict(zip(questions, self.selector.select(questions, progress=progress), strict=True))
+        errors = [result for result in results.values() if isinstance(result, ConfigError)]
+        if errors and len(errors) == len(results):
             raise errors[0]  # no sample can be mined under these settings
-        found = {question: self._uniform_as_plain(result) for question, result in found.items()}
+        results = {question: self._uniform_as_plain(result) for question, result in results.items()}
         for sample, question in pairs:
-            result = found[question]
+            result = results[question]
             if isinstance(result, VideoMinerError):
                 sample.problem = result
             else:
@@ -239,13 +239,13 @@ class Answerer:
         name = sample.question.video if sample.question else f"{request.task}, document {request.doc_id}"
         if name not in self._logged:
             self._logged.add(name)
-            logger.warning("%s is not mined: %s. The backbone gets the sample as it is", name, sample.problem)
+            logger.warning("%s is not mined: %s. The backbone gets the sample unchanged", name, sample.problem)
         note = Note(request.task, request.doc_id, "fallback", problem=str(sample.problem))
         try:
             with self.driver.by_itself(self.own_frames):
                 sample.output = self.driver.backbone.generate_until([_as_given(sample)])[0]
         except (Exception, SystemExit) as error:  # one broken video must not end the run
-            logger.warning("%s: the backbone fails on it too (%s); its answer is empty", name, error)
+            logger.warning("%s: the backbone fails on it too (%s), so its answer is empty", name, error)
             sample.output, note.empty = "", True
         sample.note, sample.output = note, _noted(sample.output, note)
 

@@ -96,11 +96,11 @@ class CachedEmbedder:
         if not unique:
             return self.embedder.embed([])
         keys = [self.cache.key(embedder=self.identity, text=text) for text in unique]
-        found = dict(zip(unique, self.cache.get_many("embedding", keys)))
-        missing = [text for text in unique if found[text] is None]
+        stored = dict(zip(unique, self.cache.get_many("embedding", keys)))
+        missing = [text for text in unique if stored[text] is None]
         new = dict(zip(missing, self.embedder.embed(missing)))
         self.cache.put_many("embedding", {k: pack(new[t]) for k, t in zip(keys, unique) if t in new})
-        return np.stack([new[text] if text in new else unpack(found[text]) for text in texts])
+        return np.stack([new[text] if text in new else unpack(stored[text]) for text in texts])
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:

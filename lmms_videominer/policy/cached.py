@@ -52,14 +52,14 @@ def greedy_completions(
         cache: Stores completions by identity and prompt.
     """
     keys = {prompt: cache.key(policy=identity, prompt=prompt) for prompt in prompts}
-    found = dict(zip(keys, cache.get_many(KIND, list(keys.values()))))
-    missing = [prompt for prompt in keys if found[prompt] is None]
+    entries = dict(zip(keys, cache.get_many(KIND, list(keys.values()))))
+    missing = [prompt for prompt in keys if entries[prompt] is None]
     new: dict[str, Completion] = {}
     for start in range(0, len(missing), AT_ONCE):
         batch = missing[start : start + AT_ONCE]
         new.update(zip(batch, make(batch), strict=True))
         cache.put_many(KIND, {keys[prompt]: _stored(new[prompt]) for prompt in batch})
-    known = {prompt: _restored(stored) for prompt, stored in found.items() if stored is not None}
+    known = {prompt: _restored(stored) for prompt, stored in entries.items() if stored is not None}
     known |= {prompt: replace(completion, cached=True) for prompt, completion in new.items()}
     return [new.pop(prompt, known[prompt]) for prompt in prompts]
 

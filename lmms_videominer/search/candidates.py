@@ -40,15 +40,15 @@ def candidates(whole: Span, timestamps_s: np.ndarray, most: int, every_s: float 
     """
     count = min(max(1, round(whole.duration_s / every_s)), most)
     edges = np.linspace(whole.start_s, whole.end_s, count + 1)
-    shown = frames_shown_at(timestamps_s, (edges[:-1] + edges[1:]) / 2)
-    indices, first = np.unique(shown, return_index=True)
+    middles = frames_shown_at(timestamps_s, (edges[:-1] + edges[1:]) / 2)
+    indices, first = np.unique(middles, return_index=True)
     return Candidates(tuple(Span(float(edges[i]), float(edges[i + 1])) for i in first), indices)
 
 
-def evenly(count: int, wanted: int) -> list[int]:
-    """``min(count, wanted)`` distinct positions in ``range(count)``, at the midpoints of equal shares, ascending."""
-    wanted = min(count, wanted)
-    return [int((2 * i + 1) * count / (2 * wanted)) for i in range(wanted)]
+def evenly(count: int, most: int) -> list[int]:
+    """``min(count, most)`` distinct positions in ``range(count)``, at the midpoints of equal shares, ascending."""
+    shares = min(count, most)
+    return [int((2 * i + 1) * count / (2 * shares)) for i in range(shares)]
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,16 @@ def within_budget(groups: Iterable[Sequence[Pick]], timestamps_s: np.ndarray, bu
     return tuple(KeyFrame(float(timestamps_s[i]), i, taken[i].node_id, taken[i].score) for i in sorted(taken))
 
 
-def fillers(chosen: Iterable[int], frame_count: int, wanted: int) -> list[int]:
-    """``wanted`` further frames, or all that are left: each the middle of the longest stretch without a frame so far.
+def fillers(chosen: Iterable[int], frame_count: int, most: int) -> list[int]:
+    """``most`` further frames, or all that are left: each the middle of the longest stretch without a frame so far.
 
     If no frame is chosen yet, the frames at the midpoints of equal shares. Of equal stretches, the earlier is used.
     """
     taken = sorted(set(chosen))
     if not taken:
-        return evenly(frame_count, wanted)
+        return evenly(frame_count, most)
     added = []
-    for _ in range(min(wanted, frame_count - len(taken))):
+    for _ in range(min(most, frame_count - len(taken))):
         edges = np.array([-1, *taken, frame_count])
         gap = int(np.argmax(np.diff(edges)))
         added.append(int(edges[gap] + edges[gap + 1]) // 2)

@@ -123,8 +123,8 @@ def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_
 
 def _cached(asks: dict[str, _Ask], cache: Cache) -> dict[str, str]:
     """The captions found in the cache, by key."""
-    found = zip(asks, cache.get_many(KIND, list(asks)))
-    return {key: caption for key, caption in found if isinstance(caption, str)}
+    entries = zip(asks, cache.get_many(KIND, list(asks)))
+    return {key: caption for key, caption in entries if isinstance(caption, str)}
 
 
 def _generate(batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, VideoError]) -> dict[str, str]:

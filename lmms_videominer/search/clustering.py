@@ -90,7 +90,7 @@ class FrameClusterer(EventClusterer):
 
     ``selectors.videominer`` passes it one caption per frame: each event is cut into equal parts, one for each frame
     that the captioner would be shown of it, and a node is a cluster of such parts. So the captioner sees the same
-    frames as with ``event``, in as many calls.
+    frames as with ``event``, in the same number of calls.
     """
 
     name: str = "frame"

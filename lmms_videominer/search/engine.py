@@ -184,21 +184,21 @@ def _charge(searches: Sequence[Running], stage: str, started: float) -> None:
 
 
 def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
-    found, case = search.result, search.case
-    if isinstance(found, VideoMinerError):
-        return found
-    assert found is not None
+    result, case = search.result, search.case
+    if isinstance(result, VideoMinerError):
+        return result
+    assert result is not None
     return Selection(
         question=case.question,
         video=case.video.info,
-        key_frames=found.key_frames,
+        key_frames=result.key_frames,
         selector=method.name,
-        nodes=found.nodes,
+        nodes=result.nodes,
         usage=search.usage,
-        fallbacks=tuple(name for name in (*found.fallbacks, method.stages.cache.fallback) if name),
+        fallbacks=tuple(name for name in (*result.fallbacks, method.stages.cache.fallback) if name),
         config=method.settings_by_name,
         seed=case.seed,
-        scores=found.scores,
+        scores=result.scores,
     )
 
 

@@ -138,8 +138,8 @@ def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: in
     if not count:
         return []
     times = uniform_times([slot.span for slot in slots], count)
-    shown = frames_shown_at(timestamps_s, times)
+    frames = frames_shown_at(timestamps_s, times)
     rank = np.arange(count)
-    positions = np.searchsorted(available, shown)  # if the shown frame began before the span, the span's next frame
+    positions = np.searchsorted(available, frames)  # for a frame that began before the span, the first one in the span
     distinct = np.maximum.accumulate(positions - rank) + rank
     return available[np.minimum(distinct, len(available) - count + rank)].tolist()

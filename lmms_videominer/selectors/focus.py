@@ -15,7 +15,7 @@ What differs:
 - Inside a clip the nearest scored frame may come from the close look: the public code (2025-11-14) keeps only the
   coarse scores of a clip, so that its close look affects only the fifth. Bounds come from the coarse scores in both:
   after the close look the radius of a clip with few scores would outweigh every mean.
-- The public code clips the estimates of a clip to [0, 1], and requires no distance between frames if an N-th of the
+- The public code clamps the estimates of a clip to [0, 1], and requires no distance between frames if an N-th of the
   video is at most 0.2 s.
 - Exactly N frames: if a clip has too few frames, the rest goes to the longest stretches without a key frame.
 - Scores other than BLIP's probabilities work too; the radius assumes scores in [0, 1], where cosines mostly lie.
@@ -96,8 +96,8 @@ def upper_bounds(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 def best_arms(bounds: np.ndarray, share: float, least: int, most: int) -> np.ndarray:
     """int64: the arms with the highest bounds, the highest first: ``share`` of all, rounded up, within the limits."""
-    wanted = min(max(least, math.ceil(len(bounds) * share)), most)
-    return np.argsort(-bounds, kind="stable")[:wanted]
+    count = min(max(least, math.ceil(len(bounds) * share)), most)
+    return np.argsort(-bounds, kind="stable")[:count]
 
 
 def close_look(arm: Arm, count: int, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:

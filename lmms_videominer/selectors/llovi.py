@@ -14,7 +14,7 @@ What differs:
   ``max_vlm_calls`` of them, the limit of a tree of VideoMiner (18 s for an hour; published 4 to 10 s).
 - A summary (``llovi_summary_words``, 500 in the paper) is not the default, since it loses the moments. Its prompt asks
   to keep the numbers of the clips.
-- One captioner and one language model instead of LaViLa or BLIP-2 and GPT; the prompts are worded anew.
+- One captioner and one language model instead of LaViLa or BLIP-2 and GPT; the prompts are our own.
 - ``judge=policy``: the policy decides about each clip in its own format instead, one call each, at the last depth,
   since no closer look follows; the accepted clips count as named or, if there are none, those that continue. For
   policy models that know no other format.

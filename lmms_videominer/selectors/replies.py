@@ -45,9 +45,9 @@ def read_relevance(text: str, count: int) -> Ratings:
     all are 1.
     """
     whole = _whole_object(text)
-    found = whole.get("relevance") if whole else None
-    if _are_ratings(found) and len(found) == count:
-        return Ratings(tuple(found), Reading.STRICT)
+    relevance = whole.get("relevance") if whole else None
+    if _are_ratings(relevance) and len(relevance) == count:
+        return Ratings(tuple(relevance), Reading.STRICT)
     for value in (*(part.get("relevance") for part in _objects(text)), *_labelled_lists(text, "relevance")):
         ratings = [_as_int(entry) for entry in value] if isinstance(value, list) else []
         if any(_is_rating(rating) for rating in ratings):
@@ -100,9 +100,9 @@ def read_clips(text: str, count: int) -> tuple[tuple[int, ...], Reading]:
     follow that name; those that are not of a clip are ignored. Anything else: no clips.
     """
     whole = _whole_object(text)
-    found = whole.get("clips") if whole else None
-    if isinstance(found, list) and found and all(type(n) is int and 1 <= n <= count for n in found):
-        return tuple(sorted({n - 1 for n in found})), Reading.STRICT
+    numbers = whole.get("clips") if whole else None
+    if isinstance(numbers, list) and numbers and all(type(n) is int and 1 <= n <= count for n in numbers):
+        return tuple(sorted({n - 1 for n in numbers})), Reading.STRICT
     lists = (*(json.dumps(part.get("clips"), default=str) for part in _objects(text)), *_CLIPS.findall(text))
     for value in lists:
         if clips := {n - 1 for n in _numbers(value) if 1 <= n <= count}:
@@ -162,8 +162,8 @@ def _python_literal(text: str) -> Any:
 
 def _labelled_lists(text: str, label: str) -> list[list[str]]:
     """Numbers in brackets after ``label``, as in ``relevance: [1, 2]``."""
-    found = re.findall(rf"{label}{_MARKS}\[([\d\s,]*)", text, re.IGNORECASE)
-    return [numbers.replace(",", " ").split() for numbers in found]
+    lists = re.findall(rf"{label}{_MARKS}\[([\d\s,]*)", text, re.IGNORECASE)
+    return [numbers.replace(",", " ").split() for numbers in lists]
 
 
 def _numbers(text: str) -> Iterator[int]:

@@ -19,7 +19,7 @@ What differs:
 - A reply without a readable request ends the search: the public code asks again with the same prompt, and a greedy
   model gives the same reply.
 - If a confidence is out of range, the public code draws one at random; here it is 1.
-- One captioner and one language model instead of LaViLa or CogAgent and GPT-4; the prompts are worded anew.
+- One captioner and one language model instead of LaViLa or CogAgent and GPT-4; the prompts are our own.
 - With ``features=scorer`` the result's scores are those of all frames compared, each with its best over the
   descriptions.
 - ``judge=policy``: the policy decides about each caption in its own format instead. If one is accepted, the confidence
@@ -170,9 +170,9 @@ class VideoAgentSelector(AskingSelector):
             confidence, wishes = yield from (_judged if case.config.judge == "policy" else _replied)(case, looks)
             if confidence == SURE or not wishes:
                 break
-            if not (found := (yield from _retrieve(case, looks, wishes))):
+            if not (views := (yield from _retrieve(case, looks, wishes))):
                 break
-            looks.rounds.append(found)
+            looks.rounds.append(views)
         return _found(case, looks, needed(self.stages.scorer, "scorer").identity if looks.compared else "")
 
 
@@ -216,9 +216,9 @@ def _judged(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Requests
     looks.verdicts.append(Decision(action, decisions[int(np.argmax(ratings))].text, reading))
     if reading is Reading.DEFAULT:
         looks.fallbacks["unread_confidence"] = None
-    beside = [gap for gap, pair in enumerate(itertools.pairwise(ratings)) if max(pair) > NOT_SURE]
+    promising = [gap for gap, pair in enumerate(itertools.pairwise(ratings)) if max(pair) > NOT_SURE]
     wish = Decision(Action.ACCEPT, case.question.text, Reading.STRICT)
-    return max(ratings), [(gap, wish) for gap in beside or range(len(ratings) - 1)]
+    return max(ratings), [(gap, wish) for gap in promising or range(len(ratings) - 1)]
 
 
 def _line(event: Event) -> str:
@@ -237,11 +237,11 @@ def _retrieve(case: Case, looks: Looks, wishes: Requests) -> Generator[Any, Any,
         return []
     similarities_of = _scored if case.config.features == "scorer" else _compared
     similarities = yield from similarities_of(looks, open_wishes)
-    found: dict[int, View] = {}
+    by_position: dict[int, View] = {}
     for (gap, wish), similarity in zip(open_wishes, similarities, strict=True):
         best = int(np.argmax(similarity))
-        found.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
-    views = list(found.values())
+        by_position.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
+    views = list(by_position.values())
     if case.config.features == "scorer":  # else all candidates may be captioned
         left = case.config.max_vlm_calls - len(looks.captioned)
         views = sorted(views, key=lambda view: -(view.similarity or 0.0))[:left]
@@ -263,12 +263,12 @@ def _compared(looks: Looks, wishes: Queries) -> Generator[Any, Any, list[np.ndar
 def _scored(looks: Looks, wishes: Queries) -> Generator[Any, Any, list[np.ndarray]]:
     """The score of each wish with the frames of its positions."""
     pairs = tuple((tuple(looks.pool.indices[gap].tolist()), wish.text) for gap, wish in wishes)
-    found = yield Compare(pairs)
-    for (frames, text), values in zip(pairs, found, strict=True):
+    scores = yield Compare(pairs)
+    for (frames, text), values in zip(pairs, scores, strict=True):
         looks.descriptions[text] = None
         for frame, value in zip(frames, values.tolist(), strict=True):
             looks.compared[frame] = max(value, looks.compared.get(frame, value))
-    return found
+    return scores
 
 
 def _found(case: Case, looks: Looks, scorer: str) -> Found:

@@ -24,7 +24,7 @@ What differs:
   order; the public code leaves out those of the 4, and all of a part with fewer than two frames.
 - The frame nearest to a centroid is found by cosine; in the public code by Euclidean distance.
 - Ratings missing from a reply are 1 (3 in the public code): a truncated reply makes nothing relevant.
-- One captioner and one language model instead of LaViLa, BLIP-2 or CogAgent and GPT-4; the prompt is worded anew.
+- One captioner and one language model instead of LaViLa, BLIP-2 or CogAgent and GPT-4; the prompt is our own.
 - In the result's tree a round is a node with its call, and the clusters are nodes below the last round: relevance 3 is
   shown as accept, 2 as continue, 1 as delete. The score of a key frame is the relevance of its cluster.
 - ``judge=policy``: the policy decides about each representative in its own format instead, one call each: accept

@@ -104,15 +104,15 @@ def parsed(argv: Sequence[str], types: Sequence[Any]) -> tuple[Any, ...]:
     from trl import ModelConfig, TrlParser
 
     try:
-        found = TrlParser(list(types)).parse_args_and_config(checked_settings(argv, types))
+        parts = TrlParser(list(types)).parse_args_and_config(checked_settings(argv, types))
     except ValueError as error:  # from the parser, or from settings that TRL or transformers refuse
         raise ConfigError(str(error)) from error
-    for part in found:
+    for part in parts:
         if isinstance(part, ModelConfig) and (part.load_in_4bit or part.load_in_8bit):
             raise ConfigError(
                 "load_in_4bit and load_in_8bit are not supported: use LoRA (use_peft) with dtype=bfloat16"
             )
-    return found
+    return parts
 
 
 def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
@@ -157,8 +157,8 @@ def train(run: Run) -> None:
 
     from lmms_videominer.training.trainer import TGRPOTrainer
 
-    given: Any = run.args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
-    run.args.model_init_kwargs = {**model_settings(run.model), **given}
+    init_kwargs: Any = run.args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
+    run.args.model_init_kwargs = {**model_settings(run.model), **init_kwargs}
     trainer = TGRPOTrainer(
         policy, run.args, stages, questions, run.mining, eval_dataset=held_out, peft_config=get_peft_config(run.model)
     )

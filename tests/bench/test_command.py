@@ -56,7 +56,7 @@ def test_a_command_line_without_one_comparison_is_a_usage_error(more, told, tmp_
 
 def test_a_report_on_nothing_says_so(tmp_path, capsys):
     assert main(["bench", "--out", str(tmp_path), "--report-only"]) == 1
-    assert "no finished cell is there" in capsys.readouterr().err
+    assert "has no finished cell" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

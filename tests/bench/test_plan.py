@@ -126,12 +126,12 @@ def test_a_backbone_that_calls_its_weights_otherwise_gets_no_bundle():
     ("arguments", "told"),
     [
         (("qwen2_vl", "", []), "did you mean 'videominer_qwen2_vl'"),
-        (("gpt5", "", []), "none of the plugin's"),
+        (("gpt5", "", []), "not one of the plugin"),
         (("videominer", "", ["max_depth"]), "expected NAME=VALUE"),
         (("videominer", "", ["selector=aks"]), "--selectors"),
         (("videominer", "", ["frames=3"]), "--frames"),
         (("videominer", "", ["cache_dir=x"]), "--cold"),
-        (("videominer", "a,b", []), "cannot hold one"),
+        (("videominer", "a,b", []), "cannot contain one"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, told):
