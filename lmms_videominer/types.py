@@ -160,7 +160,7 @@ class Node:
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """A frame passed to the video LLM: its time and index, the node that it comes from, if any, and its score, if any."""
+    """A frame passed to the video LLM: its time and index, and if it has them, the node it comes from and its score."""
 
     time_s: float
     frame_index: int
