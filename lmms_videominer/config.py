@@ -42,7 +42,7 @@ class MinerConfig:
     """
 
     selector: str = option("videominer", "How key frames are chosen; docs/selectors.md compares the selectors.")
-    frames: int = option(8, "Budget N: the most key frames passed to the video LLM.")
+    frames: int = option(8, "Budget N: maximum number of key frames passed to the video LLM.")
     max_depth: int = option(3, "Levels of the tree below the root.")
     events: int = option(16, "K: number of events of one segmentation.")
     scan_frames: int = option(256, "Frames compared by one segmentation, uniform over the node's spans.")
@@ -53,8 +53,10 @@ class MinerConfig:
         "A video no longer than this many seconds times the larger of frames and events "
         "is not searched: uniform frames are taken. 0: always search.",
     )
-    max_nodes: int = option(200, "Most decided nodes of one tree; further ones are left undecided.")
-    max_vlm_calls: int = option(200, "Most captioning calls of one tree; at the limit nothing is split further.")
+    max_nodes: int = option(200, "Maximum number of decided nodes of one tree; further ones are left undecided.")
+    max_vlm_calls: int = option(
+        200, "Maximum number of captioning calls of one tree; at the limit nothing is split further."
+    )
     segmenter: str = option(
         "kts", "How a span is cut into events. kts: by colour, robust to changes of light; histogram: as published."
     )
@@ -74,9 +76,11 @@ class MinerConfig:
     embedder: str = option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
     default_action: str = option("continue", "Action taken if none can be parsed from the policy's text.")
     temperature: float = option(0.0, "Sampling temperature of the policy; 0 is greedy.")
-    caption_tokens: int = option(96, "Most tokens of a caption.")
-    policy_tokens: int = option(256, "Most tokens of a policy completion.")
-    llm_tokens: int = option(1024, "Most tokens of a reply, for the selectors that ask a language model for replies.")
+    caption_tokens: int = option(96, "Maximum number of tokens of a caption.")
+    policy_tokens: int = option(256, "Maximum number of tokens of a policy completion.")
+    llm_tokens: int = option(
+        1024, "Maximum number of tokens of a reply, for the selectors that ask a language model for replies."
+    )
     judge: str = option(
         "reply",
         "How those selectors ask it. reply: one call over all captions, as published; policy: one "

@@ -1,4 +1,4 @@
-"""Estimates the cost of a comparison: the most calls that a selector can make, and the measurements so far."""
+"""Estimates the cost of a comparison: the maximum number of calls of a selector, and the measurements so far."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Line:
     Attributes:
         cell: The cell.
         questions: Number of questions; ``None`` if the task is not loaded yet.
-        most: Most calls per question, a mean over the videos; infinite if unknown without their lengths.
+        most: Maximum number of calls per question, a mean over the videos; infinite if unknown without their lengths.
         measured: Calls per question in finished cells of this variant on this task; ``None`` if there are none.
         measured_on: Number of the task's documents that these answered.
-        seconds_most, seconds_measured: Seconds of the whole cell for the most calls at the seconds per call, and as
-            measured in finished cells of this variant on this task with this cache; ``None`` if unknown.
+        seconds_most, seconds_measured: Seconds of the whole cell, for the maximum number of calls at the seconds per
+            call, and as measured in finished cells of this variant on this task with this cache; ``None`` if unknown.
         is_assumed: Whether ``seconds_most`` uses assumed rates, since no finished cell measured them.
         finished: Whether the cell has finished, so that it is not run again.
     """

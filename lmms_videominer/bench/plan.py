@@ -72,7 +72,7 @@ class Cell:
 
     Attributes:
         settings, task, variant: The common settings, the task and the variant.
-        frames: Most frames passed to the backbone; 0 for ``selector=none``, which shows none.
+        frames: Maximum number of frames passed to the backbone; 0 for ``selector=none``, which shows none.
         config: The variant's settings, checked.
         cache: One of ``CACHES``.
     """

@@ -36,9 +36,9 @@ class CausalLM:
         tokenizer: Its tokenizer.
         identity: Identity of ``model`` with ``tokenizer``; computed from both at each use if it is ``None``, or once
             ``model`` has been replaced.
-        max_new_tokens: Most tokens of a completion.
-        batch_size: Most prompts of a forward pass; fewer if they are long (``MOST_TOKENS``), so that memory does
-            not depend on the number of prompts in a call.
+        max_new_tokens: Maximum number of tokens of a completion.
+        batch_size: Maximum number of prompts of a forward pass; fewer if they are long (``MOST_TOKENS``), so that
+            memory does not depend on the number of prompts in a call.
 
     Attributes:
         truncated: Number of prompts that were too long for the model's context and lost their middle.

@@ -74,8 +74,8 @@ def caption_events(
         jobs: The events to caption.
         vlm: The captioner.
         cache: Stores captions by video, captioner, prompt, frames and maximal length.
-        caption_frames: Most frames shown of an event, uniform over its span.
-        caption_tokens: Most tokens of a caption.
+        caption_frames: Maximum number of frames shown of an event, uniform over its span.
+        caption_tokens: Maximum number of tokens of a caption.
 
     Returns:
         One entry per job, in order; the ``VideoError`` for a job whose frames cannot be decoded.

@@ -69,7 +69,7 @@ def judge_and_split(scores: np.ndarray, budget: int, threshold: float, spread: f
         scores: [n], from 0 to 1, in temporal order; n >= budget.
         budget: N >= 1.
         threshold, spread: Bounds that the lead and the standard deviation of a stretch must exceed to keep it.
-        depth: Most halvings.
+        depth: Maximum number of halvings.
     """
     yield from _judge(np.asarray(scores, np.float64), "0", 0, len(scores), budget, (threshold, spread), depth)
 
@@ -101,7 +101,7 @@ class AKSSettings:
 
     threshold: float = option(0.8, "Margin by which the best scores must exceed the mean, for scores from 0 to 1.")
     spread: float = option(-100.0, "Bound that the standard deviation of the scores must exceed.")
-    depth: int = option(5, "Most halvings of a stretch.")
+    depth: int = option(5, "Maximum number of halvings of a stretch.")
 
     def __post_init__(self) -> None:
         if self.depth < 0:

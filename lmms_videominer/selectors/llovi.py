@@ -56,7 +56,7 @@ class LLoViSettings:
     """The length of the clips, and whether a summary of their captions is written first."""
 
     clip_s: float = option(1.0, "Length of a clip, in seconds; longer if max_vlm_calls requires it.")
-    summary_words: int = option(0, "Most words of a summary that is written first; 0: the captions are used directly.")
+    summary_words: int = option(0, "Word limit of a summary that is written first; 0: use the captions directly.")
 
     def __post_init__(self) -> None:
         if not self.clip_s > 0 or self.summary_words < 0:

@@ -48,7 +48,7 @@ def perturbed(logits: np.ndarray, tau: float, noise: np.ndarray) -> np.ndarray:
 class QFrameSettings:
     """The number of candidates, and how sharply they are distinguished."""
 
-    candidates: int = option(128, "Most frames to choose from.")
+    candidates: int = option(128, "Maximum number of frames to choose from.")
     tau: float = option(0.8, "Temperature of the softmax over them.")
 
     def __post_init__(self) -> None:

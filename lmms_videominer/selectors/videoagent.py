@@ -129,7 +129,7 @@ class VideoAgentSettings:
     """The first look, and the number of looks."""
 
     frames: int = option(5, "Frames of the first look.")
-    rounds: int = option(3, "Most looks.")
+    rounds: int = option(3, "Maximum number of looks.")
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

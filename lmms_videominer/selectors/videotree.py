@@ -94,7 +94,7 @@ class VideoTreeSettings:
     """The clusters of each round, and how relevant ones are split."""
 
     first: int = option(8, "Clusters of the first round; doubled in every round.")
-    most: int = option(32, "Most clusters.")
+    most: int = option(32, "Maximum number of clusters.")
     enough: int = option(4, "Number of highly relevant clusters that ends the rounds.")
     branches: int = option(4, "Parts into which a relevant cluster is split.")
 

@@ -93,7 +93,7 @@ class TGRPOConfig(GRPOConfig):
 
     loss_type: str = field(default="grpo", metadata={"help": "grpo, dr_grpo, sapo, luspo, dapo, cispo or vespo."})
     beta: float = field(default=0.04, metadata={"help": "Coefficient of the KL term; 0: no reference model."})
-    max_completion_length: int | None = field(default=256, metadata={"help": "Most tokens of one decision."})
+    max_completion_length: int | None = field(default=256, metadata={"help": "Maximum tokens of one decision."})
 
     def __post_init__(self) -> None:
         self._check_trees()
