@@ -1,4 +1,4 @@
-"""The ``videominer`` command. Exit codes: 0 fine, 1 something failed, 2 the command line is wrong."""
+"""The ``videominer`` command. Exit codes: 0 success, 1 a failure, 2 a wrong command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lmms_videominer.commands.training import add_cold_start, add_difficulty, ad
 from lmms_videominer.commands.world import add_world
 from lmms_videominer.errors import VideoMinerError
 
-# a new subcommand is one more function here
+# add a function here for a new subcommand
 COMMANDS = (add_mine, add_demo, add_world, add_show, add_difficulty, add_cold_start, add_train, add_bench, add_doctor)
 
 
@@ -24,10 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand.
 
     Args:
-        argv: Arguments without the program's name; default: those of the process.
+        argv: Arguments without the program's name; by default those of the process.
 
     Returns:
-        0, or 1 where a check, a video or a model failed. A wrong command line exits with 2.
+        0, or 1 if a check, a video or a model failed. A wrong command line exits with 2.
     """
     args = _parser().parse_args(argv)
     _quieten(args.quiet)
@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _quieten(quiet: bool) -> None:
-    """Our warnings on stderr, or errors only; with ``--quiet`` the progress bars of model loading go too."""
+    """Log our warnings to stderr; with ``--quiet`` only errors, and no progress bars of model loading."""
     logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if quiet:
-        # read when those packages are imported, which is later
+        # the packages read these when they are imported, which is later
         os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")

@@ -1,4 +1,4 @@
-"""Every error that a user can cause or meet. Each message names the object, the reason and the way out."""
+"""All errors that a user can cause or see. Each message names the object, the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ class VideoMinerError(Exception):
 
 
 class VideoError(VideoMinerError):
-    """A video cannot be used: missing, empty, cut off, damaged, or without pictures.
+    """A video cannot be used: it is missing, empty, truncated, damaged, or without pictures.
 
     Args:
-        path: The file, as the caller named it.
+        path: The file, as given by the caller.
         reason: What is wrong with it, in a few words.
         remedy: What the user can do about it.
     """
@@ -25,20 +25,20 @@ class VideoError(VideoMinerError):
 
 
 class ConfigError(VideoMinerError, ValueError):
-    """A setting or an argument cannot work; the message quotes the value and says what would."""
+    """A setting or an argument is invalid; the message quotes the value and says what would be valid."""
 
 
 class ModelError(VideoMinerError):
-    """A model cannot be found or loaded; the message names it and the way out."""
+    """A model cannot be found or loaded; the message names it and the remedy."""
 
 
 class CacheError(VideoMinerError):
-    """The cache folder cannot be used, and the user asked for it explicitly."""
+    """The cache folder cannot be used, although the user asked for it explicitly."""
 
 
 class SchemaError(VideoMinerError, ValueError):
-    """A stored tree or table does not have the form this version reads."""
+    """A stored tree or table does not have the format that this version reads."""
 
 
 class TrainingError(VideoMinerError):
-    """Training cannot go on: a reward or a loss is not a number; the message names the question, tree and node."""
+    """Training cannot continue: a reward or a loss is not finite; the message names the question, tree and node."""

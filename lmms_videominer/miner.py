@@ -1,4 +1,4 @@
-"""The front door: from a video and a question to key frames and an answer."""
+"""The main entry point: from a video and a question to key frames and an answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["VideoMiner", "read_key_frames"]
 
 
 class VideoMiner:
-    """Finds the key frames of videos for questions, and answers from them.
+    """Finds the key frames of videos for questions, and answers the questions from them.
 
     Example:
         >>> miner = VideoMiner.from_pretrained("videominer-world")
@@ -62,17 +62,17 @@ class VideoMiner:
 
         Args:
             model: A video LLM of transformers, by name or folder, or a bundle: ``"videominer-world"``, or
-                a folder that holds ``bundle.json``. A bundle brings its own policy and embedder.
-            vlm: A video LLM already at hand, used instead of the model's.
-            policy: A policy, or a causal LM by name or folder. Absent: ``config.policy``, the bundle's, or
-                the video LLM itself, text only.
-            embedder: An embedder, or a sentence-transformers model by name or folder. Absent:
-                ``config.embedder``, the bundle's, or all-MiniLM-L6-v2.
-            scorer: A scorer, or an image-text model by name or folder, for the selectors that go by scores. Absent:
-                ``config.scorer``, the bundle's, or CLIP ViT-L/14.
-            config: Settings; absent: the defaults.
-            device: ``"cpu"``, ``"cuda:0"``, ...; absent: CUDA where there is one.
-            **settings: Settings by name (docs/arguments.md) that replace those of ``config``.
+                a folder with a ``bundle.json``. A bundle has its own policy and embedder.
+            vlm: A loaded video LLM, used instead of ``model``.
+            policy: A policy, or a causal LM by name or folder. Default: ``config.policy``, else that of the bundle,
+                else the video LLM itself, text only.
+            embedder: An embedder, or a sentence-transformers model by name or folder. Default:
+                ``config.embedder``, else that of the bundle, else all-MiniLM-L6-v2.
+            scorer: A scorer, or an image-text model by name or folder, for the selectors that use scores. Default:
+                ``config.scorer``, else that of the bundle, else CLIP ViT-L/14.
+            config: Settings; by default those of ``MinerConfig``.
+            device: ``"cpu"``, ``"cuda:0"``, ...; by default CUDA if available.
+            **settings: Settings by name (docs/arguments.md); they override those of ``config``.
 
         Raises:
             ConfigError: A setting is unknown or out of range.
@@ -95,21 +95,21 @@ class VideoMiner:
         answer: bool = True,
         progress: bool = False,
     ) -> Selection:
-        """Key frames of one video for one question, and the answer from them.
+        """Find the key frames of one video for one question, and answer from them.
 
         Args:
             video: The file.
             question: The question, without options.
-            options: Answer options, without letters; none: an open question.
-            answer: Let the video LLM answer too.
+            options: Answer options, without letters; empty for an open question.
+            answer: Also let the video LLM answer.
             progress: Show a progress bar on stderr.
 
         Raises:
-            VideoError: The video is missing, empty, cut off, damaged or without pictures.
+            VideoError: The video is missing, empty, truncated, damaged or without pictures.
             ConfigError: The question is empty.
         """
-        asked = Question(os.fspath(video), question, tuple(options))
-        result = self.mine_batch([asked], answer=answer, progress=progress)[0]
+        item = Question(os.fspath(video), question, tuple(options))
+        result = self.mine_batch([item], answer=answer, progress=progress)[0]
         if isinstance(result, VideoMinerError):
             raise result
         return result
@@ -117,21 +117,21 @@ class VideoMiner:
     def mine_batch(
         self, questions: Sequence[Question], answer: bool = True, *, progress: bool = False
     ) -> list[Selection | VideoMinerError]:
-        """Like ``mine`` for many questions, in batches; a question that cannot be mined gives its error."""
+        """Like ``mine``, for many questions in batches; returns the error of a question that cannot be mined."""
         selections = self.selector.select(questions, progress=progress)
         return self.answer(selections) if answer else selections
 
     def answer(self, selections: Sequence[Selection | VideoMinerError]) -> list[Selection | VideoMinerError]:
         """Let the video LLM answer each question from its key frames; errors are passed on.
 
-        Frames are handed over at the video's own resolution. What the cache knows is not asked again.
+        Frames are passed on at the video's own resolution. Cached answers are not generated again.
         """
         results = list(selections)
-        asked = [(i, result) for i, result in enumerate(results) if isinstance(result, Selection)]
-        if not asked:
+        mined = [(i, result) for i, result in enumerate(results) if isinstance(result, Selection)]
+        if not mined:
             return results
         vlm = needed(self.stages.vlm, "video LLM")
-        answers = answer_selections([selection for _, selection in asked], vlm, self.stages.cache, self.config.reader)
-        for (i, _), answered in zip(asked, answers, strict=True):
+        answers = answer_selections([selection for _, selection in mined], vlm, self.stages.cache, self.config.reader)
+        for (i, _), answered in zip(mined, answers, strict=True):
             results[i] = answered
         return results

@@ -1,4 +1,4 @@
-"""Where the repository's top-level folders are once they are shipped inside the package."""
+"""Finds top-level folders of the repository that are shipped inside the package."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder ``tasks`` or ``deepspeed_configs``: in the package, or beside it.
+    """The folder ``tasks`` or ``deepspeed_configs``: inside the package, or beside it.
 
-    It is beside it where Python runs in a clone's folder, whose source then hides the installed package.
+    It is beside the package if Python runs in the folder of a clone, whose source hides the installed package.
     """
     import lmms_videominer
 

@@ -1,4 +1,4 @@
-"""What flows from stage to stage: frozen records, times in seconds, spans half-open ``[start_s, end_s)``."""
+"""The records passed between stages: frozen, with times in seconds and half-open spans ``[start_s, end_s)``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCHEMA_VERSION = 3
 
 
 class Action(str, enum.Enum):
-    """What the policy does with a node (arXiv 2510.06040, section 3.1)."""
+    """The policy's action on a node (arXiv 2510.06040, section 3.1)."""
 
     ACCEPT = "accept"  # the node holds the key frames: stop here and keep its frames
     CONTINUE = "continue"  # perhaps relevant: segment, caption and cluster its events again, finer
@@ -22,8 +22,8 @@ class Reading(str, enum.Enum):
     """How an action was recovered from the policy's text."""
 
     STRICT = "strict"  # the text follows the format fully
-    LENIENT = "lenient"  # partly right: one action could be recovered
-    DEFAULT = "default"  # no reading recovers one: the configured default action was taken
+    LENIENT = "lenient"  # the format is only partly right, but one action could be recovered
+    DEFAULT = "default"  # no action could be recovered: the configured default was taken
 
 
 @dataclass(frozen=True, order=True)
@@ -58,14 +58,14 @@ def merge_spans(spans: Sequence[Span], gap_s: float = 1e-6) -> tuple[Span, ...]:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a reader knows of a video without decoding it whole.
+    """Metadata of a video that a reader knows without decoding all of it.
 
     Attributes:
         path: The file.
-        duration_s: End of the last frame, seconds from the first frame's start.
+        duration_s: End of the last frame, in seconds from the start of the first.
         frame_count: Number of decodable frames.
-        average_fps: ``frame_count / duration_s``; only an average where the rate varies.
-        width, height: Pixels, after rotation metadata is applied.
+        average_fps: ``frame_count / duration_s``; only an average if the rate varies.
+        width, height: In pixels, after rotation metadata is applied.
         backend: Name of the reader that opened it.
     """
 
@@ -80,12 +80,12 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Event:
-    """One contiguous span of a video with what the captioner saw in it.
+    """One contiguous span of a video, with its caption.
 
     Attributes:
-        span: When.
-        caption: What the captioner said of its frames; ``None`` before captioning.
-        frame_times_s: Times of the frames that the captioner was shown.
+        span: The span in time.
+        caption: The caption of its frames; ``None`` before captioning.
+        frame_times_s: Times of the frames shown to the captioner.
     """
 
     span: Span
@@ -98,11 +98,11 @@ class Decision:
     """One call of the policy.
 
     Attributes:
-        action: What is done with the node.
+        action: The action on the node.
         text: The policy's full completion.
         reading: How ``action`` was recovered from ``text``.
-        prompt: The prompt's text.
-        prompt_ids, completion_ids: Token ids as the policy saw and made them; empty when the policy
+        prompt: The text of the prompt.
+        prompt_ids, completion_ids: Token ids as the policy saw and generated them; empty if the policy
             is a text backbone without token access. One decision is one training sample of T-GRPO.
     """
 
@@ -122,9 +122,10 @@ class Node:
         id: Path from the root, ``"0"`` for the root, ``"0.2.1"`` for the second child of its third child.
         depth: 0 for the root.
         events: The events of the cluster in temporal order; the root has one, the whole video.
-        decision: ``None`` for the root, for nodes that a limit left undecided, and for parts of which a selector
-            decides otherwise: by a figure that its note tells, or with the part above.
-        note: Why a node ended otherwise than by its decision (``"max_nodes"``, ...); empty otherwise.
+        decision: ``None`` for the root, for nodes that a limit left undecided, and for parts that a selector judges
+            in another way: by a number given in the note, or together with the part above.
+        note: Why a node ended for another reason than its decision (``"max_nodes"``, ...), or how a selector judged
+            it; empty otherwise.
     """
 
     id: str
@@ -153,13 +154,13 @@ class Node:
 
     @property
     def caption(self) -> str:
-        """The captions of the node's events, in temporal order, one a line, repeats left out."""
+        """The captions of the node's events, in temporal order, one per line, without repeats."""
         return "\n".join(dict.fromkeys(event.caption for event in self.events if event.caption))
 
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """A frame handed to the video LLM: when, which, and which node it comes from (``None``: a fallback)."""
+    """A frame passed to the video LLM: its time and index, and if it has them, the node it comes from and its score."""
 
     time_s: float
     frame_index: int
@@ -169,14 +170,15 @@ class KeyFrame:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a selector went by that compares frames with the question: columns of equal length, frames ascending.
+    """The scores of a selector that compares frames with a text: columns of equal length, frames ascending.
 
     Attributes:
-        scorer: Identity of the model that gave the scores.
-        text: What the frames were compared with; of several descriptions, a line each, a frame's best score stands.
-        frame_indices, times_s: Which frames; those that were not scored are not here.
+        scorer: Identity of the model that computed the scores.
+        text: The text that the frames were compared with; for several descriptions, one per line, a frame has its best
+            score.
+        frame_indices, times_s: The scored frames; others are not listed.
         values: The score of each: a cosine, or the probability of a match.
-        weights: What the selector's rule made of each, as its docstring says; empty where it goes by ``values``.
+        weights: Weights that the selector derived from them, see its docstring; empty if it uses ``values`` directly.
     """
 
     scorer: str
@@ -189,20 +191,20 @@ class Scores:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a result cost, added up with ``+``. Cached calls are counted apart: they cost nothing."""
+    """The cost of a result; costs add up with ``+``. Cached calls are counted separately: they cost nothing."""
 
-    vlm_calls: int = 0  # captions made
+    vlm_calls: int = 0  # captions generated
     vlm_calls_cached: int = 0  # captions found in the cache
-    answer_calls: int = 0  # an answer found in the cache is none
-    policy_calls: int = 0  # completions made
+    answer_calls: int = 0  # without answers found in the cache
+    policy_calls: int = 0  # completions generated
     policy_calls_cached: int = 0  # completions found in the cache
-    prompt_tokens: int = 0  # of the policy, in completions made
+    prompt_tokens: int = 0  # of the generated completions
     completion_tokens: int = 0
     embeddings: int = 0
-    scores: int = 0  # frames that an image-text model looked at, anew for every text where it reads both together
-    scores_cached: int = 0  # frames of which the cache knew score or features
+    scores: int = 0  # frames encoded by an image-text model, again for every text if it encodes both together
+    scores_cached: int = 0  # frames whose score or features were in the cache
     frames_decoded: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)  # by stage; shared evenly over a batch
+    seconds: dict[str, float] = field(default_factory=dict)  # by stage; a batch is split evenly
 
     def __add__(self, other: Usage) -> Usage:
         counts = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "seconds"}
@@ -220,7 +222,7 @@ class Question:
         video: Path of the file.
         text: The question, without options.
         options: Answer options in order, without letters; empty for an open question.
-        evidence: Spans that answer it, where known (world tasks); read by the ``oracle`` selector only.
+        evidence: Spans that answer it, if known (world tasks); only the ``oracle`` selector reads them.
     """
 
     video: str
@@ -231,21 +233,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a selector returns for one question: the frames, and why.
+    """The result of a selector for one question: the key frames, and how they were found.
 
     Attributes:
-        question: What was asked.
+        question: The question.
         video: Metadata of the video.
         key_frames: In temporal order, unique, at most the budget.
         selector: Name of the selector.
-        nodes: The tree, the parts of the video that were judged, root first, then by level and order; empty for
+        nodes: The tree: the parts of the video that were judged, root first, then by level and order; empty for
             selectors that judge none.
-        usage: What it cost.
-        fallbacks: Names of what did not go as planned (``"all_deleted"``, ``"filled"``), in order.
-        config: The settings that made it.
-        seed: The seed it was made with.
+        usage: The cost.
+        fallbacks: Names of the fallbacks used (``"all_deleted"``, ``"filled"``), in order.
+        config: The settings used.
+        seed: The seed used.
         answer: The video LLM's answer from the key frames; ``None`` before answering.
-        scores: The scores that led to the key frames; ``None`` for selectors that go by none.
+        scores: The scores behind the key frames; ``None`` for selectors that use none.
     """
 
     question: Question
@@ -262,5 +264,5 @@ class Selection:
 
     @property
     def frame_bytes(self) -> int:
-        """What the key frames hold once decoded, at the video's own resolution."""
+        """Size of the decoded key frames in bytes, at the video's own resolution."""
         return len(self.key_frames) * self.video.width * self.video.height * 3

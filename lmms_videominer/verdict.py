@@ -1,4 +1,4 @@
-"""What can be said of a result: which option the answer chose, and which windows of the evidence were seen."""
+"""Judges a result: which option the answer chose, and which evidence windows have a key frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lmms_videominer.types import KeyFrame, Span
 
-# "B", "(B)", "B. a star", "b)": the letter stands first and alone
+# "B", "(B)", "B. a star", "b)": the letter comes first, on its own
 _LEADING_LETTER = re.compile(r"\s*\(?([A-Za-z])(?:[).:,]|\s*$)")
 # "a star (B)"
 _TRAILING_LETTER = re.compile(r"\(([A-Z])\)[\s.]*$")
@@ -16,14 +16,14 @@ _NAMED_LETTER = re.compile(r"(?i:answer|option)\s*(?:is|:)?\s*\(?([A-Z])\b")
 
 
 def option_letter(index: int) -> str:
-    """``"A"`` for 0, as the answer prompt letters them."""
+    """``"A"`` for 0: the letter of an option in the answer prompt."""
     return chr(ord("A") + index)
 
 
 def chosen_option(answer: str | None, options: Sequence[str]) -> int | None:
-    """Index of the option that ``answer`` names by letter or in full; ``None`` where it names none.
+    """Index of the option that ``answer`` names by letter or in full; ``None`` if it names none.
 
-    In full is the whole answer, or what follows its last colon (``"heart, moon: 2"``).
+    In full means the whole answer, or the text after its last colon (``"heart, moon: 2"``).
     """
     if not answer or not options:
         return None
@@ -34,9 +34,9 @@ def chosen_option(answer: str | None, options: Sequence[str]) -> int | None:
 
 
 def _index_of(text: str, options: Sequence[str]) -> int:
-    """Index of the option that is ``text``, case and surrounding space aside; -1 where none is."""
-    wanted = text.strip().rstrip(".").casefold()
-    return next((i for i, option in enumerate(options) if option.strip().casefold() == wanted), -1)
+    """Index of the option equal to ``text``, apart from case, outer white space and a final period; -1 if none is."""
+    folded = text.strip().rstrip(".").casefold()
+    return next((i for i, option in enumerate(options) if option.strip().casefold() == folded), -1)
 
 
 def in_evidence(frame: KeyFrame, evidence: Sequence[Span]) -> bool:
@@ -45,10 +45,10 @@ def in_evidence(frame: KeyFrame, evidence: Sequence[Span]) -> bool:
 
 
 def windows_hit(frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> int:
-    """How many windows of ``evidence`` hold at least one of ``frames``."""
+    """The number of windows of ``evidence`` that contain at least one of ``frames``."""
     return sum(any(in_evidence(frame, [window]) for frame in frames) for window in evidence)
 
 
 def frames_hitting(frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> int:
-    """How many of ``frames`` lie in ``evidence``."""
+    """The number of ``frames`` that lie in ``evidence``."""
     return sum(in_evidence(frame, evidence) for frame in frames)

@@ -209,7 +209,7 @@ def test_a_model_that_is_absent_exits_with_1(monkeypatch, video, capsys):
 def test_an_output_folder_that_cannot_be_made_is_told_before_the_work(miner, video, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert usage_error("mine", video, "--question", "?", "--json", str(tmp_path / "file" / "x" / "tree.json")) == 2
-    assert "cannot be made" in capsys.readouterr().err and not miner
+    assert "cannot be created" in capsys.readouterr().err and not miner
 
 
 def test_show_prints_what_was_stored_and_draws_its_sheet(miner, video, tmp_path, capsys):
@@ -231,7 +231,7 @@ def test_show_prints_several_trees_each_under_its_name_and_draws_one_only(tmp_pa
     assert main(["show", "a.json", "b.json"]) == 0
     assert capsys.readouterr().out == f"a.json:\n{alone}b.json:\n{alone}"
     assert main(["show", "a.json", "b.json", "--sheet", "sheet.jpg"]) == 1
-    assert "--sheet are of one tree" in capsys.readouterr().err
+    assert "--sheet need a single tree" in capsys.readouterr().err
 
 
 def test_show_refuses_what_is_no_tree_and_misses_no_file_silently(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""``videominer bench``: plan, estimate, run, report."""
+"""``videominer bench``: plans, estimates and runs a comparison, and writes the report."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What to compare.
+    """The comparison to run.
 
     Attributes:
-        out: Gets everything.
-        settings: What all cells share.
+        out: Folder for all output.
+        settings: The settings of all cells.
         tasks: Tasks and groups of lmms-eval.
-        variants: The columns.
+        variants: The variants to compare.
         frames: Numbers of frames.
-        figure: The paper's figure that it is for, or empty.
+        figure: The figure of the paper to reproduce, or empty.
         sheet: The document that the sheets show.
-        seed: Of the bootstrap, too.
+        seed: The seed, also of the bootstrap.
     """
 
     out: Path
@@ -57,7 +57,7 @@ class Comparison:
 
 
 def run(args: argparse.Namespace) -> int:
-    """What the command line asks; see ``run_comparison`` and ``rebuild_report``."""
+    """Run the command line; see ``run_comparison`` and ``rebuild_report``."""
     if args.report_only:
         return rebuild_report(args.out, args.sheet, args.seed)
     return run_comparison(comparison_of(args), args.dry_run, not args.quiet)
@@ -67,13 +67,13 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
     """The comparison that the command line describes.
 
     Raises:
-        ConfigError: A variant, a policy or a model argument cannot be.
+        ConfigError: A variant, a policy or a model argument is invalid.
     """
     labelled = args.policy if args.figure in ("training", "auxin") else []
     plain = [] if labelled else args.policy
     if len(plain) > 1:
         raise ConfigError(
-            f"--policy {' '.join(plain)}: one for all variants; in --selectors each may have its own, as "
+            f"--policy {' '.join(plain)}: pass one for all variants; in --selectors each may have its own, as "
             "in weak=videominer:policy=FOLDER"
         )
     variants = figure_variants(args.figure, labelled) if args.figure else parse_variants(args.selectors)
@@ -102,24 +102,27 @@ def _caches(args: argparse.Namespace) -> tuple[str, ...]:
 def run_comparison(
     comparison: Comparison, dry_run: bool = False, progress: bool = True, execute: Execute = execute
 ) -> int:
-    """Run what is not finished of ``comparison``, and write the report of all that is.
+    """Run the unfinished cells of ``comparison``, and write the report of all finished ones.
 
     Args:
-        dry_run: Print the estimate and stop. No task is loaded for it.
+        dry_run: Print the estimate and stop, without loading any task.
         progress: Show a progress bar over the cells.
         execute: Runs a command line.
 
     Returns:
-        0, or 1 where a cell failed or variants could not be compared.
+        0, or 1 if a cell failed or variants could not be compared.
 
     Raises:
-        ConfigError: A task, a model argument or a setting is refused. Nothing has run then.
+        ConfigError: A task, a model argument or a setting is invalid. Nothing has run then.
     """
     require_report_packages()
     out, settings = comparison.out, comparison.settings
-    plan_cells(settings, ["-"], comparison.variants, comparison.frames)  # settings are refused before anything runs
+    plan_cells(settings, ["-"], comparison.variants, comparison.frames)  # refuses invalid settings first
     if progress:
-        print(f"asking lmms-eval for {', '.join(comparison.tasks)}; the first time takes a while", file=sys.stderr)
+        print(
+            f"looking up {', '.join(comparison.tasks)} in lmms-eval; this takes a while the first time",
+            file=sys.stderr,
+        )
     tasks = ask_tasks(out, settings, comparison.tasks, not dry_run, execute)
     cells = plan_cells(settings, tasks, comparison.variants, comparison.frames)
     _show_estimate(cells, out)
@@ -128,22 +131,22 @@ def run_comparison(
     _keep_order(comparison)
     _keep_figure(comparison, cells)
     rename_older(out, cells)
-    failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _told(outcome)]
+    failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _report_failure(outcome)]
     return max(int(bool(failed)), rebuild_report(out, comparison.sheet, comparison.seed))
 
 
 def rebuild_report(out: Path, sheet: int | None = None, seed: int = 0) -> int:
-    """Write the report of what is in ``out``; 0, or 1 where something could not be compared or read.
+    """Write the report of the finished cells in ``out``; 0, or 1 if something could not be compared or read.
 
     Raises:
-        ConfigError: No cell has finished there.
+        ConfigError: ``out`` has no finished cell.
     """
     require_report_packages()
     table, refused = read_all(out)
     for line in refused if table is None else ():
         print(f"videominer: {line}", file=sys.stderr)
     if table is None:
-        raise ConfigError(f"{out}: no finished cell is there to report on; run videominer bench --out {out} first")
+        raise ConfigError(f"{out}: has no finished cell to report on; run videominer bench --out {out} first")
     report = write_report(out, table, refused, _order(out), sheet, seed)
     for line in report.refused:
         print(f"videominer: {line}", file=sys.stderr)
@@ -156,57 +159,57 @@ def _show_estimate(cells: Sequence[Cell], out: Path) -> None:
     rows: pd.DataFrame | None = read_all(out)[0]
     finished = {cell.key for cell in cells if is_finished(out, cell)}
     refilled = {cell.key for cell in cells if must_be_filled_again(out, cell)}
-    asked = _documents(cells, out)
-    durations = {task: [document.duration_s for document in documents] for task, documents in asked.items()}
+    by_task = _documents(cells, out)
+    durations = {task: [document.duration_s for document in documents] for task, documents in by_task.items()}
     print_estimate(estimate(cells, durations, finished, rows, refilled))
-    for task, documents in asked.items():
+    for task, documents in by_task.items():
         problems = [document.problem for document in documents if document.problem]
         if problems:
             print(
-                f"videominer: task {task}: the videos of {len(problems)} of {len(documents)} documents are not "
+                f"videominer: task {task}: the videos of {len(problems)} of {len(documents)} documents were not "
                 f"found ({problems[0]}); no frames are chosen for these",
                 file=sys.stderr,
             )
 
 
 def _documents(cells: Sequence[Cell], out: Path) -> Mapping[str, list[Document]]:
-    """The documents of each task that was loaded before."""
+    """The documents of each task that has been loaded."""
     paths = {cell.task: table_path(out, cell.task, cell.settings.source) for cell in cells}
     return {task: read_table(path) for task, path in paths.items() if path.is_file()}
 
 
 def _order(out: Path) -> list[str]:
-    """Labels in the order of the reports of ``out``."""
+    """The labels, in the order of the reports in ``out``."""
     return read_json(out / ORDER) if (out / ORDER).is_file() else []
 
 
 def _keep_order(comparison: Comparison) -> None:
-    """The labels of ``comparison`` first, those of earlier ones behind."""
+    """Store the order of labels: those of ``comparison`` first, then those of earlier comparisons."""
     labels = [*(variant.label for variant in comparison.variants), *_order(comparison.out)]
     write_json(comparison.out / ORDER, list(dict.fromkeys(labels)))
 
 
 def _keep_figure(comparison: Comparison, cells: Sequence[Cell]) -> None:
-    """Note which cells the figure shows, so that a later report draws it too."""
+    """Store which cells the figure shows, so that later reports draw it too."""
     if not comparison.figure:
         return
     path = comparison.out / FIGURES
     prefix = f"{comparison.figure} "
-    shown = [
+    figure_cells = [
         FigureCell(cell.variant.label.removeprefix(prefix), cell.task, cell.key)
         for cell in cells
         if cell.frames == min(comparison.frames) and cell.cache == "cold"
     ]
-    kept = read_json(path) if path.is_file() else {}
-    write_json(path, {**kept, comparison.figure: [vars(cell) for cell in shown]})
+    earlier = read_json(path) if path.is_file() else {}
+    write_json(path, {**earlier, comparison.figure: [vars(cell) for cell in figure_cells]})
 
 
-def _told(outcome: Outcome) -> bool:
-    """Whether a cell has no result, after saying so."""
+def _report_failure(outcome: Outcome) -> bool:
+    """Print a message if a cell has no result; return whether it has none."""
     cell = outcome.cell
     name = f"{cell.task}, {cell.variant.label}, {cell.frames} frames, {cell.cache} cache"
     if outcome.status == "failed":
         print(f"videominer: {name} failed: {outcome.reason}. Its log: {outcome.log}", file=sys.stderr)
     if outcome.status == "busy":
-        print(f"videominer: {name} is run by another process just now; run this again when it is done", file=sys.stderr)
+        print(f"videominer: {name} is being run by another process; run this again when it is done", file=sys.stderr)
     return outcome.status in ("failed", "busy")

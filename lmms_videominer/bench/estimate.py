@@ -1,4 +1,4 @@
-"""What a comparison will cost: the calls that a selector can make at most, and what was measured so far."""
+"""Estimates the cost of a comparison: the maximum number of calls of a selector, and the measurements so far."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lmms_videominer.selectors.selector import Calls
 if TYPE_CHECKING:
     import pandas as pd
 
-PRINTED_WIDTH = 140  # characters, where there is no terminal
+PRINTED_WIDTH = 140  # characters, if stdout is not a terminal
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Line:
     """The estimate of one variant on one task with one number of frames.
 
     Attributes:
-        cell: Which.
-        questions: How many; ``None``: the task is not loaded yet.
-        most: Calls a question at most, a mean over the videos; infinite: not known without their lengths.
-        measured: Calls a question in finished cells of this variant on this task; ``None``: there is none.
-        measured_on: How many of the task's documents these answered.
-        seconds_most, seconds_measured: Seconds of the whole cell at the seconds of each call, and by those of finished
-            cells of this variant on this task with this cache; ``None``: not known.
-        is_assumed: Whether a call's seconds for ``seconds_most`` are assumed in part: no finished cell told them.
-        finished: It is not run again.
+        cell: The cell.
+        questions: Number of questions; ``None`` if the task is not loaded yet.
+        most: Maximum number of calls per question, a mean over the videos; infinite if unknown without their lengths.
+        measured: Calls per question in finished cells of this variant on this task; ``None`` if there are none.
+        measured_on: Number of the task's documents that these answered.
+        seconds_most, seconds_measured: Seconds of the whole cell, for the maximum number of calls at the seconds per
+            call, and as measured in finished cells of this variant on this task with this cache; ``None`` if unknown.
+        is_assumed: Whether ``seconds_most`` uses assumed rates, since no finished cell measured them.
+        finished: Whether the cell has finished, so that it is not run again.
     """
 
     cell: Cell
@@ -55,13 +55,13 @@ def estimate(
     rows: pd.DataFrame | None,
     refilled: Collection[str] = (),
 ) -> list[Line]:
-    """A line a cell.
+    """One line per cell.
 
     Args:
-        durations: Of each task's documents, in seconds; tasks that are not loaded are absent.
+        durations: Lengths of the videos of each task's documents, in seconds, without tasks that are not loaded.
         finished: Keys of the cells that are not run again.
-        rows: Rows of finished cells; ``None``: there are none.
-        refilled: Keys of warm cells whose cold run must be made again first, since its cache is gone.
+        rows: Rows of finished cells; ``None`` if there are none.
+        refilled: Keys of warm cells whose cold run must be repeated first, since its cache is gone.
     """
     return [_line(cell, durations.get(cell.task), cell.key in finished, cell.key in refilled, rows) for cell in cells]
 
@@ -73,7 +73,7 @@ def _line(
     lengths_s = [duration_s or math.inf for duration_s in durations or [None]]
     cls = selector_class(cell.config.selector)
     most = _mean([cls.calls_at_most(cell.config, length_s) for length_s in lengths_s])
-    # a warm run finds its captions and scores, and decisions unless they are drawn
+    # in a warm run captions and scores are cached, and so are decisions unless they are sampled
     runs = {"cold": most} if refilled else {}
     runs[cell.cache] = Calls(llm=most.llm if cell.config.temperature else 0) if cell.cache == "warm" else most
     known = Rates() if rows is None else rates_of(rows, cell)
@@ -126,12 +126,13 @@ def _times(seconds: float | None, questions: int | None) -> float | None:
 
 
 def print_estimate(lines: Sequence[Line]) -> None:
-    """The estimate as a table on stdout, with a line that says how far it can be trusted."""
+    """Print the estimate as a table, with a text on its reliability, to stdout."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(
-        title="Before it starts: calls a question beside the answer (at most / measured so far)", title_justify="left"
+        title="Before it starts: calls per question without the answer (at most / measured so far)",
+        title_justify="left",
     )
     names = ("task", "frames", "variant", "cache", "questions", "VLM calls", "LLM calls", "scored frames", "time", "")
     for name in names:
@@ -151,7 +152,7 @@ def print_estimate(lines: Sequence[Line]) -> None:
         )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PRINTED_WIDTH)
     console.print(table)
-    console.print(_told(lines), soft_wrap=True)
+    console.print(_summary(lines), soft_wrap=True)
 
 
 def _both(line: Line, name: str) -> str:
@@ -159,33 +160,33 @@ def _both(line: Line, name: str) -> str:
     return f"{most} / {'-' if line.measured is None else f'{getattr(line.measured, name):.1f}'}"
 
 
-def _told(lines: Sequence[Line]) -> str:
-    """How many cells are to run, and what of the estimate is a bound, an assumption, or not known."""
+def _summary(lines: Sequence[Line]) -> str:
+    """The number of cells to run, and which parts of the estimate are bounds, assumptions, or unknown."""
     left = [line for line in lines if not line.finished]
     known = [line.seconds_most for line in left if line.seconds_most is not None]
     guessed = any(line.is_assumed for line in left)
-    told = f"{len(left)} of {len(lines)} cells are to run."
+    text = f"{len(left)} of {len(lines)} cells are to run."
     if known:
         which = "" if len(known) == len(left) else f" for {len(known)} of these"
         bound = "About ~" if guessed else "At most "
-        told += f" {bound}{duration(sum(known))}{which} for all calls at the seconds of each, loading not counted."
+        text += f" {bound}{duration(sum(known))}{which} for all calls at the seconds per call, without loading."
     if guessed:
-        told += (
-            " Times with ~ rest on assumptions (the bundled models on one CPU core, any other 7B on a GPU of 80 "
-            "GB as docs/recipes.md has it): no finished cell has told yet what such a call takes here. Run with "
-            "a small --limit into the same folder first, and it is measured."
+        text += (
+            " Times with ~ are based on assumptions (the bundled models on one CPU core, any other as a 7B model on "
+            "an 80 GB GPU, see docs/recipes.md): no finished cell has measured such calls here yet. To measure them, "
+            "run with a small --limit into the same folder first."
         )
     if any(0 < line.measured_on < (line.questions or math.inf) for line in left):
-        told += (
-            " What was measured so far is of a task's first documents alone; it takes more where the videos of "
-            "later ones are longer."
+        text += (
+            " The measurements so far cover only the first documents of a task; longer videos of later documents "
+            "take more."
         )
     if any(math.inf in vars(line.most).values() or line.seconds_most is None for line in left):
-        told += (
-            " ? is not known: it hangs on the length of videos that are not loaded yet, or, of videoagent's "
-            "frames, on how many descriptions its replies name (its time counts each once)."
+        text += (
+            " ? is unknown: it depends on the length of videos that are not loaded yet or, for videoagent's frames, "
+            "on the number of descriptions in its replies (its time counts each frame once)."
         )
-    return told
+    return text
 
 
 def duration(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The plan: every cell of a comparison, told apart by a hash of what it is made of."""
+"""The plan: all cells of a comparison, identified by a hash of their settings."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from lmms_videominer.lmms.profiles import GENERIC_IDS, PROFILES, backbone_of
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.selectors.settings import configured, flat, setting_names
 
-MODELS = ("pretrained", "model", "model_version")  # what backbones of lmms-eval call their weights
-CACHES = ("cold", "shared", "warm")  # the first that there is stands for the others where one is shown
+MODELS = ("pretrained", "model", "model_version")  # names that backbones of lmms-eval use for their weights
+CACHES = ("cold", "shared", "warm")  # in order of preference where only one is shown
 _WEIGHTS = (*MODELS, "policy", "embedder", "scorer")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for all cells of a comparison.
+    """The settings of all cells of a comparison.
 
     Attributes:
         model: A model of the plugin in lmms-eval.
-        passed: Model arguments of the backbone, the weights among them.
-        common: Settings that every variant has unless it sets them itself; those of one selector, its variants.
-        limit: First documents of each task; ``None``: all.
-        batch_size: lmms-eval's.
-        caches: With which cache each cell is run, of ``CACHES``: the ``"shared"`` one, ``"cold"``, an empty one of
-            its own, so that seconds can be compared, or ``"warm"``, once more with what the cold run left.
+        passed: Model arguments of the backbone, including its weights.
+        common: Settings of every variant that does not override them; those of one selector apply to its variants.
+        limit: Number of first documents of each task; ``None`` for all.
+        batch_size: Batch size of lmms-eval.
+        caches: The caches to run each cell with, of ``CACHES``: ``"shared"``; ``"cold"``, an empty one of its own, so
+            that seconds can be compared; or ``"warm"``, a second run with the cache that the cold run left.
         include_path: Folder of further tasks, or empty.
     """
 
@@ -50,19 +50,19 @@ class Settings:
     include_path: str = ""
 
     @property
-    def told(self) -> str:
-        """What holds for all variants, weights aside: arguments of the backbone, and settings of the plugin."""
+    def common_text(self) -> str:
+        """The backbone's arguments and the plugin's settings that all variants share, without weights, as text."""
         named = sorted((*self.passed, *self.common))
         return " ".join(f"{name}={value}" for name, value in named if name not in MODELS)
 
     @property
     def weights(self) -> str:
-        """Name or folder of the backbone's weights; empty where the backbone has some by itself."""
+        """Name or folder of the backbone's weights; empty if the backbone has default weights."""
         return weights_named(dict(self.passed))
 
     @property
     def source(self) -> dict[str, Any]:
-        """What decides which documents are asked."""
+        """The settings that determine the documents."""
         return {"limit": self.limit, "include_path": self.include_path, "world": os.environ.get("VIDEOMINER_WORLD", "")}
 
 
@@ -71,10 +71,10 @@ class Cell:
     """One run of lmms-eval: a model, a task, a variant, a number of frames, a cache.
 
     Attributes:
-        settings, task, variant: Its parts.
-        frames: Most frames handed over; 0 for ``selector=none``, which shows none.
+        settings, task, variant: The common settings, the task and the variant.
+        frames: Maximum number of frames passed to the backbone; 0 for ``selector=none``, which shows none.
         config: The variant's settings, checked.
-        cache: Of ``CACHES``.
+        cache: One of ``CACHES``.
     """
 
     settings: Settings
@@ -86,18 +86,18 @@ class Cell:
 
     @property
     def arguments(self) -> dict[str, str]:
-        """Model arguments of lmms-eval: the backbone's, and the settings that are not at their defaults."""
+        """Model arguments of lmms-eval: those of the backbone, and the settings that differ from their defaults."""
         defaults = _defaults(self.config.selector)
         changed = {name: value for name, value in flat(self.config).items() if value != defaults[name]}
-        # frames always: the plain backbone of selector=uniform gets only a count that is named
+        # always with frames: the plain backbone of selector=uniform only gets a count that is set explicitly
         named = {"selector": self.config.selector, "frames": self.config.frames, **changed}
         return {**dict(self.settings.passed), **{name: str(value) for name, value in named.items()}}
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides what the cell gives, defaults too: another version may have others.
+        """Everything that determines the results of the cell, including defaults, which may differ between versions.
 
-        Its label does not, and the batch size is not meant to.
+        Not its label, which does not affect them, nor the batch size, which should not.
         """
         weights = {name: weights_of(value) for name, value in self.arguments.items() if name in _WEIGHTS}
         return {
@@ -112,19 +112,19 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Twelve hexadecimal digits of the sha256 of ``identity``; a folder of weights counts by what it holds."""
-        told = self.identity
+        """Twelve hexadecimal digits of the sha256 of ``identity``; folders of weights are hashed by their content."""
+        identity = self.identity
         for part in ("arguments", "config"):
-            told[part] = {
+            identity[part] = {
                 name: weights_of(value) if name in _WEIGHTS and _is_folder(value) else value
-                for name, value in told[part].items()
+                for name, value in identity[part].items()
             }
-        text = json.dumps(told, sort_keys=True)
+        text = json.dumps(identity, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
-        """Readable, unique, and fit for a folder."""
+        """A readable and unique name, valid for a folder."""
         return f"{file_part(f'{self.task}-{self.variant.label}-{self.frames}f-{self.cache}')}-{self.key}"
 
     def with_cache(self, cache: str) -> Cell:
@@ -132,11 +132,11 @@ class Cell:
         return dataclasses.replace(self, cache=cache)
 
     def command(self, output: Path, cache: Path) -> list[str]:
-        """The command line that runs it.
+        """The command line that runs the cell.
 
         Args:
-            output: Gets the results.
-            cache: The cache folder, unless it is the shared one.
+            output: Folder for the results.
+            cache: The cache folder, unless the cell uses the shared one.
         """
         arguments = {**self.arguments, **({"cache_dir": str(cache)} if self.cache != "shared" else {})}
         command = [
@@ -169,44 +169,44 @@ def _defaults(selector: str) -> dict[str, Any]:
 def settings_of(
     model: str, pretrained: str, model_args: Sequence[str], policy: str = "", seed: int = 0, **more: Any
 ) -> Settings:
-    """Settings from a command line: ``model_args``, ``NAME=VALUE`` each, are the plugin's or the backbone's.
+    """Settings from a command line; each of ``model_args``, ``NAME=VALUE``, belongs to the plugin or the backbone.
 
     Args:
-        pretrained: Weights of the backbone; empty: those that ``model_args`` name, else the bundled ones.
-        policy, seed: Settings of that name, common to all variants.
+        pretrained: Weights of the backbone; empty: those in ``model_args``, else the bundled ones.
+        policy, seed: Settings of these names, common to all variants.
         more: Further fields of ``Settings``.
 
     Raises:
-        ConfigError: The model is not the plugin's, or an argument has another form or holds a comma.
+        ConfigError: The model is not one of the plugin, or an argument is malformed or contains a comma.
     """
     check_model(model)
-    given = dict(_argument(text) for text in model_args)
-    common = {name: value for name, value in given.items() if name in setting_names()}
-    passed = {name: value for name, value in given.items() if name not in common}
+    arguments = dict(_argument(text) for text in model_args)
+    common = {name: value for name, value in arguments.items() if name in setting_names()}
+    passed = {name: value for name, value in arguments.items() if name not in common}
     for name in ("selector", "frames", "cache_dir"):
         if name in common:
             raise ConfigError(
-                f"--model-args {name}={common[name]}: {name} differs from cell to cell; use "
+                f"--model-args {name}={common[name]}: {name} differs between cells; use "
                 f"{'--selectors' if name == 'selector' else '--frames' if name == 'frames' else '--cold'}"
             )
     if pretrained or not any(name in passed for name in MODELS):
         passed = {"pretrained": pretrained or BUNDLED, **passed}
     if "trees_dir" in passed:
-        raise ConfigError(f"--model-args trees_dir={passed['trees_dir']}: every cell keeps its trees in its own folder")
+        raise ConfigError(f"--model-args trees_dir={passed['trees_dir']}: every cell has its trees in its own folder")
     common.update({name: value for name, value in (("policy", policy), ("seed", str(seed))) if value not in ("", "0")})
     _check_commas({**passed, **common})
     return Settings(model, tuple(passed.items()), tuple(common.items()), **more)
 
 
 def check_model(model: str) -> None:
-    """Raise ``ConfigError`` for a model of lmms-eval that chooses no frames."""
+    """Raise ``ConfigError`` for a model of lmms-eval that is not one of the plugin."""
     if model in GENERIC_IDS or backbone_of(model):
         return
     names = [name for profile in PROFILES.values() for name in profile.model_ids]
     close = f"videominer_{model}"
     hint = f"; did you mean {close!r}?" if close in names else ""
     raise ConfigError(
-        f"--model {model!r} is none of the plugin's{hint} (videominer_<backbone>, or videominer with "
+        f"--model {model!r} is not one of the plugin{hint} (videominer_<backbone>, or videominer with "
         "--model-args backbone=<backbone>; lmms-eval models lists them)"
     )
 
@@ -214,39 +214,39 @@ def check_model(model: str) -> None:
 def plan_cells(
     settings: Settings, tasks: Sequence[str], variants: Sequence[Variant], frames: Sequence[int]
 ) -> tuple[Cell, ...]:
-    """Every cell, by task, frames, variant and cache. ``selector=none`` shows no frames: a cell for all their numbers.
+    """All cells, by task, frames, variant and cache; ``selector=none`` has one cell for all numbers of frames.
 
     Raises:
         ConfigError: Settings of a variant cannot work.
     """
     for name, value in settings.common:
         if selector_of(name) and all(variant.selector != selector_of(name) for variant in variants):
-            raise ConfigError(f"--model-args {name}={value}: no variant of selector={selector_of(name)} is compared")
+            raise ConfigError(f"--model-args {name}={value}: no variant has selector={selector_of(name)}")
     cells: dict[str, Cell] = {}
     for task in tasks:
         for count in sorted(set(frames)):
             for variant in variants:
                 _check_commas(dict(variant.settings))
-                shown = 0 if variant.selector == "none" else count
-                config = config_of(variant, dict(settings.common), shown or 1)
+                budget = 0 if variant.selector == "none" else count
+                config = config_of(variant, dict(settings.common), budget or 1)
                 for cache in settings.caches:
-                    cell = Cell(settings, task, variant, shown, config, cache)
+                    cell = Cell(settings, task, variant, budget, config, cache)
                     same = cells.setdefault(cell.key, cell)
                     if same.variant != variant:
                         raise ConfigError(
-                            f"{same.variant.label!r} and {variant.label!r} are the same settings: name one of them"
+                            f"{same.variant.label!r} and {variant.label!r} have the same settings: keep one of them"
                         )
     return tuple(cells.values())
 
 
 def weights_named(arguments: Mapping[str, str]) -> str:
-    """The backbone's weights among model arguments; empty where none are named."""
+    """The backbone's weights among the model arguments; empty if there are none."""
     return next((arguments[name] for name in MODELS if name in arguments), "")
 
 
 @functools.cache
 def weights_of(name: str) -> str:
-    """What tells weights apart: the content of a folder or of a bundle; a hub name is taken as it is."""
+    """Identity of weights: a hash of the content of a folder or bundle; a hub name is returned unchanged."""
     from lmms_videominer.models.identity import model_identity
 
     bundle = find_bundle(name)
@@ -271,5 +271,5 @@ def _check_commas(values: Mapping[str, str]) -> None:
     for name, value in values.items():
         if "," in value and value[0] not in "{['\"":
             raise ConfigError(
-                f"{name}={value}: lmms-eval takes model arguments apart at commas; a value cannot hold one"
+                f"{name}={value}: lmms-eval splits model arguments at commas, so a value cannot contain one"
             )

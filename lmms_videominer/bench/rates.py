@@ -1,4 +1,4 @@
-"""Seconds of calls: as finished cells measured them, and as assumed where none has finished."""
+"""Seconds per call: measured in finished cells, or assumed if none has finished."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from lmms_videominer.selectors.selector import Calls
 if TYPE_CHECKING:
     import pandas as pd
 
-# of video: a second of decoding, where the backbone takes uniform frames by itself
+# seconds of video decoded per second, if the backbone takes uniform frames by itself
 DECODED_AT_ONCE_S = {True: 200, False: 27}  # the bundled models on the world's small videos; 7B on 720p
 
 
 def judge_of(config: MinerConfig) -> str:
-    """``"reply"`` where a language model writes replies of up to ``llm_tokens``; ``"policy"`` for decisions."""
+    """``"reply"`` if a language model writes replies of up to ``llm_tokens``; ``"policy"`` if it decides."""
     return "reply" if "language_model" in selector_class(config.selector).needs(config) else "policy"
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds of what a question costs. ``None``: not known.
+    """Seconds for the parts of a question. ``None`` if unknown.
 
     Attributes:
-        vlm, llm, scored: Of one caption, one decision or reply, one frame scored.
-        rest: Of the selection beside these: opening, segmenting, embedding.
-        answer: Of the answer, its frames read and handed over.
+        vlm, llm, scored: Per caption, per decision or reply, and per scored frame.
+        rest: For the rest of the selection: opening, segmenting, embedding.
+        answer: For the answer, including reading its frames and passing them on.
     """
 
     vlm: float | None = None
@@ -42,10 +42,10 @@ class Rates:
     answer: float | None = None
 
     def seconds(self, calls: Calls, searched: bool = True) -> float | None:
-        """Seconds of one question; ``None`` where a rate that counts is not known, or calls have no bound.
+        """Seconds for one question; ``None`` if a rate that it needs is unknown, or calls are unbounded.
 
         Args:
-            searched: Whether anything is selected at all: frames of the backbone's own cost an answer alone.
+            searched: Whether frames are selected at all; the backbone's own frames cost only an answer.
         """
         total = 0.0
         for count, rate in (
@@ -61,19 +61,19 @@ class Rates:
         return total if math.isfinite(total) else None
 
     def or_else(self, other: Rates) -> Rates:
-        """These rates, those of ``other`` in the place of what is not known."""
+        """These rates, with unknown ones taken from ``other``."""
         return Rates(
             *(getattr(other if getattr(self, field.name) is None else self, field.name) for field in fields(Rates))
         )
 
 
 def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
-    """What calls took in finished cells of the same model and weights: those most like ``cell`` that tell.
+    """Seconds per call in the finished cells that are most similar to ``cell``, with the same model and weights.
 
-    That is its variant, else its selector, else any, each on its task with its number of frames first. What
-    the answer takes, decoding by the backbone included, and the rest of a selection hang on the selector: of another
-    one the highest is taken for the rest, and nothing for the answer of uniform frames. A reply is no decision, and
-    what one takes hangs on what is asked: only cells of the same selector tell it.
+    These are cells of its variant, else of its selector, else of any, each first on its task with its number of frames.
+    The time of the answer, which includes decoding by the backbone, and the rest of a selection depend on the selector:
+    from other selectors, the highest value is used for the rest, and none for the answer of uniform frames. A reply is
+    not a decision, and its time depends on the prompt: only cells of the same selector are used for it.
     """
     rows = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)]
     here = (rows["task"] == cell.task) & (rows["frames"] == cell.frames)
@@ -81,12 +81,12 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
     own = [rows[label & here], rows[selector & here]]
     alike = [*own, rows[label], rows[selector]]
     judge = judge_of(cell.config)
-    asked = [part[part["judge"] == judge] for part in (*alike, *([rows] if judge == "policy" else []))]
+    judged = [part[part["judge"] == judge] for part in (*alike, *([rows] if judge == "policy" else []))]
     searching = rows[~rows["selector"].isin(["uniform", "none"])]
     others = [searching[searching["selector"] == name] for name in searching["selector"].unique()]
     return Rates(
         _first([*alike, rows], lambda part: _per_call(part, "caption_s", "vlm_calls_made")),
-        _first(asked, lambda part: _per_call(part, "llm_s", "llm_calls_made")),
+        _first(judged, lambda part: _per_call(part, "llm_s", "llm_calls_made")),
         _first([*alike, rows], lambda part: _per_call(part, "score_s", "scored_frames_made")),
         _first([*alike, max(others, key=lambda part: _rest(part) or 0.0, default=rows)], _rest),
         _first(own if cell.variant.selector == "uniform" else [*alike, searching], _answer),
@@ -94,9 +94,9 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
 
 
 def assumed(cell: Cell, duration_s: float) -> Rates:
-    """What is assumed of a video of this length: the bundled models on one CPU core, else 7B on one GPU of 80 GB.
+    """Assumed rates for a video of this length: for the bundled models on one CPU core, else for 7B on one 80 GB GPU.
 
-    The arithmetic of the latter is that of docs/recipes.md; the former was measured on the world.
+    The latter are calculated as in docs/recipes.md; the former were measured on the world.
     """
     bundled = cell.settings.weights == BUNDLED
     own = duration_s / DECODED_AT_ONCE_S[bundled] if cell.variant.selector == "uniform" else 0.0
@@ -109,14 +109,14 @@ def assumed(cell: Cell, duration_s: float) -> Rates:
 
 
 def _first(parts: Sequence[pd.DataFrame], rate: Callable[[pd.DataFrame], float | None]) -> float | None:
-    return next((found for part in parts if (found := rate(part)) is not None), None)
+    return next((seconds for part in parts if (seconds := rate(part)) is not None), None)
 
 
 def _per_call(rows: pd.DataFrame, seconds: str, calls: str) -> float | None:
-    """Seconds of one call.
+    """Seconds per call; ``None`` if unknown.
 
-    Seconds and calls of a cell are added up first: a batch shares its seconds evenly, and of questions that want the
-    same caption one alone has made it. Cells in which the cache answered everything say nothing.
+    Seconds and calls are summed over each cell first: a batch splits its seconds evenly, and only one of the questions
+    that need a caption has generated it. Cells in which everything was cached are ignored.
     """
     spent = rows[rows[seconds].notna()].groupby("cell")[[seconds, calls]].sum()
     spent = spent[spent[calls] > 0]
@@ -124,7 +124,7 @@ def _per_call(rows: pd.DataFrame, seconds: str, calls: str) -> float | None:
 
 
 def _rest(rows: pd.DataFrame) -> float | None:
-    """Seconds a question of the selection beside captions, replies and scores."""
+    """Seconds per question of the selection, without captions, replies and scores."""
     spent = rows[rows["selection_s"].notna()]
     if not len(spent):
         return None

@@ -1,4 +1,4 @@
-"""One row a cell and sample: what was asked, how it was answered, and what that cost."""
+"""One row per cell and sample: the question, the answer and its cost."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One sample of one cell; docs/bench.md describes the columns. ``None``: not known."""
+    """One sample of one cell; docs/bench.md describes the columns. ``None`` if unknown."""
 
     model: str
     weights: str
-    common: str  # settings that hold for all variants
+    common: str  # settings of all variants
     task: str
     limit: int | None
     frames: int
     variant: str
     selector: str
-    judge: str  # "reply" where the language model is asked for replies, else "policy"
+    judge: str  # "reply" if the language model is asked for replies, else "policy"
     cell: str
     cache: str  # "cold", "warm" or "shared"
     doc_id: int
@@ -48,7 +48,7 @@ class Row:
     answer: str
     target: str
     prompt: str
-    how: str  # "failed": the backbone gave no answer, which counts as a wrong one
+    how: str  # "failed": the backbone gave no answer, which counts as wrong
     frame_indices: str  # separated by spaces
     times_s: str
     evidence_recall: float | None
@@ -68,42 +68,41 @@ class Row:
     score_s: float | None
     answer_s: float | None
     cell_s: float | None
-    wall_s: float  # of the cell's process, loading and all
+    wall_s: float  # of the cell's process, including loading
     fallbacks: str
     problem: str
-    metric: str  # of the task's, the one that says the score
-    tree: str  # the stored selection with its reasons, from the folder of the comparison; empty: there is none
+    metric: str  # the task's metric used for the score
+    tree: str  # path of the stored selection, relative to the folder of the comparison; empty if there is none
 
 
 def folders_by_key(out: Path) -> dict[str, Path]:
-    """The folder of each finished cell below ``out`` by its key; those that cannot be read are left out."""
-    found = {}
+    """The folder of each finished cell below ``out``, by key, without those that cannot be read."""
+    folders = {}
     for folder in read_cells(out):
-        with contextlib.suppress(SchemaError):  # read_rows tells
-            found[read_cell(folder)["key"]] = folder
-    return found
+        with contextlib.suppress(SchemaError):  # read_rows raises it
+            folders[read_cell(folder)["key"]] = folder
+    return folders
 
 
 def read_rows(out: Path, folder: Path) -> list[Row]:
     """The rows of one finished cell, in the order of its documents.
 
     Raises:
-        SchemaError: What the cell left cannot be read, or its samples are not the task's documents.
-        ConfigError: The task's metrics say no score of a sample.
+        SchemaError: The files of the cell cannot be read, or its samples are not the task's documents.
+        ConfigError: None of the task's metrics gives a score per sample.
     """
     try:
         return _read_rows(out, folder)
     except (KeyError, TypeError) as error:
         raise SchemaError(
-            f"{folder}: its files are not those of a finished cell ({error!r}). Delete the folder, and "
-            "the cell is run again."
+            f"{folder}: its files are not those of a finished cell ({error!r}). Delete the folder to run it again."
         ) from error
 
 
 def _read_rows(out: Path, folder: Path) -> list[Row]:
     cell, done = read_cell(folder), read_json(folder / DONE)
     if done.get("schema") != SCHEMA:
-        raise SchemaError(f"{folder}: written by another version; delete the folder, and the cell is run again")
+        raise SchemaError(f"{folder}: written by another version; delete the folder to run the cell again")
     samples = _samples(folder / done["samples"])
     results = read_json(folder / done["results"])
     metric = scoring_metric(cell["task"], listed(results["configs"][cell["task"]]["metric_list"]), samples)
@@ -115,24 +114,24 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
         document = documents.get(sample["doc_id"])
         if document is None or document.target != sample["target"]:
             raise SchemaError(
-                f"{folder}: sample {sample['doc_id']} is not the document of {path}: the task has "
-                "changed since. Delete both, and they are made again"
+                f"{folder}: sample {sample['doc_id']} is not the document in {path}: the task has changed since "
+                "then. Delete both to create them again"
             )
         rows.append(_row(head, folder, sample, document, sample_score(sample[metric]) or 0.0))
     return rows
 
 
 def lmms_eval_score(folder: Path) -> float | None:
-    """lmms-eval's own figure of a finished cell, of the task's first metric, as it prints it; ``None``: no number."""
+    """lmms-eval's own score of a finished cell, by the task's first metric; ``None`` if it is not a number."""
     cell, done = read_cell(folder), read_json(folder / DONE)
     results = read_json(folder / done["results"])
     first = results["configs"][cell["task"]]["metric_list"][0]["metric"]
-    found = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]
-    return float(found[0]) if found and isinstance(found[0], (int, float)) else None
+    scores = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]
+    return float(scores[0]) if scores and isinstance(scores[0], (int, float)) else None
 
 
 def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
-    """``rows`` as a table, the columns in the order of ``Row``; whole numbers stay whole where some lack."""
+    """``rows`` as a table with the columns in the order of ``Row``; integers stay integers if some are missing."""
     import pandas as pd
 
     table = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Row)])
@@ -145,7 +144,7 @@ def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def save_tables(table: pd.DataFrame, out: Path) -> list[Path]:
-    """Write ``results.csv`` and ``results.parquet``; their paths."""
+    """Write ``results.csv`` and ``results.parquet``, and return their paths."""
     paths = [out / "results.csv", out / "results.parquet"]
     with written(paths[0]) as part:
         table.to_csv(part, index=False)
@@ -159,7 +158,7 @@ def _samples(path: Path) -> list[dict[str, Any]]:
 
 
 def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """What all rows of a cell share."""
+    """The values that all rows of a cell share."""
     run_s = done["run_s"]
     return {
         "model": cell["model"],
@@ -181,9 +180,9 @@ def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[
 def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document: Document, score: float) -> Row:
     note = note_in(sample)
     key_frames = [KeyFrame(time_s, index) for time_s, index in zip(note.get("times_s", ()), note.get("frames", ()))]
-    seen = bool(document.evidence) and note["how"] in ("mined", "uniform") and not note.get("problem")
+    has_evidence = bool(document.evidence) and note["how"] in ("mined", "uniform") and not note.get("problem")
     no_answer = no_answer_in(sample)
-    known = seen and (bool(key_frames) or head["selector"] == "none")
+    known = has_evidence and (bool(key_frames) or head["selector"] == "none")
     return Row(
         **head,
         doc_id=document.doc_id,
@@ -207,10 +206,10 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
 
 
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
-    """The stored selection, and its calls and seconds; where there is none, the backbone did all in one call."""
+    """The path of the stored selection, with its calls and seconds; without one, the backbone made a single call."""
     stored = note["how"] in ("mined", "uniform")
-    found = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if stored else []
-    if not found:
+    trees = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if stored else []
+    if not trees:
         plain = 0 if note["how"] == "uniform" else None
         names = (
             "vlm_calls",
@@ -224,14 +223,14 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
         )
         seconds = ("selection_s", "caption_s", "llm_s", "score_s", "answer_s")
         return {**dict.fromkeys(names, plain), **dict.fromkeys(seconds), "answer_calls": 1, "tree": ""}
-    selection = read_json(found[-1])
+    selection = read_json(trees[-1])
     usage = selection["usage"]
     spent: dict[str, float] = dict(usage["seconds"])
-    decisions = usage["policy_calls"] + usage.get("policy_calls_cached", 0)  # files of schema 2 before it was counted
+    decisions = usage["policy_calls"] + usage.get("policy_calls_cached", 0)  # older files of schema 2 do not count it
     asks = selection["config"]["policy"] != "none"
     answer_s = spent.pop("answer", None)
     return {
-        "tree": found[-1].relative_to(folder.parent.parent).as_posix(),
+        "tree": trees[-1].relative_to(folder.parent.parent).as_posix(),
         "vlm_calls": usage["vlm_calls"] + usage["vlm_calls_cached"],
         "vlm_calls_made": usage["vlm_calls"],
         "answer_calls": usage["answer_calls"],
@@ -241,7 +240,7 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
         "scored_frames": usage["scores"] + usage["scores_cached"],
         "scored_frames_made": usage["scores"],
         "nodes": max(0, len(selection["nodes"]) - 1),
-        "selection_s": sum(spent.values()) if spent else None,  # none: the backbone read the video as it answered
+        "selection_s": sum(spent.values()) if spent else None,  # None: the backbone read the video while answering
         "caption_s": spent.get("caption"),
         "llm_s": spent.get("policy"),
         "score_s": spent.get("score"),

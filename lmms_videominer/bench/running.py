@@ -1,4 +1,4 @@
-"""Running cells: each in a process and a folder of its own, each once, the others going on where one fails."""
+"""Runs cells: each once, in its own process and folder; if one fails, the others still run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from lmms_videominer.bench.plan import CACHES, Cell, Settings, weights_named
 from lmms_videominer.errors import ConfigError, SchemaError
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
-RUN_WITH = ("batch_size", "version")  # of a finished cell: what no later label changes
-TELLING = {
+RUN_WITH = ("batch_size", "version")  # entries of a finished cell that a new label does not change
+CELL_KEYS = {
     "key",
     "label",
     "selector",
@@ -32,9 +32,9 @@ TELLING = {
     "frames",
     "cache",
     *RUN_WITH,
-}  # of a cell
+}  # keys in the file of a cell
 SCHEMA = 3
-BRIEFLY_S = 1  # another process may hold a lock for a moment, only to see that the cell is finished
+BRIEFLY_S = 1  # another process may hold a lock briefly, just to see that the cell is finished
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Outcome:
     """How a cell ended.
 
     Attributes:
-        cell: Which.
+        cell: The cell.
         status: ``"run"``, ``"kept"`` (finished before), ``"busy"`` (another process runs it) or ``"failed"``.
         reason: Why it failed.
         log: Its log.
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def folder_of(out: Path, cell: Cell) -> Path:
-    """The folder of a cell: the one with its key, whatever its label was when it was made."""
+    """The folder of a cell: the one with its key, even if its label has changed since it was created."""
     return next(iter(sorted((out / "cells").glob(f"*-{cell.key}"))), out / "cells" / cell.name)
 
 
@@ -65,14 +65,14 @@ def read_cells(out: Path) -> list[Path]:
 
 
 def read_cell(folder: Path) -> dict[str, Any]:
-    """What the file of a cell says.
+    """The content of the file of a cell.
 
     Raises:
-        SchemaError: It cannot be read, or is no cell's.
+        SchemaError: It cannot be read, or does not describe a cell.
     """
     cell = read_json(folder / CELL)
-    if not isinstance(cell, dict) or not cell.keys() >= TELLING:
-        raise SchemaError(f"{folder / CELL}: describes no cell. Delete its folder, and it is made again.")
+    if not isinstance(cell, dict) or not cell.keys() >= CELL_KEYS:
+        raise SchemaError(f"{folder / CELL}: does not describe a cell. Delete its folder to run the cell again.")
     return cell
 
 
@@ -81,7 +81,7 @@ def is_finished(out: Path, cell: Cell) -> bool:
 
 
 def must_be_filled_again(out: Path, cell: Cell) -> bool:
-    """Whether ``cell`` is a warm one that is to run, whose cold run has finished, and whose cache is gone."""
+    """Whether ``cell`` is an unfinished warm one whose cold run has finished but whose cache is gone."""
     first = _first_of(out, cell)
     return not is_finished(out, cell) and (first / DONE).is_file() and not (first / CACHE).is_dir()
 
@@ -89,55 +89,56 @@ def must_be_filled_again(out: Path, cell: Cell) -> bool:
 def ask_tasks(
     out: Path, settings: Settings, tasks: Sequence[str], load: bool = True, execute: Execute = execute
 ) -> tuple[str, ...]:
-    """The tasks that ``tasks`` stand for, groups taken apart, with their documents kept below ``out``.
+    """The tasks named by ``tasks``, with groups expanded; their documents are stored below ``out``.
 
     Args:
-        load: Load the tasks and keep their documents; else only check the names.
+        load: Load the tasks and store their documents; otherwise only check the names.
 
     Raises:
-        ConfigError: lmms-eval has no such task, the backbone no such argument, or a task cannot be loaded.
+        ConfigError: lmms-eval has no such task, the backbone has no such argument, or a task cannot be loaded.
     """
     request = Request.of(out, settings, tasks, load)
-    known = request.answered()
-    if known is not None:
-        return known
+    stored = request.answered()
+    if stored is not None:
+        return stored
     request.save()
     log = request.file.with_suffix(".log")
     execute(request.command, log)
-    found = request.answered(whole=False)
-    if found is None:
-        raise ConfigError(f"the tasks {', '.join(tasks)} cannot be loaded: {reason_in(log)}. All that was said: {log}")
-    return found
+    names = request.answered(whole=False)
+    if names is None:
+        raise ConfigError(f"the tasks {', '.join(tasks)} cannot be loaded: {reason_in(log)}. Full log: {log}")
+    return names
 
 
 def rename_older(out: Path, cells: Sequence[Cell]) -> None:
-    """Add its hash to the label of a finished cell where one of ``cells``, another one, has taken over its place.
+    """Add its hash to the label of a finished cell if a different one of ``cells`` has taken its place in the report.
 
-    It was run with other settings, or with other weights in the same folder: both stay in the report, side by side.
+    It was run with other settings, or with other weights in the same folder; both stay in the report, side by side.
     """
     planned = {cell.with_cache(cache).key for cell in cells for cache in CACHES}
-    taken = {_place(_description(cell)) for cell in cells}
+    places = {_place(_description(cell)) for cell in cells}
     for folder in read_cells(out):
         try:
-            told = read_cell(folder)
+            description = read_cell(folder)
         except SchemaError:  # the report refuses it
             continue
-        if told["key"] not in planned and _place(told) in taken:
-            write_json(folder / CELL, {**told, "label": f"{told['label']} {told['key'][:6]}"})
+        if description["key"] not in planned and _place(description) in places:
+            label = f"{description['label']} {description['key'][:6]}"
+            write_json(folder / CELL, {**description, "label": label})
 
 
-def _place(told: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What two rows of a report must not share: the runs with each cache are one row."""
+def _place(description: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The values that identify a row of a report; the runs with different caches are one row."""
     names = ("label", "common", "model", "task", "limit", "frames")
-    return (*(told[name] for name in names), weights_named(told["arguments"]))
+    return (*(description[name] for name in names), weights_named(description["arguments"]))
 
 
 def _description(cell: Cell) -> dict[str, Any]:
-    """What the file of a cell says."""
+    """The content of the file of a cell."""
     return {
         "label": cell.variant.label,
         "selector": cell.variant.selector,
-        "common": cell.settings.told,
+        "common": cell.settings.common_text,
         "frames": cell.frames,
         "batch_size": cell.settings.batch_size,
         "key": cell.key,
@@ -149,7 +150,7 @@ def _description(cell: Cell) -> dict[str, Any]:
 def run_cells(
     cells: Sequence[Cell], out: Path, progress: bool = False, execute: Execute = execute
 ) -> Iterator[Outcome]:
-    """Run every cell of ``cells`` that is not finished, and yield how each ended, in order."""
+    """Run the unfinished ones of ``cells``, and yield the outcome of every cell, in order."""
     from tqdm import tqdm
 
     warm = {cell.key for cell in cells if cell.cache == "warm" and not is_finished(out, cell)}
@@ -163,18 +164,18 @@ def run_cells(
 def _run(cell: Cell, out: Path, execute: Execute, keep: bool) -> Outcome:
     try:
         return _run_once(cell, out, execute, keep)
-    except SchemaError as error:  # a file of its own cannot be read; the other cells go on
+    except SchemaError as error:  # one of its files cannot be read; the other cells still run
         return Outcome(cell, "failed", str(error), folder_of(out, cell) / LOG)
 
 
 def _run_once(cell: Cell, out: Path, execute: Execute, keep: bool) -> Outcome:
     folder = folder_of(out, cell)
-    # a warm run takes over the cache of the cold one, which is nobody else's for so long
-    with _held(*dict.fromkeys((folder, _first_of(out, cell)))) as free:
+    # a warm run uses the cache of the cold one, which must be locked meanwhile
+    with _locked(*dict.fromkeys((folder, _first_of(out, cell)))) as free:
         if (folder / DONE).is_file():
             _name(folder, cell)
             if free and not keep:
-                _drop(_first_of(out, cell) / CACHE)  # where it was left by a run that was cut off
+                _drop(_first_of(out, cell) / CACHE)  # in case an interrupted run left it
             return Outcome(cell, "kept")
         if not free:
             return Outcome(cell, "busy", log=folder / LOG)
@@ -183,37 +184,37 @@ def _run_once(cell: Cell, out: Path, execute: Execute, keep: bool) -> Outcome:
 
 
 def _first_of(out: Path, cell: Cell) -> Path:
-    """The folder of the run whose cache ``cell`` is given: of a warm cell the cold one's, else its own."""
+    """The folder with the cache of ``cell``: that of its cold run for a warm cell, else its own."""
     return folder_of(out, cell.with_cache("cold") if cell.cache == "warm" else cell)
 
 
 def _execute(cell: Cell, out: Path, folder: Path, execute: Execute, keep: bool) -> str:
-    """Run a cell from the start; why it failed, or empty.
+    """Run a cell from the start; return why it failed, or an empty string.
 
     Args:
-        keep: Leave the cache of a cold run to the warm one.
+        keep: Keep the cache of a cold run for the warm one.
     """
     first = _first_of(out, cell)
     cache = first / CACHE
     _name(folder, cell)
     if cell.cache != "warm":
         _drop(cache)
-        found = _fill(cell, out, folder, cache, execute)
+        evaluation = _fill(cell, out, folder, cache, execute)
     elif not (first / DONE).is_file():
         return f"its cold run has not finished: see {first / LOG}"
     else:
-        if not cache.is_dir():  # the cold run is of another day
-            found = _fill(cell.with_cache("cold"), out, folder, cache, execute)
-            if found.reason:
-                return found.reason
-        found = _evaluate(cell, out, folder, cache, execute)
-    if not keep and not (found.reason and cell.cache == "warm"):  # it may be hours of work, for the next try
+        if not cache.is_dir():  # the cold run finished in an earlier comparison
+            evaluation = _fill(cell.with_cache("cold"), out, folder, cache, execute)
+            if evaluation.reason:
+                return evaluation.reason
+        evaluation = _evaluate(cell, out, folder, cache, execute)
+    if not keep and not (evaluation.reason and cell.cache == "warm"):  # keep what may be hours of work for a retry
         _drop(cache)
-    if not found.reason:
-        done = {"schema": SCHEMA, "wall_s": round(found.wall_s, 3), "run_s": found.requests_s}
-        files = {"results": found.results, "samples": found.samples}
+    if not evaluation.reason:
+        done = {"schema": SCHEMA, "wall_s": round(evaluation.wall_s, 3), "run_s": evaluation.requests_s}
+        files = {"results": evaluation.results, "samples": evaluation.samples}
         write_json(folder / DONE, {**done, **{name: str(path.relative_to(folder)) for name, path in files.items()}})
-    return found.reason
+    return evaluation.reason
 
 
 def _evaluate(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> Evaluation:
@@ -222,21 +223,21 @@ def _evaluate(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute
 
 
 def _fill(cell: Cell, out: Path, folder: Path, cache: Path, execute: Execute) -> Evaluation:
-    """Evaluate from an empty cache; ``cache`` is there afterwards only where the run was whole."""
+    """Evaluate from an empty cache; ``cache`` exists afterwards only if the run was complete."""
     part = _part(cache)
-    shutil.rmtree(part, ignore_errors=True)  # of a run that was interrupted
-    found = _evaluate(cell, out, folder, part, execute)
-    if found.reason:
+    shutil.rmtree(part, ignore_errors=True)  # left by an interrupted run
+    evaluation = _evaluate(cell, out, folder, part, execute)
+    if evaluation.reason:
         shutil.rmtree(part, ignore_errors=True)
     elif part.is_dir():
         part.replace(cache)
     else:
-        cache.mkdir()  # a selector that keeps nothing made none
-    return found
+        cache.mkdir()  # a selector that caches nothing creates none
+    return evaluation
 
 
 def _drop(cache: Path) -> None:
-    """Remove a cache, so that none is ever there in part."""
+    """Remove a cache atomically, so that it never exists in part."""
     part = _part(cache)
     shutil.rmtree(part, ignore_errors=True)
     if cache.is_dir():
@@ -249,19 +250,19 @@ def _part(cache: Path) -> Path:
 
 
 def _name(folder: Path, cell: Cell) -> None:
-    """Write, or bring up to date, what the cell is: its label may have changed."""
-    told = _description(cell)
+    """Write or update the file of a cell: its label may have changed."""
+    description = _description(cell)
     if (folder / DONE).is_file():
         before = read_cell(folder)
-        told = {**told, **{name: before[name] for name in RUN_WITH}}
-        if before == told:
+        description = {**description, **{name: before[name] for name in RUN_WITH}}
+        if before == description:
             return
-    write_json(folder / CELL, told)
+    write_json(folder / CELL, description)
 
 
 @contextmanager
-def _held(*folders: Path) -> Iterator[bool]:
-    """Whether the cells are ours: several processes may share those of one folder, each on a GPU of its own."""
+def _locked(*folders: Path) -> Iterator[bool]:
+    """Lock the cells; yields whether that succeeded. Several processes, each on its own GPU, may share a comparison."""
     from filelock import FileLock, Timeout
 
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What is compared: a selector, or a selector with settings of its own, under one label."""
+"""Variants to compare: a selector, optionally with its own settings, under one label."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors import selector_names
 from lmms_videominer.selectors.settings import from_strings, own_names
 
-# settings that a cell has from elsewhere
+# settings of a cell that are set elsewhere
 TAKEN = {
     "selector": "name it before the colon",
     "frames": "use --frames",
     "cache_dir": "use --cold or $VIDEOMINER_CACHE",
 }
-FORM = "LABEL=SELECTOR:NAME=VALUE,... with the label and the settings left out where not needed"
+FORM = "LABEL=SELECTOR:NAME=VALUE,... where the label and the settings are optional"
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Variant:
     """One column of the comparison.
 
     Attributes:
-        label: What tables and plots call it.
-        selector: Its name.
-        settings: Names of settings with their values as text.
+        label: Its name in tables and plots.
+        selector: Name of the selector.
+        settings: Names of settings, with their values as text.
     """
 
     label: str
@@ -38,7 +38,7 @@ def parse_variant(spec: str) -> Variant:
     """The variant that ``spec`` describes: ``aks``, ``videominer:events=8``, ``sim=videominer:policy=none``.
 
     Raises:
-        ConfigError: The form is another, the selector does not exist, or a setting is not a variant's to choose.
+        ConfigError: It is malformed, the selector does not exist, or a variant cannot choose one of the settings.
     """
     head, colon, rest = spec.partition(":")
     label, _, selector = head.rpartition("=")
@@ -54,25 +54,25 @@ def parse_variants(specs: Iterable[str]) -> tuple[Variant, ...]:
     """The variants of ``specs``, in order.
 
     Raises:
-        ConfigError: As ``parse_variant``, or two have one label.
+        ConfigError: See ``parse_variant``; or two variants have the same label.
     """
     return check_labels([parse_variant(spec) for spec in specs])
 
 
 def check_labels(variants: Sequence[Variant]) -> tuple[Variant, ...]:
-    """``variants`` themselves. Raises ``ConfigError`` where two have one label."""
+    """Return ``variants``. Raises ``ConfigError`` if two have the same label."""
     labels = [variant.label for variant in variants]
     for label in labels:
         if labels.count(label) > 1:
-            raise ConfigError(f"two variants are labelled {label!r}: give each its own, as in other={label}")
+            raise ConfigError(f"two variants are labelled {label!r}: give each its own label, as in other={label}")
     return tuple(variants)
 
 
 def config_of(variant: Variant, common: Mapping[str, str], frames: int) -> MinerConfig:
-    """The settings of a variant: its own before those common to all, which count where its selector has them.
+    """The settings of a variant: its own override the common ones, which apply if its selector has them.
 
     Raises:
-        ConfigError: A name or a value cannot be; the message names the variant.
+        ConfigError: A name or a value is invalid; the message names the variant.
     """
     shared = {name: value for name, value in common.items() if selector_of(name) in ("", variant.selector)}
     values = {**shared, **dict(variant.settings), "selector": variant.selector, "frames": frames}
@@ -83,12 +83,12 @@ def config_of(variant: Variant, common: Mapping[str, str], frames: int) -> Miner
 
 
 def selector_of(setting: str) -> str:
-    """The selector that ``setting`` belongs to; empty: it is common to all, or unknown."""
+    """The selector that ``setting`` belongs to; empty if it is common to all, or unknown."""
     return own_names()[setting][0] if setting in own_names() else ""
 
 
 def _pair(text: str, spec: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (equals and name and value):
-        raise ConfigError(f"--selectors {spec!r}: {text!r} is no NAME=VALUE; the form is {FORM}")
+        raise ConfigError(f"--selectors {spec!r}: {text!r} is not NAME=VALUE; the form is {FORM}")
     return name, value

@@ -1,4 +1,4 @@
-"""What the subcommands share: how one is made, the arguments of those that mine, and the values they take."""
+"""Shared by the subcommands: creating a parser, the arguments of commands that mine, and argument types."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.models.bundle import BUNDLED
 
 Subcommands = argparse._SubParsersAction
-FLAGS = ("policy", "embedder", "scorer", "selector", "frames")  # settings with a flag of their own in every command
-FREE_SEED = 3_000_000  # from here on no split of the world tasks draws its worlds
+FLAGS = ("policy", "embedder", "scorer", "selector", "frames")  # settings with their own flag in every command
+FREE_SEED = 3_000_000  # no split of the world tasks uses seeds from here on
 
 
 class UsageError(Exception):
-    """The command line asks for what cannot be; shown with the usage."""
+    """The command line is invalid; shown with the usage."""
 
 
 def command(
@@ -29,7 +29,7 @@ def command(
     examples: Sequence[str],
     notes: str = "",
 ) -> argparse.ArgumentParser:
-    """A subparser that calls ``run``, with its examples and ``--quiet``."""
+    """Add a subparser that calls ``run``, with its examples and ``--quiet``."""
     epilog = "\n".join(["examples:", *(f"  {example}" for example in examples), *([""] if notes else []), notes])
     parser = subcommands.add_parser(
         name, help=summary, description=summary, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -40,14 +40,14 @@ def command(
 
 
 def add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -> None:
-    """The models and the settings, shared by every command that mines."""
+    """Add the models and the settings, for every command that mines."""
     parser.add_argument(
         "--model",
         default=BUNDLED,
         metavar="NAME",
         help="video LLM of transformers, a name or a folder, or a bundle (default: %(default)s)",
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: CUDA where there is one)")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: CUDA if available)")
     for setting in fields(MinerConfig):
         if setting.name in flags:
             parser.add_argument(
@@ -62,20 +62,20 @@ def add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any other setting; may be given again",
+        help="any other setting; may be repeated",
     )
     parser.add_argument("--list-settings", action=ListSettings, nargs=0, help="print every setting and exit")
 
 
 def settings_help() -> str:
-    """The settings that every selector has, a line each."""
+    """The settings that every selector has, one per line."""
     from lmms_videominer.selectors.settings import common_settings
 
     return _lines(common_settings())
 
 
 class ListSettings(argparse.Action):
-    """Prints every setting, those of single selectors too, and exits."""
+    """Prints every setting, including those of single selectors, and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from lmms_videominer.selectors.settings import common_settings, own_settings
@@ -89,7 +89,7 @@ def _lines(settings: Iterable[tuple[str, Any, str]]) -> str:
 
 
 def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:
-    """Settings from the flags and from ``--set``. Raises ``UsageError`` for what they cannot be."""
+    """The settings from the flags and ``--set``. Raises ``UsageError`` if they are invalid."""
     values = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     for text in args.settings:
         name, equals, value = text.partition("=")
@@ -107,17 +107,17 @@ def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:
 
 
 def make_folders(*folders: Path | None) -> None:
-    """Make the folders of the outputs before the work, not after it. Raises ``UsageError`` where that fails."""
+    """Create the output folders before the work starts. Raises ``UsageError`` if that fails."""
     for folder in filter(None, folders):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{folder}: the folder cannot be made ({error.strerror})") from error
+            raise UsageError(f"{folder}: the folder cannot be created ({error.strerror})") from error
 
 
 def sheet_path(text: str) -> Path:
     if not text.lower().endswith((".jpg", ".jpeg", ".png")):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a picture's name: end it in .jpg or .png")
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a picture: it must end in .jpg or .png")
     return Path(text)
 
 

@@ -37,11 +37,11 @@ def add_mine(subcommands: Subcommands) -> None:
             'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
             "--set max_depth=2",
         ],
-        notes="settings, each reached by --set NAME=VALUE (--list-settings: those of single selectors too):\n"
+        notes="settings, for --set NAME=VALUE (--list-settings also prints those of single selectors):\n"
         + settings_help(),
     )
     parser.add_argument("video", metavar="VIDEO", help="the video file")
-    parser.add_argument("--question", required=True, metavar="TEXT", help="what is asked, without the options")
+    parser.add_argument("--question", required=True, metavar="TEXT", help="the question, without the options")
     parser.add_argument(
         "--option",
         dest="options",
@@ -49,11 +49,11 @@ def add_mine(subcommands: Subcommands) -> None:
         nargs="+",
         default=[],
         metavar="TEXT",
-        help="answer options in order, without letters; may be given again",
+        help="answer options in order, without letters; may be repeated",
     )
     add_miner_arguments(parser, (*FLAGS, "seed"))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tree and all else as JSON")
-    parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG named by time")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result, with its tree, as JSON")
+    parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG, named by time")
     parser.add_argument("--sheet", type=sheet_path, metavar="FILE.jpg", help="write the contact sheet")
 
 
@@ -82,7 +82,7 @@ def add_demo(subcommands: Subcommands) -> None:
     parser = command(
         subcommands,
         "demo",
-        "Render a video whose answers are known, mine it, and compare.",
+        "Render a video with known answers, mine it, and compare.",
         run_demo,
         ["videominer demo", "videominer demo --minutes 60 --seed 3000007 --out hour"],
     )
@@ -99,7 +99,7 @@ def add_demo(subcommands: Subcommands) -> None:
         type=Path,
         default=Path("videominer-demo"),
         metavar="DIR",
-        help="where the video, the tree and the sheet go (default: %(default)s)",
+        help="folder for the video, the tree and the sheet (default: %(default)s)",
     )
     add_miner_arguments(parser, FLAGS)  # the policy's seed: --set seed=N
 
@@ -134,22 +134,22 @@ def add_show(subcommands: Subcommands) -> None:
         type=Path,
         nargs="+",
         metavar="TREE.json",
-        help="what mine --json, a run of lmms-eval or training wrote",
+        help="files written by mine --json, a run of lmms-eval or training",
     )
     parser.add_argument(
-        "--frames-dir", type=Path, metavar="DIR", help="write the key frames of the one tree as PNG named by time"
+        "--frames-dir", type=Path, metavar="DIR", help="write the key frames of a single tree as PNG, named by time"
     )
     parser.add_argument(
         "--sheet",
         type=sheet_path,
         metavar="FILE.jpg",
-        help="write the contact sheet of the one tree; the video must still be where it was",
+        help="write the contact sheet of a single tree; the video must still be in its place",
     )
 
 
 def run_show(args: argparse.Namespace) -> int:
     if len(args.trees) > 1 and (args.frames_dir or args.sheet):
-        raise ConfigError(f"--frames-dir and --sheet are of one tree, and {len(args.trees)} are named. Name one.")
+        raise ConfigError(f"--frames-dir and --sheet need a single tree, but {len(args.trees)} are named. Name one.")
     make_folders(args.frames_dir, args.sheet and args.sheet.parent)
     for path in args.trees:
         selection = _stored(path)
@@ -167,7 +167,7 @@ def _stored(path: Path) -> Selection:
         return selection_json.load(path)
     except OSError as error:
         reason = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(f"{reason}. Name a file that mine --json wrote.") from error
+        raise ConfigError(f"{reason}. Name a file written by mine --json.") from error
 
 
 def _print(selection: Selection, right_option: int | None = None) -> None:

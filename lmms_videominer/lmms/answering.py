@@ -1,4 +1,4 @@
-"""From the requests of a run to its answers: mine all, then answer by task and frame count, in the order asked."""
+"""Answers the requests of a run in order: mines all, then answers in batches by task and frame count."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Sample:
-    """One request on its way.
+    """One request in progress.
 
     Attributes:
-        instance, request: As lmms-eval gave it, and taken apart.
+        instance, request: The request of lmms-eval, as received and parsed.
         document: The task's document.
-        shows_video: Whether it shows any.
-        question: What to mine; ``None`` where there is no single video.
-        shown: What the document shows, where there is a question: pictures of other tasks are not kept.
-        selection: What mining gave.
+        shows_video: Whether it shows any video.
+        question: The question to mine; ``None`` if there is no single video.
+        visuals: What the document shows, if there is a question; pictures of other tasks are not kept.
+        selection: The result of mining.
         problem: Why the sample cannot be mined.
         output: The backbone's output.
-        note: What is recorded of it.
+        note: The record of the sample.
     """
 
     instance: Instance
@@ -51,7 +51,7 @@ class Sample:
     document: Any = None
     shows_video: bool = False
     question: Question | None = None
-    shown: Any = None
+    visuals: Any = None
     selection: Selection | None = None
     problem: Exception | SystemExit | None = None
     output: Any = ""
@@ -59,13 +59,13 @@ class Sample:
 
 
 class Answerer:
-    """Answers requests with a backbone, key frames in the place of videos.
+    """Answers requests with a backbone, from key frames instead of videos.
 
     Attributes:
         driver: Calls the backbone.
         selector: Chooses key frames.
         config: The settings.
-        notes: One a sample answered so far.
+        notes: One per sample answered so far.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Answerer:
     ):
         """
         Args:
-            own_frames: With ``selector=uniform`` the frame count that the backbone is set to; 0: its own.
-            save: Stores the selection of ``(selection, instance)`` and returns the file's path.
+            own_frames: With ``selector=uniform``, the frame count to set in the backbone; 0: its own.
+            save: Called with ``(selection, instance)``; stores the selection and returns the path of the file.
         """
         self.driver, self.selector, self.config = driver, selector, config
         self.own_frames, self._save = own_frames, save
@@ -96,38 +96,38 @@ class Answerer:
     def _sample(self, instance: Instance) -> Sample:
         sample = Sample(instance, Request.of(instance, self.driver.is_simple))
         request = sample.request
-        if instance.metadata.get("__padding_only__"):  # evens out the ranks; nobody reads its answer
+        if instance.metadata.get("__padding_only__"):  # balances the ranks; its answer is not used
             sample.note = None
             return sample
         try:
             sample.document = self.driver.backbone.task_dict[request.task][request.split][request.doc_id]
-            shown = request.shows(sample.document)
-        except (Exception, SystemExit) as error:  # tasks end the process where a file is missing
+            visuals = request.shows(sample.document)
+        except (Exception, SystemExit) as error:  # tasks exit the process if a file is missing
             sample.problem = error
             return sample
-        sample.shows_video = shows_video(shown, self.driver.is_simple)
-        video = shown_video(shown, self.driver.is_simple)
+        sample.shows_video = shows_video(visuals, self.driver.is_simple)
+        video = shown_video(visuals, self.driver.is_simple)
         if video:
-            sample.question, sample.shown = question_of(sample.document, request.context, video), shown
+            sample.question, sample.visuals = question_of(sample.document, request.context, video), visuals
         return sample
 
-    def _mine(self, asked: Sequence[tuple[Sample, Question]], progress: bool) -> None:
-        """Select key frames for all samples at once; equal questions are asked once."""
-        questions = list(dict.fromkeys(question for _, question in asked))
-        found = dict(zip(questions, self.selector.select(questions, progress=progress), strict=True))
-        errors = [result for result in found.values() if isinstance(result, ConfigError)]
-        if errors and len(errors) == len(found):
+    def _mine(self, pairs: Sequence[tuple[Sample, Question]], progress: bool) -> None:
+        """Select key frames for all samples together; equal questions are mined once."""
+        questions = list(dict.fromkeys(question for _, question in pairs))
+        results = dict(zip(questions, self.selector.select(questions, progress=progress), strict=True))
+        errors = [result for result in results.values() if isinstance(result, ConfigError)]
+        if errors and len(errors) == len(results):
             raise errors[0]  # no sample can be mined under these settings
-        found = {question: self._uniform_as_plain(result) for question, result in found.items()}
-        for sample, question in asked:
-            result = found[question]
+        results = {question: self._uniform_as_plain(result) for question, result in results.items()}
+        for sample, question in pairs:
+            result = results[question]
             if isinstance(result, VideoMinerError):
                 sample.problem = result
             else:
                 sample.selection = result
 
     def _uniform_as_plain(self, result: Selection | VideoMinerError) -> Selection | VideoMinerError:
-        """Where no search was needed, the frames of ``selector=uniform``: by the backbone's own rule, if known."""
+        """If no search was needed, use the frames of ``selector=uniform``, by the backbone's own rule if known."""
         if isinstance(result, VideoMinerError):
             return result
         try:
@@ -136,7 +136,7 @@ class Answerer:
             return error
 
     def _answer(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
-        """Answer from key frames, with one task and one count of frames a call."""
+        """Answer from key frames, with one task and one frame count per call."""
         groups: dict[tuple, list[tuple[Sample, Selection]]] = {}
         for sample, selection in mined:
             key = (sample.request.task, sample.request.split, len(selection.key_frames))
@@ -154,25 +154,25 @@ class Answerer:
         started = time.perf_counter()
         pixels = read_key_frames([selection for _, selection in mined], self.config.reader)
         with clip_folder(self.driver.profile) as clips:
-            handed, answered, clip = [], [], None
+            inputs, answered, clip = [], [], None
             for (sample, selection), frames in zip(mined, pixels, strict=True):
                 if isinstance(frames, VideoError):
                     sample.selection, sample.problem = None, frames
                     continue
                 times_s = [frame.time_s for frame in selection.key_frames]
                 clip = hand_over(frames, clips, self.driver.is_simple, times_s)
-                handed.append(self._handed(sample, clip.video if clip else None))
+                inputs.append(self._input(sample, clip.video if clip else None))
                 answered.append((sample, selection))
             first = mined[0][0].request
-            outputs = self.driver.generate(handed, first.task, first.split, clip.wanted if clip else 0, clips.times_s)
+            outputs = self.driver.generate(inputs, first.task, first.split, clip.wanted if clip else 0, clips.times_s)
         each_s = (time.perf_counter() - started) / max(1, len(answered))
         for (sample, selection), output in zip(answered, outputs, strict=True):
             self._finish(sample, selection, output, each_s)
 
-    def _handed(self, sample: Sample, video: Any) -> Handed:
+    def _input(self, sample: Sample, video: Any) -> Handed:
         request = sample.request
-        shown = with_video(sample.shown, video, self.driver.is_simple)
-        return Handed(request.context, request.settings, shown, request.doc_id, sample.document)
+        visuals = with_video(sample.visuals, video, self.driver.is_simple)
+        return Handed(request.context, request.settings, visuals, request.doc_id, sample.document)
 
     def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
         usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
@@ -182,7 +182,7 @@ class Answerer:
         sample.output = _noted(output, sample.note)
 
     def _leave_to_backbone(self, samples: Sequence[Sample], how: str) -> None:
-        """Requests as they are, to the backbone as it is; broken ones one by one, whatever happens then."""
+        """Pass requests unchanged to the unchanged backbone; broken ones one by one, and catch their errors."""
         whole = [s for s in samples if not s.problem and not s.instance.metadata.get("__padding_only__")]
         self._pass(whole, how)
         for sample in samples:
@@ -196,7 +196,7 @@ class Answerer:
             with self.driver.by_itself(self.own_frames):
                 outputs = self.driver.backbone.generate_until([_as_given(s) for s in samples])
             if len(outputs) != len(samples):  # some backbones add an empty output for a video that they cannot read
-                raise RuntimeError(f"the backbone gave {len(outputs)} outputs for {len(samples)} requests")
+                raise RuntimeError(f"the backbone returned {len(outputs)} outputs for {len(samples)} requests")
         except (Exception, SystemExit) as error:
             if not any(sample.shows_video for sample in samples):
                 raise  # no video is to blame
@@ -210,7 +210,7 @@ class Answerer:
                 sample.output = _noted(output, note)
 
     def _pass_one_by_one(self, samples: Sequence[Sample], how: str, error: Exception | SystemExit) -> None:
-        """After a call that failed: each sample by itself, so that one broken video costs no other its answer."""
+        """After a failed call, pass each sample separately, so that one broken video fails no other."""
         if len(samples) == 1:
             samples[0].problem = error
             return
@@ -218,47 +218,47 @@ class Answerer:
             self._pass([sample], how)
 
     def _record_own_frames(self, sample: Sample, note: Note, question: Question) -> None:
-        """Enter and store the frames that the backbone took by itself, where its way is known and it gave an answer."""
+        """Record the frames that the backbone chose itself, if its rule is known and it answered."""
         if is_failure(text_of(sample.output)):
             return
         profile, backbone = self.driver.profile, self.driver.backbone
         own = next((getattr(backbone, name) for name in profile.count if hasattr(backbone, name)), 0)
         try:
-            taken = plain_selection(self.driver.sampling, question, self.own_frames or own, self.config)
+            selection = plain_selection(self.driver.sampling, question, self.own_frames or own, self.config)
         except VideoError as error:
             note.problem = str(error)
             return
-        if taken and taken.key_frames:
-            note.see(taken.key_frames, question.evidence)
-            done = replace(taken, answer=text_of(sample.output), usage=replace(taken.usage, answer_calls=1))
+        if selection and selection.key_frames:
+            note.see(selection.key_frames, question.evidence)
+            done = replace(selection, answer=text_of(sample.output), usage=replace(selection.usage, answer_calls=1))
             note.tree = self._save(done, sample.instance)
 
     def _fall_back(self, sample: Sample) -> None:
-        """What the backbone does by itself; an empty answer where it cannot either."""
+        """Pass the sample to the plain backbone; if that fails too, its answer is empty."""
         request = sample.request
         name = sample.question.video if sample.question else f"{request.task}, document {request.doc_id}"
         if name not in self._logged:
             self._logged.add(name)
-            logger.warning("%s is not mined: %s. The backbone gets the sample as it is", name, sample.problem)
+            logger.warning("%s is not mined: %s. The backbone gets the sample unchanged", name, sample.problem)
         note = Note(request.task, request.doc_id, "fallback", problem=str(sample.problem))
         try:
             with self.driver.by_itself(self.own_frames):
                 sample.output = self.driver.backbone.generate_until([_as_given(sample)])[0]
         except (Exception, SystemExit) as error:  # one broken video must not end the run
-            logger.warning("%s: the backbone fails on it too (%s); its answer is empty", name, error)
+            logger.warning("%s: the backbone fails on it too (%s), so its answer is empty", name, error)
             sample.output, note.empty = "", True
         sample.note, sample.output = note, _noted(sample.output, note)
 
 
 def _as_given(sample: Sample) -> Instance:
-    """The sample's request with settings of its own: backbones take entries out of them, and may be asked again."""
+    """The sample's request with a fresh copy of its settings: backbones remove entries, and may be called again."""
     instance = copy.copy(sample.instance)
     instance.arguments = sample.request.arguments
     return instance
 
 
 def _noted(output: Any, note: Note) -> Any:
-    """``output`` as lmms-eval's ``GenerationResult``, its counts of tokens carrying ``note`` into the sample's log."""
+    """``output`` as lmms-eval's ``GenerationResult``, whose token counts carry ``note`` into the sample's log."""
     from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
 
     from lmms_videominer.lmms.token_counts import NotedTokenCounts

@@ -1,4 +1,4 @@
-"""Model arguments: which are the plugin's, which the backbone's, and which are a slip of the keyboard."""
+"""Splits model arguments into those of the plugin and those of the backbone, and finds misspelled ones."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors.settings import from_strings, setting_names
 
 OWN_NAMES = ("backbone", "trees_dir")
-_DRIVER_NAMES = ("batch_size", "max_batch_size", "device")  # lmms-eval's command line gives these to every model
+_DRIVER_NAMES = ("batch_size", "max_batch_size", "device")  # lmms-eval's command line passes these to every model
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """``--model_args``, taken apart.
+    """``--model_args``, split.
 
     Attributes:
         config: The settings of frame selection.
-        named: Names of the plugin's settings that the user gave.
+        named: Names of the plugin's settings that the user set.
         backbone: The backbone's id, or empty.
         trees_dir: Folder for the trees, or empty.
-        passed: What the backbone gets, untouched.
+        passed: The arguments passed to the backbone unchanged.
     """
 
     config: MinerConfig
@@ -35,20 +35,20 @@ class Arguments:
     passed: dict[str, Any] = field(default_factory=dict)
 
 
-def split(given: Mapping[str, Any]) -> Arguments:
-    """Take the plugin's arguments out of ``given``.
+def split(model_args: Mapping[str, Any]) -> Arguments:
+    """Split ``model_args`` into the plugin's arguments and those of the backbone.
 
     Raises:
-        ConfigError: A value of the plugin's does not parse or is out of range.
+        ConfigError: A value of the plugin cannot be parsed or is out of range.
     """
     names = setting_names()
-    own = {name: value for name, value in given.items() if name in names}
-    passed = {name: value for name, value in given.items() if name not in own and name not in OWN_NAMES}
+    own = {name: value for name, value in model_args.items() if name in names}
+    passed = {name: value for name, value in model_args.items() if name not in own and name not in OWN_NAMES}
     return Arguments(
         config=from_strings(own),
         named=frozenset(own),
-        backbone=str(given.get("backbone", "")),
-        trees_dir=str(given.get("trees_dir", "")),
+        backbone=str(model_args.get("backbone", "")),
+        trees_dir=str(model_args.get("trees_dir", "")),
         passed=passed,
     )
 
@@ -56,11 +56,11 @@ def split(given: Mapping[str, Any]) -> Arguments:
 def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) -> None:
     """Raise for a name that neither the backbone's constructor nor the plugin knows.
 
-    A constructor with ``**kwargs`` may take any name: there only one that is nearly the plugin's is refused.
-    lmms-eval's constructors mostly take ``**kwargs`` to refuse them with a bare assertion.
+    A constructor with ``**kwargs`` may accept any name, so only names close to one of the plugin are refused there.
+    lmms-eval's constructors mostly take ``**kwargs`` only to refuse them with a bare assertion.
 
     Raises:
-        ConfigError: The nearest valid name is in the message.
+        ConfigError: A name is unknown; the message suggests the nearest valid one.
     """
     known, takes_any = _parameters(constructor)
     plugin_names = [*setting_names(), *OWN_NAMES]
@@ -79,7 +79,7 @@ def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) ->
 
 
 def _parameters(constructor: type) -> tuple[list[str], bool]:
-    """Names of a class's constructor, those of its bases included where it passes ``**kwargs`` on."""
+    """Parameter names of a class's constructor, including its bases if it has ``**kwargs``, and whether all have it."""
     names: list[str] = []
     takes_any = False
     for cls in constructor.__mro__:
@@ -94,11 +94,11 @@ def _parameters(constructor: type) -> tuple[list[str], bool]:
 
 
 def accepts(constructor: type, name: str) -> bool:
-    """Whether the constructor names ``name`` among its parameters."""
+    """Whether ``name`` is a named parameter of the constructor."""
     return name in _parameters(constructor)[0]
 
 
 def defaults(constructor: type) -> dict[str, Any]:
-    """The defaults of a class's constructor, its model's name among them."""
+    """The default arguments of a class's constructor, including the model's name."""
     parameters = inspect.signature(constructor).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

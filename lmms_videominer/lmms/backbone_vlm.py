@@ -1,4 +1,4 @@
-"""The video LLM of a run under lmms-eval: the backbone itself, so that everything above ``VLM`` is the same code."""
+"""The lmms-eval backbone as a ``VLM``, so that the code above ``VLM`` is the same with and without lmms-eval."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lmms_videominer.video.parts import fitting
 from lmms_videominer.vlm.vlm import VLMRequest
 
 CALLS_AT_ONCE = 64
-TASK, SPLIT = "videominer", "search"  # what a backbone is told of requests that no task made
-# what lmms-eval's backbones give in the place of an answer: those behind an API; LLaVA-Video and Oryx
+TASK, SPLIT = "videominer", "search"  # task and split for requests that do not come from a task
+# what lmms-eval's backbones return instead of an answer: those behind an API; LLaVA-Video and Oryx
 _FAILED = re.compile(r"\[LMMS_EVAL_.*|Video .* can not load, check the source", re.DOTALL)
-# Backbones cut an answer at these; where none is given some cut at an empty line.
+# Backbones cut an answer at these; without any, some cut at an empty line.
 STOPS = ["<|im_end|>", "<|endoftext|>"]
 
 
@@ -27,14 +27,14 @@ class BackboneVLM:
 
     Attributes:
         driver: Calls the backbone.
-        identity: Which weights and which processing it stands for.
+        identity: Identifies its weights and its processing.
     """
 
     def __init__(self, driver: Driver, identity: str):
         self.driver, self.identity = driver, identity
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
-        """One completion a request, in order, stripped; see ``VLM.generate``.
+        """One completion per request, in order, stripped; see ``VLM.generate``.
 
         Raises:
             ModelError: The backbone is a service that did not answer, or it could not load the frames.
@@ -48,14 +48,14 @@ class BackboneVLM:
 
     def _call(self, requests: Sequence[VLMRequest]) -> list[str]:
         with clip_folder(self.driver.profile) as clips:
-            handed = []
+            inputs = []
             for number, request in enumerate(requests):
                 clip = hand_over(request.frames, clips, self.driver.is_simple, request.frame_times_s)
                 video = clip.video if clip else None
-                shown = shown_with(request.prompt, video, self.driver.is_simple)
-                handed.append(Handed(request.prompt, _settings(request), shown, number))
+                visuals = shown_with(request.prompt, video, self.driver.is_simple)
+                inputs.append(Handed(request.prompt, _settings(request), visuals, number))
             with self.driver.limiting(requests[0].max_new_tokens):
-                outputs = self.driver.generate(handed, TASK, SPLIT, clip.wanted if clip else 0, clips.times_s)
+                outputs = self.driver.generate(inputs, TASK, SPLIT, clip.wanted if clip else 0, clips.times_s)
         return [_checked(text_of(output)) for output in outputs]
 
 
@@ -64,16 +64,16 @@ def _clip_bytes(request: VLMRequest, profile: Profile) -> int:
 
 
 def is_failure(text: str) -> bool:
-    """Whether a backbone's output is what some of lmms-eval's give where they fail, and no answer."""
+    """Whether the output is not an answer but a text that some backbones of lmms-eval return on failure."""
     return bool(_FAILED.fullmatch(text.strip()))
 
 
 def _checked(text: str) -> str:
-    """``text`` stripped; what a backbone says in the place of an answer must not be kept as one."""
+    """``text``, stripped. Raises ``ModelError`` for a failure text, which must not be cached as a caption."""
     if is_failure(text):
         raise ModelError(
-            f"the backbone gave no answer: {text}. What was captioned so far is in the cache: run again "
-            "when the service answers, or once the cause is mended"
+            f"the backbone gave no answer: {text}. The captions so far are in the cache: run again "
+            "when the service answers, or once the cause is fixed"
         )
     return text.strip()
 
@@ -88,7 +88,7 @@ def _settings(request: VLMRequest) -> dict[str, Any]:
 
 
 def _alike(requests: Sequence[VLMRequest]) -> dict[tuple, list[int]]:
-    """Indices of requests that may share a call: the same count of frames and the same settings."""
+    """Indices of requests that may share a call: those with the same frame count and the same settings."""
     groups: dict[tuple, list[int]] = {}
     for i, request in enumerate(requests):
         count = 0 if request.frames is None else len(request.frames)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a note on each sample, the trees as files, and a summary by task."""
+"""The records of a run: a note on each sample, and a summary by task."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ SUMMARY_FILE = "videominer_summary.json"
 
 @dataclass
 class Note:
-    """What happened to one sample; it is logged with it.
+    """How one sample was answered; logged with the sample.
 
     Attributes:
-        task, doc_id: Which sample.
+        task, doc_id: The task and document of the sample.
         how: ``"mined"``, ``"passed"`` (no single video), ``"uniform"`` (the backbone's own frames) or ``"fallback"``.
-        frames, times_s: Key frames: indices in the video, and seconds.
+        frames, times_s: The key frames: indices in the video, and times in seconds.
         tree: File of the tree, or empty.
-        fallbacks: What did not go as planned.
+        fallbacks: Names of the fallbacks used.
         problem: Why the video could not be mined, or empty.
-        usage: What it cost.
-        recall: Share of the evidence spans that hold a key frame; ``None`` without evidence or frames known.
+        empty: Whether the backbone failed too, so that the answer is empty.
+        usage: The cost.
+        recall: Share of the evidence spans that contain a key frame; ``None`` if evidence or frames are unknown.
         precision: Share of the key frames that lie in evidence; 0 without key frames.
     """
 
@@ -53,7 +54,7 @@ class Note:
         return note
 
     def see(self, key_frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> None:
-        """Enter the frames, and how they meet the evidence."""
+        """Record the frames, and their recall and precision of the evidence."""
         self.frames = tuple(frame.frame_index for frame in key_frames)
         self.times_s = tuple(round(frame.time_s, 3) for frame in key_frames)
         if evidence:
@@ -61,10 +62,10 @@ class Note:
             self.precision = frames_hitting(key_frames, evidence) / max(1, len(key_frames))
 
     def logged(self) -> dict[str, Any]:
-        """What the sample's record in lmms-eval shows."""
-        shown = {"how": self.how, "frames": list(self.frames), "times_s": list(self.times_s), "tree": self.tree}
+        """The entries of the sample's log in lmms-eval."""
+        always = {"how": self.how, "frames": list(self.frames), "times_s": list(self.times_s), "tree": self.tree}
         extra = {"fallbacks": list(self.fallbacks), "problem": self.problem, "empty": self.empty}
-        return shown | {name: value for name, value in extra.items() if value}
+        return always | {name: value for name, value in extra.items() if value}
 
 
 def summarise(notes: Iterable[Note]) -> dict[str, dict[str, Any]]:
@@ -99,7 +100,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def write_summary(folder: str | os.PathLike[str], summary: dict[str, Any], config: dict[str, Any]) -> Path:
-    """Write the summary of a run beside its trees, at once."""
+    """Write the summary of a run beside its trees, atomically."""
     path = Path(folder) / SUMMARY_FILE
     with written(path) as part:
         part.write_text(json.dumps({"config": config, "tasks": summary}, indent=1) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The models that lmms-eval sees: a backbone with key frames in the place of whole videos.
+"""The models registered with lmms-eval: a backbone that gets key frames instead of whole videos.
 
-``Simple`` and ``Chat`` take the backbone from ``backbone=``; ``Simple_<id>`` and ``Chat_<id>``, made on
-request for every profile, have it fixed.
+``Simple`` and ``Chat`` take the backbone from ``backbone=``; in ``Simple_<id>`` and ``Chat_<id>``, which are created
+on demand for every profile, it is fixed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lmms_videominer.models.resolve import resolve
 from lmms_videominer.selectors.settings import flat
 from lmms_videominer.types import Selection
 
-# what of the summary goes into lmms-eval's results, under "throughput"
+# the parts of the summary that go into lmms-eval's results, under "throughput"
 REPORTED = (
     "samples",
     "mined",
@@ -49,11 +49,11 @@ class VideoMinerModel(lmms):
     """A backbone of lmms-eval that sees key frames.
 
     Attributes:
-        backbone_id: The backbone that the class stands for; empty: ``backbone=`` names it.
+        backbone_id: The backbone of the class; empty if ``backbone=`` names it.
         backbone: The model object of lmms-eval.
-        profile: How the backbone is driven.
+        profile: How to call the backbone.
         config: The settings of frame selection.
-        fingerprint: Changes whenever the settings or a model's weights do.
+        fingerprint: Changes with the settings and with the weights of any model.
     """
 
     backbone_id: ClassVar[str] = ""
@@ -79,32 +79,32 @@ class VideoMinerModel(lmms):
 
     @classmethod
     def create_from_arg_string(cls, arg_string: str | dict, additional_config: dict | None = None) -> VideoMinerModel:
-        """From ``--model_args``, and what else lmms-eval's command line says of every model.
+        """Create from ``--model_args`` and the arguments that lmms-eval's command line passes to every model.
 
         Raises:
-            ConfigError: An argument is nobody's, or a value is out of range.
+            ConfigError: An argument is unknown, or a value is out of range.
             ModelError: A model cannot be loaded.
         """
-        given = dict(arg_string) if isinstance(arg_string, dict) else simple_parse_args_string(arg_string)
-        driven = {name: value for name, value in (additional_config or {}).items() if value is not None}
-        arguments = split(given)
+        model_args = dict(arg_string) if isinstance(arg_string, dict) else simple_parse_args_string(arg_string)
+        cli_args = {name: value for name, value in (additional_config or {}).items() if value is not None}
+        arguments = split(model_args)
         arguments = _with_default_backbone(arguments, cls.backbone_id)
         profile = construct.profile_of(arguments.backbone)
         is_simple = (cls.is_simple and bool(profile.simple)) or not profile.chat
         backbone_class = construct.backbone_class(profile, is_simple)
         check_passed(arguments.passed, backbone_class, profile.backbone)
         arguments = _with_bundle(arguments)
-        backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(driven, backbone_class)})
+        backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(cli_args, backbone_class)})
         identity = construct.identity(backbone_class, profile, arguments.passed)
         return (Simple if is_simple else Chat)._named(profile)(backbone, profile, arguments, identity)
 
     @classmethod
     def _named(cls, profile: Profile) -> type[VideoMinerModel]:
-        """The class whose name, which results show, says the backbone."""
+        """A subclass with the backbone in its name, which results show."""
         return type(f"{cls.__name__}_{profile.backbone}", (cls,), {"backbone_id": profile.backbone})
 
     def __getattr__(self, name: str) -> Any:
-        """What lmms-eval asks of a model beside the interface (accelerator, tokenizer, ...) is the backbone's."""
+        """Attributes that lmms-eval reads outside the interface (accelerator, tokenizer, ...) are the backbone's."""
         backbone = self.__dict__.get("backbone")
         if backbone is None or name.startswith("__"):
             raise AttributeError(name)
@@ -120,7 +120,7 @@ class VideoMinerModel(lmms):
         return self._answerer.generate(requests, progress=self.rank == 0)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Passed through where no document shows a single video.
+        """Pass the requests through if no document shows a single video.
 
         Raises:
             ConfigError: A document does: no backbone of lmms-eval 0.7 scores options from a video.
@@ -130,17 +130,17 @@ class VideoMinerModel(lmms):
         return self.backbone.loglikelihood(requests)
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[Any]:
-        """Passed through where no document shows a single video.
+        """Pass the requests through if no document shows a single video.
 
         Raises:
-            ConfigError: A document does: its visuals change from round to round, key frames would not.
+            ConfigError: A document does: its visuals change from round to round, but key frames would not.
         """
         self._prepare(requests)
         self._refuse_videos(requests, "asks in several rounds", "a single-round task")
         return self.backbone.generate_until_multi_round(requests)
 
     def generate_visual_cot(self, requests: Sequence[Any]) -> list[Any]:
-        """Passed through."""
+        """Pass the requests through."""
         self._prepare(requests)
         return self.backbone.generate_visual_cot(requests)
 
@@ -161,8 +161,8 @@ class VideoMinerModel(lmms):
         if getattr(cli, "cache_requests", None) and not self._warned:
             self._warned = True
             logger.warning(
-                "--cache_requests keeps the prompts of whichever model made them first: its key does not "
-                "name the model. Use --cache_requests refresh after a change of model"
+                "--cache_requests keeps the prompts of the first model that created them: its key does not "
+                "include the model. Use --cache_requests refresh after changing the model"
             )
 
     def _refuse_videos(self, requests: Sequence[Any], what: str, instead: str) -> None:
@@ -218,7 +218,7 @@ def __getattr__(name: str) -> type[VideoMinerModel]:
 
 
 def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
-    """The backbone of the class, of ``backbone=``, or, where no model is named either, the bundled one.
+    """``arguments`` with the backbone of the class, else that of ``backbone=``, else the bundled one.
 
     Raises:
         ConfigError: A model is named, but not the backbone that runs it.
@@ -237,18 +237,18 @@ def _with_default_backbone(arguments: Arguments, fixed: str) -> Arguments:
 
 
 def _with_bundle(arguments: Arguments) -> Arguments:
-    """A bundle's name replaced by its video LLM; its policy, embedder and settings serve where the user named none."""
+    """Replace a bundle by its video LLM; use its policy, embedder, scorer and arguments unless the user set others."""
     names = resolve(str(arguments.passed.get("pretrained", "")), arguments.config)
     config = dataclasses.replace(arguments.config, policy=names.policy, embedder=names.embedder, scorer=names.scorer)
     passed = {**names.vlm_args, **arguments.passed, **({"pretrained": names.vlm} if names.vlm else {})}
     return dataclasses.replace(arguments, config=config, passed=passed)
 
 
-def _accepted(driven: dict[str, Any], backbone_class: type) -> dict[str, Any]:
-    """What lmms-eval's command line adds, without the size limit that no video backbone takes."""
+def _accepted(cli_args: dict[str, Any], backbone_class: type) -> dict[str, Any]:
+    """The arguments of lmms-eval's command line, without ``max_batch_size`` unless the backbone accepts it."""
     return {
         name: value
-        for name, value in driven.items()
+        for name, value in cli_args.items()
         if name != "max_batch_size" or construct.accepts(backbone_class, name)
     }
 
@@ -271,7 +271,7 @@ def _fingerprint(config: Any, vlm_identity: str, stages: Any) -> str:
 
 
 def _command_line(requests: Sequence[Any]) -> Any:
-    """lmms-eval's parsed command line, which each task holds; ``None`` where a task has none."""
+    """lmms-eval's parsed command line, from the first request's task; ``None`` if it has none."""
     for request in requests[:1]:
         for argument in request.args:
             task = getattr(argument, "__self__", None)
@@ -281,10 +281,10 @@ def _command_line(requests: Sequence[Any]) -> Any:
 
 
 def _trees_folder(cli: Any, config: Any, fingerprint: str) -> Path | None:
-    """Where the trees of a run go: beside its results, else into the cache folder, else nowhere."""
+    """The folder for the trees of a run: beside its results, else in the cache folder, else none."""
     from lmms_videominer.store.cache import cache_root
 
-    name = f"{config.selector}-{fingerprint[:8]}"  # runs that differ do not overwrite each other's trees
+    name = f"{config.selector}-{fingerprint[:8]}"  # different runs do not overwrite each other's trees
     output = getattr(cli, "output_path", None)
     if output:
         return Path(output).absolute() / "videominer" / name
@@ -292,14 +292,14 @@ def _trees_folder(cli: Any, config: Any, fingerprint: str) -> Path | None:
 
 
 def _shows_video(request: Any, document: Any) -> bool:
-    """Whether the document of a request, whichever its kind, shows exactly one video."""
+    """Whether the document of a request of any kind shows exactly one video."""
     forms = {"doc_to_visual": True, "doc_to_messages": False}
     functions = [f for f in request.args if getattr(f, "__name__", "") in forms]
     return any(shown_video(function(document), forms[function.__name__]) for function in functions)
 
 
 def _gathered(notes: list[Note]) -> list[Note]:
-    """The notes of all processes, on every one of them."""
+    """The notes of all processes, in every process."""
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()):

@@ -1,1 +1,1 @@
-"""From a name to models: bundles, identities of weights, loading, the embedder."""
+"""Resolves and loads models: bundles, identities of weights, loading, the embedder."""

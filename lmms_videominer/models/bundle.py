@@ -1,4 +1,4 @@
-"""Bundles: a video LLM with its policy and its embedder under one name, found by ``bundle.json`` in a folder."""
+"""Bundles: a video LLM with its policy and embedder under one name, described by ``bundle.json`` in a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONAL = ("scorer", "start")
 
 @dataclass(frozen=True)
 class Bundle:
-    """Folders of the models, and the arguments that a lmms-eval backbone needs for the video LLM."""
+    """The folders of the models, and the arguments that a lmms-eval backbone needs for the video LLM."""
 
     vlm: str
     policy: str
@@ -30,10 +30,10 @@ class Bundle:
 def find_bundle(name: str | os.PathLike[str]) -> Bundle | None:
     """The bundle called ``name``: the shipped one, or a folder with a ``bundle.json``; ``None`` for anything else.
 
-    Naming the shipped video LLM's own folder names the bundle too.
+    The folder of a bundle's video LLM also stands for the bundle.
 
     Raises:
-        ModelError: The folder is a bundle but a model in it is missing.
+        ModelError: The folder is a bundle, but one of its models is missing.
     """
     if str(name) == BUNDLED:
         return _load(CHECKPOINTS)
@@ -54,7 +54,7 @@ def _load(folder: Path) -> Bundle:
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(
             f"{folder}/bundle.json cannot be read ({error!r}): reinstall lmms-videominer, or write "
-            'it as {"vlm": folder, "policy": folder, "embedder": folder}'
+            'it in the form {"vlm": folder, "policy": folder, "embedder": folder}'
         ) from error
     for part, path in paths.items():
         if not Path(path).is_dir():
@@ -65,5 +65,5 @@ def _load(folder: Path) -> Bundle:
 
 
 def is_shipped(model: object) -> bool:
-    """Whether ``model`` is a folder of the bundle that the package ships."""
+    """Whether ``model`` is a folder of the bundle shipped with the package."""
     return isinstance(model, (str, os.PathLike)) and Path(model).parent == CHECKPOINTS

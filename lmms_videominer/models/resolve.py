@@ -1,4 +1,4 @@
-"""From one name to the models behind it: the one place that says which model serves where none is named."""
+"""Resolves one name to the models behind it: the one place that defines the default models."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lmms_videominer.models.bundle import find_bundle
 
 @dataclass(frozen=True)
 class ModelNames:
-    """The models of a run, each a name, a folder, or the loaded model that the caller brought.
+    """The models of a run, each a name, a folder, or a model loaded by the caller.
 
     Attributes:
         vlm: The video LLM.
         policy: Empty: the video LLM itself, text only. ``"none"``: embedding similarity.
         embedder: Empty: all-MiniLM-L6-v2.
         scorer: Empty: CLIP ViT-L/14.
-        start: The policy that training starts from; empty: none is known.
+        start: The policy that training starts from; empty if unknown.
         vlm_args: Arguments that a lmms-eval backbone needs for the video LLM.
     """
 
@@ -39,15 +39,15 @@ def resolve(
     embedder: Any = None,
     scorer: Any = None,
 ) -> ModelNames:
-    """Which models serve: those given, else those that ``config`` names, else those of the bundle ``model``.
+    """The models to use: the arguments if given, else those in ``config``, else those of the bundle ``model``.
 
     Args:
-        model: A video LLM of transformers, by name or folder, or a bundle; empty where the caller has a video LLM.
-        config: Its ``policy``, ``embedder`` and ``scorer`` count where the argument is absent.
-        policy, embedder, scorer: A name, a folder, or a loaded model; absent or empty: not given.
+        model: A video LLM of transformers, by name or folder, or a bundle; empty if the caller has a video LLM.
+        config: Its ``policy``, ``embedder`` and ``scorer`` apply if the argument is not given.
+        policy, embedder, scorer: A name, a folder, or a loaded model; ``None`` or empty: not given.
 
     Raises:
-        ModelError: ``model`` is a bundle that lacks a model.
+        ModelError: ``model`` is a bundle, but one of its models is missing.
     """
     bundle = find_bundle(model) if model else None
     policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer

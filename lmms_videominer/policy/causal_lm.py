@@ -1,4 +1,4 @@
-"""A causal language model of transformers: any Hugging Face name or folder."""
+"""A causal language model from transformers, by Hugging Face name or folder."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MOST_TOKENS = 32_768  # of the prompts of one forward pass, with their padding: LLoVi's have 20 000 each
+MOST_TOKENS = 32_768  # prompt tokens of one forward pass, with padding; prompts of LLoVi have 20 000 each
 
 logger = logging.getLogger(__name__)
 
 
 class CausalLM:
-    """Generates completions with a causal LM, with its chat template where it has one.
+    """Generates completions with a causal LM, with its chat template if it has one.
 
-    Generation is plain: the likeliest token, or a sample at the given temperature from the whole
-    vocabulary, whatever top-k, top-p or penalty the model's generation configuration holds. A
-    sample follows from its prompt and its seed: batches and processes may be cut as one likes.
+    Generation is plain: the most likely token, or a sample at the given temperature from the whole
+    vocabulary; top-k, top-p and penalties of the model's generation configuration are ignored. A
+    sample depends only on its prompt and its seed, not on the split into batches and processes.
 
     Args:
-        model: The model, on its device; put into evaluation mode while it generates. The attribute may be
-            set to another one between calls, as training does with the unwrapped model.
+        model: The model, on its device; in evaluation mode while it generates. The attribute may be set to another
+            model between calls, as training does with the unwrapped model.
         tokenizer: Its tokenizer.
-        identity: Of ``model`` with ``tokenizer``; read off both at each use where it is ``None``, and once ``model`` is
-            another one.
-        max_new_tokens: Most tokens of a completion.
-        batch_size: Most prompts of a forward pass; fewer where they are long (``MOST_TOKENS``), so that memory does
-            not depend on how many are asked at once.
+        identity: Identity of ``model`` with ``tokenizer``; computed from both at each use if it is ``None``, or once
+            ``model`` has been replaced.
+        max_new_tokens: Maximum number of tokens of a completion.
+        batch_size: Maximum number of prompts of a forward pass; fewer if they are long (``MOST_TOKENS``), so that
+            memory does not depend on the number of prompts in a call.
 
     Attributes:
-        truncated: How many prompts were longer than the model's context and lost their middle.
+        truncated: Number of prompts that were too long for the model's context and lost their middle.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class CausalLM:
         batch_size: int = 16,
         trust_remote_code: bool = False,
     ) -> CausalLM:
-        """Load by folder or hub name; the device defaults to CUDA where there is one.
+        """Load by folder or hub name; the device defaults to CUDA if available.
 
         Raises:
-            ModelError: The model is absent or cannot be loaded.
+            ModelError: The model is missing or cannot be loaded.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -82,29 +82,29 @@ class CausalLM:
 
     @property
     def identity(self) -> str:
-        """Empty for a model in memory whose parameters do not tell all: with adapters, or with weights elsewhere."""
+        """Empty for a model in memory whose parameters do not identify it: with adapters, or with weights elsewhere."""
         named = self._identity if self.model is self._named else None
         if named is None and (hasattr(self.model, "peft_config") or _is_elsewhere(self.model)):
             return ""
         return f"{named or self._read_identity()}:{self.max_new_tokens}"
 
     def _read_identity(self) -> str:
-        told = repr((self.tokenizer.chat_template, self._eos_ids, self._vocabulary))
-        return f"{module_identity(self.model)}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+        text = repr((self.tokenizer.chat_template, self._eos_ids, self._vocabulary))
+        return f"{module_identity(self.model)}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     @functools.cached_property
     def _vocabulary(self) -> str:
-        """sha256 over the tokens; hashed once, since there may be 150 000."""
+        """sha256 over the tokens; cached, since there may be 150 000."""
         return hashlib.sha256(repr(sorted(self.tokenizer.get_vocab().items())).encode()).hexdigest()
 
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
-        """One completion a prompt, in order; see ``LanguageModel.complete``. Seeds may be left out at temperature 0."""
+        """One completion per prompt, in order; see ``LanguageModel.complete``. Seeds are optional at temperature 0."""
         if temperature and len(seeds) != len(prompts):
-            raise ValueError(f"sampling needs one seed a prompt: {len(seeds)} seeds for {len(prompts)} prompts")
+            raise ValueError(f"sampling needs one seed per prompt: {len(seeds)} seeds for {len(prompts)} prompts")
         ids = [self._prompt_ids(prompt) for prompt in prompts]
-        # what is asked twice is completed once: a greedy reply depends on the prompt alone, a sample on its seed too
+        # repeats are completed once: a greedy completion depends on the prompt alone, a sample also on its seed
         keys = [(tuple(row), seeds[i] if temperature else 0) for i, row in enumerate(ids)]
-        order = sorted(set(keys), key=lambda key: (len(key[0]), key))  # like lengths together: little padding
+        order = sorted(set(keys), key=lambda key: (len(key[0]), key))  # similar lengths together, for little padding
         done: dict[tuple[tuple[int, ...], int], Completion] = {}
         with _evaluating(self.model):
             for batch in self._batches(order):
@@ -115,7 +115,7 @@ class CausalLM:
         return [done[key] for key in keys]
 
     def _batches(self, order: Sequence[tuple[tuple[int, ...], int]]) -> Iterator[list[tuple[tuple[int, ...], int]]]:
-        """``order``, prompts with their seeds by ascending length, in parts for a forward pass each."""
+        """Split ``order``, prompts with their seeds by ascending length, into one batch per forward pass."""
         batch: list[tuple[tuple[int, ...], int]] = []
         for key in order:
             if batch and (len(batch) == self.batch_size or (len(batch) + 1) * len(key[0]) > MOST_TOKENS):
@@ -128,7 +128,7 @@ class CausalLM:
     def _prompt_ids(self, prompt: str) -> list[int]:
         if self.tokenizer.chat_template:
             messages = [{"role": "user", "content": prompt}]
-            # templates that know no thinking mode ignore the flag; the reasoning belongs into <think> of the format
+            # templates without a thinking mode ignore the flag; the reasoning belongs in <think> of the format
             text = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
@@ -138,15 +138,15 @@ class CausalLM:
         return self._fitting(ids)
 
     def _fitting(self, ids: list[int]) -> list[int]:
-        """``ids`` without as much of its middle as the model's context cannot hold beside the completion."""
+        """``ids``, with the middle cut out if the model's context cannot hold them and the completion."""
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         room = max(2, context - self.max_new_tokens) if context else len(ids)
         if len(ids) <= room:
             return ids
         if not self.truncated:
             logger.warning(
-                "A policy prompt of %d tokens exceeds the %d that the model's context leaves: its middle "
-                "is cut; further ones are counted, not logged",
+                "A policy prompt of %d tokens exceeds the %d that the model's context leaves for it: its middle "
+                "is cut; further prompts are counted, not logged",
                 len(ids),
                 room,
             )
@@ -158,7 +158,7 @@ class CausalLM:
         import torch
 
         input_ids, mask = self._left_padded(batch)  # [B, P]
-        with torch.no_grad():  # not inference_mode: a model in training goes on to use what it makes here
+        with torch.no_grad():  # not inference_mode: a model in training uses these tensors later
             output = self.model.generate(
                 input_ids=input_ids,
                 attention_mask=mask,
@@ -184,18 +184,18 @@ class CausalLM:
     def _generation(self) -> Any:
         from transformers import GenerationConfig
 
-        # set, not left out: what is left out is filled in from the model's own generation configuration
+        # set explicitly: missing values are filled in from the model's own generation configuration
         return GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             pad_token_id=self._pad_id,
             eos_token_id=self._eos_ids,
-            do_sample=False,  # a sample is the likeliest token under its noise
+            do_sample=False,  # a sample is the most likely token after adding noise
             repetition_penalty=1.0,
         )
 
     @property
     def _eos_ids(self) -> list[int]:
-        """Every token that ends a completion: the generation configuration's, and the tokenizer's."""
+        """All tokens that end a completion: those of the generation configuration and that of the tokenizer."""
         configured = getattr(self.model.generation_config, "eos_token_id", None)
         ids = configured if isinstance(configured, list) else [configured]
         return [i for i in dict.fromkeys([*ids, self.tokenizer.eos_token_id]) if i is not None]
@@ -213,13 +213,13 @@ class CausalLM:
 
 
 def _is_elsewhere(model: PreTrainedModel) -> bool:
-    """Whether parameters are offloaded, or another process's share of ZeRO-3's."""
+    """Whether parameters are offloaded, or partitioned over other processes by ZeRO-3."""
     return any(value.is_meta or not value.numel() for value in model.parameters())
 
 
 @contextmanager
 def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode, and back to what it was: the trainer hands over a model that trains."""
+    """Evaluation mode within the block, then the mode of before: the trainer passes a model in training mode."""
     training = model.training
     model.eval()
     try:

@@ -15,10 +15,10 @@ class Completion:
 
     Attributes:
         text: The completion, without special tokens, stripped.
-        prompt_ids: Tokens that the model saw, chat template included, padding left out.
-        completion_ids: Tokens that it made, the end-of-sequence token included where it made one,
-            padding left out. Both are empty for a model without token access.
-        cached: Found in the cache, or a repeat of another one of its call: it cost nothing.
+        prompt_ids: Tokens that the model saw, including the chat template, without padding.
+        completion_ids: Tokens that it generated, including the end-of-sequence token if it generated one,
+            without padding. Both are empty for a model without token access.
+        cached: Whether it cost nothing: it was in the cache, or repeats another one of the same call.
     """
 
     text: str
@@ -28,7 +28,7 @@ class Completion:
 
     @property
     def usage(self) -> Usage:
-        """What it cost."""
+        """The cost of the completion."""
         if self.cached:
             return Usage(policy_calls_cached=1)
         return Usage(policy_calls=1, prompt_tokens=len(self.prompt_ids), completion_tokens=len(self.completion_ids))
@@ -40,20 +40,20 @@ class LanguageModel(Protocol):
 
     @property
     def identity(self) -> str:
-        """Changes with whatever decides a greedy completion beside the prompt; empty: nothing is kept.
+        """Changes with everything but the prompt that determines a greedy completion; empty: nothing is cached.
 
-        That is the weights, the tokenizer with its chat template, and the most tokens of a completion.
+        That is the weights, the tokenizer with its chat template, and the maximal length of a completion.
         """
         ...
 
     def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
-        """One completion a prompt, in order.
+        """One completion per prompt, in order.
 
         Args:
             prompts: User turns, without chat template; may be empty.
-            temperature: 0 is greedy; above, sampling.
-            seeds: One a prompt, in [0, 2**63); a greedy model does not read them. A prompt's completion
-                depends on the prompt, the temperature and its own seed: not on what else is in the batch
-                (rounding aside), nor on the state of the global random generators.
+            temperature: 0 for greedy decoding; above 0 for sampling.
+            seeds: One per prompt, in [0, 2**63); a greedy model ignores them. A completion depends only on its
+                prompt, the temperature and its own seed: neither on the rest of the batch (rounding aside)
+                nor on the state of the global random generators.
         """
         ...

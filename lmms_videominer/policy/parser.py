@@ -1,4 +1,4 @@
-"""Reads an action from the policy's text: strictly, else leniently, else by a counted default."""
+"""Parses the action from the policy's text: strictly, else leniently, else with a counted default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _THOUGHT_END = re.compile("</think>", re.IGNORECASE)
 _TAG = re.compile(r"<action>([^<]*)", re.IGNORECASE)
 _FIRST_WORD = re.compile(rf"{_MARKS}({_WORD})\b", re.IGNORECASE)
 _ANY_WORD = re.compile(rf"\b({_WORD})\b", re.IGNORECASE)
-# a label that lists the choices, "Action: accept, continue or delete", repeats the prompt and chooses nothing
+# a label followed by all choices, "Action: accept, continue or delete", repeats the prompt and chooses nothing
 _OTHER_CHOICE = rf"\s*(?:,|/|\||or\b|and\b)\s*(?:or\s+)?(?:{_WORD})\b"
 _LABEL = re.compile(rf"\baction[*_`\"']*\s*[:=]{_MARKS}({_WORD})\b(?!{_OTHER_CHOICE})", re.IGNORECASE)
 _LONE_WORD = re.compile(rf"{_MARKS}({_WORD}){_MARKS}", re.IGNORECASE)
@@ -22,11 +22,11 @@ _LONE_WORD = re.compile(rf"{_MARKS}({_WORD}){_MARKS}", re.IGNORECASE)
 def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
     """The action of a policy completion, and how it was recovered. Never raises on any text.
 
-    Strict: the whole text is ``<think>…</think><action>X</action>``, white space around the parts
-    aside. Lenient: exactly one distinct action is named by an ``<action>`` tag, else by a label
-    (``Action: X``, ``{"action": "X"}``), else by a last line that is that one word; what follows
-    ``</think>`` counts before the reasoning does. Anything else, contradictory tags among it, is
-    ``default``.
+    Strict: the whole text is ``<think>…</think><action>X</action>``, apart from white space around
+    the parts. Lenient: exactly one distinct action is named by an ``<action>`` tag, else by a label
+    (``Action: X``, ``{"action": "X"}``), else by a last line that consists of that word; the text
+    after ``</think>`` takes precedence over the reasoning. Anything else, such as contradictory
+    tags, gives ``default``.
     """
     if match := _STRICT.fullmatch(text):
         return Action(match[1]), Reading.STRICT
@@ -35,13 +35,13 @@ def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
             actions = named(part)
             if len(actions) == 1:
                 return Action(actions.pop()), Reading.LENIENT
-            if actions:  # contradictory: weaker evidence cannot settle it
+            if actions:  # contradictory: weaker evidence cannot resolve it
                 return default, Reading.DEFAULT
     return default, Reading.DEFAULT
 
 
 def _after_thought(text: str) -> str:
-    """What follows the last ``</think>``; the whole text where there is none."""
+    """The text after the last ``</think>``; the whole text if there is none."""
     return text[max((match.end() for match in _THOUGHT_END.finditer(text)), default=0) :]
 
 
@@ -50,7 +50,7 @@ def _lower(words: list[str]) -> set[str]:
 
 
 def _tagged(text: str) -> set[str]:
-    """Actions that tags name; a tag counts when an action is its first word (``do not delete`` names none)."""
+    """Actions named by tags; a tag counts if its first word is an action (``do not delete`` names none)."""
     contents = [content for content in _TAG.findall(text) if _FIRST_WORD.match(content)]
     return _lower([word for content in contents for word in _ANY_WORD.findall(content)])
 

@@ -15,9 +15,9 @@ class Part:
     """One part of a video to decide about (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``).
 
     Attributes:
-        question: The question's text.
-        caption: What the captioner said of the part, a line an event; may be empty.
-        depth: Of the part's node, from 1.
+        question: The text of the question.
+        caption: The captions of the part, one line per event; may be empty.
+        depth: Depth of the part's node, from 1.
         max_depth: The last depth, at which no closer look follows.
     """
 
@@ -28,13 +28,13 @@ class Part:
 
     @property
     def prompt(self) -> str:
-        """The user's turn that asks a language model about it."""
+        """The user turn that asks a language model about the part."""
         return policy_prompt(self.question, self.caption, self.depth, self.max_depth)
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision, and what it cost."""
+    """A decision and its cost."""
 
     decision: Decision
     usage: Usage
@@ -45,15 +45,15 @@ class Policy(Protocol):
 
     @property
     def identity(self) -> str:
-        """Changes with whatever decides a greedy decision beside the part; empty: nothing is kept."""
+        """Changes with everything but the part that determines a greedy decision; empty: nothing is cached."""
         ...
 
     def decide(self, parts: Sequence[Part], temperature: float, seeds: Sequence[int]) -> list[Decided]:
-        """One decision a part, in order.
+        """One decision per part, in order.
 
         Args:
-            parts: What to decide about; may be empty.
-            temperature: 0 is greedy; above, sampling.
-            seeds: One a part; see ``LanguageModel.complete``.
+            parts: The parts to decide about; may be empty.
+            temperature: 0 for greedy decoding; above 0 for sampling.
+            seeds: One per part; see ``LanguageModel.complete``.
         """
         ...

@@ -15,14 +15,14 @@ delete = it has nothing to do with the question.
 Reply as <think>reasoning</think><action>accept, continue or delete</action>"""
 
 
-NO_CAPTION = "(none)"  # in the place of an empty caption
+NO_CAPTION = "(none)"  # replaces an empty caption
 
 
 def policy_prompt(question: str, caption: str, depth: int, max_depth: int) -> str:
-    """The user's turn for one node (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``)."""
+    """The user turn for one node (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``)."""
     return POLICY_PROMPT.format(question=question, caption=caption or NO_CAPTION, depth=depth, max_depth=max_depth)
 
 
 def policy_completion(reasoning: str, action: Action) -> str:
-    """A completion that follows the format fully: what the cold start teaches."""
+    """A completion that follows the format fully, as taught by the cold start."""
     return f"<think>{reasoning}</think><action>{action.value}</action>"

@@ -1,4 +1,4 @@
-"""A policy that prompts a language model, and the one place where a completion becomes a decision."""
+"""A policy that prompts a language model, and the one function that turns a completion into a decision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PromptedPolicy:
 
     Attributes:
         model: Completes the prompts.
-        default: The action taken where none can be read from a completion.
+        default: The action taken if none can be parsed from a completion.
     """
 
     model: LanguageModel
@@ -28,13 +28,13 @@ class PromptedPolicy:
         return self.model.identity
 
     def decide(self, parts: Sequence[Part], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Decided]:
-        """One decision a part, in order; see ``Policy.decide``."""
+        """One decision per part, in order; see ``Policy.decide``."""
         completions = self.model.complete([part.prompt for part in parts], temperature, seeds)
         return [read_decision(part, done, self.default) for part, done in zip(parts, completions, strict=True)]
 
 
 def read_decision(part: Part, completion: Completion, default: Action) -> Decided:
-    """The decision that ``completion`` states about ``part``; ``default`` where it states none."""
+    """The decision about ``part`` in ``completion``; ``default`` if there is none."""
     action, reading = parse_completion(completion.text, default)
     decision = Decision(action, completion.text, reading, part.prompt, completion.prompt_ids, completion.completion_ids)
     return Decided(decision, completion.usage)

@@ -1,4 +1,4 @@
-"""Sampling that repeats: a generator a sequence, or torch's global generators seeded for a while."""
+"""Reproducible sampling: one generator per sequence, or torch's global generators, seeded temporarily."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class GumbelNoise:
-    """A logits processor under which the likeliest token is an exact sample, each sequence from a generator of its own.
+    """A logits processor that makes the most likely token an exact sample, with one generator per sequence.
 
     ``argmax_v(z_v / temperature + g_v)`` with independent Gumbel ``g_v`` has the distribution
-    ``softmax(z / temperature)``. ``g_v = -ln e_v`` with ``e_v`` exponential. A sequence draws one vector a
-    token, whatever the others of its batch do, so that its tokens follow from its logits and its seed alone.
+    ``softmax(z / temperature)``. ``g_v = -ln e_v`` with ``e_v`` exponential. A sequence draws one vector per
+    token, independently of the rest of its batch, so that its tokens depend only on its logits and its seed.
 
-    The draws of one seed differ between kinds of device.
+    The draws for a seed differ between kinds of device.
 
     Args:
-        seeds: One a sequence of the batch.
+        seeds: One per sequence of the batch.
         temperature: Above 0.
-        device: Where the logits are.
+        device: The device of the logits.
     """
 
     def __init__(self, seeds: Sequence[int], temperature: float, device: torch.device | str):
@@ -32,7 +32,7 @@ class GumbelNoise:
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Noisy scores, float [B, V], of ``scores``, the same shape."""
+        """``scores``, float [B, V], divided by the temperature, plus noise; the same shape."""
         import torch
 
         exponential = torch.empty_like(scores)  # [B, V]
@@ -43,7 +43,7 @@ class GumbelNoise:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The global generators seeded, which is all that ``generate`` samples from, and restored on leaving."""
+    """Seed the global generators, which ``generate`` samples from, within the block; restore them at its end."""
     import torch
 
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()

@@ -1,4 +1,4 @@
-"""No policy model: embedding similarity between caption and question decides (``policy=none``)."""
+"""A policy without a language model: decides by embedding similarity of caption and question (``policy=none``)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from lmms_videominer.types import Action
 
 @dataclass(frozen=True)
 class SimilarityPolicy:
-    """Decides by the cosine of a node's caption with the question; a node of several captions has the highest of them.
+    """Decides by the cosine of a node's caption and the question; of several captions, the highest counts.
 
-    Accept from ``accept_from`` on, delete below ``delete_below``, continue between. It is greedy at every temperature,
-    has no tokens, and its completions follow the format.
+    Accepts at ``accept_from`` or above, deletes below ``delete_below``, and continues in between. It is greedy at every
+    temperature, has no tokens, and its completions follow the format.
 
     What a cosine means depends on the embedder: measured on 48 questions of the world's ``dev`` videos of 15 minutes,
     the captions of the evidence had 0.13 to 0.28 (quartiles) and those of other scenes -0.11 to 0.11 with the bundled
-    embedder, 0.69 to 0.76 and 0.53 to 0.63 with all-MiniLM-L6-v2. So the thresholds belong to the embedder, and are to
-    be set for it once (``similarity_accept``, ``similarity_delete``), never for a task. It is an ablation: with
-    thresholds at those quartiles it finds little more than uniform frames do (docs/log.md).
+    embedder, 0.69 to 0.76 and 0.53 to 0.63 with all-MiniLM-L6-v2. So the thresholds must be set once for each embedder
+    (``similarity_accept``, ``similarity_delete``), never for a task. It is an ablation: with thresholds at those
+    quartiles it finds little more than uniform frames do (docs/log.md).
 
     Attributes:
-        embedder: Gives the vectors.
+        embedder: Embeds the captions and the question.
         accept_from, delete_below: Cosines.
-        cache: Keeps what it decided.
+        cache: Stores the decisions.
     """
 
     embedder: Embedder
@@ -45,7 +45,7 @@ class SimilarityPolicy:
         return f"similarity:{self.accept_from}:{self.delete_below}:{self.embedder.identity}"
 
     def decide(self, parts: Sequence[Part], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Decided]:
-        """One decision a part, in order; see ``Policy.decide``."""
+        """One decision per part, in order; see ``Policy.decide``."""
         by_prompt = {part.prompt: part for part in parts}
 
         def make(missing: Sequence[str]) -> list[Completion]:
@@ -75,6 +75,6 @@ class SimilarityPolicy:
 
 
 def _captions(part: Part) -> list[str]:
-    """The captions of the part's events, one at least."""
+    """The captions of the part's events, at least one."""
     caption = part.caption or NO_CAPTION
     return [line for line in re.split(r"\n+", caption) if line.strip()] or [caption]

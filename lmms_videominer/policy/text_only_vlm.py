@@ -1,4 +1,4 @@
-"""The video LLM as a language model, text only: what serves when no policy model is given."""
+"""The video LLM as a language model, text only: used if no policy model is given."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 @dataclass(frozen=True)
 class TextOnlyVLM:
-    """Asks the video LLM without frames.
+    """Prompts the video LLM without frames.
 
-    Completions carry no token ids. A video LLM takes no seeds: where it runs in this process, torch's
-    global generators are seeded from all seeds of the call, so that the same call repeats, but a
-    sample depends on the whole batch, unlike a ``CausalLM``'s. What another process or a service
-    samples is not seeded.
+    Completions have no token ids. A video LLM takes no seeds: torch's global generators are seeded from all
+    seeds of the call, so that in this process an equal call gives equal samples. Unlike with ``CausalLM``, a
+    sample depends on the whole batch. Samples of another process or a service are not seeded.
     """
 
     vlm: VLM
@@ -29,7 +28,7 @@ class TextOnlyVLM:
         return f"vlm:{self.vlm.identity}:{self.max_new_tokens}"
 
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
-        """One completion a prompt, in order; see ``LanguageModel.complete``."""
+        """One completion per prompt, in order; see ``LanguageModel.complete``."""
         requests = [
             VLMRequest(prompt, max_new_tokens=self.max_new_tokens, temperature=temperature) for prompt in prompts
         ]

@@ -1,1 +1,1 @@
-"""What searches are made of: captions, clusters, candidates, key frames, answers, and the engine that runs them."""
+"""The parts of a search: captions, clusters, candidates, key frames, answers, and the engine that runs searches."""

@@ -1,4 +1,4 @@
-"""The video LLM's answers from key frames: asked in batches, kept in the cache, asked once where frames are equal."""
+"""Answers of the video LLM from key frames: generated in batches, cached, and generated once for equal frames."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.vlm.prompts import answer_prompt
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
-KIND = "answer"  # of the cache
-ANSWER_TOKENS = 128  # a letter ends at once; an open question may take a few sentences
+KIND = "answer"  # kind of the cache entries
+ANSWER_TOKENS = 128  # enough for a letter, or for the few sentences that an open question may need
 ANSWERS_AT_ONCE = 64
 
 
 def answer_selections(
     selections: Sequence[Selection], vlm: VLM, cache: Cache, backend: str = "auto"
 ) -> list[Selection | VideoError]:
-    """Answer each question from its key frames, which are handed over at the video's own resolution.
+    """Answer each question from its key frames, which are passed on at the video's own resolution.
 
-    A question that was answered from the same frames before is not asked again: neither for another tree
+    A question that has already been answered from the same frames is not asked again, neither for another tree
     of this call nor in a later run. Its selection then counts no answer call, and no frame is decoded.
 
     Args:
-        selections: What to answer.
-        vlm: The answerer.
-        cache: Kept by video, answerer, prompt, frames and length.
+        selections: The questions with their key frames.
+        vlm: The video LLM that answers.
+        cache: Stores answers by video, video LLM, prompt, frames and maximal length.
         backend: Video backend.
 
     Returns:
-        One entry a selection, in order: a copy with its answer and what that cost; the ``VideoError`` where its
-        video cannot be read any more.
+        One entry per selection, in order: a copy with its answer and the cost of that answer, or the
+        ``VideoError`` if its video can no longer be read.
     """
     keys = _keys(selections, vlm, cache)
     first: dict[str, Selection] = {}
@@ -47,32 +47,32 @@ def answer_selections(
         if isinstance(key, str):
             first.setdefault(key, selection)
     known = {key: text for key, text in zip(first, cache.get_many(KIND, list(first))) if isinstance(text, str)}
-    made: dict[str, _Made | VideoError] = {}
+    generated: dict[str, _Generated | VideoError] = {}
     missing = [key for key in first if key not in known]
     for keys_at_once in fitting(missing, lambda key: first[key].frame_bytes, most=ANSWERS_AT_ONCE):
         part = {key: first[key] for key in keys_at_once}
-        made.update(_generate(part, vlm, backend))
-        cache.put_many(KIND, {key: answer.text for key in part if isinstance(answer := made[key], _Made)})
+        generated.update(_generate(part, vlm, backend))
+        cache.put_many(KIND, {key: answer.text for key in part if isinstance(answer := generated[key], _Generated)})
     return [
         key
         if isinstance(key, VideoError)
         else dataclasses.replace(selection, answer=known[key])
         if key in known
-        else _answered(selection, made[key], pays=first[key] is selection)
+        else _answered(selection, generated[key], pays=first[key] is selection)
         for key, selection in zip(keys, selections, strict=True)
     ]
 
 
 @dataclass(frozen=True)
-class _Made:
-    """An answer just made, and the seconds that it took by stage."""
+class _Generated:
+    """A new answer, and the seconds that it took, by stage."""
 
     text: str
     seconds: dict[str, float]
 
 
 def _keys(selections: Sequence[Selection], vlm: VLM, cache: Cache) -> list[str | VideoError]:
-    """The cache key of each answer; the error where the video is gone."""
+    """The cache key of each answer, or the error if the video is gone."""
     videos: dict[str, str | VideoError] = {"": ""}
     keys: list[str | VideoError] = []
     for selection in selections:
@@ -96,20 +96,20 @@ def _identity(path: str) -> str | VideoError:
         return error
 
 
-def _generate(asked: dict[str, Selection], vlm: VLM, backend: str) -> dict[str, _Made | VideoError]:
-    """Answers by key, in one call of the video LLM; the error where the frames cannot be read."""
+def _generate(selections: dict[str, Selection], vlm: VLM, backend: str) -> dict[str, _Generated | VideoError]:
+    """Answers by key, in one call of the video LLM; an error instead of an answer if its frames cannot be read."""
     started = time.perf_counter()
-    frames = dict(zip(asked, read_key_frames(list(asked.values()), backend), strict=True))
-    frames_s = (time.perf_counter() - started) / len(asked)
-    results: dict[str, _Made | VideoError]
+    frames = dict(zip(selections, read_key_frames(list(selections.values()), backend), strict=True))
+    frames_s = (time.perf_counter() - started) / len(selections)
+    results: dict[str, _Generated | VideoError]
     results = {key: pixels for key, pixels in frames.items() if isinstance(pixels, VideoError)}
     requests = {
-        key: _request(asked[key], pixels) for key, pixels in frames.items() if not isinstance(pixels, VideoError)
+        key: _request(selections[key], pixels) for key, pixels in frames.items() if not isinstance(pixels, VideoError)
     }
     started = time.perf_counter()
     texts = vlm.generate(list(requests.values())) if requests else []
     seconds = {"frames": frames_s, "answer": (time.perf_counter() - started) / max(1, len(requests))}
-    results.update((key, _Made(text, seconds)) for key, text in zip(requests, texts, strict=True))
+    results.update((key, _Generated(text, seconds)) for key, text in zip(requests, texts, strict=True))
     return results
 
 
@@ -122,11 +122,11 @@ def _request(selection: Selection, frames: np.ndarray | None) -> VLMRequest:
     )
 
 
-def _answered(selection: Selection, made: _Made | VideoError, pays: bool) -> Selection | VideoError:
-    """``selection`` with its answer, and with what that cost where it is the one that ``pays``."""
-    if isinstance(made, VideoError):
-        return made
+def _answered(selection: Selection, answer: _Generated | VideoError, pays: bool) -> Selection | VideoError:
+    """``selection`` with its answer; if it ``pays``, the cost of the answer is added to its usage."""
+    if isinstance(answer, VideoError):
+        return answer
     if not pays:
-        return dataclasses.replace(selection, answer=made.text)
-    cost = Usage(answer_calls=1, frames_decoded=len(selection.key_frames), seconds=made.seconds)
-    return dataclasses.replace(selection, answer=made.text, usage=selection.usage + cost)
+        return dataclasses.replace(selection, answer=answer.text)
+    cost = Usage(answer_calls=1, frames_decoded=len(selection.key_frames), seconds=answer.seconds)
+    return dataclasses.replace(selection, answer=answer.text, usage=selection.usage + cost)

@@ -1,4 +1,4 @@
-"""The frames that a search may choose from, and how what it ranks becomes exactly the budget."""
+"""The frames that a search may choose from, and the step from its ranking to exactly the budget."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from lmms_videominer.types import KeyFrame, Span
 from lmms_videominer.video import frames_shown_at
 
-CANDIDATE_FPS = 1.0  # of the published methods
+CANDIDATE_FPS = 1.0  # as in the published methods
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Distinct frames, ascending, each standing for an equal share of the video.
+    """Distinct frames, ascending, each representing an equal share of the video.
 
     Attributes:
-        spans: The shares, disjoint, in temporal order, seconds. A frame is the one shown in the middle of its share.
-        indices: int64 [n]: the frames.
+        spans: The shares in seconds, disjoint, in temporal order. The frame of a share is the one shown at its middle.
+        indices: int64 [n]: indices of the frames.
     """
 
     spans: tuple[Span, ...]
@@ -32,28 +32,28 @@ class Candidates:
 def candidates(whole: Span, timestamps_s: np.ndarray, most: int, every_s: float = 1 / CANDIDATE_FPS) -> Candidates:
     """One candidate every ``every_s`` seconds, thinned evenly to ``most``; at least one.
 
-    Where two shares show one frame, the later share gives none.
+    If two shares show the same frame, the later share is left out.
 
     Args:
-        whole: The video.
+        whole: The span of the video.
         timestamps_s: float64 [frame_count].
     """
     count = min(max(1, round(whole.duration_s / every_s)), most)
     edges = np.linspace(whole.start_s, whole.end_s, count + 1)
-    shown = frames_shown_at(timestamps_s, (edges[:-1] + edges[1:]) / 2)
-    indices, first = np.unique(shown, return_index=True)
+    middles = frames_shown_at(timestamps_s, (edges[:-1] + edges[1:]) / 2)
+    indices, first = np.unique(middles, return_index=True)
     return Candidates(tuple(Span(float(edges[i]), float(edges[i + 1])) for i in first), indices)
 
 
-def evenly(count: int, wanted: int) -> list[int]:
-    """``min(count, wanted)`` distinct positions in ``range(count)``, at the midpoints of equal shares, ascending."""
-    wanted = min(count, wanted)
-    return [int((2 * i + 1) * count / (2 * wanted)) for i in range(wanted)]
+def evenly(count: int, most: int) -> list[int]:
+    """``min(count, most)`` distinct positions in ``range(count)``, at the midpoints of equal shares, ascending."""
+    shares = min(count, most)
+    return [int((2 * i + 1) * count / (2 * shares)) for i in range(shares)]
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A frame that a search would hand over: which, for which node, with what score."""
+    """A frame that a search proposes as a key frame, with its node and its score."""
 
     frame_index: int
     node_id: str | None = None
@@ -61,14 +61,14 @@ class Pick:
 
 
 def within_budget(groups: Iterable[Sequence[Pick]], timestamps_s: np.ndarray, budget: int) -> tuple[KeyFrame, ...]:
-    """Exactly ``budget`` key frames, or all frames of the video where it has fewer.
+    """Exactly ``budget`` key frames, or all frames of the video if it has fewer.
 
-    Groups are taken whole, the most wanted first; the one that does not fit is thinned evenly in temporal order. A
-    frame counts once, in its first group. Where all groups together are fewer than the budget, the middles of the
-    longest stretches without a key frame fill up: those key frames name no node and have no score.
+    Groups are taken whole, the most important first; the first one that does not fit is thinned evenly in temporal
+    order. A frame counts once, in its first group. If all groups together have fewer frames than the budget, the
+    middles of the longest stretches without a key frame are added; these key frames have no node and no score.
 
     Args:
-        groups: From the most wanted to the least.
+        groups: From the most to the least important.
         timestamps_s: float64 [frame_count].
         budget: N.
     """
@@ -82,23 +82,23 @@ def within_budget(groups: Iterable[Sequence[Pick]], timestamps_s: np.ndarray, bu
     return tuple(KeyFrame(float(timestamps_s[i]), i, taken[i].node_id, taken[i].score) for i in sorted(taken))
 
 
-def fillers(chosen: Iterable[int], frame_count: int, wanted: int) -> list[int]:
-    """``wanted`` further frames, or all that are left: each the middle of the longest stretch without a frame so far.
+def fillers(chosen: Iterable[int], frame_count: int, most: int) -> list[int]:
+    """``most`` further frames, or all that are left: each the middle of the longest stretch without a frame so far.
 
-    Without a chosen frame, those at the midpoints of equal shares. Of equal stretches, the earlier.
+    If no frame is chosen yet, the frames at the midpoints of equal shares. Of equal stretches, the earlier is used.
     """
-    held = sorted(set(chosen))
-    if not held:
-        return evenly(frame_count, wanted)
+    taken = sorted(set(chosen))
+    if not taken:
+        return evenly(frame_count, most)
     added = []
-    for _ in range(min(wanted, frame_count - len(held))):
-        edges = np.array([-1, *held, frame_count])
+    for _ in range(min(most, frame_count - len(taken))):
+        edges = np.array([-1, *taken, frame_count])
         gap = int(np.argmax(np.diff(edges)))
         added.append(int(edges[gap] + edges[gap + 1]) // 2)
-        held.insert(gap, added[-1])
+        taken.insert(gap, added[-1])
     return added
 
 
 def top(scores: np.ndarray, budget: int) -> np.ndarray:
-    """int64 [min(budget, n)], ascending: positions of the highest of ``scores``, [n]; of equal ones the earlier."""
+    """int64 [min(budget, n)], ascending: positions of the highest ``scores``, [n]; of equal scores, the earlier."""
     return np.sort(np.argsort(-np.asarray(scores, np.float64), kind="stable")[:budget])

@@ -1,4 +1,4 @@
-"""What the video LLM sees in each event, asked in one batch over many videos, and kept in the cache."""
+"""Captions of events by the video LLM, generated in one batch over many videos and cached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.vlm.prompts import caption_prompt
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
-KIND = "caption"  # of the cache
+KIND = "caption"  # kind of the cache entries
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class CaptionJob:
 
     Attributes:
         reader: The open video.
-        video_id: Its content identity (``video_identity``).
-        question: The question's text.
-        spans: One a caption, any order.
+        video_id: The identity of its content (``video_identity``).
+        question: The text of the question.
+        spans: One per caption, in any order.
     """
 
     reader: VideoReader
@@ -38,13 +38,13 @@ class CaptionJob:
 
 @dataclass(frozen=True)
 class CaptionedEvents:
-    """The events of one job, in the order of its spans, and what they cost.
+    """The events of one job, in the order of its spans, and their cost.
 
     Attributes:
-        events: One a span, with caption and frame times.
-        made: Captions generated for this job.
-        cached: Captions found in the cache, or made in the same call for an equal event of an earlier job.
-        frames_decoded: Frames decoded for the captions made.
+        events: One per span, with caption and frame times.
+        made: Number of captions generated for this job.
+        cached: Number of captions from the cache, or generated in the same call for an equal event of an earlier job.
+        frames_decoded: Number of frames decoded for the generated captions.
     """
 
     events: tuple[Event, ...]
@@ -67,35 +67,35 @@ def caption_events(
 ) -> list[CaptionedEvents | VideoError]:
     """Caption every event of every job: ``Caption_m = VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1).
 
-    Everything that the cache lacks goes to the video LLM in one call, as long as its decoded frames
+    All events that are not in the cache go to the video LLM in one call, as long as their decoded frames
     fit ``max_batch_bytes``; equal events of several jobs (rollouts of one question) are captioned once.
 
     Args:
-        jobs: What to caption.
+        jobs: The events to caption.
         vlm: The captioner.
-        cache: Kept by video, captioner, prompt, frames and length.
-        caption_frames: Most frames of an event shown, uniform over its span.
-        caption_tokens: Most tokens of a caption.
+        cache: Stores captions by video, captioner, prompt, frames and maximal length.
+        caption_frames: Maximum number of frames shown of an event, uniform over its span.
+        caption_tokens: Maximum number of tokens of a caption.
 
     Returns:
-        One entry a job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
+        One entry per job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
     """
     plans = [_plan(job, vlm, cache, caption_frames, caption_tokens) for job in jobs]
-    wanted = {ask.key: ask for plan in reversed(plans) for ask in reversed(plan)}  # the first of equal ones
-    captions = _cached(wanted, cache)
-    missing = [ask for plan in plans for ask in plan if wanted[ask.key] is ask and ask.key not in captions]
+    unique = {ask.key: ask for plan in reversed(plans) for ask in reversed(plan)}  # the first of equal ones
+    captions = _cached(unique, cache)
+    missing = [ask for plan in plans for ask in plan if unique[ask.key] is ask and ask.key not in captions]
     errors: dict[str, VideoError] = {}
     for batch in fitting(missing, lambda ask: ask.bytes, max_batch_bytes):
-        made = _generate(batch, vlm, caption_tokens, errors)
-        cache.put_many(KIND, made)
-        captions.update(made)
+        generated = _generate(batch, vlm, caption_tokens, errors)
+        cache.put_many(KIND, generated)
+        captions.update(generated)
     owned = {id(ask) for ask in missing}
     return [errors.get(job.video_id) or _result(job, plan, captions, owned) for job, plan in zip(jobs, plans)]
 
 
 @dataclass(frozen=True, eq=False)
 class _Ask:
-    """One event to caption: which frames of which video, and the prompt."""
+    """One event to caption: its video, its frames and the prompt."""
 
     key: str
     job: CaptionJob
@@ -110,25 +110,25 @@ class _Ask:
 
 
 def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int) -> list[_Ask]:
-    """One ask a span of ``job``."""
+    """One ``_Ask`` per span of ``job``."""
     prompt, asks = caption_prompt(job.question), []
     for span in job.spans:
         times_s = uniform_times([span], caption_frames)
-        indices = np.unique(frame_indices_at(job.reader, times_s))  # a short event has fewer frames than asked for
+        indices = np.unique(frame_indices_at(job.reader, times_s))  # a short event may have fewer frames
         key = cache.key(video=job.video_id, vlm=vlm.identity, prompt=prompt, frames=indices, tokens=caption_tokens)
-        shown_s = job.reader.timestamps_s[indices]
-        asks.append(_Ask(key, job, prompt, tuple(indices.tolist()), tuple(shown_s.tolist())))
+        frame_times_s = job.reader.timestamps_s[indices]
+        asks.append(_Ask(key, job, prompt, tuple(indices.tolist()), tuple(frame_times_s.tolist())))
     return asks
 
 
-def _cached(wanted: dict[str, _Ask], cache: Cache) -> dict[str, str]:
-    """Captions that the cache holds, by key."""
-    found = zip(wanted, cache.get_many(KIND, list(wanted)))
-    return {key: caption for key, caption in found if isinstance(caption, str)}
+def _cached(asks: dict[str, _Ask], cache: Cache) -> dict[str, str]:
+    """The captions found in the cache, by key."""
+    entries = zip(asks, cache.get_many(KIND, list(asks)))
+    return {key: caption for key, caption in entries if isinstance(caption, str)}
 
 
 def _generate(batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, VideoError]) -> dict[str, str]:
-    """Captions by key, in one call; videos that cannot be decoded go to ``errors`` and are left out."""
+    """Captions by key, in one call; leaves out videos that cannot be decoded and records them in ``errors``."""
     frames = _decode(batch, errors)
     readable = [ask for ask in batch if ask.key in frames]
     requests = [VLMRequest(ask.prompt, frames[ask.key], tokens, ask.frame_times_s) for ask in readable]
@@ -137,7 +137,7 @@ def _generate(batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, Vi
 
 
 def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, np.ndarray]:
-    """Frames of each ask by key, each video read once, in the order of its frames."""
+    """The frames of each ask, by key; each video is read once, in the order of its frames."""
     by_video: dict[str, list[_Ask]] = {}
     for ask in batch:
         if ask.job.video_id not in errors:
@@ -155,6 +155,6 @@ def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, n
 
 
 def _result(job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str], owned: set[int]) -> CaptionedEvents:
-    made = [ask for ask in plan if id(ask) in owned]
+    own = [ask for ask in plan if id(ask) in owned]
     events = tuple(Event(span, captions[ask.key], ask.frame_times_s) for span, ask in zip(job.spans, plan))
-    return CaptionedEvents(events, len(made), len(plan) - len(made), sum(len(ask.frame_indices) for ask in made))
+    return CaptionedEvents(events, len(own), len(plan) - len(own), sum(len(ask.frame_indices) for ask in own))

@@ -1,4 +1,4 @@
-"""Events with like captions become one node: DBSCAN over caption embeddings (arXiv 2510.06040, section 3.1)."""
+"""Clusters events with similar captions by DBSCAN over caption embeddings (arXiv 2510.06040, section 3.1)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Clusterer(Protocol):
 
     @property
     def name(self) -> str:
-        """What ``MinerConfig.clustering`` calls it."""
+        """Its name in ``MinerConfig.clustering``."""
         ...
 
     def compared(self, captions: Sequence[str]) -> list[int]:
@@ -29,8 +29,8 @@ class Clusterer(Protocol):
         Clusters are ordered by their first member, members ascending.
 
         Args:
-            captions: One an event.
-            vectors: float32 [n, d], rows L2-normalised: those of ``compared(captions)``, in order.
+            captions: One per event.
+            vectors: float32 [n, d], rows L2-normalised: embeddings of ``compared(captions)``, in order.
         """
         ...
 
@@ -39,11 +39,11 @@ class Clusterer(Protocol):
 class EventClusterer:
     """DBSCAN by cosine distance over caption embeddings; each noise point is a cluster of its own.
 
-    An empty caption says nothing of likeness: its event is a cluster of its own too, and is not embedded.
+    An empty caption cannot be compared: it is not embedded, and its event is also a cluster of its own.
 
     Args:
         eps: Largest cosine distance between neighbours.
-        min_samples: Neighbours, itself included, that make a point a core point.
+        min_samples: Number of neighbours, itself included, that make a point a core point.
     """
 
     eps: float
@@ -51,8 +51,8 @@ class EventClusterer:
     name: str = "event"
 
     def compared(self, captions: Sequence[str]) -> list[int]:
-        told = [i for i, caption in enumerate(captions) if caption.strip()]
-        return told if len(told) > 1 else []
+        nonempty = [i for i, caption in enumerate(captions) if caption.strip()]
+        return nonempty if len(nonempty) > 1 else []
 
     def cluster(self, captions: Sequence[str], vectors: np.ndarray) -> list[list[int]]:
         labels = dict(zip(self.compared(captions), self._labels(vectors), strict=True))
@@ -86,11 +86,11 @@ class NoClusterer:
 
 @dataclass(frozen=True)
 class FrameClusterer(EventClusterer):
-    """The same over captions of single frames: the paper's ablation with clusters of frames instead of events.
+    """DBSCAN over captions of single frames: the paper's ablation with clusters of frames instead of events.
 
-    ``selectors.videominer`` gives it one caption a frame: each event falls into equal parts, one for each frame that
-    the captioner would be shown of it, and a node is a cluster of such parts. So the captioner sees the same frames
-    as with ``event``, in as many calls.
+    ``selectors.videominer`` passes it one caption per frame: each event is cut into equal parts, one for each frame
+    that the captioner would be shown of it, and a node is a cluster of such parts. So the captioner sees the same
+    frames as with ``event``, in the same number of calls.
     """
 
     name: str = "frame"

@@ -1,8 +1,8 @@
-"""Runs searches side by side, for inference and for rollouts: what many of them wait for goes to a model in one call.
+"""Runs many searches concurrently, for inference and for rollouts, and batches their model calls.
 
-In each turn the engine serves the kind of wish that is waited for longest, over all questions, videos and trees. The
-searches of one method therefore stay in step: those that skip a wish wait at the next one for the others. What a search
-finds does not depend on what runs beside it, as far as the models keep to their protocols.
+In each turn the engine serves the kind of wish that has waited longest, over all questions, videos and trees. The
+searches of one method therefore stay in step: those that skip a wish wait at the next one for the others. The result
+of a search does not depend on the searches that run beside it, provided that the models keep to their protocols.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Method(Protocol):
 
     @property
     def settings_by_name(self) -> dict[str, Any]:
-        """All settings, by the names that users write."""
+        """All settings, under the names that users write."""
         ...
 
     def begin(self, case: Case) -> Search:
@@ -68,7 +68,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One search to run. Several jobs may hold the same question: rollouts, told apart by their seeds."""
+    """One search to run. Several jobs may have the same question: rollouts, which differ in their seeds."""
 
     question: Question
     seed: int = 0
@@ -81,17 +81,17 @@ def run(
     decisions_in_step: int = 0,
     serving: Callable[[str], None] = lambda stage: None,
 ) -> list[Selection | VideoMinerError]:
-    """Run one search a job, all of them together.
+    """Run one search per job, all of them together.
 
     Args:
-        method: Makes the searches.
-        jobs: What to search for.
-        decisions_in_step: How often the policy is asked, with an empty batch where nothing is left to decide:
-            processes that generate together need that. 0: as often as there is something to decide.
+        method: Creates the searches.
+        jobs: The questions to search for.
+        decisions_in_step: How often to call the policy at least, with an empty batch when nothing is left to decide:
+            needed by processes that generate together. 0: only while there is something to decide.
         serving: Called with the name of each stage before it runs.
 
     Returns:
-        One entry a job, in order; where its video or its question cannot be used, the error. It fails no other job.
+        One entry per job, in order; the error if its video or its question cannot be used. Other jobs still run.
     """
     serving("open")
     with contextlib.ExitStack() as stack:
@@ -104,13 +104,13 @@ def run(
 
 
 class Running:
-    """A search under way: what it waits for, what it has cost, and how it ended.
+    """A search in progress: its current wish, its cost so far, and its result.
 
     Attributes:
-        wish: What it waits for; ``None`` once it has ended.
+        wish: The wish that it waits for; ``None`` once it has ended.
         since: The turn in which it began to wait.
-        usage: What it has cost so far.
-        result: How it ended; ``None`` before.
+        usage: Its cost so far.
+        result: Its result or its error; ``None`` until it ends.
     """
 
     def __init__(self, case: Case, search: Search):
@@ -122,7 +122,7 @@ class Running:
         self.go_on(None, turn=0)
 
     def go_on(self, reply: Any, turn: int) -> None:
-        """Send ``reply`` to the search; an error ends it."""
+        """Send ``reply`` to the search; a reply that is an error ends it."""
         self.wish, self.since = None, turn
         if isinstance(reply, VideoMinerError):
             self._search.close()
@@ -151,7 +151,7 @@ def _begin(method: Method, job: Job, video: OpenVideo | VideoError) -> Running |
 def _serve_all(
     running: Sequence[Running], method: Method, decisions_in_step: int, serving: Callable[[str], None]
 ) -> None:
-    """Serve what the searches wish for, kind by kind, until each has its result."""
+    """Serve the wishes of the searches, kind by kind, until each search has its result."""
     decided = turn = 0
     while waiting := [search for search in running if search.wish is not None]:
         turn += 1
@@ -171,7 +171,7 @@ def _serve_all(
 
 
 def _waited_for_longest(waiting: Sequence[Running]) -> type:
-    """The kind of the oldest wish; of wishes as old, the kind that comes first in ``SERVERS``."""
+    """The kind of the oldest wish; among equally old wishes, the kind that comes first in ``SERVERS``."""
     order = list(SERVERS)
     return type(min(waiting, key=lambda search: (search.since, order.index(type(search.wish)))).wish)
 
@@ -184,25 +184,25 @@ def _charge(searches: Sequence[Running], stage: str, started: float) -> None:
 
 
 def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
-    found, case = search.result, search.case
-    if isinstance(found, VideoMinerError):
-        return found
-    assert found is not None
+    result, case = search.result, search.case
+    if isinstance(result, VideoMinerError):
+        return result
+    assert result is not None
     return Selection(
         question=case.question,
         video=case.video.info,
-        key_frames=found.key_frames,
+        key_frames=result.key_frames,
         selector=method.name,
-        nodes=found.nodes,
+        nodes=result.nodes,
         usage=search.usage,
-        fallbacks=tuple(name for name in (*found.fallbacks, method.stages.cache.fallback) if name),
+        fallbacks=tuple(name for name in (*result.fallbacks, method.stages.cache.fallback) if name),
         config=method.settings_by_name,
         seed=case.seed,
-        scores=found.scores,
+        scores=result.scores,
     )
 
 
-# --- serving one kind of wish: the reply and its cost for each search, in order; an error in the place of a reply ---
+# --- one function per kind of wish: the reply and its cost for each search, in order; a reply may be an error ---
 
 Replies: TypeAlias = "list[tuple[Any, Usage]]"
 
@@ -212,9 +212,9 @@ def _segment(searches: Sequence[Running], stages: Stages, config: MinerConfig) -
 
 
 def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...] | VideoError:
-    """The events of each node; what was cut before, for another tree or in another run, is not cut again."""
+    """The events of each node, from the cache if another tree or an earlier run has cut the same spans."""
     wish, video = _wish(search, Segment), search.case.video
-    how: dict[str, Any] = {name: getattr(config, name) for name in ("events", "scan_frames", "min_event_s")}
+    settings: dict[str, Any] = {name: getattr(config, name) for name in ("events", "scan_frames", "min_event_s")}
     events = []
     for spans in wish.nodes:
         key = stages.cache.key(
@@ -222,14 +222,14 @@ def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple
             backend=video.info.backend,
             segmenter=stages.segmenter.name,
             spans=[[span.start_s, span.end_s] for span in spans],
-            **how,
+            **settings,
         )
         stored = stages.cache.get_many("segmentation", [key])[0]
         if stored is not None:
             events.append(tuple(Span(*pair) for pair in stored))
             continue
         try:
-            cut = stages.segmenter.segment(video.reader, spans, **how)
+            cut = stages.segmenter.segment(video.reader, spans, **settings)
         except VideoError as error:
             return error
         stages.cache.put_many("segmentation", {key: [[span.start_s, span.end_s] for span in cut]})
@@ -238,7 +238,7 @@ def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple
 
 
 def _caption(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
-    """All that wish for the same number of frames in one call."""
+    """Captions for all searches, those with the same number of frames in one call."""
     replies: dict[int, tuple[Any, Usage]] = {}
     vlm = needed(stages.vlm, "video LLM")
     for frames in dict.fromkeys(_wish(search, Caption).frames for search in searches):
@@ -257,13 +257,13 @@ def _caption_job(case: Case, wish: Caption) -> CaptionJob:
 def _embed(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
     """
     Raises:
-        ModelError: A vector holds something that is no number: nothing could be clustered by it.
+        ModelError: A vector holds NaN or infinity, so nothing could be clustered by it.
     """
     texts = [_wish(search, Embed).texts for search in searches]
     embedder = CachedEmbedder(needed(stages.embedder, "embedder"), stages.cache)
     vectors = embedder.embed([text for part in texts for text in part])
     if not np.isfinite(vectors).all():
-        raise ModelError("the embedder gives vectors that hold NaN or infinity; take another one with embedder=")
+        raise ModelError("the embedder returns vectors with NaN or infinity; choose another one with embedder=")
     parts = np.split(vectors, np.cumsum([len(part) for part in texts])[:-1])
     return [(part, Usage(embeddings=len(part))) for part in parts]
 
@@ -323,7 +323,7 @@ def _seeds(seed: int, wish: Decide) -> Iterator[int]:
     return (seed_of(seed, key, part.prompt) for key, part in zip(wish.keys, wish.parts, strict=True))
 
 
-# by kind of wish: the name of the stage, as ``Usage.seconds`` has it, and who serves it. The order settles ties.
+# by kind of wish: the name of the stage in ``Usage.seconds``, and the function that serves it. The order breaks ties.
 SERVERS: dict[type, tuple[str, Callable[[Sequence[Running], Stages, MinerConfig], Replies]]] = {
     Segment: ("segment", _segment),
     Caption: ("caption", _caption),
@@ -336,6 +336,6 @@ SERVERS: dict[type, tuple[str, Callable[[Sequence[Running], Stages, MinerConfig]
 
 
 def _wish(search: Running, kind: type) -> Any:
-    """The wish of ``search``, which is of ``kind``."""
+    """The wish of ``search``, which must be of ``kind``."""
     assert isinstance(search.wish, kind)
     return search.wish

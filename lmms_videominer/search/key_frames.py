@@ -1,4 +1,4 @@
-"""From a tree to key frames: which nodes are kept, and which of their frames, within the budget."""
+"""From a tree to key frames: chooses the nodes to keep and, within the budget, their frames."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from lmms_videominer.video import frames_beginning_in, frames_shown_at, uniform_
 
 
 def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
-    """The nodes whose frames are used, and the name of the fallback where no node was accepted.
+    """The nodes whose frames are used, and the name of the fallback if no node was accepted.
 
     The first of these that is not empty:
 
     1. the accepted nodes;
-    2. ``"none_accepted"``: the open leaves, which are neither deleted nor looked into further: they continue
-       at the last level, are atomic, or a limit stopped them. All of them, at whatever depth: a policy that
-       can never make up its mind is then as good as uniform sampling, not as the place where the limit struck;
-    3. ``"children_deleted"``: the deepest nodes that continue; all that was below them is deleted;
-    4. ``"all_deleted"``: the root, that is the whole video.
+    2. ``"none_accepted"``: the open leaves, which are neither deleted nor expanded: they continue at the last level,
+       are atomic, or were stopped by a limit. All of them are kept, at any depth: a policy that never decides then
+       amounts to uniform sampling and does not favour the place where the limit was reached;
+    3. ``"children_deleted"``: the deepest nodes that continue; everything below them is deleted;
+    4. ``"all_deleted"``: the root, that is, the whole video.
 
     A root that needed no search (note ``"short"``) is kept as it is, without a fallback: its frames are those of
-    ``selector=uniform``. One that a limit left whole is an open leaf.
+    ``selector=uniform``. A root that a limit kept from being expanded is an open leaf.
     """
     accepted = _with_action(nodes, Action.ACCEPT)
     if accepted:
@@ -49,9 +49,9 @@ def _is_open(node: Node) -> bool:
 
 
 def node_key_frames(nodes: Sequence[Node], timestamps_s: np.ndarray, budget: int) -> tuple[KeyFrame, ...]:
-    """``spread_frames`` over the spans of ``nodes``, each frame naming its node."""
-    owned = sorted(((span, node.id) for node in nodes for span in node.spans), key=lambda pair: pair[0])
-    return spread_frames([span for span, _ in owned], timestamps_s, budget, [owner for _, owner in owned])
+    """``spread_frames`` over the spans of ``nodes``; each frame names its node."""
+    pairs = sorted(((span, node.id) for node in nodes for span in node.spans), key=lambda pair: pair[0])
+    return spread_frames([span for span, _ in pairs], timestamps_s, budget, [node_id for _, node_id in pairs])
 
 
 def spread_frames(
@@ -59,16 +59,16 @@ def spread_frames(
 ) -> tuple[KeyFrame, ...]:
     """Choose ``min(budget, frames in the spans)`` frames, spread over disjoint spans.
 
-    With no more spans than budget, every span gets a frame, and the rest goes by duration (largest
-    remainder, never more than the span has frames); a span's frames are those shown at the midpoints of
-    equal shares of it. With more spans than budget, the frames are those at the midpoints of ``budget``
-    equal shares of the spans laid end to end. Where two midpoints show one frame, neighbours fill up.
+    If there are no more spans than the budget, every span gets a frame, and the rest is divided by duration (largest
+    remainder, never more than the span has frames); the frames of a span are those shown at the midpoints of equal
+    shares of it. If there are more spans than the budget, the frames are those at the midpoints of ``budget`` equal
+    shares of the spans laid end to end. If two midpoints show the same frame, a neighbouring frame replaces one.
 
     Args:
-        spans: Disjoint, in temporal order, seconds. A span between two frames counts as the frame shown in it.
+        spans: Disjoint, in temporal order, in seconds. A span between two frames counts as the frame shown in it.
         timestamps_s: float64 [frame_count], increasing: presentation time of every frame.
         budget: N.
-        node_ids: The node of each span; empty: none.
+        node_ids: The node of each span; empty for none.
 
     Returns:
         Key frames with unique indices, ascending.
@@ -87,7 +87,7 @@ def spread_frames(
 
 @dataclass(frozen=True)
 class _Slot:
-    """A span with the frames ``[first, stop)`` that it may give; at least one."""
+    """A span with its available frames ``[first, stop)``, at least one."""
 
     span: Span
     first: int
@@ -96,11 +96,11 @@ class _Slot:
 
 
 def _slots(spans: Sequence[Span], timestamps_s: np.ndarray, node_ids: Sequence[str | None]) -> list[_Slot]:
-    """One slot a span, in order, no frame in two; a span whose only frame is another's gets none."""
+    """One slot per span, in order, no frame in two slots; a span whose only frame is in another slot gets none."""
     slots: list[_Slot] = []
     for span, node_id in zip(spans, node_ids, strict=True):
         first, stop = frames_beginning_in(timestamps_s, span)
-        if first == stop:  # between two frames: the one shown is the one before
+        if first == stop:  # no frame begins in the span: the one before it is shown
             first, stop = max(first - 1, 0), max(first, 1)
         if slots:
             first = max(first, slots[-1].stop)
@@ -110,7 +110,7 @@ def _slots(spans: Sequence[Span], timestamps_s: np.ndarray, node_ids: Sequence[s
 
 
 def _shares(slots: Sequence[_Slot], budget: int) -> np.ndarray:
-    """int64 [E], E <= budget: one frame each, the rest by duration, none above what the slot holds."""
+    """int64 [E], E <= budget: one frame each, the rest by duration, at most all frames of the slot."""
     room = np.array([slot.stop - slot.first for slot in slots], np.int64)
     duration_s = np.array([slot.span.duration_s for slot in slots], np.float64)
     shares = np.ones_like(room)
@@ -132,14 +132,14 @@ def _largest_remainder(weights: np.ndarray, eligible: np.ndarray, total: int) ->
 
 
 def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: int) -> list[int]:
-    """``count`` distinct frames of ``slots``, ascending: those at the midpoints of equal shares, or next to them."""
+    """``count`` distinct frames of ``slots``, ascending: those at or next to the midpoints of equal shares."""
     available = np.concatenate([np.arange(slot.first, slot.stop) for slot in slots]) if slots else np.arange(0)
     count = min(count, len(available))
     if not count:
         return []
     times = uniform_times([slot.span for slot in slots], count)
-    shown = frames_shown_at(timestamps_s, times)
+    frames = frames_shown_at(timestamps_s, times)
     rank = np.arange(count)
-    positions = np.searchsorted(available, shown)  # a frame of the span, where the shown one began before it
+    positions = np.searchsorted(available, frames)  # for a frame that began before the span, the first one in the span
     distinct = np.maximum.accumulate(positions - rank) + rank
     return available[np.minimum(distinct, len(available) - count + rank)].tolist()

@@ -1,4 +1,4 @@
-"""What a search works with: the models, the stages and the cache, put together once and shared by all questions."""
+"""The models, the stages and the cache that searches use, created once and shared by all questions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 @dataclass
 class Stages:
-    """One implementation of each stage; ``None`` for what the selector does not ask.
+    """One implementation of each stage; ``None`` for a model that the selector does not need.
 
     Attributes:
-        vlm: Captions events, and answers.
-        segmenter, clusterer, cache: As their protocols say.
-        policy: Decides about parts.
-        language_model: Replies to prompts; the one behind ``policy`` where that prompts one.
+        vlm: Captions events and answers questions.
+        segmenter, clusterer, cache: See their protocols.
+        policy: Decides about parts of a video.
+        language_model: Replies to prompts; the model behind ``policy`` if the policy prompts one.
         embedder: Embeds captions.
         scorer: Compares frames with the question.
     """
@@ -44,14 +44,13 @@ class Stages:
 
 
 def needed(model: T | None, name: str) -> T:
-    """``model`` itself.
+    """``model``, which must not be ``None``.
 
     Raises:
         ConfigError: It was not loaded.
     """
     if model is None:
         raise ConfigError(
-            f"no {name} is loaded, and this step asks it: build the stages with one "
-            "and with the selector that they are for"
+            f"no {name} is loaded, but this step needs one: build the stages with one and for the selector that you use"
         )
     return model

@@ -1,7 +1,7 @@
-"""What a search can ask for, and what it ends with.
+"""The requests that a search can make, called wishes, and its result.
 
-A search is a generator. It yields a wish, is sent the reply, and returns what it ``Found``. So each method reads from
-top to bottom as its paper describes it; ``engine`` serves the wishes of many searches in batches.
+A search is a generator. It yields a wish, is sent the reply, and returns a ``Found``. So each method reads from top to
+bottom as its paper describes it; ``engine`` serves the wishes of many searches in batches.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from lmms_videominer.video.opening import OpenVideo
 
 @dataclass(frozen=True)
 class Segment:
-    """Nodes to cut into events, each given by its spans. The reply: ``tuple[Span, ...]`` for each node."""
+    """Nodes to cut into events, each given by its spans. Reply: ``tuple[Span, ...]`` for each node."""
 
     nodes: tuple[tuple[Span, ...], ...]
 
 
 @dataclass(frozen=True)
 class Caption:
-    """Spans to caption, each from ``frames`` frames of it. The reply: ``tuple[Event, ...]``, in order.
+    """Spans to caption, each from ``frames`` of its frames. Reply: ``tuple[Event, ...]``, in order.
 
     Attributes:
-        topic: The question that the captioner is given.
+        topic: The question in the captioner's prompt.
     """
 
     spans: tuple[Span, ...]
@@ -40,38 +40,38 @@ class Caption:
 
 @dataclass(frozen=True)
 class Embed:
-    """Texts to embed. The reply: float32 [len(texts), d], rows L2-normalised."""
+    """Texts to embed. Reply: float32 [len(texts), d], rows L2-normalised."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Encode:
-    """Frames whose image features are wanted. The reply: float32 [len(indices), d], rows L2-normalised."""
+    """Frames to encode into image features. Reply: float32 [len(indices), d], rows L2-normalised."""
 
     indices: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Frames to score against texts: pairs of ascending indices and a text. The reply: float32 [n] for each pair."""
+    """Frames to score against texts: pairs of ascending indices and a text. Reply: float32 [n] for each pair."""
 
     pairs: tuple[tuple[tuple[int, ...], str], ...]
 
 
 @dataclass(frozen=True)
 class Ask:
-    """Prompts for the language model. The reply: ``tuple[str, ...]``, one a prompt."""
+    """Prompts for the language model. Reply: ``tuple[str, ...]``, one per prompt."""
 
     prompts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Decide:
-    """Parts for the policy to decide about. The reply: ``tuple[Decision, ...]``, in order.
+    """Parts for the policy to decide about. Reply: ``tuple[Decision, ...]``, in order.
 
     Attributes:
-        keys: Tell apart the samples of equal parts, as the ids of their nodes do; empty: equal parts sample alike.
+        keys: Give equal parts different samples, such as the ids of their nodes; empty: equal parts get equal samples.
     """
 
     parts: tuple[Part, ...]
@@ -83,13 +83,13 @@ Wish: TypeAlias = "Segment | Caption | Embed | Encode | Compare | Ask | Decide"
 
 @dataclass(frozen=True)
 class Found:
-    """What a search ends with.
+    """The result of a search.
 
     Attributes:
         key_frames: Unique and ascending, at most the budget.
-        nodes: The parts that were judged, root first, then by level and order; empty: none were.
-        fallbacks: Names of what did not go as planned, in order.
-        scores: What the search went by; ``None``: no scores.
+        nodes: The parts of the video that were judged, root first, then by level and order; empty if none were.
+        fallbacks: Names of the fallbacks used, in order.
+        scores: The scores behind the choice; ``None`` if there are none.
     """
 
     key_frames: tuple[KeyFrame, ...]
@@ -103,13 +103,13 @@ Search: TypeAlias = Generator[Wish, Any, Found]
 
 @dataclass
 class Case:
-    """One question on one open video: what a search is about.
+    """One question on one open video, the input of a search.
 
     Attributes:
-        question, video: What is searched.
+        question, video: The question and the video.
         timestamps_s: float64 [frame_count]: presentation time of every frame.
         config: The settings.
-        seed: Of all that is random in the search.
+        seed: Seed of all randomness in the search.
     """
 
     question: Question

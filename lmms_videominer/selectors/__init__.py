@@ -23,12 +23,12 @@ SELECTORS = tuple(module.name for module in pkgutil.iter_modules(__path__) if mo
 
 @functools.cache
 def _installed() -> dict[str, EntryPoint]:
-    """The selectors of other packages, by name; none takes the name of one here."""
+    """The selectors of other packages, by name, except those with the name of a selector of this package."""
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in SELECTORS}
 
 
 def selector_names() -> tuple[str, ...]:
-    """Every selector there is: those of this package, then those of others."""
+    """The names of all selectors: those of this package, then those of other packages."""
     return (*SELECTORS, *sorted(_installed()))
 
 
@@ -37,7 +37,8 @@ def selector_class(name: str) -> type[Selector]:
     """The class of the selector called ``name``.
 
     Raises:
-        ConfigError: No selector has this name (the nearest one is named), or another package's cannot be imported.
+        ConfigError: No selector has this name (the message suggests the nearest), or that of another package cannot be
+            imported.
     """
     check_names([name], selector_names(), "selector")
     if name in SELECTORS:
@@ -58,10 +59,10 @@ def _selector_in(module: ModuleType) -> type[Selector]:
 
 
 def get_selector(name: str, stages: Stages, config: MinerConfig) -> Selector:
-    """The selector called ``name``, working with ``stages`` under ``config``.
+    """The selector called ``name``, with ``stages`` and ``config``.
 
     Raises:
-        ConfigError: No selector has this name; the nearest one is named.
+        ConfigError: No selector has this name; the message suggests the nearest.
     """
     return selector_class(name)(stages, config)
 

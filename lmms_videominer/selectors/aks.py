@@ -1,20 +1,20 @@
-"""AKS (Tang et al., arXiv 2502.21271): judge and split. Top frames where they stand out, else both halves, anew.
+"""AKS (Tang et al., arXiv 2502.21271): judge and split. A stretch that stands out gives its top frames, or is halved.
 
-As published: scores of frames at one a second (BLIP's, or CLIP's), brought to [0, 1] by their least and greatest. A
-stretch of the video that is to give M frames is judged: where the mean of its M best scores exceeds the mean of all by
-more than a threshold (t1 = 0.8), and their standard deviation a second one (t2 = -100: always), it gives those M. Else
-it is halved, and each half is to give M / 2; after 5 halvings a stretch gives its best whatever they are.
+As published: frames are scored at one per second (by BLIP or CLIP), and the scores are min-max normalised to [0, 1]. A
+stretch of the video with a quota of M frames is judged: if the mean of its M best scores exceeds the mean of all by
+more than a threshold (t1 = 0.8), and their standard deviation exceeds a second one (t2 = -100: always), it gives those
+M. Otherwise it is halved, and each half has a quota of M / 2; after 5 halvings a stretch always gives its best frames.
 
 What differs:
 
-- Exactly N frames. Published, a stretch of depth d gives N / 2^d rounded down: with 8 frames and depth 5 none. Adapted
-  copies give one at least, which may be 32 in all. Here a stretch that is to give one frame is not halved, an odd frame
-  goes to the half with the higher best score, and a half gives no more frames than it has.
-- The judged mean is of the M best, M being what the stretch is to give; in the public code it is of the N best at
-  every depth, so that there a stretch with no more than N frames never stands out.
-- A video of fewer seconds than the budget has as many candidates as the budget (public: it gives fewer frames).
+- Exactly N frames. As published, a stretch of depth d gives N / 2^d rounded down: none with 8 frames and depth 5.
+  Adapted copies give at least one, which may be 32 in total. Here a stretch with a quota of one frame is not halved, an
+  odd frame goes to the half with the higher best score, and a half gives no more frames than it has.
+- The judged mean is over the M best, M being the quota of the stretch; in the public code it is over the N best at
+  every depth, so that a stretch with no more than N frames never stands out there.
+- A video with fewer seconds than the budget has as many candidates as the budget (public code: it gives fewer frames).
 
-In the result's scores, ``weights`` is the score brought to [0, 1]; the nodes are the stretches, each with its figures.
+In the result's scores, ``weights`` are the normalised scores; the nodes are the stretches, each with its statistics.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from lmms_videominer.types import Event, Node, Span
 
 @dataclass(frozen=True)
 class Stretch:
-    """Candidates ``[first, stop)`` as judged.
+    """A judged stretch: the candidates ``[first, stop)``.
 
     Attributes:
         id: ``"0"`` for the whole video, ``"0.1"`` for its second half.
-        quota: Frames that it is to give.
-        lead: Mean of its ``quota`` best scores, less the mean of all.
+        quota: Number of frames that it must give.
+        lead: Mean of its ``quota`` best scores minus the mean of all.
         spread: Standard deviation of its scores.
-        kept: It gives its best frames; else it is halved.
+        kept: Whether it gives its best frames; otherwise it is halved.
     """
 
     id: str
@@ -57,19 +57,19 @@ class Stretch:
 
 
 def scaled(scores: np.ndarray) -> np.ndarray:
-    """float64 [n]: ``scores`` from 0, the least, to 1, the greatest; 0 where all are equal."""
+    """float64 [n]: ``scores``, min-max normalised to [0, 1]; 0 if all are equal."""
     values = np.asarray(scores, np.float64) - np.min(scores)
     return values / values.max() if values.max() > 0 else values
 
 
 def judge_and_split(scores: np.ndarray, budget: int, threshold: float, spread: float, depth: int) -> Iterator[Stretch]:
-    """Every stretch that is judged, each before its halves; the kept ones give ``budget`` frames together.
+    """Every judged stretch, each before its halves; together, the kept ones give ``budget`` frames.
 
     Args:
         scores: [n], from 0 to 1, in temporal order; n >= budget.
         budget: N >= 1.
-        threshold, spread: What a stretch's lead and its standard deviation must exceed for it to be kept.
-        depth: Most halvings.
+        threshold, spread: Bounds that the lead and the standard deviation of a stretch must exceed to keep it.
+        depth: Maximum number of halvings.
     """
     yield from _judge(np.asarray(scores, np.float64), "0", 0, len(scores), budget, (threshold, spread), depth)
 
@@ -90,7 +90,7 @@ def _judge(
 
 
 def _left_quota(left: np.ndarray, right: np.ndarray, quota: int) -> int:
-    """What the left half is to give: half, the odd frame where the best score is; never more than a half has."""
+    """The quota of the left half: half, with the odd frame where the best score is; never more than a half has."""
     odd = quota % 2 and left.max() >= right.max()
     return int(np.clip(quota // 2 + bool(odd), quota - len(right), len(left)))
 
@@ -99,9 +99,9 @@ def _left_quota(left: np.ndarray, right: np.ndarray, quota: int) -> int:
 class AKSSettings:
     """When a stretch stands out, and how often one may be halved."""
 
-    threshold: float = option(0.8, "What the best scores must exceed the mean by, of scores from 0 to 1.")
-    spread: float = option(-100.0, "What their standard deviation must exceed.")
-    depth: int = option(5, "How often a stretch may be halved.")
+    threshold: float = option(0.8, "Margin by which the best scores must exceed the mean, for scores from 0 to 1.")
+    spread: float = option(-100.0, "Bound that the standard deviation of the scores must exceed.")
+    depth: int = option(5, "Maximum number of halvings of a stretch.")
 
     def __post_init__(self) -> None:
         if self.depth < 0:

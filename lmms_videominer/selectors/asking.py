@@ -1,4 +1,4 @@
-"""What the selectors share that ask a language model: how they caption, how the question reads, the policy as judge."""
+"""Shared by selectors that prompt a language model: their captions, the question's text, and the policy as judge."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lmms_videominer.selectors.selector import Selector, about
 from lmms_videominer.types import Decision, Event, Question, Span
 from lmms_videominer.verdict import option_letter
 
-MOST_COMPARED = 4096  # candidates; linkage keeps the distance of every two
-PLAIN_TOPIC = "What happens?"  # in the place of the question, for a captioner that is not to know it
+MOST_COMPARED = 4096  # candidates; linkage stores all pairwise distances
+PLAIN_TOPIC = "What happens?"  # replaces the question for a captioner that must not know it
 
 
 class AskingSelector(Selector):
-    """A selector that captions, and asks a language model or the policy, as ``config.judge`` says."""
+    """A selector that captions and asks a language model or the policy, depending on ``config.judge``."""
 
-    compares_frames: ClassVar[bool] = True  # as ``config.features`` says
+    compares_frames: ClassVar[bool] = True  # by ``config.features``
 
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
@@ -35,26 +35,26 @@ class AskingSelector(Selector):
     def check(cls, config: MinerConfig) -> None:
         if config.policy == NO_POLICY and config.judge == "reply":
             raise ConfigError(
-                f"policy={NO_POLICY} writes no replies, and selector={cls.name} asks for some: set "
+                f"policy={NO_POLICY} writes no replies, but selector={cls.name} needs them: set "
                 "judge=policy, or name a language model"
             )
 
 
-def asked_at_most(config: MinerConfig, replies: float, decisions: float) -> float:
-    """Calls of the language model, as ``config.judge`` says; ``policy=none`` compares vectors instead."""
+def llm_calls(config: MinerConfig, replies: float, decisions: float) -> float:
+    """Calls of the language model, depending on ``config.judge``; none with ``policy=none``, which compares vectors."""
     if config.judge == "reply":
         return replies
     return 0 if config.policy == NO_POLICY else decisions
 
 
 def most_candidates(config: MinerConfig, duration_s: float) -> float:
-    """The most frames that ``pool_of`` gives in a video of ``duration_s``."""
+    """The most frames that ``pool_of`` returns for a video of ``duration_s``."""
     return min(about(duration_s), MOST_COMPARED if config.features == "scorer" else config.max_vlm_calls)
 
 
 @dataclass
 class Seen:
-    """The events that a search has captioned so far, by span and number of frames: none is asked for twice."""
+    """The events that a search has captioned so far, by span and number of frames; none is captioned twice."""
 
     case: Case
     events: dict[tuple[Span, int], Event] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Seen:
         return len(self.events)
 
     def look(self, spans: Sequence[Span], frames: int) -> Generator[Caption, Any, tuple[Event, ...]]:
-        """The events of ``spans``, in order, each captioned from ``frames`` frames of it."""
+        """The events of ``spans``, in order, each captioned from ``frames`` of its frames."""
         new = tuple(span for span in dict.fromkeys(spans) if (span, frames) not in self.events)
         if new:
             captioned = yield Caption(new, frames, self._topic)
@@ -72,18 +72,18 @@ class Seen:
 
     @property
     def _topic(self) -> str:
-        """What the captioner is given: the question, or nothing of it, as ``config.captioning`` says."""
+        """The captioner's topic: the question, or a neutral one, depending on ``config.captioning``."""
         return self.case.question.text if self.case.config.captioning == "question" else PLAIN_TOPIC
 
 
 def pool_of(case: Case) -> Candidates:
-    """One candidate a second, thinned evenly to what may be captioned, or compared."""
+    """One candidate per second, thinned evenly to the number that may be captioned or compared."""
     most = MOST_COMPARED if case.config.features == "scorer" else case.config.max_vlm_calls
     return candidates(case.whole, case.timestamps_s, most)
 
 
 def lettered_question(question: Question) -> str:
-    """The question, with its options lettered, one a line."""
+    """The question, followed by its options with letters, one per line."""
     options = [f"{option_letter(i)}. {option}" for i, option in enumerate(question.options)]
     return "\n".join([question.text, *options])
 
@@ -91,10 +91,10 @@ def lettered_question(question: Question) -> str:
 def judgements(
     case: Case, captions: Sequence[str], depth: int = 1
 ) -> Generator[Decide, tuple[Decision, ...], list[Decision]]:
-    """The policy's decision about each caption, in its own format, all asked at once (``judge=policy``).
+    """The policy's decision about each caption, in its own format and in one batch (``judge=policy``).
 
     Args:
-        depth: What the policy is told: at the last depth (``max_depth``) no closer look follows.
+        depth: The depth in the prompt: at the last one (``max_depth``) no closer look follows.
     """
     parts = tuple(Part(case.question.text, caption, depth, case.config.max_depth) for caption in captions)
     decisions = yield Decide(parts)

@@ -1,4 +1,4 @@
-"""Loads what a selector needs, and nothing else."""
+"""Loads the models that a selector needs, and no others."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def build_stages(
 
     Args:
         vlm: The video LLM.
-        policy: A policy, a language model, a causal LM's name or folder, or ``"none"``. Absent: ``config.policy``;
-            where that is empty too, ``vlm`` itself, text only.
-        embedder: An embedder, or a sentence-transformers model's name or folder. Absent:
+        policy: A policy, a language model, the name or folder of a causal LM, or ``"none"``. Default:
+            ``config.policy``; if that is empty too, ``vlm`` itself, text only.
+        embedder: An embedder, or the name or folder of a sentence-transformers model. Default:
             ``config.embedder``, else all-MiniLM-L6-v2.
-        device: Where models that are loaded here go; ``None``: CUDA where there is one.
-        scorer: A scorer, or an image-text model's name or folder. Absent: ``config.scorer``, else CLIP ViT-L/14.
+        device: Device for the models that are loaded here; ``None``: CUDA if available.
+        scorer: A scorer, or the name or folder of an image-text model. Default: ``config.scorer``, else CLIP ViT-L/14.
 
     Raises:
-        ConfigError: A stage's name is unknown.
+        ConfigError: The name of a stage is unknown.
         ModelError: A model cannot be loaded.
-        CacheError: The cache folder that ``config`` names cannot be used.
+        CacheError: The cache folder in ``config`` cannot be used.
     """
     from lmms_videominer.search.clustering import get_clusterer
     from lmms_videominer.segmenters import get_segmenter
@@ -58,7 +58,7 @@ def build_stages(
         needs |= {"embedder"}
     if "language_model" in needs and is_shipped(policy):
         logger.warning(
-            "selector=%s asks for replies, and the policy of %s writes decisions only: set judge=policy, or name "
+            "selector=%s needs replies, but the policy of %s writes only decisions: set judge=policy, or name "
             "a language model with policy=",
             config.selector,
             BUNDLED,
@@ -103,14 +103,14 @@ def _language_model(
     tokens: int,
     cache: Cache,
 ) -> LanguageModel:
-    """``model`` itself, or the causal LM of that name, or, without a name, ``vlm``; greedy completions are cached."""
+    """``model`` itself, the causal LM of that name, or ``vlm`` if the name is empty; greedy completions are cached."""
     from lmms_videominer.policy.cached import CachedLanguageModel
 
     if isinstance(model, (str, os.PathLike)):
         return CachedLanguageModel(_loaded(os.fspath(model), vlm, device, tokens), cache)
     if not isinstance(model, LanguageModel):
         raise ConfigError(
-            f"{type(model).__name__} decides and writes no replies: set judge=policy, or give a language model"
+            f"{type(model).__name__} writes no replies, only decisions: set judge=policy, or pass a language model"
         )
     return CachedLanguageModel(model, cache)
 
@@ -126,7 +126,7 @@ def _loaded(name: str, vlm: VLM | None, device: str | None, tokens: int) -> Lang
 
 
 def _embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -> Embedder:
-    """``embedder`` itself, or the sentence-transformers model of that name; empty: the default one."""
+    """``embedder`` itself, or the sentence-transformers model of that name; the default one if empty."""
     if not isinstance(embedder, (str, os.PathLike)):
         return embedder
     from lmms_videominer.models.embedder import SentenceTransformerEmbedder
@@ -135,7 +135,7 @@ def _embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -
 
 
 def _scorer(scorer: Scorer | str | os.PathLike[str], device: str | None) -> Scorer:
-    """``scorer`` itself, or the image-text model of that name; empty: the default one."""
+    """``scorer`` itself, or the image-text model of that name; the default one if empty."""
     if not isinstance(scorer, (str, os.PathLike)):
         return scorer
     from lmms_videominer.scoring.pretrained import load_scorer

@@ -1,29 +1,30 @@
-"""FOCUS (Zhu et al., arXiv 2510.27280): clips as the arms of a bandit; look closely where the bound is high.
+"""FOCUS (Zhu et al., arXiv 2510.27280): clips are the arms of a bandit; those with a high bound are looked at closely.
 
-As published: the video is cut into clips of 16 s, at least 8. Coarse: the middle frame of each clip and 2 others at
-random are scored. A clip's upper bound is its mean score plus Bernstein's confidence radius,
-``mean + sqrt(2 ln(n) var / n_i) + 3 ln(n) / n_i``, n_i being its scores and n those of all clips. Fine: the quarter of
-the clips with the highest bounds (alpha = 0.25, at least 4) is looked at closely, one frame a second, half of them
-evenly and half at random. A fifth of the budget goes to the best scores anywhere, the rest in equal parts to the clips
-of the highest bounds (a quarter of all, 4 to 32): there every frame has the score of the nearest one that was scored,
-and frames are drawn by a softmax over them (from 0 to 1, temperature 0.06), where the clip has any among those at
-least 1 s, or a quarter of an N-th of the video if that is less, from each frame chosen before.
+As published: the video is cut into clips of 16 s, at least 8. Coarse: the middle frame of each clip and 2 random others
+are scored. The upper bound of a clip is its mean score plus Bernstein's confidence radius,
+``mean + sqrt(2 ln(n) var / n_i) + 3 ln(n) / n_i``, where n_i is the number of its scores and n that of all clips. Fine:
+the quarter of the clips with the highest bounds (alpha = 0.25, at least 4) is looked at closely, at one frame per
+second, half of them evenly spaced and half random. A fifth of the budget goes to the best scores anywhere, the rest in
+equal parts to the clips with the highest bounds (a quarter of all, 4 to 32). In such a clip every frame gets the score
+of the nearest scored frame, and frames are drawn by a softmax over these scores (normalised to [0, 1], temperature
+0.06), if possible only among frames that are at least 1 s, or a quarter of an N-th of the video if that is less, away
+from each frame chosen before.
 
 What differs:
 
-- Inside a clip the nearest scored frame may be of the close look: the public code (2025-11-14) keeps only the coarse
-  scores with a clip, so that its close look decides on the fifth alone. Bounds come from the coarse scores in both:
+- Inside a clip the nearest scored frame may come from the close look: the public code (2025-11-14) keeps only the
+  coarse scores of a clip, so that its close look affects only the fifth. Bounds come from the coarse scores in both:
   after the close look the radius of a clip with few scores would outweigh every mean.
-- The public code cuts a clip's estimates to [0, 1], and asks no distance between frames where an N-th of the video is
-  0.2 s at most.
-- Exactly N frames: what a clip has too few frames for goes to the longest stretches without one.
-- Scores other than BLIP's probabilities serve too; the radius is made for scores in [0, 1], as cosines mostly are.
-- Clips are equal parts of the video in time, and every frame of it may be chosen; one that was not scored itself shows
-  the score of the nearest.
-- What is random hangs on the seed and the video, so that all questions on a video share the coarse frames; the draws
-  hang on the question too.
+- The public code clamps the estimates of a clip to [0, 1], and requires no distance between frames if an N-th of the
+  video is at most 0.2 s.
+- Exactly N frames: if a clip has too few frames, the rest goes to the longest stretches without a key frame.
+- Scores other than BLIP's probabilities work too; the radius assumes scores in [0, 1], where cosines mostly lie.
+- Clips are equal parts of the video in time, and every frame of it may be chosen; a key frame that was not scored has
+  the score of the nearest one that was.
+- Random choices depend on the seed and the video, so that all questions on a video share the coarse frames; the draws
+  also depend on the question.
 
-The nodes are the clips, with their figures.
+The nodes are the clips, with their statistics.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ from lmms_videominer.types import Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
 
 LEAST_CLIPS = 8
-EXTRA = 2  # random frames of a clip beside the middle one
+EXTRA = 2  # random frames of a clip in addition to the middle one
 LEAST_VARIANCE = 1e-6
 FINE_FPS = 1.0
-GAP_S, GAP_SHARE = 1.0, 0.25  # of a draw from the frames chosen before it: seconds, or this share of duration / N
-LEAST_ARMS, MOST_ARMS = 4, 32  # clips that give the rest of the budget
+GAP_S, GAP_SHARE = 1.0, 0.25  # least distance of a draw from frames chosen before: seconds, or share of duration / N
+LEAST_ARMS, MOST_ARMS = 4, 32  # clips that share the rest of the budget
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Arm:
 
 
 def cut(whole: Span, timestamps_s: np.ndarray, clip_s: float) -> list[Arm]:
-    """Equal clips of about ``clip_s`` seconds, at least ``LEAST_CLIPS``; one in which no frame begins is none."""
+    """Equal clips of about ``clip_s`` seconds, at least ``LEAST_CLIPS``, without those in which no frame begins."""
     count = max(LEAST_CLIPS, math.ceil(whole.duration_s / clip_s))
     edges = np.linspace(whole.start_s, whole.end_s, count + 1).tolist()
     spans = [Span(a, b) for a, b in itertools.pairwise(edges)]
@@ -74,7 +75,7 @@ def cut(whole: Span, timestamps_s: np.ndarray, clip_s: float) -> list[Arm]:
 
 
 def coarse(arms: Sequence[Arm], rng: np.random.Generator) -> list[np.ndarray]:
-    """The middle frame of each arm and ``EXTRA`` others at random, ascending."""
+    """The middle frame of each arm and ``EXTRA`` random others, ascending."""
     chosen = []
     for arm in arms:
         middle = (arm.first + arm.stop - 1) // 2
@@ -94,13 +95,13 @@ def upper_bounds(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def best_arms(bounds: np.ndarray, share: float, least: int, most: int) -> np.ndarray:
-    """int64: the arms of the highest bounds, the highest first: ``share`` of all, rounded up, within the limits."""
-    wanted = min(max(least, math.ceil(len(bounds) * share)), most)
-    return np.argsort(-bounds, kind="stable")[:wanted]
+    """int64: the arms with the highest bounds, the highest first: ``share`` of all, rounded up, within the limits."""
+    count = min(max(least, math.ceil(len(bounds) * share)), most)
+    return np.argsort(-bounds, kind="stable")[:count]
 
 
 def close_look(arm: Arm, count: int, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """About ``count`` frames of an arm, ascending, none of ``known``: half evenly, half at random."""
+    """About ``count`` frames of an arm, ascending, without ``known``: half evenly spaced, half random."""
     even = round(count / 2)
     size = arm.stop - arm.first
     middles = arm.first + (np.arange(even) * size / max(even, 1) + size / max(2 * even, 1)).astype(np.int64)
@@ -111,14 +112,14 @@ def close_look(arm: Arm, count: int, known: np.ndarray, rng: np.random.Generator
 
 
 def nearest_scores(frames: np.ndarray, scored: Mapping[int, float]) -> np.ndarray:
-    """float64, as ``frames``: the score of the nearest scored frame; of two as near, the earlier."""
+    """float64, shaped like ``frames``: the score of the nearest scored frame; of two equally near, the earlier."""
     known = np.array(sorted(scored))
     nearest = known[np.abs(frames[:, None] - known[None]).argmin(axis=1)]
     return np.array([scored[int(i)] for i in nearest], np.float64)
 
 
 def apart(frames: np.ndarray, chosen: np.ndarray, timestamps_s: np.ndarray, gap_s: float) -> np.ndarray:
-    """Those of ``frames`` at least ``gap_s`` from every frame of ``chosen``; all where there are none.
+    """Those of ``frames`` that are at least ``gap_s`` from every frame of ``chosen``; all ``frames`` if there are none.
 
     Args:
         frames, chosen: int64 [n] and [m].
@@ -132,7 +133,7 @@ def apart(frames: np.ndarray, chosen: np.ndarray, timestamps_s: np.ndarray, gap_
 def draw(scores: np.ndarray, count: int, temperature: float, rng: np.random.Generator) -> np.ndarray:
     """int64 [min(count, n)], ascending: positions drawn without replacement by ``softmax(scores / temperature)``.
 
-    ``scores``, [n], are brought to [0, 1] by their least and greatest first. Drawn by Gumbel-max.
+    ``scores``, [n], are min-max normalised to [0, 1] first. Drawn by the Gumbel-max trick.
     """
     values = np.asarray(scores, np.float64) - np.min(scores)
     values = values / values.max() if values.max() > 0 else values
@@ -141,24 +142,24 @@ def draw(scores: np.ndarray, count: int, temperature: float, rng: np.random.Gene
 
 @dataclass(frozen=True)
 class FOCUSSettings:
-    """The clips, and how the budget is shared between the best scores and draws."""
+    """The clips, and how the budget is split between the best scores and draws."""
 
     clip_s: float = option(16.0, "Length of a clip, an arm of the bandit, in seconds.")
     share: float = option(0.25, "Alpha, the share of the clips that are looked at closely.")
-    top: float = option(0.2, "Share of the budget for the best scores, wherever they are.")
+    top: float = option(0.2, "Share of the budget for the best scores in the whole video.")
     temperature: float = option(0.06, "Temperature at which the frames of a clip are drawn.")
 
     def __post_init__(self) -> None:
         for name in ("clip_s", "temperature"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"focus_{name}={getattr(self, name)}: needs to be above 0")
+                raise ConfigError(f"focus_{name}={getattr(self, name)}: must be above 0")
         for name in ("share", "top"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"focus_{name}={getattr(self, name)}: a share lies in [0, 1]")
+                raise ConfigError(f"focus_{name}={getattr(self, name)}: must be in [0, 1]")
 
 
 class FOCUSSelector(ScoredSelector):
-    """The best frames scored, and draws from the clips of the highest bounds."""
+    """The best scored frames, and draws from the clips with the highest bounds."""
 
     name = "focus"
     Settings = FOCUSSettings
@@ -193,7 +194,7 @@ def _fine_count(arm: Arm) -> int:
 def _chosen(
     case: ScoredCase, settings: FOCUSSettings, arms: Sequence[Arm], bounds: np.ndarray, rng: np.random.Generator
 ) -> tuple[Pick, ...]:
-    """The share of the best scores, and the rest in equal parts from the arms of the highest bounds."""
+    """Frames for the share of the best scores, and the rest in equal parts from the arms with the highest bounds."""
     config, scored = case.config, np.array(sorted(case.scores))
     values = np.array([case.scores[i] for i in scored.tolist()])
     best = scored[top(values, round(settings.top * min(config.frames, len(scored))))]

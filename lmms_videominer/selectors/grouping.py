@@ -1,29 +1,29 @@
-"""Groups of like vectors: k-means by cosine, and Ward linkage below a group."""
+"""Clusters of similar vectors: k-means by cosine, and Ward linkage within a cluster."""
 
 from __future__ import annotations
 
 import numpy as np
 
-ITERATIONS = 100  # most of k-means
+ITERATIONS = 100  # at most, of k-means
 
 
 def spherical_kmeans(vectors: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
-    """K-means by cosine similarity, from distinct vectors drawn at random.
+    """K-means by cosine similarity, initialised with distinct vectors drawn at random.
 
-    Each vector goes to the centroid of the highest cosine (of equal ones, the first); a centroid is the normalised
-    mean of its vectors. One that is left without any moves to the vector that fits its own centroid least, as in
-    scikit-learn. It ends when no vector moves, or after ``ITERATIONS`` rounds.
+    Each vector goes to the centroid with the highest cosine (of equal ones, the first); a centroid is the normalised
+    mean of its vectors. An empty centroid moves to the vector that fits its own centroid least, as in scikit-learn.
+    It ends when no vector moves, or after ``ITERATIONS`` rounds.
 
     Args:
         vectors: float32 [n, d], rows L2-normalised, finite.
-        count: Groups wanted; there are no more than distinct vectors, and none is empty.
-        seed: Of the draw.
+        count: Number of groups, reduced to the number of distinct vectors if that is lower; none is empty.
+        seed: Seed of the initial draw.
 
     Returns:
         Positions of each group's members, ascending; groups by their first member.
     """
     distinct = np.unique(vectors, axis=0, return_index=True)[1]
-    vectors = vectors.astype(np.float64)  # frames of a still scene differ by less than float32 tells of their cosine
+    vectors = vectors.astype(np.float64)  # float32 cannot resolve the cosines of frames of a still scene
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     drawn = np.random.default_rng(seed).choice(np.sort(distinct), min(count, len(distinct)), replace=False)
     centroids = vectors[drawn]  # [k, d]
@@ -42,7 +42,7 @@ def spherical_kmeans(vectors: np.ndarray, count: int, seed: int) -> list[np.ndar
 
 
 def ward(vectors: np.ndarray, members: np.ndarray, count: int) -> list[np.ndarray]:
-    """``members`` in at most ``count`` groups by Ward linkage of their vectors.
+    """Split ``members`` into at most ``count`` groups by Ward linkage of their vectors.
 
     Args:
         vectors: float32 [n, d].
@@ -60,19 +60,19 @@ def ward(vectors: np.ndarray, members: np.ndarray, count: int) -> list[np.ndarra
 
 
 def nearest_to_mean(vectors: np.ndarray, members: np.ndarray) -> int:
-    """The one of ``members`` whose vector has the highest cosine with their mean; of equal ones, the first."""
+    """The member whose vector has the highest cosine with the mean of all; of equal ones, the first."""
     mean = _direction(vectors[members], vectors[members[0]])
     return int(members[np.argmax(vectors[members] @ mean)])
 
 
 def _direction(vectors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """The normalised mean, [d]; ``otherwise`` where it has no direction."""
+    """The normalised mean, [d]; ``otherwise`` if it is almost zero."""
     mean = vectors.mean(axis=0) if len(vectors) else np.zeros_like(otherwise)
     norm = float(np.linalg.norm(mean))
     return mean / norm if norm > 1e-6 else otherwise
 
 
 def _by_first(labels: np.ndarray) -> list[np.ndarray]:
-    """Positions of each label, groups by their first position."""
+    """The positions of each label, ordered by the first one."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return sorted(groups, key=lambda group: int(group[0]))

@@ -1,4 +1,4 @@
-"""Text only: what the video LLM answers without seeing anything."""
+"""Text only: the video LLM answers without seeing the video."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ class NoneSelector(Selector):
 
     def search(self, case: Case) -> Search:
         return Found(())
-        yield  # asks nothing
+        yield  # never reached: makes this a generator

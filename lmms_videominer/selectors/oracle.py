@@ -1,4 +1,4 @@
-"""The upper bound: frames of the evidence that comes with the question."""
+"""The upper bound: frames of the evidence that is given with the question."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class OracleSelector(Selector):
     def search(self, case: Case) -> Search:
         spans = _evidence(case.question, case.video.info)
         return Found(spread_frames(spans, case.timestamps_s, case.config.frames))
-        yield  # asks nothing
+        yield  # never reached: makes this a generator
 
 
 def _evidence(question: Question, video: VideoInfo) -> tuple[Span, ...]:
-    """The spans of the evidence, overlaps merged.
+    """The spans of the evidence, with overlapping spans merged.
 
     Raises:
         ConfigError: The question has no evidence, or it begins after the video's end.
     """
     if not question.evidence:
         raise ConfigError(
-            f"{question.video}: selector=oracle reads the evidence of a question, and this one has none; "
+            f"{question.video}: selector=oracle reads the evidence of a question, but this one has none; "
             "use selector=uniform or videominer, or a videominer_world task"
         )
     if max(question.evidence).start_s >= video.duration_s:

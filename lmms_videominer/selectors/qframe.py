@@ -1,22 +1,22 @@
 """Q-Frame (Zhang et al., arXiv 2506.22139): the Gumbel-max trick over the scores of 128 candidates.
 
-As published: 128 frames, evenly over the video; CLIP's logits of each for the question, divided by tau = 0.8, in a
-softmax; Gumbel noise is added to its logarithm, and the frames are ranked by the sum: N draws without replacement. The
-first ranks go to the video LLM at full resolution, the next at half, the last at a quarter (4, 8 and 32 frames, which
-cost as many tokens as 8 whole ones).
+As published: 128 frames, evenly spaced over the video; the CLIP logit of each frame and the question is divided by
+tau = 0.8 and passed through a softmax; Gumbel noise is added to its logarithm, and the frames are ranked by the sum,
+which amounts to N draws without replacement. The first ranks go to the video LLM at full resolution, the next at half,
+the last at a quarter (4, 8 and 32 frames, which cost as many tokens as 8 at full resolution).
 
 What differs:
 
 - One resolution, the video's own: a video LLM behind this package gets its key frames as one video, whose frames have
   one size. So this is the published ablation without multi-resolution: N frames at the cost of N.
-- The logits are the model's cosines times its own learned scale. The public code multiplies Long-CLIP's features
-  without normalising them; their products are of the same size as those.
-- For a BLIP the logit is the logarithm of the odds of a match.
-- A video of fewer than 128 seconds has one candidate a second (``candidate_fps``), as in the public code; no fewer than
-  the budget.
-- The noise is drawn from the seed, the video and the question, so that a run can be repeated.
+- The logits are the model's cosines times its learned scale. The public code multiplies the features of Long-CLIP
+  without normalising them; the products have about the same size.
+- For BLIP the logit is the log odds of a match.
+- A video of fewer than 128 seconds has one candidate per second (``candidate_fps``), as in the public code, but no
+  fewer than the budget.
+- The noise depends on the seed, the video and the question, so that a run can be repeated.
 
-In the result's scores, ``weights`` is the logarithm of the softmax plus the noise: the N highest are taken.
+In the result's scores, ``weights`` is the logarithm of the softmax plus the noise; the N highest are taken.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def perturbed(logits: np.ndarray, tau: float, noise: np.ndarray) -> np.ndarray:
 
     Args:
         logits: [n], n >= 1.
-        noise: [n]: of the Gumbel distribution.
+        noise: [n], drawn from the Gumbel distribution.
     """
     scaled = np.asarray(logits, np.float64) / tau
     scaled = scaled - scaled.max()
@@ -46,20 +46,20 @@ def perturbed(logits: np.ndarray, tau: float, noise: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class QFrameSettings:
-    """How many candidates there are, and how sharply they are told apart."""
+    """The number of candidates, and how sharply they are distinguished."""
 
-    candidates: int = option(128, "Most frames to choose from.")
+    candidates: int = option(128, "Maximum number of frames to choose from.")
     tau: float = option(0.8, "Temperature of the softmax over them.")
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
-            raise ConfigError(f"qframe_candidates={self.candidates}: needs at least 1")
+            raise ConfigError(f"qframe_candidates={self.candidates}: must be at least 1")
         if not self.tau > 0:
-            raise ConfigError(f"qframe_tau={self.tau}: needs to be above 0")
+            raise ConfigError(f"qframe_tau={self.tau}: must be above 0")
 
 
 class QFrameSelector(ScoredSelector):
-    """The N candidates of the highest perturbed logit."""
+    """The N candidates with the highest perturbed logits."""
 
     name = "qframe"
     Settings = QFrameSettings

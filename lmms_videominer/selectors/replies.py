@@ -1,4 +1,4 @@
-"""Reads what a language model replies: strictly, else leniently, else by a counted default. No text raises."""
+"""Parses the replies of language models: strictly, else leniently, else with a counted default. No text raises."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NOT_SURE, SURE = 1, 3  # confidence and relevance are rated 1, 2 or 3
 RATINGS = {Action.DELETE: 1, Action.CONTINUE: 2, Action.ACCEPT: 3}
 ACTIONS = {rating: action for action, rating in RATINGS.items()}
 
-_VALUES_TRIED = 64  # opening braces, or brackets, of a text that are tried
-_LONGEST_VALUE = 10_000  # letters of a value in Python's notation
+_VALUES_TRIED = 64  # opening braces or brackets of a text at which a value is tried
+_LONGEST_VALUE = 10_000  # characters of a Python literal
 _NO_VALUE = (ValueError, SyntaxError, RecursionError, MemoryError, TypeError)
 _MARKS = r"[\s*_`\"':=>]*"  # white space, markdown, quotes and signs between a label and its value
-# a label that lists the choices, "confidence: 1, 2 or 3", repeats the prompt and chooses nothing
+# a label followed by all choices, "confidence: 1, 2 or 3", repeats the prompt and chooses nothing
 _OTHER_CHOICE = r"\s*(?:,|/|-|or\b)\s*(?:or\s+)?[1-3]\b"
 _CONFIDENCE = re.compile(rf"confidence(?:\s+level)?(?:\s+is)?{_MARKS}([1-3])\b(?!{_OTHER_CHOICE})", re.IGNORECASE)
 _LONE_RATING = re.compile(r"[\s*_`\"'.]*([1-3])[\s*_`\"'.]*")
@@ -31,7 +31,7 @@ _NUMBERS = re.compile(r"(\d{1,6})(?:\s*(?:-|–|to)\s*(\d{1,6}))?")
 
 @dataclass(frozen=True)
 class Ratings:
-    """The relevance of each of several parts, 1 to 3, and how it was read."""
+    """The relevance of several parts, 1 to 3 each, and how it was read."""
 
     scores: tuple[int, ...]
     reading: Reading
@@ -40,18 +40,18 @@ class Ratings:
 def read_relevance(text: str, count: int) -> Ratings:
     """The ``count`` ratings of a reply ``{"answer": ..., "confidence": ..., "relevance": [1, 3, ...]}``.
 
-    Strict: the whole text is that object, with exactly ``count`` ratings. Lenient: a list with a rating in it stands
-    under that name somewhere in the text; entries too many are left out, those that lack or are no rating are 1.
-    Anything else: all are 1.
+    Strict: the whole text is that object, with exactly ``count`` ratings. Lenient: a list under that name with at least
+    one rating is somewhere in the text; surplus entries are ignored, and missing or invalid ones are 1. Anything else:
+    all are 1.
     """
     whole = _whole_object(text)
-    found = whole.get("relevance") if whole else None
-    if _are_ratings(found) and len(found) == count:
-        return Ratings(tuple(found), Reading.STRICT)
+    relevance = whole.get("relevance") if whole else None
+    if _are_ratings(relevance) and len(relevance) == count:
+        return Ratings(tuple(relevance), Reading.STRICT)
     for value in (*(part.get("relevance") for part in _objects(text)), *_labelled_lists(text, "relevance")):
-        told = [_as_int(entry) for entry in value] if isinstance(value, list) else []
-        if any(_is_rating(rating) for rating in told):
-            scores = [rating if _is_rating(rating) else NOT_SURE for rating in told] + [NOT_SURE] * count
+        ratings = [_as_int(entry) for entry in value] if isinstance(value, list) else []
+        if any(_is_rating(rating) for rating in ratings):
+            scores = [rating if _is_rating(rating) else NOT_SURE for rating in ratings] + [NOT_SURE] * count
             return Ratings(tuple(scores[:count]), Reading.LENIENT)
     return Ratings((NOT_SURE,) * count, Reading.DEFAULT)
 
@@ -59,24 +59,24 @@ def read_relevance(text: str, count: int) -> Ratings:
 def read_confidence(text: str) -> tuple[int, Reading]:
     """The rating of a reply ``{"confidence": 1}``, 1 to 3.
 
-    Lenient: a rating follows the word ``confidence``, and no other does elsewhere in the text; or the text is one
-    rating and nothing more. Anything else: 1.
+    Lenient: a rating follows the word ``confidence``, and no other rating follows it elsewhere in the text; or the text
+    is a single rating. Anything else: 1.
     """
     whole = _whole_object(text)
     if whole and _is_rating(whole.get("confidence")):
         return whole["confidence"], Reading.STRICT
-    told = set(_CONFIDENCE.findall(text))
-    if not told and (alone := _LONE_RATING.fullmatch(text)):
-        told = {alone[1]}
-    return (int(told.pop()), Reading.LENIENT) if len(told) == 1 else (NOT_SURE, Reading.DEFAULT)
+    ratings = set(_CONFIDENCE.findall(text))
+    if not ratings and (alone := _LONE_RATING.fullmatch(text)):
+        ratings = {alone[1]}
+    return (int(ratings.pop()), Reading.LENIENT) if len(ratings) == 1 else (NOT_SURE, Reading.DEFAULT)
 
 
 def read_wishes(text: str, count: int) -> tuple[tuple[tuple[int, str], ...], Reading]:
-    """What a reply ``{"frames": [{"segment": 2, "description": "..."}]}`` wants to see, as (position, description).
+    """The requests of a reply ``{"frames": [{"segment": 2, "description": "..."}]}``, as (position, description).
 
     Segments are numbered from 1 to ``count`` in the text, from 0 in the result. Strict: the whole text is that object
-    and every entry is in order. Lenient: the entries in order of a list of such objects, or of a part of the text
-    that is one. Anything else: nothing is wanted.
+    and every entry is valid. Lenient: the valid entries of a list of such objects, or of an object somewhere in the
+    text. Anything else: no requests.
     """
     whole = _whole_object(text)
     if whole and isinstance(whole.get("frames"), list):
@@ -96,15 +96,15 @@ def read_wishes(text: str, count: int) -> tuple[tuple[tuple[int, str], ...], Rea
 def read_clips(text: str, count: int) -> tuple[tuple[int, ...], Reading]:
     """The clips of a reply ``{"answer": ..., "clips": [3, 4]}``, numbered from 1 in the text, from 0 in the result.
 
-    Strict: the whole text is that object and every number is a clip's. Lenient: numbers or ranges (``3-5``) stand
-    under that name; those that are no clip's are left out. Anything else: none.
+    Strict: the whole text is that object and every number is that of a clip. Lenient: numbers or ranges (``3-5``)
+    follow that name; those that are not of a clip are ignored. Anything else: no clips.
     """
     whole = _whole_object(text)
-    found = whole.get("clips") if whole else None
-    if isinstance(found, list) and found and all(type(n) is int and 1 <= n <= count for n in found):
-        return tuple(sorted({n - 1 for n in found})), Reading.STRICT
-    told = (*(json.dumps(part.get("clips"), default=str) for part in _objects(text)), *_CLIPS.findall(text))
-    for value in told:
+    numbers = whole.get("clips") if whole else None
+    if isinstance(numbers, list) and numbers and all(type(n) is int and 1 <= n <= count for n in numbers):
+        return tuple(sorted({n - 1 for n in numbers})), Reading.STRICT
+    lists = (*(json.dumps(part.get("clips"), default=str) for part in _objects(text)), *_CLIPS.findall(text))
+    for value in lists:
         if clips := {n - 1 for n in _numbers(value) if 1 <= n <= count}:
             return tuple(sorted(clips)), Reading.LENIENT
     return (), Reading.DEFAULT
@@ -129,7 +129,7 @@ def _whole_object(text: str) -> dict[str, Any] | None:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """Objects that stand in the text, JSON or as Python prints them."""
+    """The objects in the text, as JSON or Python literals."""
     return (value for value in _values(text, "{", "}") if isinstance(value, dict))
 
 
@@ -138,7 +138,7 @@ def _lists(text: str) -> Iterator[list[Any]]:
 
 
 def _values(text: str, opening: str, closing: str) -> Iterator[Any]:
-    """What reads as a value from one of the first ``_VALUES_TRIED`` ``opening`` marks on."""
+    """The values that start at one of the first ``_VALUES_TRIED`` ``opening`` marks."""
     decoder, start = json.JSONDecoder(), -1
     for _ in range(_VALUES_TRIED):
         start = text.find(opening, start + 1)
@@ -156,14 +156,14 @@ def _values(text: str, opening: str, closing: str) -> Iterator[Any]:
 
 def _python_literal(text: str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of escapes that Python does not know: their category hangs on its version
+        warnings.simplefilter("ignore")  # about invalid escapes; their category depends on Python's version
         return ast.literal_eval(text)
 
 
 def _labelled_lists(text: str, label: str) -> list[list[str]]:
-    """Numbers in brackets after ``label``, as ``relevance: [1, 2]``."""
-    found = re.findall(rf"{label}{_MARKS}\[([\d\s,]*)", text, re.IGNORECASE)
-    return [numbers.replace(",", " ").split() for numbers in found]
+    """Numbers in brackets after ``label``, as in ``relevance: [1, 2]``."""
+    lists = re.findall(rf"{label}{_MARKS}\[([\d\s,]*)", text, re.IGNORECASE)
+    return [numbers.replace(",", " ").split() for numbers in lists]
 
 
 def _numbers(text: str) -> Iterator[int]:
@@ -172,7 +172,7 @@ def _numbers(text: str) -> Iterator[int]:
 
 
 def _as_int(value: Any) -> int | None:
-    """``3``, ``"3"`` and ``" 3 "`` are 3; all else is ``None``."""
+    """3 for ``3``, ``"3"`` and ``" 3 "``; ``None`` for anything that is not an integer."""
     if type(value) is int:
         return value
     return int(value) if isinstance(value, str) and re.fullmatch(r"\s*\d{1,6}\s*", value) else None

@@ -1,7 +1,7 @@
-"""What the selectors share that go by image-text scores: a rule that asks for scores, and a result that keeps them.
+"""Shared by selectors that use image-text scores: a rule that requests scores, and a result that stores them.
 
-A rule is a generator. It yields the frames that it wants scored, ascending, is sent their scores, and returns its
-``Choice``. Of questions on one video that want the same frames each is decoded and encoded once.
+A rule is a generator. It yields the frames to score, ascending, is sent their scores, and returns its ``Choice``.
+Frames that several questions on one video need are decoded and encoded once.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from lmms_videominer.search.wishes import Case, Compare, Found, Search
 from lmms_videominer.selectors.selector import Calls, Selector, about
 from lmms_videominer.types import Node, Scores
 
-ROUNDED = 6  # decimals of the scores in a result
+ROUNDED = 6  # decimal places of the scores in a result
 ALL = 2**31  # as a number of candidates: no limit
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a rule ends with.
+    """The result of a rule.
 
     Attributes:
-        picks: At most the budget, in any order.
-        weights: What the rule made of each frame's score, by frame; empty where it goes by the scores.
+        picks: The chosen frames, at most the budget, in any order.
+        weights: Weights that the rule derived from the scores, by frame; empty if it uses the scores directly.
         nodes: The parts of the video that were judged, root first.
     """
 
@@ -45,43 +45,43 @@ Rule: TypeAlias = Generator[np.ndarray, np.ndarray, Choice]
 
 @dataclass
 class ScoredCase(Case):
-    """One question on one open video, with the scores made for it.
+    """One question on one open video, with the scores of its frames.
 
     Attributes:
-        scorer: Gives the scores.
-        scores: Those asked for so far, by frame.
+        scorer: Computes the scores.
+        scores: The scores requested so far, by frame.
     """
 
     scorer: Scorer = field(kw_only=True)
     scores: dict[int, float] = field(default_factory=dict)
 
     def pool(self, most: int = ALL) -> Candidates:
-        """``candidate_fps`` frames a second, no fewer than the budget if the video has them; at most ``most``."""
+        """``candidate_fps`` frames per second, no fewer than the budget if the video has as many; at most ``most``."""
         budget = self.config.frames
         every_s = min(1 / self.config.candidate_fps, self.whole.duration_s / budget or 1.0)
         return candidates(self.whole, self.timestamps_s, max(most, budget), every_s)
 
     def picks(self, frames: np.ndarray, node_id: str | None = None) -> tuple[Pick, ...]:
-        """Scored frames as picks."""
+        """Picks of scored frames, with their scores."""
         return tuple(Pick(int(i), node_id, round(self.scores[int(i)], ROUNDED)) for i in frames)
 
     def rng(self, *of: str) -> np.random.Generator:
-        """Random numbers of their own for every video and every ``of``: what one question draws, another does not."""
+        """A random generator for this video and ``of``, independent of those for other videos and other values."""
         text = "\0".join([str(self.config.seed), self.video.identity, *of])
         return np.random.default_rng(list(hashlib.sha256(text.encode()).digest()))
 
 
 class ScoredSelector(Selector):
-    """Runs one rule a question.
+    """Runs one rule per question.
 
-    A video with no more frames than the budget gives all of them, and nothing is scored. The rule's frames are filled
-    up to the budget, where they fall short, with the middles of the longest stretches without one.
+    For a video with no more frames than the budget, all frames are taken and nothing is scored. If the rule returns
+    fewer frames than the budget, the middles of the longest stretches without one are added.
     """
 
-    questions_at_once = 1  # video by video: nothing is gained by having several open
+    questions_at_once = 1  # video by video: opening several gains nothing
 
     def rule(self, case: ScoredCase) -> Rule:
-        """The method: yields the frames it wants scored (int64 [n], ascending), returns what it chose."""
+        """The method: yields the frames to score (int64 [n], ascending) and returns its choice."""
         raise NotImplementedError
 
     @classmethod
@@ -96,14 +96,14 @@ class ScoredSelector(Selector):
         return (yield from self._follow(ScoredCase(**vars(case), scorer=needed(self.stages.scorer, "scorer"))))
 
     def _follow(self, case: ScoredCase) -> Search:
-        """Let ``rule`` choose from the scores that it asks for."""
+        """Let ``rule`` choose from the scores that it requests."""
         rule = self.rule(case)
         try:
-            wanted = next(rule)
+            frames = next(rule)
             while True:
-                [values] = yield Compare(((tuple(wanted.tolist()), case.question.text),))
-                case.scores.update(zip(wanted.tolist(), values.tolist(), strict=True))
-                wanted = rule.send(values)
+                [values] = yield Compare(((tuple(frames.tolist()), case.question.text),))
+                case.scores.update(zip(frames.tolist(), values.tolist(), strict=True))
+                frames = rule.send(values)
         except StopIteration as end:
             choice: Choice = end.value
         key_frames = within_budget([choice.picks], case.timestamps_s, case.config.frames)
@@ -115,14 +115,14 @@ class ScoredSelector(Selector):
 def scores_of(
     scorer: str, text: str, timestamps_s: np.ndarray, scores: Mapping[int, float], weights: Mapping[int, float] = {}
 ) -> Scores:
-    """Scores by frame as a result keeps them.
+    """The ``Scores`` of a result.
 
     Args:
-        scorer: Identity of the model that gave them.
-        text: What the frames were compared with.
-        timestamps_s: float64 [frame_count]: of the video's frames.
-        scores: By frame.
-        weights: What a rule made of them, by frame; empty where it goes by the scores.
+        scorer: Identity of the model that computed them.
+        text: The text that the frames were compared with.
+        timestamps_s: float64 [frame_count]: presentation time of every frame of the video.
+        scores: Scores by frame.
+        weights: Weights that a rule derived from them, by frame; empty if it uses the scores directly.
     """
     frames = sorted(scores)
     return Scores(

@@ -1,4 +1,4 @@
-"""What a selector is: a search for key frames, with what it needs."""
+"""The base class of selectors: a search for key frames, the models it needs and its settings."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from lmms_videominer.search.stages import Stages
 from lmms_videominer.search.wishes import Case, Found, Search
 from lmms_videominer.types import Event, Node, Question, Selection
 
-MOST_AT_ONCE = 64  # questions on one video that are searched together
+MOST_AT_ONCE = 64  # questions on one video searched together
 
 
 @dataclass(frozen=True)
 class NoSettings:
-    """Of a selector that has no settings of its own."""
+    """The settings of a selector that has none of its own."""
 
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls for one question beside the one that answers it; infinite where nothing bounds them.
+    """Calls for one question, without the one that answers it; infinite if nothing bounds them.
 
     Attributes:
         vlm: Captions by the video LLM.
         llm: Decisions or replies of the language model.
-        scored: Frames compared by the image-text model.
-        seen: Of these the frames that it looks at, each once, which is what takes the time; ``None``: all.
+        scored: Comparisons of a frame with a text by the image-text model.
+        seen: The distinct frames among these, which the model encodes once each and which take the time; ``None``: all.
     """
 
     vlm: float = 0
@@ -41,24 +41,24 @@ class Calls:
 
 
 class Selector:
-    """Chooses the key frames of questions. Each method is a subclass, in a file of its own (docs/selectors.md).
+    """Chooses key frames for questions. Each method is a subclass in its own file (docs/selectors.md).
 
-    A video with no more frames than the budget gives all of them, and no model is asked.
+    For a video with no more frames than the budget, all frames are taken and no model is called.
 
     Args:
         stages: The models, the stages and the cache.
         config: The settings.
 
     Attributes:
-        settings: Those of the selector alone, an instance of ``Settings``.
+        settings: The selector's own settings, an instance of ``Settings``.
 
     Raises:
-        ConfigError: ``config`` holds the settings of another selector, or some that cannot work.
+        ConfigError: ``config`` holds the settings of another selector, or settings that cannot work.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass of ``config.option``s; users write <name>_<setting>
-    questions_at_once: ClassVar[int] = 16  # their videos are open, and their calls batched, together
+    questions_at_once: ClassVar[int] = 16  # questions whose videos are open, and whose calls are batched, together
 
     def __init__(self, stages: Stages, config: MinerConfig):
         self.check(config)
@@ -66,34 +66,34 @@ class Selector:
 
     @classmethod
     def settings_of(cls, config: MinerConfig) -> Any:
-        """The settings of this selector alone in ``config``."""
+        """This selector's own settings in ``config``."""
         own = cls.Settings() if config.own is None else config.own
         if not isinstance(own, cls.Settings):
-            raise ConfigError(f"selector={cls.name} is given the settings of another one: {own}")
+            raise ConfigError(f"selector={cls.name} got the settings of another selector: {own}")
         return own
 
     @classmethod
     def check(cls, config: MinerConfig) -> None:
-        """Raise ``ConfigError`` where the selector cannot work under ``config``, before anything is loaded."""
+        """Raise ``ConfigError`` if the selector cannot work under ``config``, before anything is loaded."""
 
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
-        """The models that it asks under ``config``, as ``Stages`` calls them."""
+        """The models that it needs under ``config``, by their names in ``Stages``."""
         return frozenset()
 
     @classmethod
     def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
-        """What ``config`` allows for one question on a video of ``duration_s``; infinite: its length is not known.
+        """The most calls that ``config`` allows for one question on a video of ``duration_s``, which may be infinite.
 
-        Captions and scores that the cache holds count as well. For ``policy=none`` no language model is called.
+        Cached captions and scores count too. With ``policy=none`` no language model is called.
         """
         return Calls()
 
     def search(self, case: Case) -> Search:
-        """The method: yields what it wants to know (``search.wishes``), returns what it found.
+        """The method: yields its requests (``search.wishes``) and returns the result.
 
         Raises:
-            VideoMinerError: The question or the video does not allow it.
+            VideoMinerError: It cannot work on this question or this video.
         """
         raise NotImplementedError
 
@@ -108,9 +108,9 @@ class Selector:
         return all_frames(case) if few else self.search(case)
 
     def select(self, questions: Sequence[Question], *, progress: bool = False) -> list[Selection | VideoMinerError]:
-        """One selection a question, in order; where one video or question cannot be used, its error instead.
+        """One selection per question, in order; the error instead if its video or question cannot be used.
 
-        A programming error propagates.
+        Programming errors propagate.
 
         Args:
             progress: Show a progress bar on stderr.
@@ -127,21 +127,21 @@ class Selector:
 
 
 def about(count: float) -> float:
-    """The nearest whole number, at least one; infinite where ``count`` is."""
+    """The nearest whole number, at least one; infinite if ``count`` is."""
     return max(1, round(count)) if math.isfinite(count) else count
 
 
 def all_frames(case: Case) -> Search:
-    """Every frame of a short video, or as many as the budget, spread over it."""
+    """All frames of a short video, or as many as the budget, spread over it."""
     frames = spread_frames([case.whole], case.timestamps_s, case.config.frames, ["0"])
     return Found(frames, (Node("0", 0, (Event(case.whole),), note="short"),))
-    yield  # a search that asks nothing
+    yield  # never reached: makes this a generator
 
 
 def batches(videos: Sequence[str], size: int, most: int = MOST_AT_ONCE) -> Iterator[list[int]]:
-    """Positions of ``videos``, those of one video together: whole videos, until there are ``size`` or more.
+    """Positions in ``videos``, those of one video together: whole videos, until there are ``size`` or more.
 
-    A video with more than ``most`` is parted.
+    The positions of a video that has more than ``most`` are split.
     """
     by_video: dict[str, list[int]] = {}
     for i, video in enumerate(videos):
@@ -158,5 +158,5 @@ def batches(videos: Sequence[str], size: int, most: int = MOST_AT_ONCE) -> Itera
 
 
 def by_level(nodes: Iterable[Node]) -> tuple[Node, ...]:
-    """``nodes`` as ``Selection.nodes`` has them: root first, then by level, otherwise in their order."""
+    """``nodes`` in the order of ``Selection.nodes``: root first, then by level, otherwise in their own order."""
     return tuple(sorted(nodes, key=lambda node: node.depth))

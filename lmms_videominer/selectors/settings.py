@@ -1,8 +1,8 @@
 """All settings under flat names: the common ones, and those of each selector as ``<selector>_<setting>``.
 
-    python -m lmms_videominer.selectors.settings > docs/arguments.md
+The table of all settings is written by
 
-writes the table of all settings.
+    python -m lmms_videominer.selectors.settings > docs/arguments.md
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from lmms_videominer.selectors import SELECTORS, selector_class, selector_names
 PAGE = """\
 # Arguments
 
-Every setting has one name: in Python (`VideoMiner.from_pretrained(..., frames=16)`), in lmms-eval's `--model_args`, in
-the shell (`--frames 16`, or `--set frames=16`) and in the `config` of a result. The plugin has two arguments more:
-`backbone`, the id of a backbone in lmms-eval, for the generic `--model videominer`, and `trees_dir`, the folder for the
-trees (default: beside the results of the run, else in the cache folder).
+Every setting has the same name everywhere: in Python (`VideoMiner.from_pretrained(..., frames=16)`), in lmms-eval's
+`--model_args`, in the shell (`--frames 16`, or `--set frames=16`) and in the `config` of a result. The plugin has two
+more arguments: `backbone`, the id of a backbone in lmms-eval, for the generic `--model videominer`, and `trees_dir`,
+the folder for the trees (default: beside the results of the run, else in the cache folder).
 
-## Of every selector
+## Settings of every selector
 
 {common}
 
-## Of one selector
+## Settings of one selector
 
-With another selector these are refused.
+Other selectors refuse these.
 
 {own}
 """
 
 
 def own_names() -> dict[str, tuple[str, dataclasses.Field]]:
-    """By flat name: the selector that has the setting, and its field of that selector's ``Settings``."""
+    """By flat name: the selector that has the setting, and the field in that selector's ``Settings``."""
     return {
         f"{selector}_{field.name}": (selector, field)
         for selector in selector_names()
@@ -45,12 +45,12 @@ def own_names() -> dict[str, tuple[str, dataclasses.Field]]:
 
 
 def setting_names() -> tuple[str, ...]:
-    """Every setting there is, by flat name."""
+    """The flat names of all settings."""
     return (*MinerConfig.names(), *own_names())
 
 
 def configured(config: MinerConfig | None = None, **settings: Any) -> MinerConfig:
-    """``config`` with ``settings`` of flat names in the place of its own.
+    """``config`` with some settings replaced by ``settings``, which have flat names.
 
     Raises:
         ConfigError: A setting is unknown, belongs to another selector, or is out of range.
@@ -63,16 +63,16 @@ def configured(config: MinerConfig | None = None, **settings: Any) -> MinerConfi
     before = config.own if selector == config.selector else None
     own = _own(selector, {name: value for name, value in settings.items() if name not in common})
     changed = dataclasses.replace(before or cls.Settings(), **own)
-    made = dataclasses.replace(config, **common, own=None if changed == cls.Settings() else changed)
-    cls.check(made)
-    return made
+    result = dataclasses.replace(config, **common, own=None if changed == cls.Settings() else changed)
+    cls.check(result)
+    return result
 
 
 def from_strings(values: Mapping[str, Any]) -> MinerConfig:
-    """Settings from values that may be strings, as they come from ``--model_args`` or a shell.
+    """Settings from values that may be strings, such as those from ``--model_args`` or a shell.
 
     Raises:
-        ConfigError: As ``configured``, or a value does not parse.
+        ConfigError: See ``configured``; or a value cannot be parsed.
     """
     check_names(values, setting_names(), "setting")
     kinds = {field.name: type(field.default) for field in dataclasses.fields(MinerConfig)}
@@ -89,7 +89,7 @@ def common_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, s
     """Name, default and help text of every common setting.
 
     Args:
-        selectors: The names that ``selector`` takes; none: all there are.
+        selectors: The valid values of ``selector``; all selectors if empty.
     """
     for field in dataclasses.fields(MinerConfig):
         if field.name == "selector":
@@ -103,10 +103,10 @@ def common_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, s
 
 
 def own_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, str]]:
-    """Name, default and help text of every setting of one selector alone.
+    """Name, default and help text of every setting that only one selector has.
 
     Args:
-        selectors: Whose; none: of all there are.
+        selectors: The selectors to include; all if empty.
     """
     for name, (selector, field) in own_names().items():
         if selector in (selectors or selector_names()):
@@ -114,28 +114,28 @@ def own_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, str]
 
 
 def arguments_page() -> str:
-    """docs/arguments.md."""
+    """The text of docs/arguments.md."""
     shipped = tuple(SELECTORS)
     return PAGE.format(common=_table(common_settings(shipped)), own=_table(own_settings(shipped)))
 
 
 def _table(settings: Iterable[tuple[str, Any, str]]) -> str:
-    rows = [f"| `{name}` | {_shown(default)} | {text} |" for name, default, text in settings]
+    rows = [f"| `{name}` | {_cell(default)} | {text} |" for name, default, text in settings]
     return "\n".join(["| argument | default | what it sets |", "|---|---|---|", *rows])
 
 
-def _shown(default: Any) -> str:
+def _cell(default: Any) -> str:
     return "(empty)" if default == "" else str(default)
 
 
 def _own(selector: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``settings`` of flat names by the names of the selector's ``Settings``."""
+    """``settings``, which have flat names, under their names in the selector's ``Settings``."""
     own = {}
     for name, value in settings.items():
         owner, field = own_names()[name]
         if owner != selector:
             raise ConfigError(
-                f"{name}={value}: a setting of selector={owner}, and this is selector={selector}; "
+                f"{name}={value}: a setting of selector={owner}, but the selector is selector={selector}; "
                 f"leave it out, or set selector={owner}"
             )
         own[field.name] = value

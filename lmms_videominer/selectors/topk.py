@@ -1,7 +1,7 @@
-"""Top-k: the frames that fit the question best, and nothing else. The plainest use of scores.
+"""Top-k: the frames that fit the question best. The simplest use of scores.
 
-No paper of its own; AKS (arXiv 2502.21271) and BOLT (arXiv 2503.21483) both compare themselves with it. Candidates are
-frames at one a second; a video of fewer seconds than the budget has as many as the budget.
+It has no paper of its own; AKS (arXiv 2502.21271) and BOLT (arXiv 2503.21483) both compare with it. Candidates are
+frames at one per second; a video with fewer seconds than the budget has as many candidates as the budget.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSel
 
 
 class TopKSelector(ScoredSelector):
-    """The N candidates of the highest score."""
+    """The N candidates with the highest scores."""
 
     name = "topk"
 

@@ -1,4 +1,4 @@
-"""The baseline: frames at equal distances over the whole video."""
+"""The baseline: evenly spaced frames of the whole video."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class UniformSelector(Selector):
 
     def search(self, case: Case) -> Search:
         return Found(spread_frames([case.whole], case.timestamps_s, case.config.frames))
-        yield  # asks nothing
+        yield  # never reached: makes this a generator

@@ -1,29 +1,31 @@
 """VideoAgent (Wang et al., arXiv 2403.10517): a few frames, and then those that the language model asks to see.
 
-As published: 5 uniform frames of one a second, from the first to the last, are captioned; the model answers the
-question from the captions, and then grades the information that it had, 1 to 3. Below 3 it describes, for gaps between
-the frames seen, what it wants to see there, and the frame of the gap that is most like the description is captioned
-too. At most 3 rounds of looking. A reply that cannot be read counts as confidence 1, or as no wish.
+As published: 5 uniform frames of one per second, from the first to the last, are captioned; the model answers the
+question from the captions, and then rates the information that it had, from 1 to 3. Below 3 it describes what it wants
+to see in gaps between the frames seen, and the frame of the gap that is most similar to the description is captioned
+too. There are at most 3 rounds of looking. A reply that cannot be parsed counts as confidence 1, or as no request.
 
 What differs:
 
-- ``features=captions``: likeness is the cosine between the embeddings of the description and of each frame's caption by
-  the video LLM, not between EVA-CLIP's of the description and the frame. So the candidates are thinned evenly to
-  ``max_vlm_calls``, the allowance that a tree of VideoMiner has; only the gaps that a wish names are captioned whole.
-  ``features=scorer``: likeness is the scorer's of description and frame, as published; candidates are thinned above
-  4096, and no more than ``max_vlm_calls`` frames are looked at.
-- The frames go to the video LLM. Nothing hangs on the language model's answer after the last look: it is not asked, so
-  that the method takes 2 to 6 calls, not 2 to 7.
-- Published, there is no budget: here the frames asked for come first, those most like their descriptions where they do
-  not all fit; then those of the first look; then the longest stretches without a frame fill up.
-- No readable wish ends the search: the public code asks the same again, and a greedy model gives the same reply.
-- The public code draws a confidence that is out of range at random; here it is 1.
-- One captioner and one language model instead of LaViLa or CogAgent and GPT-4; prompts of their own words.
-- With ``features=scorer`` the result's scores are those of all frames that were compared, each its best over the
+- ``features=captions``: similarity is the cosine between the embedding of the description and that of each frame's
+  caption by the video LLM, not between EVA-CLIP features of the description and the frame. So the candidates are
+  thinned evenly to ``max_vlm_calls``, the limit of a tree of VideoMiner; all frames of the requested gaps are
+  captioned, and no others. ``features=scorer``: similarity is the score of the description and the frame, as published;
+  candidates are thinned above 4096, and at most ``max_vlm_calls`` frames are captioned.
+- The frames go to the video LLM. The language model's answer after the last look would have no effect, so it is not
+  requested: the method takes 2 to 6 calls, not 2 to 7.
+- As published, there is no budget: here the requested frames come first, the most similar to their descriptions if they
+  do not all fit; then those of the first look; then the middles of the longest stretches without a frame.
+- A reply without a readable request ends the search: the public code asks again with the same prompt, and a greedy
+  model gives the same reply.
+- If a confidence is out of range, the public code draws one at random; here it is 1.
+- One captioner and one language model instead of LaViLa or CogAgent and GPT-4; the prompts are our own.
+- With ``features=scorer`` the result's scores are those of all frames compared, each with its best over the
   descriptions.
-- ``judge=policy``: the policy decides about each caption in its own format instead. An accepted one is confidence 3,
-  else a continued one 2, else 1; what is wanted is the question itself, in every gap beside a continued frame, or in
-  every gap where there is none. For policy models that know no other format, the bundled one among them.
+- ``judge=policy``: the policy decides about each caption in its own format instead. If one is accepted, the confidence
+  is 3; else if one continues, 2; else 1. The description is the question itself, for every gap next to a frame that the
+  policy did not delete, or for every gap if there is none. For policy models that know no other format, such as the
+  bundled one.
 """
 
 from __future__ import annotations
@@ -44,9 +46,9 @@ from lmms_videominer.search.wishes import Ask, Case, Compare, Embed, Found, Sear
 from lmms_videominer.selectors.asking import (
     AskingSelector,
     Seen,
-    asked_at_most,
     judgements,
     lettered_question,
+    llm_calls,
     most_candidates,
     pool_of,
 )
@@ -55,12 +57,12 @@ from lmms_videominer.selectors.scored import scores_of
 from lmms_videominer.selectors.selector import Calls, by_level
 from lmms_videominer.types import Action, Decision, Event, Node, Reading
 
-TOLD = """\
+CONTEXT = """\
 A video of {duration:.0f} seconds is told by captions of some of its frames, in temporal order:
 {captions}
 Question: {question}
 """
-ANSWER_PROMPT = TOLD + "Think step by step, then answer the question from the captions."
+ANSWER_PROMPT = CONTEXT + "Think step by step, then answer the question from the captions."
 CONFIDENCE_PROMPT = """\
 Assess how far the information in a question carries its answer.
 The question was:
@@ -70,7 +72,7 @@ The answer was:
 1 = the information is too little for a conclusion, 2 = it partly supports a guess, 3 = it fully supports the answer.
 Reply as {{"confidence": 1}}"""
 WISH_PROMPT = (
-    TOLD
+    CONTEXT
     + """\
 The captions do not settle the question. The video between these frames falls into segments:
 {segments}
@@ -82,12 +84,12 @@ Reply as {{"frames": [{{"segment": 1, "description": "..."}}]}}"""
 
 @dataclass(frozen=True)
 class View:
-    """A frame looked at.
+    """A frame that was looked at.
 
     Attributes:
-        position: Among the candidates.
-        similarity: With the description that asked for it; ``None``: of the first look.
-        wish: The description, as a decision; ``None``: of the first look.
+        position: Its position among the candidates.
+        similarity: Similarity to the description that requested it; ``None`` in the first look.
+        wish: The description, as a decision; ``None`` in the first look.
     """
 
     position: int
@@ -97,7 +99,7 @@ class View:
 
 @dataclass
 class Looks:
-    """What was looked at, round by round, and what the model thought of it after each."""
+    """The frames looked at in each round, and the model's verdict after each."""
 
     pool: Candidates
     captioned: Seen
@@ -105,38 +107,38 @@ class Looks:
     events: dict[int, Event] = field(default_factory=dict)  # by position
     verdicts: list[Decision] = field(default_factory=list)
     compared: dict[int, float] = field(default_factory=dict)  # by frame: the best score, with features=scorer
-    descriptions: dict[str, None] = field(default_factory=dict)  # that these are scores for
+    descriptions: dict[str, None] = field(default_factory=dict)  # the texts of these scores
     fallbacks: dict[str, None] = field(default_factory=dict)
 
     @property
     def seen(self) -> list[int]:
-        """Positions, ascending."""
+        """Positions of the frames looked at, ascending."""
         return sorted({view.position for views in self.rounds for view in views})
 
     @property
     def gaps(self) -> list[np.ndarray]:
-        """The positions between neighbours among the seen, one array a gap; empty where there are none."""
+        """The positions between neighbouring seen frames, one array per gap, which may be empty."""
         return [np.arange(a + 1, b) for a, b in itertools.pairwise(self.seen)]
 
 
-Wanted = list[tuple[int, Decision]]  # the gap, and the description as a decision
+Requests = list[tuple[int, Decision]]  # the gap, and the description as a decision
 
 
 @dataclass(frozen=True)
 class VideoAgentSettings:
-    """The looks."""
+    """The first look, and the number of looks."""
 
     frames: int = option(5, "Frames of the first look.")
-    rounds: int = option(3, "Most looks.")
+    rounds: int = option(3, "Maximum number of looks.")
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value < 1:
-                raise ConfigError(f"videoagent_{name}={value}: needs at least 1")
+                raise ConfigError(f"videoagent_{name}={value}: must be at least 1")
 
 
 class VideoAgentSelector(AskingSelector):
-    """Uniform frames, then frames like what the language model says it wants to see."""
+    """Uniform frames, then frames similar to what the language model asks to see."""
 
     name = "videoagent"
     Settings = VideoAgentSettings
@@ -145,16 +147,16 @@ class VideoAgentSelector(AskingSelector):
     def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
         settings, pool = cls.settings_of(config), most_candidates(config, duration_s)
         allowed = min(pool, config.max_vlm_calls)
-        looks = [min(settings.frames, allowed)]  # frames seen after each round, where every gap is looked into
+        looks = [min(settings.frames, allowed)]  # frames seen after each round, if every gap is looked into
         for _ in range(settings.rounds - 1):
             looks.append(min(2 * looks[-1] - 1, allowed))
-        asked = asked_at_most(config, 3 * (len(looks) - 1), sum(looks[:-1]))
+        llm = llm_calls(config, 3 * (len(looks) - 1), sum(looks[:-1]))
         if config.features == "captions":
-            return Calls(allowed, asked)
+            return Calls(allowed, llm)
         if config.judge == "policy":
-            return Calls(looks[-1], asked, pool * (len(looks) - 1), pool)
-        # a reply may name a stretch as often as it likes, each time with another description to compare
-        return Calls(allowed, asked, math.inf, pool)
+            return Calls(looks[-1], llm, pool * (len(looks) - 1), pool)
+        # a reply may name a gap any number of times, each time with another description to compare
+        return Calls(allowed, llm, math.inf, pool)
 
     def search(self, case: Case) -> Search:
         pool = pool_of(case)
@@ -168,9 +170,9 @@ class VideoAgentSelector(AskingSelector):
             confidence, wishes = yield from (_judged if case.config.judge == "policy" else _replied)(case, looks)
             if confidence == SURE or not wishes:
                 break
-            if not (found := (yield from _retrieve(case, looks, wishes))):
+            if not (views := (yield from _retrieve(case, looks, wishes))):
                 break
-            looks.rounds.append(found)
+            looks.rounds.append(views)
         return _found(case, looks, needed(self.stages.scorer, "scorer").identity if looks.compared else "")
 
 
@@ -179,14 +181,14 @@ def _caption(looks: Looks, positions: list[int]) -> Generator[Any, Any, None]:
     looks.events.update(zip(positions, events, strict=True))
 
 
-def _replied(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]]:
-    """Answer, self-assessment, and what the model wants to see where it is not sure."""
-    told = {
+def _replied(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Requests]]:
+    """Ask for an answer, for its confidence and, if that is low, for the frames that the model wants to see."""
+    context = {
         "duration": case.whole.duration_s,
         "captions": "\n".join(_line(looks.events[position]) for position in looks.seen),
         "question": lettered_question(case.question),
     }
-    answer_prompt = ANSWER_PROMPT.format(**told)
+    answer_prompt = ANSWER_PROMPT.format(**context)
     [answer] = yield Ask((answer_prompt,))
     confidence_prompt = CONFIDENCE_PROMPT.format(asked=answer_prompt, answer=answer)
     [graded] = yield Ask((confidence_prompt,))
@@ -197,7 +199,7 @@ def _replied(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]
         looks.fallbacks["unread_confidence"] = None
     if confidence == SURE or not any(len(gap) for gap in looks.gaps):
         return confidence, []
-    prompt = WISH_PROMPT.format(**told, segments="\n".join(_segments(looks)))
+    prompt = WISH_PROMPT.format(**context, segments="\n".join(_segments(looks)))
     [text] = yield Ask((prompt,))
     wishes, reading = read_wishes(text, len(looks.gaps))
     if reading is Reading.DEFAULT:
@@ -205,7 +207,7 @@ def _replied(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]
     return confidence, [(gap, Decision(Action.ACCEPT, description, reading, prompt)) for gap, description in wishes]
 
 
-def _judged(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]]:
+def _judged(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Requests]]:
     """The same from one decision of the policy about each frame."""
     decisions = yield from judgements(case, [looks.events[position].caption or "" for position in looks.seen])
     ratings = [RATINGS[decision.action] for decision in decisions]
@@ -214,9 +216,9 @@ def _judged(case: Case, looks: Looks) -> Generator[Any, Any, tuple[int, Wanted]]
     looks.verdicts.append(Decision(action, decisions[int(np.argmax(ratings))].text, reading))
     if reading is Reading.DEFAULT:
         looks.fallbacks["unread_confidence"] = None
-    beside = [gap for gap, pair in enumerate(itertools.pairwise(ratings)) if max(pair) > NOT_SURE]
+    promising = [gap for gap, pair in enumerate(itertools.pairwise(ratings)) if max(pair) > NOT_SURE]
     wish = Decision(Action.ACCEPT, case.question.text, Reading.STRICT)
-    return max(ratings), [(gap, wish) for gap in beside or range(len(ratings) - 1)]
+    return max(ratings), [(gap, wish) for gap in promising or range(len(ratings) - 1)]
 
 
 def _line(event: Event) -> str:
@@ -228,45 +230,45 @@ def _segments(looks: Looks) -> list[str]:
     return [f"{i}. {a:.0f} s to {b:.0f} s" for i, (a, b) in enumerate(itertools.pairwise(times_s), 1)]
 
 
-def _retrieve(case: Case, looks: Looks, wishes: Wanted) -> Generator[Any, Any, list[View]]:
-    """The frame of each wish's gap that is most like its description; a frame once, no more than may be captioned."""
+def _retrieve(case: Case, looks: Looks, wishes: Requests) -> Generator[Any, Any, list[View]]:
+    """For each wish, the frame of its gap most similar to its description; each once, within the caption limit."""
     open_wishes = [(looks.gaps[gap], wish) for gap, wish in wishes if len(looks.gaps[gap])]
     if not open_wishes:
         return []
-    likeness = _scored if case.config.features == "scorer" else _compared
-    similarities = yield from likeness(looks, open_wishes)
-    found: dict[int, View] = {}
+    similarities_of = _scored if case.config.features == "scorer" else _compared
+    similarities = yield from similarities_of(looks, open_wishes)
+    by_position: dict[int, View] = {}
     for (gap, wish), similarity in zip(open_wishes, similarities, strict=True):
         best = int(np.argmax(similarity))
-        found.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
-    views = list(found.values())
+        by_position.setdefault(int(gap[best]), View(int(gap[best]), float(similarity[best]), wish))
+    views = list(by_position.values())
     if case.config.features == "scorer":  # else all candidates may be captioned
         left = case.config.max_vlm_calls - len(looks.captioned)
         views = sorted(views, key=lambda view: -(view.similarity or 0.0))[:left]
     return sorted(views, key=lambda view: view.position)
 
 
-Sought = list[tuple[np.ndarray, Decision]]  # positions to choose from, and the description as a decision
+Queries = list[tuple[np.ndarray, Decision]]  # positions to choose from, and the description as a decision
 
 
-def _compared(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarray]]:
+def _compared(looks: Looks, wishes: Queries) -> Generator[Any, Any, list[np.ndarray]]:
     """The cosine of each wish with the captions of its positions, [len(positions)] each."""
     positions = sorted({int(position) for gap, _ in wishes for position in gap})
     yield from _caption(looks, positions)
     captions = yield Embed(tuple(looks.events[position].caption or "(none)" for position in positions))  # [m, d]
-    wanted = yield Embed(tuple(wish.text for _, wish in wishes))  # [w, d]
-    return [captions[np.searchsorted(positions, gap)] @ vector for (gap, _), vector in zip(wishes, wanted, strict=True)]
+    texts = yield Embed(tuple(wish.text for _, wish in wishes))  # [w, d]
+    return [captions[np.searchsorted(positions, gap)] @ vector for (gap, _), vector in zip(wishes, texts, strict=True)]
 
 
-def _scored(looks: Looks, wishes: Sought) -> Generator[Any, Any, list[np.ndarray]]:
+def _scored(looks: Looks, wishes: Queries) -> Generator[Any, Any, list[np.ndarray]]:
     """The score of each wish with the frames of its positions."""
     pairs = tuple((tuple(looks.pool.indices[gap].tolist()), wish.text) for gap, wish in wishes)
-    found = yield Compare(pairs)
-    for (frames, text), values in zip(pairs, found, strict=True):
+    scores = yield Compare(pairs)
+    for (frames, text), values in zip(pairs, scores, strict=True):
         looks.descriptions[text] = None
         for frame, value in zip(frames, values.tolist(), strict=True):
             looks.compared[frame] = max(value, looks.compared.get(frame, value))
-    return found
+    return scores
 
 
 def _found(case: Case, looks: Looks, scorer: str) -> Found:
@@ -286,8 +288,8 @@ def _found(case: Case, looks: Looks, scorer: str) -> Found:
                 for i, view in enumerate(views)
             ]
         )
-    asked_for = sorted((pick for group in picks[1:] for pick in group), key=lambda pick: -(pick.score or 0.0))
-    groups = [asked_for[: case.config.frames], picks[0]]
+    requested = sorted((pick for group in picks[1:] for pick in group), key=lambda pick: -(pick.score or 0.0))
+    groups = [requested[: case.config.frames], picks[0]]
     frames = within_budget(groups, case.timestamps_s, case.config.frames)
     filled = ["filled"] * any(frame.node_id is None for frame in frames)
     text = "\n".join(looks.descriptions)

@@ -1,17 +1,18 @@
-"""The method (arXiv 2510.06040): grow a tree of events, keep the frames of what the policy accepts.
+"""The method (arXiv 2510.06040): grows a tree of events and keeps the frames of the nodes that the policy accepts.
 
-Level by level, the nodes that continue are segmented, their events captioned with the question, the captions embedded
-and clustered into children, and the children decided, down to ``max_depth``. docs/deviations.md lists every point in
-which this differs from the paper.
+Level by level, the nodes that continue are segmented, their events are captioned with the question, the captions are
+embedded and clustered into children, and the policy decides about the children, down to ``max_depth``.
+docs/deviations.md lists every difference from the paper.
 
-Nodes may end otherwise than by their decision; their ``note`` says so:
+A node may also end for another reason than its decision; its ``note`` gives the reason:
 
 - ``"short"``: a root whose video is no longer than ``max(frames, events) * grain_s``, or has no more frames than the
-  budget: it is not searched, and nothing of it is decoded;
+  budget: it is not searched, and none of it is decoded;
 - ``"atomic"``: it continues, but its events cannot be cut any shorter;
-- ``"max_vlm_calls"``: captioning its events would exceed the tree's limit, so it is not expanded. Captions
-  found in the cache count as well: a warm cache must not give another tree than a cold one;
-- ``"max_nodes"``: the tree has that many decisions; it is left undecided, or is decided and not expanded.
+- ``"max_vlm_calls"``: captioning its events would exceed the tree's limit, so it is not expanded. Cached captions
+  count too, so that a warm cache and a cold one give the same tree;
+- ``"max_nodes"``: the tree has reached this number of decisions; the node is left undecided, or is decided but not
+  expanded.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from lmms_videominer.selectors.selector import Calls, Selector
 from lmms_videominer.types import Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
 
-ROUNDING_S = 1e-6  # a duration is a sum of timestamps that floats hold inexactly
+ROUNDING_S = 1e-6  # tolerance: a duration is a sum of inexact floats
 
-Units = tuple[Span, ...]  # what is captioned and clustered of one node
+Units = tuple[Span, ...]  # the spans of one node that are captioned and clustered
 
 
 class VideoMinerSelector(Selector):
@@ -48,7 +49,7 @@ class VideoMinerSelector(Selector):
     @classmethod
     def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
         if covers(config, duration_s):
-            return Calls()  # too short for a search to pay
+            return Calls()  # too short for a search
         events = sum(config.events**depth for depth in range(1, config.max_depth + 1))
         captions = min(events * (config.caption_frames if config.clustering == "frame" else 1), config.max_vlm_calls)
         return Calls(captions, 0 if config.policy == NO_POLICY else min(config.max_nodes, captions))
@@ -82,7 +83,7 @@ class VideoMinerSelector(Selector):
         return _found(case, nodes)
 
     def _units(self, case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Generator[Any, Any, list[Units]]:
-        """The events of each node of the frontier; with ``clustering=frame``, the frames shown of them."""
+        """The events of each node of the frontier; with ``clustering=frame``, one part per frame shown of them."""
         if not frontier:
             return []
         cut = yield Segment(tuple(nodes[position].spans for position in frontier))
@@ -94,7 +95,7 @@ class VideoMinerSelector(Selector):
         ]
 
     def _children(self, case: Case, parents: Sequence[tuple[Node, Units]]) -> Generator[Any, Any, list[Node]]:
-        """The children of all parents, in order, undecided; all are captioned, and embedded, at once."""
+        """The undecided children of all parents, in order; all are captioned and embedded in one batch."""
         config, clusterer = case.config, self.stages.clusterer
         frames = 1 if config.clustering == "frame" else config.caption_frames
         every_unit = tuple(unit for _, units in parents for unit in units)
@@ -113,12 +114,12 @@ class VideoMinerSelector(Selector):
 
 
 def covers(config: MinerConfig, duration_s: float) -> bool:
-    """Whether frames or events lie ``grain_s`` apart without any tree, in a video of ``duration_s`` seconds."""
+    """Whether uniform frames or events of a video of ``duration_s`` seconds are at most ``grain_s`` apart."""
     return duration_s <= max(config.frames, config.events) * config.grain_s + ROUNDING_S
 
 
 def _clusters(parent: Node, events: Sequence[Event], clusters: Sequence[Sequence[int]]) -> list[Node]:
-    """One child a cluster, its events in temporal order."""
+    """One child per cluster, with its events in temporal order."""
     return [
         Node(
             f"{parent.id}.{i}",
@@ -130,7 +131,7 @@ def _clusters(parent: Node, events: Sequence[Event], clusters: Sequence[Sequence
 
 
 def _decide(case: Case, nodes: list[Node], positions: Sequence[int]) -> Generator[Decide, Any, None]:
-    """Let the policy decide about the nodes at ``positions``, all at once."""
+    """Let the policy decide about the nodes at ``positions`` in one batch."""
     if not positions:
         return
     parts = tuple(Part(case.question.text, nodes[i].caption, nodes[i].depth, case.config.max_depth) for i in positions)
@@ -149,14 +150,14 @@ def _annotate(nodes: list[Node], positions: Sequence[int], note: str) -> None:
 
 
 def _obstacle(node: Node, units: Units, captioned: int, config: MinerConfig) -> str:
-    """Why ``node`` is not expanded into ``units``: a note, empty where nothing is in the way."""
+    """The note that says why ``node`` cannot be expanded into ``units``; empty if it can."""
     if node.depth and units in (node.spans, tuple(event.span for event in node.events)):
         return "atomic"
     return "max_vlm_calls" if captioned + len(units) > config.max_vlm_calls else ""
 
 
 def _frame_parts(event: Span, timestamps_s: np.ndarray, config: MinerConfig) -> list[Span]:
-    """``event`` in equal parts, ``caption_frames`` where it is long enough: none below ``min_event_s`` or a frame."""
+    """Up to ``caption_frames`` equal parts of ``event``, none shorter than ``min_event_s`` or one frame."""
     first, stop = frames_beginning_in(timestamps_s, event)
     shortest = event.duration_s / config.min_event_s if config.min_event_s else stop - first
     count = max(1, min(config.caption_frames, stop - first, int(shortest + 1e-6)))

@@ -1,33 +1,34 @@
-"""VideoTree (Wang et al., arXiv 2405.19209): clusters of frames, finer where the language model finds them relevant.
+"""VideoTree (Wang et al., arXiv 2405.19209): clusters of frames, split where the language model finds them relevant.
 
-As published: frames at one a second; their vectors in k-means by cosine, k = 8, 16, 32; the frame nearest to each
-centroid is captioned; one call a round gives an answer, its confidence and the relevance of each cluster, 1 to 3; the
-rounds end with 4 or more clusters of relevance 3, or with k = 32. Then a cluster of relevance 1 keeps its
-representative, one of 2 is split by Ward linkage into 4, and one of 3 into 4 and each of those into 4.
+As published: frames are taken at one per second; their feature vectors are clustered by k-means with cosine similarity,
+k = 8, 16, 32; the frame nearest to each centroid is captioned; one call per round gives an answer, its confidence and
+the relevance of each cluster, 1 to 3; the rounds end with 4 or more clusters of relevance 3, or with k = 32. Then a
+cluster of relevance 1 keeps its representative, one of 2 is split by Ward linkage into 4, and one of 3 into 4 and each
+of those into 4.
 
 What differs:
 
-- ``features=captions``: vectors are those of captions, not of an image encoder: every candidate frame is captioned, by
-  the video LLM, and the caption embedded. So the candidates are thinned evenly to ``max_vlm_calls``, the allowance that
-  a tree of VideoMiner has; a longer video has fewer than one a second. ``features=scorer``: vectors are the image
-  features of the scorer, as published those of EVA-CLIP; candidates are thinned above 4096. Frames are compared with
-  each other there and not with the question, so that the result holds no scores.
-- With ``features=scorer`` a round that could ask for more captions than are left of ``max_vlm_calls`` is not begun, and
-  that is told (``max_vlm_calls``).
-- The frames go to the video LLM; the language model's answer from captions is left in the reply. Published, there is no
-  budget: here relevance comes first, then the level (representatives, then their splits); what does not fit is
-  thinned evenly in time, what lacks is filled from the longest stretches without a frame.
-- The clusters' ratings are matched to them in the order of their representatives, as the prompt shows them; the public
-  code matches them by the number that k-means gave.
-- Of a cluster of relevance 3 its representative, the 4 parts' and the 16 parts' are taken, in this order; the public
-  code leaves those of the 4 out, and whole parts of fewer than two frames.
-- Nearest to a centroid is by cosine; in the public code by Euclidean distance.
-- Ratings that a reply lacks are 1 (3 in the public code): a reply cut short makes nothing relevant.
-- One captioner and one language model instead of LaViLa, BLIP-2 or CogAgent and GPT-4; a prompt of its own words.
-- In the result's tree a round is a node with its call, and a cluster is one below the last round: relevance 3 reads
-  accept, 2 continue, 1 delete. A key frame's score is the relevance of its cluster.
+- ``features=captions``: vectors are embeddings of captions, not image features: the video LLM captions every candidate
+  frame. So the candidates are thinned evenly to ``max_vlm_calls``, the limit of a tree of VideoMiner; a longer video
+  has fewer than one per second. ``features=scorer``: vectors are the image features of the scorer, as published those
+  of EVA-CLIP; candidates are thinned above 4096. Frames are compared with each other there and not with the question,
+  so that the result has no scores.
+- With ``features=scorer`` a round that might need more captions than are left of ``max_vlm_calls`` is not started, and
+  the result names this fallback (``max_vlm_calls``).
+- The frames go to the video LLM; the language model's answer from captions stays in the reply and is not used. As
+  published, there is no budget: here relevance comes first, then the level (representatives, then their splits);
+  surplus frames are thinned evenly in time, and missing ones come from the longest stretches without a frame.
+- The ratings are matched to the clusters in the order of the representatives, as shown in the prompt; the public code
+  matches them by the cluster numbers of k-means.
+- Of a cluster of relevance 3 the representatives of the cluster, of its 4 parts and of the 16 parts are taken, in this
+  order; the public code leaves out those of the 4, and all of a part with fewer than two frames.
+- The frame nearest to a centroid is found by cosine; in the public code by Euclidean distance.
+- Ratings missing from a reply are 1 (3 in the public code): a truncated reply makes nothing relevant.
+- One captioner and one language model instead of LaViLa, BLIP-2 or CogAgent and GPT-4; the prompt is our own.
+- In the result's tree a round is a node with its call, and the clusters are nodes below the last round: relevance 3 is
+  shown as accept, 2 as continue, 1 as delete. The score of a key frame is the relevance of its cluster.
 - ``judge=policy``: the policy decides about each representative in its own format instead, one call each: accept
-  stands for 3, continue for 2, delete for 1. For policy models that know no other format, the bundled one among them.
+  stands for 3, continue for 2, delete for 1. For policy models that know no other format, such as the bundled one.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ from lmms_videominer.search.wishes import Ask, Case, Embed, Encode, Found, Searc
 from lmms_videominer.selectors.asking import (
     AskingSelector,
     Seen,
-    asked_at_most,
     judgements,
     lettered_question,
+    llm_calls,
     most_candidates,
     pool_of,
 )
@@ -73,8 +74,8 @@ class Round:
         clusters: Positions of each cluster's frames among the candidates; clusters in the order of ``heads``.
         heads: Position of each cluster's representative, ascending.
         events: The representatives with their captions.
-        decisions: About each cluster.
-        reply: The call that gave them; ``None`` where each was decided by itself.
+        decisions: One decision per cluster.
+        reply: The call that gave them; ``None`` if each was decided separately.
     """
 
     clusters: list[np.ndarray]
@@ -90,17 +91,17 @@ class Round:
 
 @dataclass(frozen=True)
 class VideoTreeSettings:
-    """The clusters of each round, and what becomes of relevant ones."""
+    """The clusters of each round, and how relevant ones are split."""
 
-    first: int = option(8, "Clusters of the first round; doubled from round to round.")
-    most: int = option(32, "Most clusters.")
-    enough: int = option(4, "Highly relevant clusters that end the rounds.")
+    first: int = option(8, "Clusters of the first round; doubled in every round.")
+    most: int = option(32, "Maximum number of clusters.")
+    enough: int = option(4, "Number of highly relevant clusters that ends the rounds.")
     branches: int = option(4, "Parts into which a relevant cluster is split.")
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value < 1:
-                raise ConfigError(f"videotree_{name}={value}: needs at least 1")
+                raise ConfigError(f"videotree_{name}={value}: must be at least 1")
         if self.first > self.most:
             raise ConfigError(
                 f"videotree_first={self.first} is more than "
@@ -121,17 +122,17 @@ class VideoTreeSelector(AskingSelector):
         while widths[-1] < settings.most:
             widths.append(min(2 * widths[-1], settings.most))
         widths = [min(width, pool) for width in widths]
-        asked = asked_at_most(config, len(widths), sum(widths))
+        llm = llm_calls(config, len(widths), sum(widths))
         if config.features == "captions":
-            return Calls(pool, asked)
-        return Calls(min(pool, sum(widths), config.max_vlm_calls), asked, pool)
+            return Calls(pool, llm)
+        return Calls(min(pool, sum(widths), config.max_vlm_calls), llm, pool)
 
     def search(self, case: Case) -> Search:
         config, settings, pool, seen = case.config, self.settings, pool_of(case), Seen(case)
         vectors = yield from _vectors(case, pool, seen)
         rounds: list[Round] = []
         stopped: tuple[str, ...] = ()
-        distinct = len(np.unique(vectors, axis=0))  # no more clusters than these
+        distinct = len(np.unique(vectors, axis=0))  # most clusters possible
         width = min(settings.first, config.max_vlm_calls)
         while True:
             rounds.append((yield from _round(case, pool, seen, vectors, width)))
@@ -146,7 +147,7 @@ class VideoTreeSelector(AskingSelector):
 
 
 def _vectors(case: Case, pool: Candidates, seen: Seen) -> Generator[Any, Any, np.ndarray]:
-    """float32 [len(pool), d], L2-normalised: what each candidate looks like, or is told to look like."""
+    """float32 [len(pool), d], L2-normalised: the image features of each candidate, or the embedding of its caption."""
     if case.config.features == "scorer":
         return (yield Encode(tuple(pool.indices.tolist())))
     events = yield from seen.look(pool.spans, 1)
@@ -154,7 +155,7 @@ def _vectors(case: Case, pool: Candidates, seen: Seen) -> Generator[Any, Any, np
 
 
 def _round(case: Case, pool: Candidates, seen: Seen, vectors: np.ndarray, width: int) -> Generator[Any, Any, Round]:
-    """Cluster, and have the clusters rated by their representatives."""
+    """Cluster the candidates, and have the clusters rated by their representatives."""
     groups = spherical_kmeans(vectors, width, case.config.seed)
     heads = [nearest_to_mean(vectors, group) for group in groups]
     order = sorted(range(len(groups)), key=heads.__getitem__)
@@ -189,9 +190,9 @@ def _found(
 ) -> Found:
     nodes = [Node("0", 0, (Event(case.whole),))]
     groups: dict[tuple[int, int], list[Pick]] = {}
-    for number, made in enumerate(rounds):
-        note = "" if made.reply else "each part judged by itself"
-        nodes.append(Node(f"0.{number}", 1, made.events, made.reply, note))
+    for number, done in enumerate(rounds):
+        note = "" if done.reply else "each part judged by itself"
+        nodes.append(Node(f"0.{number}", 1, done.events, done.reply, note))
     last, parent = rounds[-1], nodes[-1].id
     for i, (members, head, decision) in enumerate(zip(last.clusters, last.heads, last.decisions, strict=True)):
         score = RATINGS[decision.action]
@@ -212,7 +213,7 @@ def _found(
 def _branches(
     id: str, members: np.ndarray, vectors: np.ndarray, levels: int, count: int
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The parts below a cluster, each with its id: split ``levels`` times into ``count``."""
+    """The parts below a cluster, each with its id: it is split ``levels`` times into ``count``."""
     parts = ward(vectors, members, count) if levels else []
     for i, part in enumerate(parts if len(parts) > 1 else []):
         yield f"{id}.{i}", part
@@ -224,14 +225,14 @@ def _pick(pool: Candidates, position: int, id: str, score: int) -> Pick:
 
 
 def _node(id: str, members: np.ndarray, head: int, decision: Decision | None, pool: Candidates, seen: Seen) -> Node:
-    """A cluster, in stretches; the one that holds the representative has its caption, where it was captioned."""
+    """A cluster, as contiguous events; the one with the representative has its caption, if it was captioned."""
     event = seen.events.get((pool.spans[head], 1))
     stretches = np.split(members, np.flatnonzero(np.diff(members) > 1) + 1)
-    told = [
+    events = [
         Event(
             Span(pool.spans[part[0]].start_s, pool.spans[part[-1]].end_s),
             *((event.caption, event.frame_times_s) if event and head in part else (None, ())),
         )
         for part in stretches
     ]
-    return Node(id, id.count("."), tuple(told), decision)
+    return Node(id, id.count("."), tuple(events), decision)

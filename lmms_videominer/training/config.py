@@ -1,4 +1,4 @@
-"""Settings of T-GRPO on top of TRL's ``GRPOConfig``, refused where they cannot work before any model is loaded."""
+"""Settings of T-GRPO on top of TRL's ``GRPOConfig``; invalid ones are refused before any model is loaded."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from lmms_videominer.training.rewards import RewardConfig
 
 MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")  # losses that are a mean over the rows of a forward pass
 SUM_OVER_TOKENS = ("dapo", "cispo", "vespo")  # losses divided by the tokens of the whole generation batch
-# Settings of GRPOConfig that a tree's rollout does not follow, with the value they must keep, and why.
+# Settings of GRPOConfig that the rollout of trees does not support, with the value they must keep and the reason.
 FIXED = {
     "scale_rewards": ("group", "advantages are normalised over all decisions of a group"),
     "multi_objective_aggregation": ("sum_then_normalize", "the rewards of a decision are summed first"),
     "reward_weights": (None, "set the parts of the reward: length_weight, format_full, lambda_auxin"),
-    "entropy_coef": (0.0, "its mean over a forward pass would weigh decisions by their batch"),
-    "use_adaptive_entropy": (False, "its mean over a forward pass would weigh decisions by their batch"),
-    "top_entropy_quantile": (1.0, "its quantile over a forward pass would weigh decisions by their batch"),
-    "sync_ref_model": (False, "a checkpoint does not hold the reference, and a resumed run would have another one"),
-    "remove_unused_columns": (False, "a row holds video, question, options and answer"),
+    "entropy_coef": (0.0, "its mean over a forward pass would weight decisions by their batch"),
+    "use_adaptive_entropy": (False, "its mean over a forward pass would weight decisions by their batch"),
+    "top_entropy_quantile": (1.0, "its quantile over a forward pass would weight decisions by their batch"),
+    "sync_ref_model": (False, "a checkpoint does not contain the reference, so a resumed run would have another one"),
+    "remove_unused_columns": (False, "a row has video, question, options and answer"),
     "ds3_gather_for_generation": (True, "trees call the policy a different number of times on every process"),
     "use_transformers_continuous_batching": (False, "use vllm"),
 }
 WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # set by launchers
-DEEPSPEED = ("zero2", "zero3", "zero3_offload")  # names of the files that are shipped in deepspeed_configs
+DEEPSPEED = ("zero2", "zero3", "zero3_offload")  # names of the files shipped in deepspeed_configs
 PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}
-# Settings of MinerConfig that training sets itself, or that mean nothing to it.
+# Settings of MinerConfig that training sets itself or does not use.
 SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens", "embedder")
 
-# The settings of mining that a training file may hold; the same names, help texts and defaults as in MinerConfig.
+# The settings of mining that a training file may have, with the names, help texts and defaults of MinerConfig.
 MiningArguments = dataclasses.make_dataclass(
     "MiningArguments",
     [
@@ -66,7 +66,7 @@ class TGRPOConfig(GRPOConfig):
 
     ``per_device_train_batch_size`` and ``generation_batch_size`` count trees, ``num_generations`` the trees of one
     question, ``max_completion_length`` the tokens of one decision; ``forward_batch_size`` bounds the memory of a
-    forward and backward pass, whatever the trees' sizes. ``deepspeed`` may be the name of a shipped file: ``zero2``,
+    forward and backward pass for trees of any size. ``deepspeed`` may be the name of a shipped file: ``zero2``,
     ``zero3``, ``zero3_offload``.
 
     Raises:
@@ -82,24 +82,24 @@ class TGRPOConfig(GRPOConfig):
     format_partial: float = _of_rewards("format_partial")
 
     forward_batch_size: int = field(default=8, metadata={"help": "Decisions in one forward and backward pass."})
-    rollout_batch_size: int = field(default=16, metadata={"help": "Decisions generated at once by transformers."})
+    rollout_batch_size: int = field(default=16, metadata={"help": "Decisions that transformers generates in a batch."})
     tree_log_steps: int = field(
         default=50,
         metadata={
-            "help": "Save the trees of one question under output_dir/trees in the first rollout of "
-            "every so many steps; 0: never."
+            "help": "Save the trees of one question under output_dir/trees in the first rollout of every "
+            "interval of this many steps; 0: never."
         },
     )
 
     loss_type: str = field(default="grpo", metadata={"help": "grpo, dr_grpo, sapo, luspo, dapo, cispo or vespo."})
     beta: float = field(default=0.04, metadata={"help": "Coefficient of the KL term; 0: no reference model."})
-    max_completion_length: int | None = field(default=256, metadata={"help": "Most tokens of one decision."})
+    max_completion_length: int | None = field(default=256, metadata={"help": "Maximum tokens of one decision."})
 
     def __post_init__(self) -> None:
         self._check_trees()
         if self.deepspeed and self.use_cpu:
             raise ConfigError(
-                f"use_cpu=True with deepspeed={self.deepspeed!r}: accelerate leaves DeepSpeed out there. "
+                f"use_cpu=True with deepspeed={self.deepspeed!r}: accelerate ignores DeepSpeed with use_cpu. "
                 "Hide the GPUs instead: CUDA_VISIBLE_DEVICES= DS_ACCELERATOR=cpu"
             )
         if isinstance(self.deepspeed, str) and self.deepspeed in DEEPSPEED:
@@ -114,25 +114,25 @@ class TGRPOConfig(GRPOConfig):
         self._check_checkpoints()
 
     def _meet_alone(self) -> None:
-        """DeepSpeed in one process that no launcher started: it would look for MPI to learn who else there is."""
+        """For DeepSpeed in one process without a launcher, which would look for other processes through MPI."""
         if self.deepspeed and "LOCAL_RANK" not in os.environ and not any(os.environ.get(name) for name in WORLD_SIZES):
             os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
             os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-            os.environ.setdefault("MASTER_PORT", "0")  # any that is free
+            os.environ.setdefault("MASTER_PORT", "0")  # any free port
 
     def _meet_on_cpu(self) -> None:
-        """DeepSpeed without an accelerator: transformers names no backend there, and every process would be alone."""
+        """For DeepSpeed without an accelerator: transformers sets no backend there, so processes would not connect."""
         if not self.deepspeed or "LOCAL_RANK" not in os.environ or torch.accelerator.is_available():
             return
-        os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"  # read by PartialState, as TrainingArguments does it
+        os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"  # for PartialState, as in TrainingArguments
         try:
             PartialState(backend="gloo", timeout=timedelta(seconds=self.ddp_timeout))
         finally:
             del os.environ["ACCELERATE_USE_DEEPSPEED"]
-        given = self.accelerator_config or {}
-        if isinstance(given, str):  # JSON, or the name of a file of JSON
-            given = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text())
-        self.accelerator_config = {**given, "use_configured_state": True}
+        config = self.accelerator_config or {}
+        if isinstance(config, str):  # JSON, or the name of a JSON file
+            config = json.loads(config if config.lstrip().startswith("{") else Path(config).read_text())
+        self.accelerator_config = {**config, "use_configured_state": True}
 
     def _check_trees(self) -> None:
         self.rewards()
@@ -140,7 +140,7 @@ class TGRPOConfig(GRPOConfig):
             raise ConfigError(f"num_generations={self.num_generations}: a group needs at least 2 trees to compare")
         for name in ("forward_batch_size", "rollout_batch_size", "max_completion_length"):
             if (getattr(self, name) or 0) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}: needs at least 1")
+                raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
         if not self.temperature > 0:
             raise ConfigError(
                 f"temperature={self.temperature}: a greedy policy grows the same tree "
@@ -148,8 +148,8 @@ class TGRPOConfig(GRPOConfig):
             )
         if self.loss_type not in MEAN_OVER_ROWS + SUM_OVER_TOKENS:
             raise ConfigError(
-                f"loss_type={self.loss_type!r}: one of {', '.join(MEAN_OVER_ROWS + SUM_OVER_TOKENS)}; "
-                "others would weigh a decision by what shares its forward pass"
+                f"loss_type={self.loss_type!r}: must be one of {', '.join(MEAN_OVER_ROWS + SUM_OVER_TOKENS)}; "
+                "others would weight a decision by the rest of its forward pass"
             )
 
     def _check_fixed(self) -> None:
@@ -167,20 +167,20 @@ class TGRPOConfig(GRPOConfig):
             raise ConfigError(f"fsdp={self.fsdp!r}: shard with DeepSpeed instead (deepspeed_configs/zero3.json)")
 
     def _check_checkpoints(self) -> None:
-        """A run that resumes inside a rollout would grow its trees anew, with other weights than they had."""
+        """Refuse checkpoints inside a rollout: a resumed run would grow its trees again, with other weights."""
         per_generation: Any = self.steps_per_generation  # filled in by GRPOConfig
         steps = per_generation * self.num_iterations
         saves = self.save_steps * self.gradient_accumulation_steps
         if self.save_strategy == "steps" and self.save_steps < 1:
             raise ConfigError(
-                f"save_steps={self.save_steps}: give a number of steps, a multiple of "
+                f"save_steps={self.save_steps}: must be a number of steps, a multiple of "
                 f"steps_per_generation={per_generation} x num_iterations={self.num_iterations}"
             )
         if self.save_strategy == "steps" and saves % steps:
             raise ConfigError(
-                f"save_steps={self.save_steps} x gradient_accumulation_steps={self.gradient_accumulation_steps} is no "
-                f"multiple of steps_per_generation={per_generation} x num_iterations={self.num_iterations}: "
-                "a checkpoint inside a rollout could not be continued identically"
+                f"save_steps={self.save_steps} x gradient_accumulation_steps={self.gradient_accumulation_steps} is not "
+                f"a multiple of steps_per_generation={per_generation} x num_iterations={self.num_iterations}: "
+                "a checkpoint inside a rollout could not be resumed identically"
             )
 
     def rewards(self) -> RewardConfig:
@@ -188,7 +188,7 @@ class TGRPOConfig(GRPOConfig):
         return RewardConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(RewardConfig)})
 
     def mining(self, config: MinerConfig | None = None) -> MinerConfig:
-        """``config`` as rollouts use it: a sampling policy under the videominer selector."""
+        """``config`` for rollouts: with the videominer selector and a sampling policy."""
         tokens: Any = self.max_completion_length  # checked on construction
         return configured(
             config,
@@ -199,10 +199,10 @@ class TGRPOConfig(GRPOConfig):
         )
 
     def check_questions(self, ids: Sequence[str]) -> None:
-        """Refuse data that cannot fill one rollout, or whose groups could not be told apart.
+        """Refuse data that cannot fill one rollout or whose groups cannot be distinguished.
 
         Raises:
-            ConfigError: Too few questions, or an id that occurs twice.
+            ConfigError: There are too few questions, or an id occurs twice.
         """
         trees: Any = self.generation_batch_size  # filled in by GRPOConfig
         groups = trees // (self.num_generations or 1)
@@ -210,8 +210,8 @@ class TGRPOConfig(GRPOConfig):
             raise ConfigError(
                 f"{len(ids)} questions cannot fill one rollout of {groups} (generation_batch_size="
                 f"{self.generation_batch_size} / num_generations={self.num_generations}): "
-                "lower the batch size, or give more questions"
+                "lower the batch size, or provide more questions"
             )
         if len(set(ids)) < len(ids):
             twice = next(name for name, count in Counter(ids).items() if count > 1)
-            raise ConfigError(f"question id {twice!r} occurs twice: its trees would be compared with another's")
+            raise ConfigError(f"question id {twice!r} occurs twice: trees of different questions would be compared")

@@ -1,4 +1,4 @@
-"""Trees of all processes, put back into their groups and turned into rows with advantages."""
+"""Regroups the trees of all processes and turns their decisions into rows with advantages."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Logprobs = Mapping[tuple[tuple[int, ...], tuple[int, ...]], Sequence[float]]
 
 @dataclass(frozen=True)
 class TreeRecord:
-    """What processes tell each other of one tree.
+    """The data of one tree that processes exchange.
 
     Attributes:
-        question_id, tree: Which.
+        question_id, tree: Its question, and its number in the group.
         decisions: Its training samples, by level and order.
         tree_reward: R_tree.
-        nodes, depth: Size of the tree, the root left out.
-        vlm_calls, vlm_calls_cached: Captions made for it and found.
-        logprobs: By decision, the sampler's own log-probabilities of its tokens, where it tells them.
-        failure: Why there is no tree; empty where there is one.
+        nodes, depth: Number of nodes without the root, and depth of the tree.
+        vlm_calls, vlm_calls_cached: Captions generated for it, and captions found in the cache.
+        logprobs: By decision, the sampler's own log-probabilities of its tokens, if it returns them.
+        failure: Why there is no tree; empty if there is one.
     """
 
     question_id: str
@@ -42,7 +42,7 @@ class TreeRecord:
 
 @dataclass(frozen=True)
 class Row:
-    """One decision as training sees it: one row of a batch."""
+    """One decision in training: one row of a batch."""
 
     question_id: str
     tree: int
@@ -57,7 +57,7 @@ class Row:
 
 
 def record(job: RolloutJob, rollout: TreeRollout | VideoMinerError, logprobs: Logprobs) -> TreeRecord:
-    """One rolled out tree, or what kept it from growing, as it is sent to the other processes."""
+    """The record of one rolled out tree, or of its error, for the other processes."""
     if isinstance(rollout, VideoMinerError):
         return TreeRecord(job.question_id, job.tree, failure=str(rollout))
     nodes, usage = rollout.selection.nodes, rollout.selection.usage
@@ -80,7 +80,7 @@ class Group:
     """The trees of one question in the order of their numbers.
 
     Attributes:
-        failure: Why the group is left out: the video of one of its trees failed; empty where none did.
+        failure: Why the group is left out, the error of one of its trees; empty if there is none.
     """
 
     question_id: str
@@ -109,20 +109,20 @@ def grouped(records: Sequence[TreeRecord]) -> list[Group]:
 
 
 def rows(groups: Sequence[Group]) -> list[Row]:
-    """Every decision of every tree of the groups that did not fail, with its advantage.
+    """Every decision of every tree, with its advantage, without the groups that failed.
 
     Raises:
         TrainingError: A reward is not finite; the message names its decision and its parts.
     """
-    found = []
+    result = []
     for group in groups:
         if group.failure:
             continue
         _check_finite(group)
         for tree, advantages in zip(group.trees, group_advantages(group.rewards), strict=True):
-            logprobs = tree.logprobs or [()] * len(tree.decisions)
-            for sample, advantage, told in zip(tree.decisions, advantages, logprobs, strict=True):
-                found.append(
+            all_logprobs = tree.logprobs or [()] * len(tree.decisions)
+            for sample, advantage, logprobs in zip(tree.decisions, advantages, all_logprobs, strict=True):
+                result.append(
                     Row(
                         group.question_id,
                         tree.tree,
@@ -130,10 +130,10 @@ def rows(groups: Sequence[Group]) -> list[Row]:
                         sample.prompt_ids,
                         sample.completion_ids,
                         advantage,
-                        tuple(told),
+                        tuple(logprobs),
                     )
                 )
-    return found
+    return result
 
 
 def _check_finite(group: Group) -> None:

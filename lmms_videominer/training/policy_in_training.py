@@ -1,4 +1,4 @@
-"""The policy while it trains, as the pipeline asks it: with its own weights of the moment, or through vLLM."""
+"""The policy in training, as a language model for the pipeline: with its current weights, directly or through vLLM."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 class PolicyInTraining:
-    """Completes with the model that ``trainer`` trains; the same seeds and weights give the same completions.
+    """Completes with the model that ``trainer`` trains; equal seeds and weights give equal completions.
 
-    A call is collective under ZeRO-3, which gathers the weights for it: every process makes equally many calls.
-    Inside a call each process generates for itself.
+    Under ZeRO-3 a call is collective, since it gathers the weights: every process must make the same number of calls.
+    Within a call each process generates on its own.
 
     Attributes:
-        seconds: Spent completing since it was last set.
-        logprobs: Empty: the log-probabilities are the model's own.
+        seconds: Time spent on completions since it was last set.
+        logprobs: Empty, since the log-probabilities are the model's own.
     """
 
-    identity = ""  # another policy at every step
+    identity = ""  # the policy changes at every step
 
     def __init__(self, trainer: GRPOTrainer):
         self._trainer: Any = trainer  # TRL types its settings as those of any Trainer
@@ -61,34 +61,34 @@ class PolicyInTraining:
 
 
 class PolicyInVLLM(PolicyInTraining):
-    """Completes through vLLM, server or colocated, with the weights of the moment; vLLM draws without our seeds.
+    """Completes through vLLM, server or colocated, with the current weights; vLLM ignores our seeds.
 
     Attributes:
-        logprobs: vLLM's log-probabilities of what it sampled, by prompt and completion, since it was last emptied.
+        logprobs: vLLM's log-probabilities of its samples, by prompt and completion, since it was last cleared.
     """
 
     def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         started = time.perf_counter()
         model = self._language_model(self._trainer.accelerator.unwrap_model(self._trainer.model))
         ids = [model._prompt_ids(prompt) for prompt in prompts]
-        # vLLM's shares are cut by the number of prompts: every process brings equally many, and at least one
+        # vLLM splits by the number of prompts: every process must pass the same number, at least one
         count = max(1, *gather_object([len(ids)]))
         filler = [model._pad_id]
         completions, logprobs = self._trainer._generate_single_turn(ids + [filler] * (count - len(ids)), None, {}, 1)
-        made = [(tuple(prompt), tuple(completion)) for prompt, completion in zip(ids, completions)]
-        self.logprobs.update(zip(made, logprobs))
-        tokens = [list(completion) for _, completion in made]
+        pairs = [(tuple(prompt), tuple(completion)) for prompt, completion in zip(ids, completions)]
+        self.logprobs.update(zip(pairs, logprobs))
+        tokens = [list(completion) for _, completion in pairs]
         texts = model.tokenizer.batch_decode(tokens, skip_special_tokens=True) if tokens else []
         self.seconds += time.perf_counter() - started
-        return [Completion(text.strip(), *ids) for text, ids in zip(texts, made, strict=True)]
+        return [Completion(text.strip(), *ids) for text, ids in zip(texts, pairs, strict=True)]
 
 
 @contextmanager
 def _unobserved(engine: Any) -> Iterator[None]:
-    """Forward passes that ZeRO-3 does not start by comparing what the processes have computed.
+    """Keep ZeRO-3 from comparing the processes at the start of every forward pass within the block.
 
-    It does so in a hook that TRL leaves on the model while weights are gathered; where processes make different
-    numbers of passes, some would wait there for ever.
+    It does so in a hook that TRL leaves on the model while weights are gathered. If processes run different numbers
+    of passes, some would wait there forever.
     """
     offload: Any = getattr(getattr(engine, "optimizer", None), "parameter_offload", None)
     handle: Any = getattr(offload, "fwd_pre_hook", None)
@@ -103,10 +103,10 @@ def _unobserved(engine: Any) -> Iterator[None]:
 
 @contextmanager
 def each_process_alone() -> Iterator[None]:
-    """No ZeRO-3 as far as transformers knows: models load whole, and ``generate`` waits for no other process.
+    """Hide ZeRO-3 from transformers: models load completely, and ``generate`` waits for no other process.
 
-    The frozen models are asked by each process as its trees need them, and the policy generates with gathered
-    weights: in step with others neither would ever end.
+    Each process calls the frozen models as its trees need them, and the policy generates with gathered weights:
+    if they had to stay in step with other processes, neither would ever finish.
     """
     from transformers.integrations import deepspeed
 
@@ -123,13 +123,13 @@ def each_process_alone() -> Iterator[None]:
 def importance_ratio(
     old: torch.Tensor, sampled: torch.Tensor, mask: torch.Tensor, mode: str, low: float | None, high: float | None
 ) -> torch.Tensor:
-    """How much likelier what was sampled is under the trained model than under vLLM's, as TRL corrects for it.
+    """The probability ratio of the samples under the trained model and under vLLM's, for TRL's correction.
 
     Args:
-        old, sampled: Log-probabilities under the model and under the sampler, float [R, C]; ``sampled`` may hold NaN.
+        old, sampled: Log-probabilities under the model and under the sampler, float [R, C]; ``sampled`` may have NaN.
         mask: [R, C], 1 for tokens of completions.
         mode: ``token_*`` or ``sequence_*``, and ``*_truncate`` (clamp to the limits) or ``*_mask`` (0 outside).
-        low, high: The limits; ``None``: none.
+        low, high: The limits; ``None`` for no limit.
 
     Returns:
         Float [R, C], or [R, 1] for a ratio of whole sequences.

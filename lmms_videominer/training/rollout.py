@@ -1,4 +1,4 @@
-"""Trees as training samples: n trees a question grown together by the code that inference runs, answered, rewarded."""
+"""Rolls out trees as training samples: grows n trees per question with the code of inference, answers and rewards."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RolloutJob:
     """One tree to roll out.
 
     Attributes:
-        question: What is asked of which video.
-        answer: The right option's index or letter; for an open question the right answer.
-        question_id: Names the group: its trees are compared with one another.
+        question: The question and its video.
+        answer: Index or letter of the correct option; for an open question the correct answer.
+        question_id: Id of the group, whose trees are compared with one another.
         tree: Number of the tree in its group.
-        seed: What the tree's decisions are sampled from: equal jobs give equal trees, whatever else is in the call.
+        seed: Seed of the tree's decisions: equal jobs give equal trees, independently of the other jobs of the call.
     """
 
     question: Question
@@ -46,7 +46,7 @@ class RolloutJob:
 
 @dataclass(frozen=True)
 class DecisionRewards:
-    """What one decision earned, by part: ``tree`` is its tree's R_tree, ``total`` comes from ``total_reward``."""
+    """The rewards of one decision, by part: ``tree`` is R_tree of its tree, ``total`` comes from ``total_reward``."""
 
     format: float
     length: float
@@ -60,10 +60,10 @@ class DecisionSample:
     """One decision of a tree: one training sample.
 
     Attributes:
-        node_id, depth: Where in its tree.
-        prompt_ids, completion_ids: Tokens as the policy saw and made them, padding left out.
-        action, reading: What was decided, and how that was read from the completion.
-        rewards: What it earned, by part.
+        node_id, depth: Its place in the tree.
+        prompt_ids, completion_ids: Tokens as the policy saw and generated them, without padding.
+        action, reading: The action, and how it was parsed from the completion.
+        rewards: Its rewards, by part.
     """
 
     node_id: str
@@ -81,9 +81,9 @@ class TreeRollout:
 
     Attributes:
         question_id, tree: Those of its job.
-        selection: The tree, its key frames, its answer and what they cost.
+        selection: The tree, its key frames, its answer and their cost.
         tree_reward: R_tree, the correctness of the answer.
-        decisions: By level and order; empty where nothing was searched: the video is too short (``grain_s``).
+        decisions: By level and order; empty if the video is too short to be searched (``grain_s``).
     """
 
     question_id: str
@@ -96,25 +96,24 @@ class TreeRollout:
 def roll_out(
     jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, reward_config: RewardConfig
 ) -> list[TreeRollout | VideoMinerError]:
-    """Grow, answer and reward one tree a job (arXiv 2510.06040, section 3.2), all trees level by level together.
+    """Grow, answer and reward one tree per job (arXiv 2510.06040, section 3.2), all trees together, level by level.
 
-    Captions, embeddings, segmentations and answers go through the cache of ``stages``: what one tree or an
-    earlier epoch has asked is not asked again. A policy that samples, or has no identity, is asked exactly
-    ``config.max_depth`` times, whatever the jobs are (none at all included), so that processes that generate together
-    keep step.
+    Captions, embeddings, segmentations and answers go through the cache of ``stages``: the requests of another tree
+    or an earlier epoch are not repeated. A policy that samples, or has no identity, is called exactly
+    ``config.max_depth`` times for any jobs, even none, so that processes that generate together stay in step.
 
     Args:
-        jobs: What to roll out; the trees of one question may be spread over several processes' calls.
-        stages: The frozen video LLM and embedder, and the policy, which must give token ids.
+        jobs: The trees to roll out; those of one question may be spread over the calls of several processes.
+        stages: The frozen video LLM and embedder, and the policy, which must return token ids.
         config: Settings of mining; ``temperature`` is the policy's.
         reward_config: Settings of the rewards.
 
     Returns:
-        One entry a job, in order. Where a video or question cannot be used, every job of its question in this
-        call gets the error, which is logged once a question.
+        One entry per job, in order. If a video or question cannot be used, every job of that question in this
+        call gets the error, which is logged once per question.
 
     Raises:
-        ConfigError: The policy gives no token ids.
+        ConfigError: The policy returns no token ids.
     """
     results = _selections(jobs, stages, config)
     failed = _failed(jobs, results)
@@ -125,7 +124,7 @@ def roll_out(
 
 
 def _selections(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig) -> list[Selection | VideoMinerError]:
-    """The answered selection of each job's tree, or why there is none."""
+    """The answered selection of each job's tree, or its error."""
     searches = [Job(job.question, job.seed) for job in jobs]
     results = run(VideoMinerSelector(stages, config), searches, decisions_in_step=config.max_depth)
     grown = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
@@ -136,7 +135,7 @@ def _selections(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig)
 
 
 def _failed(jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMinerError]) -> dict[str, VideoMinerError]:
-    """The first error of each question that has one: trees of which some are missing are no group to compare."""
+    """The first error of each question that has one: its whole group fails, since trees are compared within a group."""
     failed: dict[str, VideoMinerError] = {}
     for job, result in zip(jobs, results, strict=True):
         if isinstance(result, VideoMinerError) and job.question_id not in failed:
@@ -150,22 +149,22 @@ def _rollout(
 ) -> TreeRollout | VideoMinerError:
     if isinstance(selection, VideoMinerError):
         return selection
-    right = tree_reward(selection.answer, job.question.options, job.answer)
-    decisions = tuple(_sample(node, right, config) for node in selection.nodes if node.decision)
-    return TreeRollout(job.question_id, job.tree, selection, right, decisions)
+    correctness = tree_reward(selection.answer, job.question.options, job.answer)
+    decisions = tuple(_sample(node, correctness, config) for node in selection.nodes if node.decision)
+    return TreeRollout(job.question_id, job.tree, selection, correctness, decisions)
 
 
-def _sample(node: Node, right: float, config: RewardConfig) -> DecisionSample:
+def _sample(node: Node, tree: float, config: RewardConfig) -> DecisionSample:
     decision = node.decision
     assert decision is not None
     if not decision.completion_ids:
         raise ConfigError(
-            f"node {node.id}: the policy gave no token ids to train on. Use a causal language model as policy"
+            f"node {node.id}: the policy returned no token ids to train on. Use a causal language model as policy"
         )
     format = format_reward(decision.reading, config)
     length = length_reward(len(decision.completion_ids), config)
     action = action_reward(decision.action, config)
-    rewards = DecisionRewards(format, length, action, right, total_reward(format, length, action, right, config))
+    rewards = DecisionRewards(format, length, action, tree, total_reward(format, length, action, tree, config))
     return DecisionSample(
         node.id, node.depth, decision.prompt_ids, decision.completion_ids, decision.action, decision.reading, rewards
     )

@@ -1,4 +1,4 @@
-"""One run of T-GRPO from a YAML file: settings, questions, models, training, the trained policy's folder."""
+"""Runs T-GRPO from a YAML file: loads settings, questions and models, trains, and saves the policy."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def _option(default: Any, help: str) -> Any:
 
 @dataclass
 class RunArguments(DataArguments):
-    """What is trained on, and beside which frozen models. The policy is ``model_name_or_path``."""
+    """The questions to train on, and the frozen models. The policy is ``model_name_or_path``."""
 
-    eval_questions: str = _option("", "Questions to evaluate on, of the same layout; empty: none.")
-    eval_split: str = _option("", "Their split of a hub dataset; empty: that of the questions.")
-    video_llm: str = _option(BUNDLED, "Frozen video LLM, or a bundle that brings policy and embedder.")
+    eval_questions: str = _option("", "Questions to evaluate on, in the same format; empty: none.")
+    eval_split: str = _option("", "Split of these in a hub dataset; empty: that of the training questions.")
+    video_llm: str = _option(BUNDLED, "Frozen video LLM, or a bundle with policy and embedder.")
     embedder: str = _option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A whole run's settings, checked as far as they can be without models and data."""
+    """The settings of a run, checked as far as possible without models and data."""
 
     args: TGRPOConfig
     model: ModelConfig
@@ -59,7 +59,7 @@ class Run:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train; the exit code, 0 or 1. Errors are printed by the process that meets them."""
+    """Train, and return the exit code, 0 or 1. Errors are printed by the process that raises them."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     try:
@@ -72,11 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str]) -> Run:
-    """The settings of a YAML file, overridden by ``--SETTING VALUE`` that follow it.
+    """The settings of a YAML file, overridden by ``--SETTING VALUE`` arguments after it.
 
     Raises:
-        ConfigError: The file cannot be read, a setting is unknown, or settings cannot work together; or what
-            training needs is not installed.
+        ConfigError: The file cannot be read, a setting is unknown, settings cannot work together, or a package
+            that training needs is not installed.
     """
     try:
         from trl import ModelConfig
@@ -96,27 +96,27 @@ def parse(argv: Sequence[str]) -> Run:
 
 
 def parsed(argv: Sequence[str], types: Sequence[Any]) -> tuple[Any, ...]:
-    """The settings of ``types`` from a file and what follows it.
+    """The settings of ``types`` from a file and the arguments after it.
 
     Raises:
-        ConfigError: As ``parse``.
+        ConfigError: See ``parse``.
     """
     from trl import ModelConfig, TrlParser
 
     try:
-        found = TrlParser(list(types)).parse_args_and_config(checked_settings(argv, types))
-    except ValueError as error:  # of the parser, and of settings that TRL or transformers refuse
+        parts = TrlParser(list(types)).parse_args_and_config(checked_settings(argv, types))
+    except ValueError as error:  # from the parser, or from settings that TRL or transformers refuse
         raise ConfigError(str(error)) from error
-    for part in found:
+    for part in parts:
         if isinstance(part, ModelConfig) and (part.load_in_4bit or part.load_in_8bit):
             raise ConfigError(
                 "load_in_4bit and load_in_8bit are not supported: use LoRA (use_peft) with dtype=bfloat16"
             )
-    return found
+    return parts
 
 
 def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
-    """``argv`` as ``TrlParser`` takes it, once the names in its file are known to be settings."""
+    """``argv`` in the form of ``TrlParser``, after checking that all names in the file are settings."""
     import yaml
 
     argv = [text for text in argv if not text.startswith("--local_rank")]  # added by the deepspeed launcher
@@ -129,7 +129,7 @@ def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
             f"{argv[0]}: cannot be read as YAML ({error}). Name a file of settings, such as examples/train_world.yaml"
         ) from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{argv[0]}: holds no settings; write one 'name: value' a line")
+        raise ConfigError(f"{argv[0]}: has no settings; write one 'name: value' per line")
     known = {"env", *(name for kind in types for name in kind.__dataclass_fields__)}
     for name in values:
         if name not in known:
@@ -138,16 +138,16 @@ def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
 
 
 def train(run: Run) -> None:
-    """Load what the run names, train, and save the policy to ``output_dir``.
+    """Load the data and models of the run, train, and save the policy to ``output_dir``.
 
     Raises:
-        VideoMinerError: Data or models cannot be used, or a reward or loss is not a number.
+        VideoMinerError: Data or models cannot be used, or a reward or loss is not finite.
     """
     settings = settings_of(run.args, run.model, run.arguments, run.mining)
     checkpoint = checkpoint_of(run.args, settings)
     warn_inside_rollout(run.args, checkpoint)
     if is_finished(run.args, checkpoint):
-        logger.info("%s has made all its steps: nothing is left to do", run.args.output_dir)
+        logger.info("%s has finished all its steps: nothing is left to do", run.args.output_dir)
         return
     questions, held_out = _questions(run)
     policy = _policy_name(run)
@@ -157,8 +157,8 @@ def train(run: Run) -> None:
 
     from lmms_videominer.training.trainer import TGRPOTrainer
 
-    given: Any = run.args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
-    run.args.model_init_kwargs = {**model_settings(run.model), **given}
+    init_kwargs: Any = run.args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
+    run.args.model_init_kwargs = {**model_settings(run.model), **init_kwargs}
     trainer = TGRPOTrainer(
         policy, run.args, stages, questions, run.mining, eval_dataset=held_out, peft_config=get_peft_config(run.model)
     )
@@ -169,18 +169,18 @@ def train(run: Run) -> None:
     trainer.save_state()
     if run.args.push_to_hub:
         trainer.push_to_hub()
-    logger.info("The policy is in %s: give it as policy=%s", run.args.output_dir, run.args.output_dir)
+    logger.info("The policy is in %s: use it with policy=%s", run.args.output_dir, run.args.output_dir)
 
 
 def _questions(run: Run) -> tuple[Dataset, Dataset | None]:
-    given = run.arguments
-    if not given.questions:
+    data = run.arguments
+    if not data.questions:
         raise ConfigError("questions is empty: name a JSONL file, a folder of a world or a dataset")
-    questions = given.load()
+    questions = data.load()
     run.args.check_questions(questions["id"])
-    if not given.eval_questions:
+    if not data.eval_questions:
         return questions, None
-    held_out = dataclasses.replace(given, questions=given.eval_questions, split=given.eval_split or given.split)
+    held_out = dataclasses.replace(data, questions=data.eval_questions, split=data.eval_split or data.split)
     return questions, held_out.load()
 
 
@@ -192,14 +192,14 @@ def _policy_name(run: Run) -> str:
     name = run.model.model_name_or_path or _names(run).start
     if not name:
         raise ConfigError(
-            f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is no bundle that "
-            "brings a policy: name the causal LM to train"
+            f"model_name_or_path is empty, and video_llm={run.arguments.video_llm!r} is not a bundle with a "
+            "policy: name the causal LM to train"
         )
     return str(name)
 
 
 def model_settings(model: ModelConfig) -> dict[str, Any]:
-    """What the policy is loaded with; float32 where nothing is said, as ``GRPOTrainer`` does."""
+    """The arguments to load the policy with; float32 by default, as in ``GRPOTrainer``."""
     settings = {
         "revision": model.model_revision,
         "attn_implementation": model.attn_implementation,
@@ -209,7 +209,7 @@ def model_settings(model: ModelConfig) -> dict[str, Any]:
 
 
 def _stages(run: Run) -> Stages:
-    """The frozen models, whole in every process and on its device."""
+    """The frozen models, each loaded completely in every process, on its device."""
     from lmms_videominer.selectors.building import build_stages
     from lmms_videominer.training.policy_in_training import each_process_alone
     from lmms_videominer.vlm.transformers_vlm import TransformersVLM
@@ -221,7 +221,7 @@ def _stages(run: Run) -> Stages:
 
 
 def leave() -> None:
-    """End the process group: gloo under ZeRO-2 aborts at exit where it is left standing."""
+    """Destroy the process group: otherwise gloo under ZeRO-2 aborts at exit."""
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():

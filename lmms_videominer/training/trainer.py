@@ -1,4 +1,4 @@
-"""The trainer of T-GRPO: TRL's GRPOTrainer with trees for completions."""
+"""The trainer of T-GRPO: TRL's GRPOTrainer with trees instead of completions."""
 
 from __future__ import annotations
 
@@ -47,31 +47,31 @@ class TGRPOTrainer(GRPOTrainer):
 
     A row of the dataset is a question: ``id``, ``video``, ``question``, ``options``, ``answer``. TRL's sampler
     repeats it ``num_generations`` times, and **a row of a batch is one tree**: ``per_device_train_batch_size`` and
-    ``generation_batch_size`` count trees. All that is not named here is ``GRPOTrainer``'s. What differs:
+    ``generation_batch_size`` count trees. Everything else is inherited from ``GRPOTrainer``. What differs:
 
-    - ``_generate_and_score_completions``: instead of one completion a prompt, every process grows, answers and
+    - ``_generate_and_score_completions``: instead of one completion per prompt, every process grows, answers and
       rewards the trees of its rows with the pipeline of inference. The decisions of all processes are gathered,
-      their advantages are taken over all decisions of a question's trees, and they are dealt out evenly, whatever
-      tree they are from. A process is filled up with rows that are masked out so that all run equally many forward
-      passes (fewer than processes x ``steps_per_generation`` rows a rollout); nothing is dropped.
-    - ``_compute_loss``: runs in forward and backward passes of ``forward_batch_size`` decisions, and weighs each
-      so that every decision of a rollout counts the same: the mean is over the rollout's decisions, not over those
-      that happen to share a pass or a process. Stops on all processes where a loss is not finite. TRL's own metrics
+      their advantages are computed over all decisions of a question's trees, and the decisions are distributed evenly,
+      regardless of their trees. Masked rows fill up a process so that all run the same number of forward passes (fewer
+      than processes x ``steps_per_generation`` rows per rollout); nothing is dropped.
+    - ``_compute_loss``: runs in forward and backward passes of ``forward_batch_size`` decisions, and weights each
+      so that every decision of a rollout counts the same: the mean is over the decisions of the rollout, not over those
+      that happen to share a pass or a process. Stops on all processes if a loss is not finite. TRL's own metrics
       (kl, entropy, clip ratios) are means over passes.
-    - ``_get_train_sampler``: the order of an epoch follows from the seed and the epoch alone, so that a resumed run
-      goes on with the order it would have had.
-    - ``training_step``: the seconds of the update are logged.
+    - ``_get_train_sampler``: the order of an epoch depends only on the seed and the epoch, so that a resumed run
+      continues with the same order.
+    - ``training_step``: logs the seconds of the update.
 
-    Trees are sampled from the training seed, the question's id, the tree's number and the step alone: not from how
-    many processes there are, nor from what else is in the batch (vLLM draws by itself).
+    The sampling of trees depends only on the training seed, the question's id, the tree's number and the step: neither
+    on the number of processes nor on the rest of the batch (vLLM draws by itself).
 
     Args:
         model: The policy: a causal LM, by name or loaded.
         args: Settings.
         stages: The frozen video LLM and embedder, the segmenter, the clusterer and the cache; its policy is not used.
         train_dataset: Questions with unique ids.
-        miner_config: Settings of mining; temperature, policy_tokens and seed are those of ``args``.
-        **rest: As for ``GRPOTrainer``.
+        miner_config: Settings of mining; temperature, policy_tokens and seed come from ``args``.
+        **rest: See ``GRPOTrainer``.
 
     Raises:
         ConfigError: The dataset cannot fill a rollout, or its ids are not unique.
@@ -79,7 +79,7 @@ class TGRPOTrainer(GRPOTrainer):
 
     _tag_names = ["trl", "grpo", "t-grpo", "videominer"]  # noqa: RUF012 (as TRL declares it)
     _name = "T-GRPO"
-    args: Any  # a TGRPOConfig, its values filled in
+    args: Any  # a TGRPOConfig with all values filled in
     model: Any
     _logs: Any
 
@@ -94,7 +94,7 @@ class TGRPOTrainer(GRPOTrainer):
     ):
         if not isinstance(train_dataset, Dataset):
             raise ConfigError(
-                f"train_dataset is a {type(train_dataset).__name__}: questions must be countable, "
+                f"train_dataset is a {type(train_dataset).__name__}: the number of questions must be known; "
                 "use a datasets.Dataset"
             )
         args.check_questions(train_dataset["id"])
@@ -103,17 +103,17 @@ class TGRPOTrainer(GRPOTrainer):
         super().__init__(model, rewards, args, train_dataset, **rest)
         if self.aux_loss_enabled and args.loss_type not in MEAN_OVER_ROWS:
             raise ConfigError(
-                f"loss_type={args.loss_type!r} cannot weigh the auxiliary loss of a mixture of experts: "
+                f"loss_type={args.loss_type!r} cannot weight the auxiliary loss of a mixture of experts: "
                 f"use one of {', '.join(MEAN_OVER_ROWS)}, or set router_aux_loss_coef to 0"
             )
         self._policy = (PolicyInVLLM if args.use_vllm else PolicyInTraining)(self)
         self._mining, self._rewards = args.mining(miner_config), args.rewards()
         policy = PromptedPolicy(self._policy, Action(self._mining.default_action))
         self._stages = dataclasses.replace(stages, policy=policy)
-        self._rows: dict[str, list[Row]] = {}  # of the last rollout in training and in evaluation
+        self._rows: dict[str, list[Row]] = {}  # of the last rollout, by "train" and "eval"
         self._rollout_s = 0.0
-        self._trees_saved = -1  # the last multiple of tree_log_steps
-        self._undecided: set[str] = set()  # questions of which it was said that nothing is decided on them
+        self._trees_saved = -1  # the last interval of tree_log_steps with saved trees
+        self._undecided: set[str] = set()  # questions already reported as having no decisions
 
     # --- rollout --------------------------------------------------------------------------------------------
 
@@ -131,11 +131,11 @@ class TGRPOTrainer(GRPOTrainer):
 
     @property
     def _steps(self) -> int:
-        """Parts that a rollout is split into."""
+        """The number of parts that a rollout is split into."""
         return self.args.steps_per_generation if self.model.training else 1
 
     def _roll_out(self, inputs: Sequence[dict[str, Any]]) -> list[Group]:
-        """The groups of all processes, grown by each from its rows."""
+        """The groups of all processes; each process grows the trees of its rows."""
         jobs = self._jobs(inputs)
         self._policy.seconds = 0.0
         self._policy.logprobs.clear()
@@ -146,33 +146,34 @@ class TGRPOTrainer(GRPOTrainer):
         return grouped(gather_object(records))
 
     def _jobs(self, inputs: Sequence[dict[str, Any]]) -> list[RolloutJob]:
-        first = self.accelerator.process_index * len(inputs)  # processes hold consecutive rows
+        first = self.accelerator.process_index * len(inputs)  # processes have consecutive rows
         number = self.num_generations if self.model.training else self.num_generations_eval
         return [self._job(row, (first + i) % number) for i, row in enumerate(inputs)]
 
     def _job(self, row: dict[str, Any], tree: int) -> RolloutJob:
         evidence = tuple(Span(*span) for span in row.get("evidence") or ())
         question = Question(row["video"], row["question"], tuple(row.get("options") or ()), evidence)
-        # a question is in one rollout a step at most; evaluation compares the same draws over training
+        # a question is in at most one rollout per step; evaluation uses the same draws throughout training
         step = self.state.global_step if self.model.training else "eval"
         seed = seed_of(self.args.seed, step, row["id"], tree)
         return RolloutJob(question, row["answer"], row["id"], tree, seed)
 
-    def _batch(self, found: list[Row]) -> Batch:
-        """This process's share of the decisions, as ``GRPOTrainer`` passes it on to ``_compute_loss``."""
-        dealt = deal(len(found), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
+    def _batch(self, decisions: list[Row]) -> Batch:
+        """This process's share of the decisions, in the form that ``GRPOTrainer`` passes to ``_compute_loss``."""
+        share = deal(len(decisions), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
         masked = [
-            self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids for row in found
+            self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids
+            for row in decisions
         ]
         device = self.accelerator.device
-        batch = batch_of(found, dealt, self._tokenizer.pad_token_id, device, masked)
-        tokens = sum(len(row.completion_ids) for row, left_out in zip(found, masked) if not left_out)
+        batch = batch_of(decisions, share, self._tokenizer.pad_token_id, device, masked)
+        tokens = sum(len(row.completion_ids) for row, left_out in zip(decisions, masked) if not left_out)
         batch["num_items_in_batch"] = torch.tensor(tokens, device=device)
-        batch["num_decisions"] = torch.tensor(len(found), device=device)
-        return batch | self._known_logprobs(batch, [found[i] if i != PADDING else None for i in dealt])
+        batch["num_decisions"] = torch.tensor(len(decisions), device=device)
+        return batch | self._known_logprobs(batch, [decisions[i] if i != PADDING else None for i in share])
 
-    def _known_logprobs(self, batch: Batch, dealt: Sequence[Row | None]) -> Batch:
-        """Log-probabilities of the policy that generated and of the reference, where the loss needs them."""
+    def _known_logprobs(self, batch: Batch, share: Sequence[Row | None]) -> Batch:
+        """Log-probabilities of the policy that generated and of the reference, if the loss needs them."""
         known: Batch = {}
         corrected = self.use_vllm and self.vllm_importance_sampling_correction
         aligned = self.args.gradient_accumulation_steps % (self.args.steps_per_generation * self.num_iterations) == 0
@@ -180,7 +181,7 @@ class TGRPOTrainer(GRPOTrainer):
             if corrected or not aligned:
                 known["old_per_token_logps"] = self._logprobs(self.model, batch)
             if corrected:
-                sampled = sampler_logprobs(dealt, batch["completion_mask"])
+                sampled = sampler_logprobs(share, batch["completion_mask"])
                 known["sampling_per_token_logps"] = sampled
                 known["importance_sampling_ratio"] = importance_ratio(
                     known["old_per_token_logps"],
@@ -202,17 +203,17 @@ class TGRPOTrainer(GRPOTrainer):
             return self._logprobs(self.model, batch)
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
-        """Of the completions' tokens, float32 [R, C]; 0 in padding."""
+        """Log-probabilities of the completions' tokens, float32 [R, C]; 0 in padding."""
         mask = batch["completion_mask"]
-        found = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
+        logprobs = torch.zeros(mask.shape, dtype=torch.float32, device=mask.device)
         tokens = {name: batch[name] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")}
         place = torch.arange(len(mask), device=mask.device)
         for part in forward_passes(tokens | {"place": place}, self.args.forward_batch_size):
             ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)  # [r, p + c]
             attended = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
             length = part["completion_ids"].shape[1]
-            found[part["place"], :length] = self._get_per_token_logps_and_entropies(model, ids, attended, length)[0]
-        return found * mask
+            logprobs[part["place"], :length] = self._get_per_token_logps_and_entropies(model, ids, attended, length)[0]
+        return logprobs * mask
 
     # --- loss -----------------------------------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class TGRPOTrainer(GRPOTrainer):
 
     @contextmanager
     def _without_step(self, model: Any) -> Iterator[None]:
-        """Gradients add up: neither reduced over processes nor stepped with."""
+        """Accumulate gradients, without reducing them over processes or taking a step."""
         state = self.accelerator.gradient_state
         synchronised = state.sync_gradients
         state._set_sync_gradients(False)
@@ -242,20 +243,20 @@ class TGRPOTrainer(GRPOTrainer):
     @property
     def _backward_arguments(self) -> dict[str, Any]:
         deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
-        return {"scale_wrt_gas": False} if deepspeed else {}  # as Trainer.training_step
+        return {"scale_wrt_gas": False} if deepspeed else {}  # as in Trainer.training_step
 
     def _loss_of(self, model: Any, part: Batch) -> torch.Tensor:
         loss = super()._compute_loss(model, part)
         if self.loss_type in MEAN_OVER_ROWS:
-            # a mean over this pass's rows -> this pass's share of the mean over all decisions; the gradients of
-            # processes are averaged, those of the steps of a rollout are averaged by TRL
+            # from the mean over the rows of this pass to its share of the mean over all decisions; gradients are
+            # averaged over processes, and by TRL over the steps of a rollout
             share = part["row"].shape[0] / part["num_decisions"].clamp(min=1)
             loss = loss * (share * self.accelerator.num_processes * self._steps)
         self._check_finite(model, loss, part)
         return loss
 
     def _check_finite(self, model: Any, loss: torch.Tensor, part: Batch) -> None:
-        """Raise ``TrainingError`` on every process when one has a loss that is not finite."""
+        """Raise ``TrainingError`` on every process if one has a loss that is not finite."""
         wrong = (~torch.isfinite(loss.detach())).float().reshape(1)
         if not self.accelerator.reduce(wrong, "sum").item():
             return
@@ -267,7 +268,7 @@ class TGRPOTrainer(GRPOTrainer):
         raise TrainingError(
             f"the loss is not finite at step {self.state.global_step}; from: {'; '.join(sources[:3])}"
             f"{f' and {len(sources) - 3} more' if len(sources) > 3 else ''}. "
-            "The last checkpoint is sound; a lower learning_rate or max_grad_norm, or bf16 instead of fp16, may help"
+            "The last checkpoint is intact; a lower learning_rate or max_grad_norm, or bf16 instead of fp16, may help"
         )
 
     # --- order, log -----------------------------------------------------------------------------------------
@@ -309,13 +310,13 @@ class TGRPOTrainer(GRPOTrainer):
             self._warn_of_undecided(undecided(groups))
 
     def _warn_of_undecided(self, question_ids: Sequence[str]) -> None:
-        """Name each question once on which nothing is decided, as where a video is too short to be searched."""
+        """Report each question without decisions once, such as one whose video is too short to be searched."""
         new = [name for name in question_ids if name not in self._undecided]
         self._undecided.update(new)
         if new:
             logger.warning(
-                "Nothing is decided, and nothing learnt, on %d more questions: %s. Their videos are too "
-                "short for a search: leave them out, or set grain_s=%g lower",
+                "%d more questions have no decisions to learn from: %s. Their videos are too short for a search: "
+                "leave them out, or lower grain_s=%g",
                 len(new),
                 ", ".join(new),
                 self._mining.grain_s,
@@ -343,7 +344,7 @@ class TGRPOTrainer(GRPOTrainer):
 
 
 def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:
-    """The policy's; ``GRPOTrainer`` would look for a processor, and a policy cut from a video LLM may name one."""
+    """The policy's tokenizer; ``GRPOTrainer`` would load a processor if a policy cut from a video LLM names one."""
     name = model if isinstance(model, str) else get_config_model_id(model.config)
     loading_settings: Any = args.model_init_kwargs or {}  # a dictionary once GRPOConfig has read it
     revision = loading_settings.get("revision")
@@ -358,5 +359,5 @@ def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:
 
 
 def _rewarded_in_rollout(*args: Any, **kwargs: Any) -> list[float]:
-    """In the place of GRPOTrainer's reward functions; decisions come out of the rollout with their rewards."""
-    raise NotImplementedError("the rewards of decisions are those of their rollout")
+    """Stands in for GRPOTrainer's reward functions: the rollout already returns decisions with their rewards."""
+    raise NotImplementedError("the rewards of decisions come from their rollout")

@@ -19,7 +19,7 @@ def test_an_estimate_alone_runs_and_loads_nothing(vlm, tasks, tmp_path, capsys):
     assert run_comparison(asked, True, False, execute) == 0
     told = capsys.readouterr().out
     assert "2 of 2 cells are to run" in told and "4 / -" in told
-    assert "? is not known: it hangs on the length of videos that are not loaded yet" in " ".join(told.split())
+    assert "? is unknown: it depends on the length of videos that are not loaded yet" in " ".join(told.split())
     assert execute.ran == [] and not (tmp_path / "out" / "cells").exists()
 
 
@@ -56,7 +56,7 @@ def test_a_command_line_without_one_comparison_is_a_usage_error(more, told, tmp_
 
 def test_a_report_on_nothing_says_so(tmp_path, capsys):
     assert main(["bench", "--out", str(tmp_path), "--report-only"]) == 1
-    assert "no finished cell is there" in capsys.readouterr().err
+    assert "has no finished cell" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

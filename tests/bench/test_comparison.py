@@ -245,7 +245,7 @@ def test_what_was_measured_on_the_first_documents_alone_is_said_to_be(questions,
     lines = estimate([cell_of("videominer")], {"t": [600.0] * questions}, set(), rows)
     assert lines[0].measured_on == 2
     print_estimate(lines)
-    assert ("first documents alone" in " ".join(capsys.readouterr().out.split())) == told
+    assert ("only the first documents" in " ".join(capsys.readouterr().out.split())) == told
 
 
 def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
@@ -255,7 +255,7 @@ def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
     assert lines[0].seconds_most == pytest.approx(10 * (200 * 0.6 + 200 * 0.8 + 1020 / 60 + 2))  # docs/recipes.md
     print_estimate(lines)
     told = capsys.readouterr().out
-    assert "~50 min / ?" in told and "rest on assumptions" in told
+    assert "~50 min / ?" in told and "based on assumptions" in told
 
 
 def test_a_reply_takes_what_its_tokens_take_and_is_not_timed_by_decisions(capsys):
@@ -273,7 +273,7 @@ def test_a_reply_takes_what_its_tokens_take_and_is_not_timed_by_decisions(capsys
     assert lines[2].seconds_most == pytest.approx(60 * 0.6 + 6 * 44.032 + 60 * 0.005 + 1 + 2)
     print_estimate(lines)
     told = " ".join(capsys.readouterr().out.split())
-    assert "3 of 3 cells are to run. About ~" in told and "of videoagent's frames" in told
+    assert "3 of 3 cells are to run. About ~" in told and "for videoagent's frames" in told
 
 
 def test_captions_of_a_model_that_takes_no_batches_are_assumed_to_take_longer():

@@ -126,12 +126,12 @@ def test_a_backbone_that_calls_its_weights_otherwise_gets_no_bundle():
     ("arguments", "told"),
     [
         (("qwen2_vl", "", []), "did you mean 'videominer_qwen2_vl'"),
-        (("gpt5", "", []), "none of the plugin's"),
+        (("gpt5", "", []), "not one of the plugin"),
         (("videominer", "", ["max_depth"]), "expected NAME=VALUE"),
         (("videominer", "", ["selector=aks"]), "--selectors"),
         (("videominer", "", ["frames=3"]), "--frames"),
         (("videominer", "", ["cache_dir=x"]), "--cold"),
-        (("videominer", "a,b", []), "cannot hold one"),
+        (("videominer", "a,b", []), "cannot contain one"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, told):
@@ -140,7 +140,7 @@ def test_what_cannot_be_is_refused(arguments, told):
 
 
 def test_two_variants_of_the_same_settings_are_refused():
-    with pytest.raises(ConfigError, match="'videominer' and 'b' are the same settings"):
+    with pytest.raises(ConfigError, match="'videominer' and 'b' have the same settings"):
         cells("videominer", "b=videominer:clustering=event")
 
 

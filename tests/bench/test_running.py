@@ -128,7 +128,7 @@ def finish(out, cell, text: str | None = None) -> Path:
     told = {
         "label": cell.variant.label,
         "selector": cell.variant.selector,
-        "common": cell.settings.told,
+        "common": cell.settings.common_text,
         "frames": cell.frames,
         "batch_size": 1,
         "version": "0",

@@ -29,8 +29,8 @@ def test_a_spec_is_a_selector_with_a_label_and_settings_where_given(spec, varian
     [
         ("videominr", "did you mean 'videominer'"),
         ("a=videominr:events=8", "did you mean 'videominer'"),
-        ("videominer:events", "'events' is no NAME=VALUE"),
-        ("videominer:", "is no NAME=VALUE"),
+        ("videominer:events", "'events' is not NAME=VALUE"),
+        ("videominer:", "is not NAME=VALUE"),
         ("videominer:frames=8", "use --frames"),
         ("videominer:cache_dir=x", "use --cold"),
         ("videominer:selector=aks", "before the colon"),

@@ -71,7 +71,7 @@ def test_the_readme_says_of_ten_arguments_what_they_are():
         ({"selector": "bolt", "aks_threshold": 0.3}, "aks_threshold=0.3: a setting of selector=aks.*selector=bolt"),
         ({"llovi_clip_s": "2"}, "llovi_clip_s=2.0: a setting of selector=llovi.*selector=videominer"),
         ({"selector": "aks", "aks_treshold": 0.3}, "unknown setting 'aks_treshold'; did you mean 'aks_threshold'"),
-        ({"selector": "focus", "focus_share": "1.5"}, r"focus_share=1.5: a share lies in \[0, 1\]"),
+        ({"selector": "focus", "focus_share": "1.5"}, r"focus_share=1.5: must be in \[0, 1\]"),
     ],
 )
 def test_a_setting_of_another_selector_is_refused_by_name(given, message):
@@ -88,5 +88,5 @@ def test_settings_of_a_selector_are_written_flat_and_leave_with_it():
 
 def test_a_selector_given_the_settings_of_another_refuses_them():
     config = MinerConfig(selector="aks", own=configured(selector="bolt", bolt_power=2.0).own)
-    with pytest.raises(ConfigError, match="selector=aks is given the settings of another one"):
+    with pytest.raises(ConfigError, match="selector=aks got the settings of another selector"):
         build_stages(config, None, scorer=object())

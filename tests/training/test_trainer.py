@@ -204,7 +204,7 @@ def test_a_video_too_short_for_a_search_teaches_nothing_is_counted_and_named_onc
     run.train()
     assert [entry["groups/no_decision"] for entry in run.state.log_history[:2]] == [1.0, 1.0]
     assert {row.question_id for row in run._rows["train"]} == {"film-0", "film-2", "film-3"}
-    told = [record.getMessage() for record in caplog.records if "Nothing is decided" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "no decisions to learn" in record.getMessage()]
     assert len(told) == 1 and "film-1" in told[0] and "film-0" not in told[0] and "grain_s=2" in told[0]
 
 
@@ -327,9 +327,9 @@ def test_evaluation_grows_trees_too(policy, questions, tmp_path):
         ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
         (
             {"steps_per_generation": 2, "save_strategy": "steps", "save_steps": 3, "per_device_train_batch_size": 4},
-            "save_steps=3 x gradient_accumulation_steps=1 is no multiple of steps_per_generation=2",
+            "save_steps=3 x gradient_accumulation_steps=1 is not a multiple of steps_per_generation=2",
         ),
-        ({"save_strategy": "steps", "save_steps": 0.1}, "save_steps=0.1: give a number of steps"),
+        ({"save_strategy": "steps", "save_steps": 0.1}, "save_steps=0.1: must be a number of steps"),
         ({"top_entropy_quantile": 0.2}, "top_entropy_quantile=0.2"),
         ({"sync_ref_model": True}, "sync_ref_model=True"),
     ],
