@@ -79,7 +79,7 @@ def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) ->
 
 
 def _parameters(constructor: type) -> tuple[list[str], bool]:
-    """Parameter names of a class's constructor, including its bases if it has ``**kwargs``, and whether all have it."""
+    """Parameter names of a constructor, with those of its bases if it has ``**kwargs``; whether it accepts any name."""
     names: list[str] = []
     takes_any = False
     for cls in constructor.__mro__:
