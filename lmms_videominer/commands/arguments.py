@@ -78,9 +78,10 @@ class ListSettings(argparse.Action):
     """Prints every setting, including those of single selectors, and exits."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from lmms_videominer.selectors import selector_names
         from lmms_videominer.selectors.settings import common_settings, own_settings
 
-        print(_lines([*common_settings(), *own_settings()]))
+        print(f"selectors: {', '.join(selector_names())}\n\n{_lines([*common_settings(), *own_settings()])}")
         parser.exit()
 
 

@@ -66,6 +66,7 @@ def run_checks() -> list[Check]:
         *(check for name in IMPORTS for check in guarded(f"import {name}", partial(check_import, name))),
         *guarded("entry points", check_entry_points, REINSTALL),
         *guarded("lmms-eval models", check_registered, REINSTALL),
+        *guarded("selectors", check_selectors, REINSTALL),
         check_cuda(),
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -177,6 +178,22 @@ def check_entry_points(points: Iterable[EntryPoint] | None = None) -> list[Check
                 "pip install -e . in the repository's folder, or " + REINSTALL,
             )
         )
+    return checks
+
+
+def check_selectors() -> list[Check]:
+    """Whether the selectors of other packages load."""
+    from lmms_videominer.errors import ConfigError
+    from lmms_videominer.selectors import SELECTORS, selector_class, selector_names
+
+    checks = []
+    for name in selector_names()[len(SELECTORS) :]:
+        try:
+            cls = selector_class(name)
+        except ConfigError as error:
+            checks.append(Check(f"selector {name}", Status.NOTE, str(error)))
+        else:
+            checks.append(Check(f"selector {name}", Status.OK, f"{cls.__module__}.{cls.__qualname__}"))
     return checks
 
 

@@ -145,7 +145,10 @@ def _begin(method: Method, job: Job, video: OpenVideo | VideoError) -> Running |
         case = Case(job.question, video, video.reader.timestamps_s, method.config, job.seed)
     except VideoError as error:
         return error
-    return Running(case, method.begin(case))
+    search = method.begin(case)
+    if not hasattr(search, "send"):
+        raise TypeError(f"selector {method.name}: search() must be a generator that yields wishes and returns Found")
+    return Running(case, search)
 
 
 def _serve_all(

@@ -51,6 +51,7 @@ def needed(model: T | None, name: str) -> T:
     """
     if model is None:
         raise ConfigError(
-            f"no {name} is loaded, but this step needs one: build the stages with one and for the selector that you use"
+            f"no {name} is loaded, but this step needs one: the selector must name it in needs(), and the stages must "
+            "be built for that selector"
         )
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pkgutil
 from importlib import import_module
@@ -43,12 +44,31 @@ def selector_class(name: str) -> type[Selector]:
     check_names([name], selector_names(), "selector")
     if name in SELECTORS:
         return _selector_in(import_module(f"{__name__}.{name}"))
-    point = _installed()[name]
+    return _selector_of(_installed()[name])
+
+
+def _selector_of(point: EntryPoint) -> type[Selector]:
+    """The selector of another package.
+
+    Raises:
+        ConfigError: Its package cannot be imported, or the entry point does not hold a selector of that name.
+    """
+    from lmms_videominer.selectors.selector import Selector
+
+    package = point.dist.name if point.dist else "its package"
+    way_out = f"fix {package}, or remove it with pip uninstall {package}"
     try:
-        return point.load()
-    except (ImportError, AttributeError) as error:
-        package = point.dist.name if point.dist else "its package"
-        raise ConfigError(f"selector {name!r} of {package} cannot be imported ({error}): update it") from error
+        cls = point.load()
+        settings = cls.Settings()
+    except Exception as error:  # whatever another package's code raises
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"selector {point.name!r} ({point.value}) cannot be loaded ({reason}): {way_out}") from error
+    if not issubclass(cls, Selector) or cls.name != point.name or not dataclasses.is_dataclass(settings):
+        raise ConfigError(
+            f"selector {point.name!r} ({point.value}): the entry point must name a subclass of Selector whose name is "
+            f"{point.name!r} and whose Settings is a dataclass: {way_out}"
+        )
+    return cls
 
 
 def _selector_in(module: ModuleType) -> type[Selector]:

@@ -8,6 +8,8 @@ The table of all settings is written by
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,13 +17,15 @@ from lmms_videominer.config import MinerConfig, check_names
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors import SELECTORS, selector_class, selector_names
 
+logger = logging.getLogger(__name__)
+
 PAGE = """\
 # Arguments
 
 Every setting has the same name everywhere: in Python (`VideoMiner.from_pretrained(..., frames=16)`), in lmms-eval's
-`--model_args`, in the shell (`--frames 16`, or `--set frames=16`) and in the `config` of a result. The plugin has two
-more arguments: `backbone`, the id of a backbone in lmms-eval, for the generic `--model videominer`, and `trees_dir`,
-the folder for the trees (default: beside the results of the run, else in the cache folder).
+`--model_args`, in the shell (`--set frames=16`; a few have a flag, `--frames 16`) and in the `config` of a result. The
+plugin has two more arguments: `backbone`, the id of a backbone in lmms-eval, for the generic `--model videominer`, and
+`trees_dir`, the folder for the trees (default: beside the results of the run, else in the cache folder).
 
 ## Settings of every selector
 
@@ -35,13 +39,21 @@ Other selectors refuse these.
 """
 
 
-def own_names() -> dict[str, tuple[str, dataclasses.Field]]:
-    """By flat name: the selector that has the setting, and the field in that selector's ``Settings``."""
-    return {
-        f"{selector}_{field.name}": (selector, field)
-        for selector in selector_names()
-        for field in dataclasses.fields(selector_class(selector).Settings)
-    }
+@functools.cache
+def own_names() -> Mapping[str, tuple[str, dataclasses.Field]]:
+    """By flat name: the selector that has the setting, and the field in that selector's ``Settings``.
+
+    A selector of another package that cannot be loaded is left out, with a warning.
+    """
+    names = {}
+    for selector in selector_names():
+        try:
+            settings = selector_class(selector).Settings
+        except ConfigError as error:
+            logger.warning("%s", error)
+            continue
+        names.update({f"{selector}_{field.name}": (selector, field) for field in dataclasses.fields(settings)})
+    return names
 
 
 def setting_names() -> tuple[str, ...]:
@@ -85,20 +97,10 @@ def flat(config: MinerConfig) -> dict[str, Any]:
     return config.by_name(config.own or selector_class(config.selector).Settings())
 
 
-def common_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, str]]:
-    """Name, default and help text of every common setting.
-
-    Args:
-        selectors: The valid values of ``selector``; all selectors if empty.
-    """
+def common_settings() -> Iterator[tuple[str, Any, str]]:
+    """Name, default and help text of every common setting."""
     for field in dataclasses.fields(MinerConfig):
-        if field.name == "selector":
-            yield (
-                field.name,
-                field.default,
-                f"{field.metadata['help']} One of {', '.join(selectors or selector_names())}.",
-            )
-        elif field.name != "own":
+        if field.name != "own":
             yield field.name, field.default, field.metadata["help"]
 
 
@@ -116,7 +118,7 @@ def own_settings(selectors: Sequence[str] = ()) -> Iterator[tuple[str, Any, str]
 def arguments_page() -> str:
     """The text of docs/arguments.md."""
     shipped = tuple(SELECTORS)
-    return PAGE.format(common=_table(common_settings(shipped)), own=_table(own_settings(shipped)))
+    return PAGE.format(common=_table(common_settings()), own=_table(own_settings(shipped)))
 
 
 def _table(settings: Iterable[tuple[str, Any, str]]) -> str:

@@ -138,7 +138,7 @@ def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartAr
     _save(trainer, policy.tokenizer, Path(str(args.output_dir)))
     if args.push_to_hub and trainer.is_world_process_zero():
         _push(trainer)
-    logger.info("The policy is in %s: give it as policy=%s", args.output_dir, args.output_dir)
+    logger.info("The policy is in %s: use it with policy=%s", args.output_dir, args.output_dir)
     return lesson_set
 
 

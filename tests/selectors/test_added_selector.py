@@ -72,3 +72,34 @@ def test_the_docs_have_a_row_for_every_selector():
 
     docs = DOCS.read_text(encoding="utf-8")
     assert all(f"\n| `{name}` |" in docs for name in SELECTORS)
+
+
+@pytest.fixture
+def broken(tmp_path) -> Path:
+    """A folder with three packages whose selectors cannot be used."""
+    for name, source in (
+        ("unimportable", "import nosuchmodule"),
+        ("misnamed", "from lmms_videominer.selectors.aks import AKSSelector as Selector"),
+        ("no_class", "Selector = 3"),
+    ):
+        (tmp_path / f"{name}.py").write_text(source)
+        metadata = tmp_path / f"{name}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[videominer.selectors]\n{name} = {name}:Selector\n")
+    return tmp_path
+
+
+@pytest.mark.launches
+def test_a_broken_selector_of_another_package_stops_no_other_and_is_named(broken, film):
+    done = videominer(broken, "mine", film, "--question", "What is there?", "--selector", "uniform")
+    assert done.returncode == 0 and "nosuchmodule" in done.stderr and "Key frames" in done.stdout
+    for name, reason in (
+        ("unimportable", "No module named 'nosuchmodule'"),
+        ("misnamed", "a subclass of Selector whose name is 'misnamed'"),
+        ("no_class", "AttributeError"),
+    ):
+        refused = videominer(broken, "mine", film, "--question", "What is there?", "--selector", name)
+        assert refused.returncode == 2 and reason in refused.stderr and f"pip uninstall {name}" in refused.stderr
+    checks = videominer(broken, "doctor").stdout
+    assert all(f"selector {name}" in checks for name in ("unimportable", "misnamed", "no_class"))

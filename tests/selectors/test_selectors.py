@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 from support.families import SCORING
-from support.scripted import ColourEmbedder, ColourScorer, ColourVLM, RulePolicy, always, colour_video, finder
+from support.scripted import (
+    ColourEmbedder,
+    ColourEncoder,
+    ColourScorer,
+    ColourVLM,
+    RulePolicy,
+    always,
+    colour_video,
+    finder,
+)
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
@@ -42,7 +51,7 @@ def tiny(folder) -> str:
 
 def select(name: str, *questions: Question, policy=None, **settings) -> list:
     config = configured(CONFIG, selector=name, **settings)
-    stages = build_stages(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder(), scorer=ColourScorer())
+    stages = build_stages(config, ColourVLM(), policy or finder("yellow"), ColourEmbedder(), scorer=ColourEncoder())
     return get_selector(name, stages, config).select(questions)
 
 
