@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from lmms_videominer.commands.arguments import UsageError
 from lmms_videominer.commands.bench import add_bench
@@ -43,10 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says of an unknown flag that is a setting how to set it."""
+
+    def error(self, message: str) -> NoReturn:
+        from lmms_videominer.selectors.settings import setting_names
+
+        flag = re.match(r"unrecognized arguments: --(\w+)", message)
+        if flag and flag[1] in setting_names():
+            message += f" ({flag[1]} is a setting: --set {flag[1]}=VALUE)"
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
     from lmms_videominer import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="videominer",
         description="Find the key frames of a long video for a question, and answer from them.",
         epilog="videominer COMMAND --help shows the options of a command, with examples.",

@@ -154,6 +154,11 @@ def test_every_setting_is_reachable_by_set_or_flag(miner, video, capsys):
     assert all(f"  {name} " in told for name in setting_names())
 
 
+def test_a_setting_given_as_a_flag_that_there_is_not_names_the_way(capsys):
+    usage_error("mine", "film.mp4", "--question", "?", "--events", "8")
+    assert "events is a setting: --set events=VALUE" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
