@@ -37,12 +37,21 @@ def train(questions: Path, steps: int) -> list[dict[str, Any]]:
     """The log of a training run of so many steps, one entry a step."""
     with tempfile.TemporaryDirectory(prefix="first-losses-") as folder:
         out = Path(folder) / "policy"
-        settings = {"questions": questions.absolute(), "output_dir": out, "max_steps": steps, "save_strategy": "no",
-                    "disable_tqdm": True}  # fmt: skip
+        settings = {
+            "questions": questions.absolute(),
+            "output_dir": out,
+            "max_steps": steps,
+            "save_strategy": "no",
+            "disable_tqdm": True,
+        }
         flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "lmms_videominer", "train", str(root() / "examples/train_world.yaml"), *flags]
-        apart = {"VIDEOMINER_CACHE": str(Path(folder) / "cache"), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "",
-                 "PYTHONPATH": str(root())}  # fmt: skip
+        apart = {
+            "VIDEOMINER_CACHE": str(Path(folder) / "cache"),
+            "HF_HUB_OFFLINE": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "PYTHONPATH": str(root()),
+        }
         environment = {"OMP_NUM_THREADS": "1", **os.environ, **apart}
         print(f"training with {root()}", file=sys.stderr)
         # not in this folder: what is there would be imported first

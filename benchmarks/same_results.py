@@ -124,8 +124,12 @@ def code() -> Line:
     import lmms_videominer
 
     package = str(Path(str(lmms_videominer.__file__)).parent)
-    return {"package": package, "python": platform.python_version(), "torch": torch.__version__,
-            "threads": torch.get_num_threads()}  # fmt: skip
+    return {
+        "package": package,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def resumed(out: Path, made_by: Line) -> list[Line]:

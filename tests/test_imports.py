@@ -57,6 +57,7 @@ def imports(package: Path) -> Iterator[tuple[str, str]]:
     for name, path in files.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             wanted = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not getattr(node, "level", 0), f"{path}: imports are absolute"
             if isinstance(node, ast.ImportFrom) and node.module:
                 wanted = [f"{node.module}.{alias.name}" for alias in node.names]
             for target in wanted:

@@ -16,6 +16,7 @@ from lmms_videominer.bench.rates import judge_of
 from lmms_videominer.bench.running import DONE, RUN, SCHEMA, read_cell, read_cells
 from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
+from lmms_videominer.selectors import selector_names
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import KeyFrame
 from lmms_videominer.verdict import frames_hitting, windows_hit
@@ -169,12 +170,19 @@ def _head(cell: Mapping[str, Any], done: Mapping[str, Any], count: int) -> dict[
         "frames": cell["frames"],
         "variant": cell["label"],
         "selector": cell["selector"],
-        "judge": judge_of(configured(selector=cell["selector"], judge=cell["config"]["judge"])),
+        "judge": _judge_in(cell),
         "cell": cell["key"],
         "cache": cell["cache"],
         "wall_s": done["wall_s"],
         "cell_s": None if run_s is None else run_s / max(1, count),
     }
+
+
+def _judge_in(cell: Mapping[str, Any]) -> str:
+    """As ``judge_of``; a selector that is no longer installed counts as one that decides."""
+    if cell["selector"] not in selector_names():
+        return "policy"
+    return judge_of(configured(selector=cell["selector"], judge=cell["config"]["judge"]))
 
 
 def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document: Document, score: float) -> Row:

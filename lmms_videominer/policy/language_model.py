@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from lmms_videominer.types import Usage
 
@@ -34,7 +34,6 @@ class Completion:
         return Usage(policy_calls=1, prompt_tokens=len(self.prompt_ids), completion_tokens=len(self.completion_ids))
 
 
-@runtime_checkable
 class LanguageModel(Protocol):
     """Completes prompts, in batches."""
 

@@ -45,7 +45,10 @@ class Policy(Protocol):
 
     @property
     def identity(self) -> str:
-        """Changes with everything but the part that determines a greedy decision; empty: nothing is cached."""
+        """Changes with whatever decides a greedy decision besides the part; empty: unknown.
+
+        It is part of the identity of a run. Decisions are kept by the policies that prompt or compare, not for others.
+        """
         ...
 
     def decide(self, parts: Sequence[Part], temperature: float, seeds: Sequence[int]) -> list[Decided]:

@@ -8,10 +8,11 @@ of a search does not depend on the searches that run beside it, provided that th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -38,6 +39,8 @@ from lmms_videominer.search.wishes import (
 )
 from lmms_videominer.types import Question, Selection, Span, Usage
 from lmms_videominer.video.opening import OpenVideo, opened
+
+T = TypeVar("T")
 
 
 class Method(Protocol):
@@ -96,8 +99,9 @@ def run(
     serving("open")
     with contextlib.ExitStack() as stack:
         started = time.perf_counter()
-        videos = stack.enter_context(opened([job.question.video for job in jobs], method.config.reader))
-        running = [_begin(method, job, videos[job.question.video]) for job in jobs]
+        paths = [job.question.video for job in jobs if job.question.text.strip()]
+        videos = stack.enter_context(opened(paths, method.config.reader))
+        running = [_begin(method, job, videos) for job in jobs]
         _charge([search for search in running if isinstance(search, Running)], "open", started)
         _serve_all([search for search in running if isinstance(search, Running)], method, decisions_in_step, serving)
     return [_selection(search, method) if isinstance(search, Running) else search for search in running]
@@ -130,17 +134,20 @@ class Running:
             return
         try:
             self.wish = self._search.send(reply)
+            if type(self.wish) not in SERVERS:
+                raise TypeError(f"a search yields the wishes of search.wishes, not {self.wish!r}")
         except StopIteration as end:
             self.result = end.value
         except VideoMinerError as error:
             self.result = error
 
 
-def _begin(method: Method, job: Job, video: OpenVideo | VideoError) -> Running | VideoMinerError:
-    if isinstance(video, VideoError):
-        return video
+def _begin(method: Method, job: Job, videos: Mapping[str, OpenVideo | VideoError]) -> Running | VideoMinerError:
     if not job.question.text.strip():
         return ConfigError(f"{job.question.video}: the question is empty; say what to look for in the video")
+    video = videos[job.question.video]
+    if isinstance(video, VideoError):
+        return video
     try:
         case = Case(job.question, video, video.reader.timestamps_s, method.config, job.seed)
     except VideoError as error:
@@ -166,9 +173,13 @@ def _serve_all(
         replies = serve(part, method.stages, method.config)
         _charge(part, stage, started)
         for search, (reply, usage) in zip(part, replies, strict=True):
+            started = time.perf_counter()
             search.usage += usage
             search.go_on(reply, turn)
+            _charge([search], stage, started)  # what the search does with the reply, such as clustering
         decided += kind is Decide
+    if decided > decisions_in_step > 0:
+        raise RuntimeError(f"{method.name} asked the policy {decided} times, in step with {decisions_in_step}")
     for _ in range(decided, decisions_in_step):
         needed(method.stages.policy, "policy").decide([], method.config.temperature, [])
 
@@ -190,7 +201,12 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
     result, case = search.result, search.case
     if isinstance(result, VideoMinerError):
         return result
-    assert result is not None
+    if not isinstance(result, Found):
+        raise TypeError(f"selector {method.name}: search() must return Found, it returned {result!r}")
+    if len(result.key_frames) > case.config.frames:
+        raise ValueError(
+            f"selector {method.name} chose {len(result.key_frames)} frames, more than {case.config.frames}"
+        )
     return Selection(
         question=case.question,
         video=case.video.info,
@@ -283,10 +299,9 @@ def _compare(searches: Sequence[Running], stages: Stages, config: MinerConfig) -
         for search in searches
         for indices, text in _wish(search, Compare).pairs
     ]
-    scored = iter(score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache))
+    scored = score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
     replies: Replies = []
-    for search in searches:
-        done = [next(scored) for _ in _wish(search, Compare).pairs]
+    for done in _dealt(scored, [len(_wish(search, Compare).pairs) for search in searches], "scorer"):
         whole = [part for part in done if not isinstance(part, VideoError)]
         usage = sum((part.usage for part in whole), Usage())
         error = next((part for part in done if isinstance(part, VideoError)), None)
@@ -298,10 +313,9 @@ def _ask(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Re
     prompts = [(search, prompt) for search in searches for prompt in _wish(search, Ask).prompts]
     seeds = [seed_of(search.case.seed, prompt) for search, prompt in prompts]
     model = needed(stages.language_model, "language model")
-    completions = iter(model.complete([prompt for _, prompt in prompts], config.temperature, seeds))
+    completions = model.complete([prompt for _, prompt in prompts], config.temperature, seeds)
     replies: Replies = []
-    for search in searches:
-        done = [next(completions) for _ in _wish(search, Ask).prompts]
+    for done in _dealt(completions, [len(_wish(search, Ask).prompts) for search in searches], "language model"):
         usage = sum((completion.usage for completion in done), Usage())
         replies.append((tuple(completion.text for completion in done), usage))
     return replies
@@ -311,13 +325,26 @@ def _decide(searches: Sequence[Running], stages: Stages, config: MinerConfig) ->
     wishes = [_wish(search, Decide) for search in searches]
     parts = [part for wish in wishes for part in wish.parts]
     seeds = [seed for search, wish in zip(searches, wishes) for seed in _seeds(search.case.seed, wish)]
-    decided = iter(needed(stages.policy, "policy").decide(parts, config.temperature, seeds))
+    decided = needed(stages.policy, "policy").decide(parts, config.temperature, seeds)
     replies: Replies = []
-    for wish in wishes:
-        done = [next(decided) for _ in wish.parts]
+    for done in _dealt(decided, [len(wish.parts) for wish in wishes], "policy"):
         usage = sum((part.usage for part in done), Usage())
         replies.append((tuple(part.decision for part in done), usage))
     return replies
+
+
+def _dealt(results: Sequence[T], counts: Sequence[int], model: str) -> Iterator[Sequence[T]]:
+    """``results`` in parts of these sizes.
+
+    Raises:
+        ModelError: There are more or fewer.
+    """
+    if len(results) != sum(counts):
+        raise ModelError(
+            f"the {model} gave {len(results)} replies to {sum(counts)} requests; it must give one for each"
+        )
+    iterator = iter(results)
+    return (list(itertools.islice(iterator, count)) for count in counts)
 
 
 def _seeds(seed: int, wish: Decide) -> Iterator[int]:

@@ -68,6 +68,16 @@ def _selector_of(point: EntryPoint) -> type[Selector]:
             f"selector {point.name!r} ({point.value}): the entry point must name a subclass of Selector whose name is "
             f"{point.name!r} and whose Settings is a dataclass: {way_out}"
         )
+    for field in dataclasses.fields(settings):
+        if "help" not in field.metadata or not isinstance(field.default, (bool, int, float, str)):
+            raise ConfigError(
+                f"selector {point.name!r}: its setting {field.name!r} must be declared with config.option, and have a "
+                f"number, a text or a truth value as its default: {way_out}"
+            )
+        if f"{point.name}_{field.name}" in MinerConfig.names():
+            raise ConfigError(
+                f"selector {point.name!r}: {point.name}_{field.name} is a setting of every selector: {way_out}"
+            )
     return cls
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+from typing import cast
 
 from lmms_videominer.config import NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError
@@ -56,6 +58,8 @@ def build_stages(
     policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer
     if policy == NO_POLICY and "policy" in needs:
         needs |= {"embedder"}
+    if "language_model" in needs and policy == NO_POLICY:
+        cls.check(dataclasses.replace(config, policy=NO_POLICY))  # refuses it, as it does the setting
     if "language_model" in needs and is_shipped(policy):
         logger.warning(
             "selector=%s needs replies, but the policy of %s writes only decisions: set judge=policy, or name "
@@ -88,12 +92,12 @@ def _add_policy(
         stages.policy = SimilarityPolicy(
             needed(stages.embedder, "embedder"), config.similarity_accept, config.similarity_delete, stages.cache
         )
-    elif isinstance(policy, (str, os.PathLike, LanguageModel)):
+    elif isinstance(policy, (str, os.PathLike)) or not _has(policy, "decide"):
         model = _language_model(policy, stages.vlm, device, config.policy_tokens, stages.cache)
         stages.language_model = model
         stages.policy = PromptedPolicy(model, Action(config.default_action))
     else:
-        stages.policy = policy
+        stages.policy = cast("Policy", policy)
 
 
 def _language_model(
@@ -108,11 +112,16 @@ def _language_model(
 
     if isinstance(model, (str, os.PathLike)):
         return CachedLanguageModel(_loaded(os.fspath(model), vlm, device, tokens), cache)
-    if not isinstance(model, LanguageModel):
+    if not _has(model, "complete"):
         raise ConfigError(
-            f"{type(model).__name__} writes no replies, only decisions: set judge=policy, or pass a language model"
+            f"{type(model).__name__} writes no replies (it has no complete()): pass a language model, or, if it "
+            "decides, set judge=policy"
         )
-    return CachedLanguageModel(model, cache)
+    return CachedLanguageModel(cast("LanguageModel", model), cache)
+
+
+def _has(model: object, method: str) -> bool:
+    return callable(getattr(type(model), method, None))
 
 
 def _loaded(name: str, vlm: VLM | None, device: str | None, tokens: int) -> LanguageModel:

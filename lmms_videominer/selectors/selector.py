@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from lmms_videominer.config import MinerConfig
@@ -62,7 +62,8 @@ class Selector:
 
     def __init__(self, stages: Stages, config: MinerConfig):
         self.check(config)
-        self.stages, self.config, self.settings = stages, config, self.settings_of(config)
+        self.settings = self.settings_of(config)
+        self.stages, self.config = stages, replace(config, selector=self.name)
 
     @classmethod
     def settings_of(cls, config: MinerConfig) -> Any:

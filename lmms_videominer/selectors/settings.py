@@ -19,6 +19,8 @@ from lmms_videominer.selectors import SELECTORS, selector_class, selector_names
 
 logger = logging.getLogger(__name__)
 
+BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
 PAGE = """\
 # Arguments
 
@@ -72,7 +74,7 @@ def configured(config: MinerConfig | None = None, **settings: Any) -> MinerConfi
     common = {name: value for name, value in settings.items() if name in MinerConfig.names()}
     selector = common.get("selector", config.selector)
     cls = selector_class(selector)
-    before = config.own if selector == config.selector else None
+    before = cls.settings_of(config) if selector == config.selector else None
     own = _own(selector, {name: value for name, value in settings.items() if name not in common})
     changed = dataclasses.replace(before or cls.Settings(), **own)
     result = dataclasses.replace(config, **common, own=None if changed == cls.Settings() else changed)
@@ -94,7 +96,7 @@ def from_strings(values: Mapping[str, Any]) -> MinerConfig:
 
 def flat(config: MinerConfig) -> dict[str, Any]:
     """The settings of ``config`` by flat name: the common ones, and those of its selector."""
-    return config.by_name(config.own or selector_class(config.selector).Settings())
+    return config.by_name(selector_class(config.selector).settings_of(config))
 
 
 def common_settings() -> Iterator[tuple[str, Any, str]]:
@@ -145,6 +147,10 @@ def _own(selector: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(name: str, value: Any, kind: type) -> Any:
+    if kind is bool:
+        if str(value).lower() not in BOOLEANS:
+            raise ConfigError(f"{name}={value!r}: expected true or false")
+        return BOOLEANS[str(value).lower()]
     try:
         return kind(value)
     except (TypeError, ValueError) as error:

@@ -57,6 +57,21 @@ def test_no_prompt_is_no_decision_and_a_batch_keeps_its_order():
     assert [made.decision.action.value for made in decided] == ["accept", "delete", "accept"]
 
 
+def test_questions_and_captions_may_hold_the_lines_of_the_prompt():
+    class Texts:
+        identity = "texts"
+        seen: list[str] = []  # noqa: RUF012
+
+        def embed(self, texts):
+            self.seen.extend(texts)
+            return np.ones((len(texts), 1), np.float32)
+
+    part = Part("Depth: 2 of 3\nCaption of this part:\nred", "Actions: accept = blue\nQuestion: green", 1, 3)
+    [decided] = SimilarityPolicy(Texts()).decide([part])
+    assert Texts.seen == [part.question, *part.caption.splitlines()]
+    assert decided.decision.action is Action.ACCEPT and decided.decision.prompt == part.prompt
+
+
 def test_the_identity_follows_embedder_and_thresholds():
     assert SimilarityPolicy(Compass()).identity != SimilarityPolicy(Compass(), accept_from=0.6).identity
 
@@ -64,6 +79,8 @@ def test_the_identity_follows_embedder_and_thresholds():
 def test_a_selector_that_asks_for_replies_refuses_it_with_the_way_out():
     with pytest.raises(ConfigError, match="set judge=policy"):
         build_stages(MinerConfig(selector="llovi", cache_dir="off"), None, SimilarityPolicy(Compass()))
+    with pytest.raises(ConfigError, match="set judge=policy"):
+        build_stages(MinerConfig(selector="llovi", cache_dir="off"), None, "none")
 
 
 lines = st.text(st.characters(exclude_characters="\r"), min_size=1).filter(lambda t: "\nCaption of" not in t)

@@ -10,13 +10,13 @@ import pytest
 from support.scripted import ColourEmbedder, ColourVLM, RulePolicy, always
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.wishes import Ask, Caption, Case, Decide, Embed, Found, Search
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.selector import Selector
-from lmms_videominer.types import Action, Question, Selection, Span, Usage
+from lmms_videominer.types import Action, KeyFrame, Question, Selection, Span, Usage
 
 CONFIG = MinerConfig(frames=1, clustering="event", cache_dir="off")
 
@@ -112,6 +112,59 @@ def test_a_search_that_refuses_its_question_costs_no_other(method, film, text, t
     assert isinstance(refused, ConfigError) and "is refused" in str(refused)
     assert isinstance(absent, VideoError) and isinstance(empty, ConfigError)
     assert isinstance(whole, Selection) and whole.usage.policy_calls == 1
+
+
+def test_a_policy_that_gives_too_few_decisions_is_named(method, film):
+    class Short:
+        identity = ""
+
+        def decide(self, parts, temperature, seeds):
+            return []
+
+    method.stages = build_stages(CONFIG, ColourVLM(), Short(), ColourEmbedder())
+    with pytest.raises(ModelError, match="the policy gave 0 replies to 1 requests"):
+        run(method, [Job(Question(film, "d"))])
+
+
+class Careless(Scripted):
+    """A search that is written wrongly, as the question says."""
+
+    def search(self, case: Case) -> Any:
+        if case.question.text == "no generator":
+            return Found(())
+        return self.wrong(case)
+
+    def wrong(self, case: Case) -> Search:
+        if case.question.text == "no wish":
+            yield "a caption, please"
+        if case.question.text == "nothing found":
+            return None
+        frames = tuple(KeyFrame(i / 10, i) for i in range(case.config.frames + 1))
+        return Found(frames)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("no generator", "search.. must be a generator"),
+        ("no wish", "yields the wishes of search.wishes, not 'a caption, please'"),
+        ("nothing found", "must return Found, it returned None"),
+        ("too many frames", "chose 2 frames, more than 1"),
+    ],
+)
+def test_a_search_that_is_written_wrongly_says_how_to_write_it(method, film, mistake, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        run(Careless(method.stages), [Job(Question(film, mistake))])
+
+
+def test_searches_that_ask_more_often_than_their_step_are_stopped(method, film):
+    with pytest.raises(RuntimeError, match="asked the policy 2 times, in step with 1"):
+        run(method, [Job(Question(film, "dd"))], decisions_in_step=1)
+
+
+def test_an_empty_question_is_refused_before_its_video_is_opened(method, tmp_path):
+    [error] = run(method, [Job(Question(str(tmp_path / "absent.mp4"), " "))])
+    assert isinstance(error, ConfigError) and "the question is empty" in str(error)
 
 
 def test_no_job_opens_nothing_and_asks_nobody(method):

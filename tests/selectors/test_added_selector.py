@@ -6,10 +6,16 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.scripted import colour_video
+
+from lmms_videominer.config import option
+from lmms_videominer.errors import ConfigError
+from lmms_videominer.selectors import settings
+from lmms_videominer.selectors.aks import AKSSelector
 
 DOCS = Path(__file__).parents[2] / "docs" / "selectors.md"
 
@@ -74,13 +80,30 @@ def test_the_docs_have_a_row_for_every_selector():
     assert all(f"\n| `{name}` |" in docs for name in SELECTORS)
 
 
+UNDECLARED = """
+from dataclasses import dataclass
+from lmms_videominer.config import option
+from lmms_videominer.selectors import selector
+
+@dataclass(frozen=True)
+class Settings:
+    size: int = 3
+
+class Selector(selector.Selector):
+    name = "undeclared"
+    Settings = Settings
+"""
+
+
 @pytest.fixture
 def broken(tmp_path) -> Path:
-    """A folder with three packages whose selectors cannot be used."""
+    """A folder with packages whose selectors cannot be used."""
     for name, source in (
         ("unimportable", "import nosuchmodule"),
         ("misnamed", "from lmms_videominer.selectors.aks import AKSSelector as Selector"),
         ("no_class", "Selector = 3"),
+        ("undeclared", UNDECLARED),
+        ("max", UNDECLARED.replace("undeclared", "max").replace("size: int = 3", "depth: int = option(3, '')")),
     ):
         (tmp_path / f"{name}.py").write_text(source)
         metadata = tmp_path / f"{name}-1.0.dist-info"
@@ -98,8 +121,27 @@ def test_a_broken_selector_of_another_package_stops_no_other_and_is_named(broken
         ("unimportable", "No module named 'nosuchmodule'"),
         ("misnamed", "a subclass of Selector whose name is 'misnamed'"),
         ("no_class", "AttributeError"),
+        ("undeclared", "'size' must be declared with config.option"),
+        ("max", "max_depth is a setting of every selector"),
     ):
         refused = videominer(broken, "mine", film, "--question", "What is there?", "--selector", name)
         assert refused.returncode == 2 and reason in refused.stderr and f"pip uninstall {name}" in refused.stderr
     checks = videominer(broken, "doctor").stdout
-    assert all(f"selector {name}" in checks for name in ("unimportable", "misnamed", "no_class"))
+    assert all(f"selector {name}" in checks for name in ("unimportable", "misnamed", "no_class", "undeclared", "max"))
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), ("0", False)])
+def test_a_setting_that_is_a_truth_value_is_read_as_one(text, value, monkeypatch):
+    @dataclass(frozen=True)
+    class Switched:
+        on: bool = option(not value, "")
+
+    monkeypatch.setattr(AKSSelector, "Settings", Switched)
+    settings.own_names.cache_clear()
+    try:
+        assert settings.from_strings({"selector": "aks", "aks_on": text}).own.on is value
+        with pytest.raises(ConfigError, match="aks_on='maybe': expected true or false"):
+            settings.from_strings({"selector": "aks", "aks_on": "maybe"})
+    finally:
+        monkeypatch.undo()
+        settings.own_names.cache_clear()

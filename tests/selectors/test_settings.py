@@ -88,5 +88,8 @@ def test_settings_of_a_selector_are_written_flat_and_leave_with_it():
 
 def test_a_selector_given_the_settings_of_another_refuses_them():
     config = MinerConfig(selector="aks", own=configured(selector="bolt", bolt_power=2.0).own)
+    for use in (flat, lambda config: configured(config, frames=4)):
+        with pytest.raises(ConfigError, match="selector=aks got the settings of another selector"):
+            use(config)
     with pytest.raises(ConfigError, match="selector=aks got the settings of another selector"):
         build_stages(config, None, scorer=object())
