@@ -16,11 +16,11 @@ def may_jump(container: str) -> bool:
     return container in _JUMPING
 
 
-def breaks(dts: np.ndarray, is_key: np.ndarray, time_base: float, jumping: bool) -> np.ndarray:
+def breaks(pts: np.ndarray, dts: np.ndarray, is_key: np.ndarray, time_base: float, jumping: bool) -> np.ndarray:
     """int64 [b]: the packets at which the clock has been set anew.
 
     Args:
-        dts: int64 [n]: decoding times in coded order.
+        pts, dts: int64 [n]: times of showing and decoding, in coded order.
         is_key: bool [n].
         time_base: Seconds a tick.
         jumping: The container is one whose clock may jump forward.
@@ -30,7 +30,8 @@ def breaks(dts: np.ndarray, is_key: np.ndarray, time_base: float, jumping: bool)
     gaps = np.diff(dts)  # [n - 1]
     back = (gaps < 0) & (is_key[1:] | (gaps * time_base < -_BACK_S))
     most_s = max(_JUMP_S if jumping else _FAR_S, _USUAL_GAPS * float(np.median(gaps)) * time_base)
-    return np.flatnonzero(back | (gaps * time_base > most_s)) + 1
+    jumps = (gaps * time_base > most_s) | (np.diff(pts) * time_base > most_s)
+    return np.flatnonzero(back | jumps) + 1
 
 
 def rebased(pts: np.ndarray, starts: np.ndarray, durations: np.ndarray) -> np.ndarray:

@@ -98,16 +98,16 @@ class DecordReader:
         try:
             return _to_numpy(self._open_handle().get_batch(unique.tolist()))
         except (self._decord_error(), RuntimeError) as error:
-            return self._decode_with_pyav(unique, error)
+            return self._leave_decord(error).frames(unique.tolist())
 
-    def _decode_with_pyav(self, unique: np.ndarray, error: Exception) -> np.ndarray:
-        """These frames and all others from PyAV, bit for bit: decord fails on damage and does not say where."""
+    def _leave_decord(self, error: Exception) -> PyAVReader:
+        """All frames from PyAV from now on, bit for bit the same: decord fails on damage and does not say where."""
         _logger.warning(
             "%s: decord failed on damaged data (%s); reading it with PyAV", self.info.path, _last_line(error)
         )
         self._handle = None
         self._precise = PyAVReader(self._track)
-        return self._precise.frames(unique.tolist())
+        return self._precise
 
     @staticmethod
     def _decord_error() -> type[Exception]:
@@ -135,7 +135,8 @@ class DecordReader:
         try:
             theirs = _to_numpy(self._open_handle().get_batch([0]))[0]
         except (self._decord_error(), RuntimeError) as error:
-            return f"it cannot decode the first picture ({_last_line(error)})"
+            self._leave_decord(error)  # it decodes ahead, and met damage somewhere
+            return ""
         if theirs.shape != ours.shape:
             return f"its pictures are {theirs.shape[1]}x{theirs.shape[0]} instead of {ours.shape[1]}x{ours.shape[0]}"
         differs = np.abs(np.subtract(theirs, ours, dtype=np.int16)).max() > _COLOUR_ERROR

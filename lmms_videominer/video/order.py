@@ -110,7 +110,7 @@ def _by_packets(packets: list[Packet], time_base: float, fps: Fraction, containe
     dts = np.array([packet.pts if packet.dts is None else packet.dts for packet in packets], dtype=np.int64)
     is_key = np.array([packet.is_key for packet in packets])
     shown = np.array([not packet.is_discard for packet in packets])
-    breaks = clocks.breaks(dts, is_key, time_base, clocks.may_jump(container))
+    breaks = clocks.breaks(pts, dts, is_key, time_base, clocks.may_jump(container))
     ticks = clocks.rebased(pts, breaks, np.array([p.duration for p in packets])) if len(breaks) else pts
     ticks, at = np.unique(ticks, return_index=True)
     start = int(np.argmax(is_key[at]))  # frames shown before the first key frame lack their reference

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_WHOLE = ("mov,mp4,m4a,3gp,3g2,mj2",)  # containers that are never cut out of others without an edit list
+
 
 @dataclass(frozen=True)
 class Track:
@@ -110,11 +112,14 @@ def _packets(container: InputContainer, stream: VideoStream, path: str) -> list[
     ]
     if cut := faults.cut_off(path):
         raise cut
-    while packets and not packets[0].is_key:  # a stream cut out of another: these frames lack their reference
-        del packets[0]
     if all(packet.is_discard for packet in packets):
         raise VideoError(path, "its video stream holds no frame (zero duration)", faults.AGAIN)
-    return packets
+    start = next((i for i, packet in enumerate(packets) if packet.is_key), None)
+    if start is None:
+        raise faults.damaged(path, 0.0, "it holds no key frame")
+    if container.format.name in _WHOLE:  # it began with a key frame, which is damaged: others serve
+        return [packets[0]._replace(is_key=True), *packets[1:]]
+    return packets[start:]  # a stream cut out of another: the frames before lack their reference
 
 
 def _shows_a_picture(packet: AvPacket) -> bool:
