@@ -119,16 +119,17 @@ def write_coded(
     options: dict[str, str] | None = None,
     size: tuple[int, int] = (WIDTH, HEIGHT),
     start_s: float = 0.0,
+    rate: int = FPS,
     **made: object,
 ) -> Path:
-    """Frames that tell their numbers, 25 a second, in any container and codec; ``made`` goes to the container."""
+    """Frames that tell their numbers, in any container and codec; ``made`` goes to the container."""
     with av.open(str(path), "w", **made) as container:
-        stream = container.add_stream(codec, rate=FPS, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *size, "yuv420p", 2_000_000
         stream.codec_context.gop_size = GOP
         for place, number in enumerate(numbers):
             frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24").reformat(*size, format="yuv420p")
-            frame.pts, frame.time_base = place + round(start_s * FPS), Fraction(1, FPS)
+            frame.pts, frame.time_base = place + round(start_s * rate), Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
