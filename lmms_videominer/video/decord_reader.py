@@ -159,7 +159,8 @@ def _numbering_fault(track: Track) -> str:
         return f"the frames of this {track.container} file have no timestamps that hold"
     if track.first.pts != track.pts[0]:
         return "the first picture is damaged"
-    if is_full_range(track.first) and not track.first.format.name.startswith("yuvj"):
+    coded_as = track.first.format
+    if is_full_range(track.first) and not (coded_as.name.startswith("yuvj") or coded_as.is_rgb):
         return "it does not know the range of its colours"
     return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +22,7 @@ _logger = logging.getLogger("lmms_videominer")
 
 _DEFAULT_FPS = Fraction(25)
 _DECODING_TIMES = ("avi", "asf", "rm")  # containers with decoding times only: with B-frames FFmpeg guesses the pts
-_UNSEEKABLE = ("mpeg",)  # program streams: the pts are right from the start but wrong after a seek
+_UNSEEKABLE = ("mpeg", "_pipe")  # program streams, joined pictures: the pts are right until a seek
 _SAMPLE = 48  # frames decoded to see whether one packet is one frame, where that is in doubt
 _FIELD = 0.75  # a packet shorter than this share of the longest may be one field of two
 _MOST_COUNTED = 64  # files whose counts are kept
@@ -93,25 +94,21 @@ def frames_of(path: str, container: str, stream: VideoStream, packets: list[Pack
 
 def has_open_gops(packets: list[Packet]) -> bool:
     """Whether frames are coded after a key frame but shown before it."""
-    key_pts = 0
-    for packet in packets:
-        if packet.pts is None:
-            continue
-        if packet.is_key:
-            key_pts = packet.pts
-        elif packet.pts < key_pts:
-            return True
-    return False
+    timed = [packet for packet in packets if packet.pts is not None]
+    pts = np.array([packet.pts for packet in timed], dtype=np.int64)
+    is_key = np.array([packet.is_key for packet in timed], dtype=bool)
+    key_at = np.maximum.accumulate(np.where(is_key, np.arange(len(timed)), 0))  # the last key frame coded before
+    return bool((~is_key & (pts < pts[key_at])).any())
 
 
 def _by_packets(packets: list[Packet], time_base: float, fps: Fraction, container: str) -> Frames:
     """One packet is one frame. Where the clock was set anew, the parts follow each other."""
-    pts = np.array([packet.pts for packet in packets], dtype=np.int64)
-    dts = np.array([packet.pts if packet.dts is None else packet.dts for packet in packets], dtype=np.int64)
-    is_key = np.array([packet.is_key for packet in packets])
-    shown = np.array([not packet.is_discard for packet in packets])
+    stated_pts, stated_dts, key, discard, durations = zip(*packets, strict=True)
+    pts = np.array(stated_pts, dtype=np.int64)
+    dts = _filled(stated_dts) if None in stated_dts else np.array(stated_dts, dtype=np.int64)
+    is_key, shown = np.array(key), ~np.array(discard)
     breaks = clocks.breaks(pts, dts, is_key, time_base, clocks.may_jump(container))
-    ticks = clocks.rebased(pts, breaks, np.array([p.duration for p in packets])) if len(breaks) else pts
+    ticks = clocks.rebased(pts, breaks, np.array(durations)) if len(breaks) else pts
     ticks, at = np.unique(ticks, return_index=True)
     start = int(np.argmax(is_key[at]))  # frames shown before the first key frame lack their reference
     ticks, at = ticks[start:], at[start:]
@@ -119,8 +116,14 @@ def _by_packets(packets: list[Packet], time_base: float, fps: Fraction, containe
     ticks, at = ticks[shown[at]], at[shown[at]]
     duration = packets[int(at[-1])].duration
     last_s = duration * time_base if duration > 0 else _usual_s(ticks, time_base, fps)
-    seekable = not len(breaks) and container not in _UNSEEKABLE
-    return Frames(ticks, pts[at], key_pts, time_base, last_s, seekable, numbered=container in _UNSEEKABLE)
+    numbered = container.endswith(_UNSEEKABLE)
+    return Frames(ticks, pts[at], key_pts, time_base, last_s, not numbered and not len(breaks), numbered)
+
+
+def _filled(dts: Sequence[int | None]) -> np.ndarray:
+    """int64 [n]: those that are not stated stand still."""
+    last = next((value for value in dts if value is not None), 0)
+    return np.array([last := last if value is None else value for value in dts], dtype=np.int64)
 
 
 def _numbered(count: int, fps: Fraction) -> Frames:

@@ -256,6 +256,16 @@ def test_the_stated_times_of_fast_films_are_kept(tmp_path: Path, backend: str):
 
 
 @every_reader
+@pytest.mark.parametrize("name", ["slow.mp4", "slow.mkv", "slow.ts", "slow.nut"])
+@pytest.mark.parametrize("step_s", [2, 15])
+def test_slow_films_have_no_jumps(tmp_path: Path, name: str, step_s: int, backend: str):
+    frames = [videos.numbered(number) for number in range(40)]
+    with read(videos.write_video(tmp_path / name, frames, times_s=np.arange(40) * step_s), backend) as reader:
+        np.testing.assert_allclose(reader.timestamps_s, np.arange(40) * step_s, atol=1e-3)
+        assert numbers(reader.frames(range(40))) == list(range(40))
+
+
+@every_reader
 @pytest.mark.parametrize("name", ["2024-05-01T12:30:00.mp4", "a:b.mp4", "http:x.mp4", "50%d.mp4", "#1?.mp4"])
 def test_names_may_hold_colons(plain_video: Path, tmp_path: Path, monkeypatch, name: str, backend: str):
     (tmp_path / name).write_bytes(plain_video.read_bytes())
