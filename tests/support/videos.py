@@ -89,15 +89,16 @@ def write_cut_off(path: Path, source: Path, share: float = 0.5) -> Path:
     return path
 
 
-def write_damaged(path: Path, source: Path, number: int) -> Path:
-    """A copy in which the bytes of the coded picture shown at place ``number`` are overwritten."""
+def write_damaged(path: Path, source: Path, *numbers: int) -> Path:
+    """A copy in which the bytes of the coded pictures shown at the places ``numbers`` are overwritten."""
     shutil.copy(source, path)
     with av.open(str(source)) as container:
         packets = sorted((p for p in container.demux(video=0) if p.size), key=lambda packet: packet.pts)
-        start, size = packets[number].pos, packets[number].size
+        lost = [(packets[number].pos, packets[number].size) for number in numbers]
     with path.open("r+b") as file:
-        file.seek(start)
-        file.write(bytes(size))
+        for start, size in lost:
+            file.seek(start)
+            file.write(bytes(size))
     return path
 
 
