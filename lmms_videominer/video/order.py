@@ -94,10 +94,12 @@ def frames_of(path: str, container: str, stream: VideoStream, packets: list[Pack
 
 def has_open_gops(packets: list[Packet]) -> bool:
     """Whether frames are coded after a key frame but shown before it."""
-    timed = [packet for packet in packets if packet.pts is not None]
-    pts = np.array([packet.pts for packet in timed], dtype=np.int64)
-    is_key = np.array([packet.is_key for packet in timed], dtype=bool)
-    key_at = np.maximum.accumulate(np.where(is_key, np.arange(len(timed)), 0))  # the last key frame coded before
+    stated, _, key, *_ = zip(*packets, strict=True)
+    if None in stated:
+        packets = [packet for packet in packets if packet.pts is not None]
+        return bool(packets) and has_open_gops(packets)
+    pts, is_key = np.array(stated, dtype=np.int64), np.array(key)
+    key_at = np.maximum.accumulate(np.where(is_key, np.arange(len(pts)), 0))  # the last key frame coded before
     return bool((~is_key & (pts < pts[key_at])).any())
 
 
