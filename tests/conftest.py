@@ -105,6 +105,12 @@ def damaged_video(video_dir: Path, plain_video: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def undecodable_video(video_dir: Path, plain_video: Path) -> Path:
+    """``plain_video`` with all its coded pictures overwritten."""
+    return videos.write_damaged(video_dir / "undecodable.mp4", plain_video, *range(100))
+
+
+@pytest.fixture(scope="session")
 def cut_off_video(video_dir: Path, plain_video: Path) -> Path:
     """The first half of ``plain_video``: its index, at the end, is lost."""
     return videos.write_cut_off(video_dir / "cut_off.mp4", plain_video)

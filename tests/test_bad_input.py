@@ -20,7 +20,7 @@ FAULTS = {
     "empty_file": (r"the file is empty \(0 bytes\)", "again"),
     "cut_off_video": ("the file is cut off", "again"),
     "cut_off_download": ("the file is cut off", "again"),
-    "damaged_video": (r"the file is damaged: the frame at \d\.\d+ s", "ffmpeg"),
+    "undecodable_video": (r"the file is damaged: the frame at \d\.\d+ s", "ffmpeg"),
     "sound_only": ("holds sound only", "Name a file"),
     "not_a_video": ("not a video", ""),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lmms_videominer.errors import ConfigError, VideoMinerError
-from lmms_videominer.show.time_codes import file_stamp
+from lmms_videominer.show.time_codes import file_stamps, is_file_stamp
 from lmms_videominer.store import selection_json
 from lmms_videominer.types import Selection
 from lmms_videominer.video.pixels import read_key_frames
@@ -69,8 +69,13 @@ def _key_frame_pixels(selection: Selection, reader: str) -> np.ndarray:
 
 
 def _save_frames(selection: Selection, frames: np.ndarray, folder: Path) -> None:
+    """One picture a key frame, named by its time; those of an earlier selection are removed, other files are not."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    for key_frame, frame in zip(selection.key_frames, frames, strict=True):
-        Image.fromarray(frame).save(folder / f"{file_stamp(key_frame.time_s)}.png")
+    names = [f"{stamp}.png" for stamp in file_stamps([key_frame.time_s for key_frame in selection.key_frames])]
+    for name, frame in zip(names, frames, strict=True):
+        Image.fromarray(frame).save(folder / name)
+    for path in folder.glob("*.png"):
+        if is_file_stamp(path.stem) and path.name not in names:
+            path.unlink()

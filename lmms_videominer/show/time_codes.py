@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from lmms_videominer.types import Span
 
+_MOST_DECIMALS = 12
 SHORT_SPAN_S = 10.0  # below this, whole seconds are too coarse
 
 
@@ -30,7 +32,22 @@ def clock_spans(spans: Sequence[Span], most: int = 3) -> str:
     return f"{text} and {others} more" if others > 0 else text
 
 
-def file_stamp(time_s: float) -> str:
+def file_stamp(time_s: float, decimals: int = 3) -> str:
     """``00h01m02.400s``: sorts by time as a file name, without characters that file systems reject."""
-    hours, minutes, seconds = clock(time_s, 3).split(":")
+    hours, minutes, seconds = clock(time_s, decimals).split(":")
     return f"{int(hours):02d}h{minutes}m{seconds}s"
+
+
+def file_stamps(times_s: Sequence[float]) -> list[str]:
+    """A ``file_stamp`` for each time, all with as many decimals as tell different times apart, three at least."""
+    apart = len(set(times_s))
+    for decimals in range(3, _MOST_DECIMALS):
+        stamps = [file_stamp(time_s, decimals) for time_s in times_s]
+        if len(set(stamps)) == apart:
+            return stamps
+    return [file_stamp(time_s, _MOST_DECIMALS) for time_s in times_s]
+
+
+def is_file_stamp(text: str) -> bool:
+    """Whether ``text`` is what ``file_stamp`` gives for some time."""
+    return re.fullmatch(r"\d{2,}h[0-5]\dm[0-5]\d\.\d{3,}s", text) is not None

@@ -10,15 +10,19 @@ import numpy as np
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import VideoInfo
+from lmms_videominer.video.containers import decode_threads, file_address
 from lmms_videominer.video.gray import gray_histogram
+from lmms_videominer.video.picture import is_full_range, to_rgb
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import in_parts
-from lmms_videominer.video.track import Track, decode_threads
+from lmms_videominer.video.track import Track
 
 _logger = logging.getLogger("lmms_videominer")
 
 _CHUNK_BYTES = 64 << 20  # limit on the decoded frames in memory while histograms are computed
 _CLOCK_ERROR_S, _CLOCK_ERROR = 2e-3, 1e-6  # absolute and relative: decord's timestamps are float32
+_COLOUR_ERROR = 3  # levels by which rounding may differ between versions of FFmpeg
+_CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv")  # where decord 0.6 seeks rightly (measured)
 _OTHER_READER = "Use the other backend: reader=pyav"
 
 
@@ -40,6 +44,10 @@ class DecordReader:
         self.info: VideoInfo = track.info("decord")
         self.timestamps_s: np.ndarray = track.times_s
         self._check_frame_numbers()
+
+    @property
+    def substituted(self) -> int:
+        return self._precise.substituted if self._precise else 0
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         targets = self._track.check_indices(indices)
@@ -75,7 +83,8 @@ class DecordReader:
 
             threads = decode_threads(self.info.width, self.info.height)
             try:
-                self._handle = decord.VideoReader(self.info.path, ctx=decord.cpu(0), num_threads=threads)
+                address = file_address(self.info.path)
+                self._handle = decord.VideoReader(address, ctx=decord.cpu(0), num_threads=threads)
             except (self._decord_error(), RuntimeError) as error:
                 raise VideoError(
                     self.info.path, f"decord cannot open it ({_last_line(error)})", _OTHER_READER
@@ -84,23 +93,21 @@ class DecordReader:
 
     def _decode(self, unique: np.ndarray) -> np.ndarray:
         """uint8 [len(unique), H, W, 3] for ascending indices."""
-        handle = self._open_handle()
+        if self._precise:
+            return self._precise.frames(unique.tolist())
         try:
-            return _to_numpy(handle.get_batch(unique.tolist()))
+            return _to_numpy(self._open_handle().get_batch(unique.tolist()))
         except (self._decord_error(), RuntimeError) as error:
-            self._handle = None  # after an error a decoder may continue at the wrong frame, so reopen it
-            return self._decode_with_pyav(unique, error)
+            return self._leave_decord(error).frames(unique.tolist())
 
-    def _decode_with_pyav(self, unique: np.ndarray, error: Exception) -> np.ndarray:
-        """The same frames from PyAV, bit for bit: decord may fail on damage between them and does not say where."""
-        if self._precise is None:
-            _logger.warning(
-                "%s: decord failed on damaged data (%s); reading these frames with PyAV",
-                self.info.path,
-                _last_line(error),
-            )
-            self._precise = PyAVReader(self._track)
-        return self._precise.frames(unique.tolist())
+    def _leave_decord(self, error: Exception) -> PyAVReader:
+        """All frames from PyAV from now on, bit for bit the same: decord fails on damage and does not say where."""
+        _logger.warning(
+            "%s: decord failed on damaged data (%s); reading it with PyAV", self.info.path, _last_line(error)
+        )
+        self._handle = None
+        self._precise = PyAVReader(self._track)
+        return self._precise
 
     @staticmethod
     def _decord_error() -> type[Exception]:
@@ -109,7 +116,7 @@ class DecordReader:
         return DECORDError
 
     def _check_frame_numbers(self) -> None:
-        if why := _numbering_fault(self._track) or self._index_mismatch():
+        if why := _numbering_fault(self._track) or self._index_mismatch() or self._picture_mismatch():
             self.close()
             raise VideoError(self.info.path, f"decord would return wrong frames: {why}", _OTHER_READER)
 
@@ -122,14 +129,40 @@ class DecordReader:
         matches = np.allclose(times_s - times_s[0], self.timestamps_s, rtol=_CLOCK_ERROR, atol=_CLOCK_ERROR_S)
         return "" if matches else "its timestamps differ from those of the file"
 
+    def _picture_mismatch(self) -> str:
+        """How decord's first picture differs from that of the file; empty if they agree."""
+        ours = to_rgb(self._track.first, self._track)
+        try:
+            theirs = _to_numpy(self._open_handle().get_batch([0]))[0]
+        except (self._decord_error(), RuntimeError) as error:
+            self._leave_decord(error)  # it decodes ahead, and met damage somewhere
+            return ""
+        if theirs.shape != ours.shape:
+            return f"its pictures are {theirs.shape[1]}x{theirs.shape[0]} instead of {ours.shape[1]}x{ours.shape[0]}"
+        differs = np.abs(np.subtract(theirs, ours, dtype=np.int16)).max() > _COLOUR_ERROR
+        return "its first picture is not that of the file" if differs else ""
+
 
 def _numbering_fault(track: Track) -> str:
-    """Why decord 0.6 numbers the frames wrongly after a seek (measured); empty if it does not."""
+    """Why decord 0.6 cannot be trusted with the file, whatever its table of frames says (measured); empty if it can."""
+    if not file_address(track.path):
+        return "the name of the file is not UTF-8"
     if track.container == "mpegts":
         return "in MPEG-TS it seeks past the first key frame"
+    if track.container not in _CONTAINERS:
+        return f"it may misplace the frames of {track.container} files"
+    if track.picture_streams > 1:
+        return f"the file has {track.picture_streams} video streams, and it may read another one"
     if track.open_gops:  # after a seek the decoder drops their leading frames, but decord still counts them
         return "the file has open GOPs"
-    return "" if track.seekable else f"the frames of this {track.container} file have no timestamps"
+    if not track.seekable:
+        return f"the frames of this {track.container} file have no timestamps that hold"
+    if track.first.pts != track.pts[0]:
+        return "the first picture is damaged"
+    coded_as = track.first.format
+    if is_full_range(track.first) and not (coded_as.name.startswith("yuvj") or coded_as.is_rgb):
+        return "it does not know the range of its colours"
+    return ""
 
 
 def _to_numpy(batch: Any) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,11 +11,14 @@ from lmms_videominer.errors import VideoError
 
 AGAIN = "Download or copy the file again"
 CONVERT = "Convert it first: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters or more: C: is a drive
 _EBML_MAGIC, _SEGMENT_ID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM
 
 
 def check_file(path: str) -> None:
     """Raise ``VideoError`` unless ``path`` is a readable file with at least one byte."""
+    if _ADDRESS.match(path) and not os.path.exists(path):
+        raise VideoError(path, "is an address, not a file", "Download it first, and give the path of the file")
     if not os.path.exists(path):
         raise VideoError(path, "no such file", "Check the path")
     if os.path.isdir(path):

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import bisect
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lmms_videominer.types import VideoInfo
 from lmms_videominer.video import faults
+from lmms_videominer.video.containers import decode_threads, decoded, demuxed, open_container, stream_of
 from lmms_videominer.video.gray import gray_histogram
-from lmms_videominer.video.track import Track, decode_threads, open_container, picture_stream
+from lmms_videominer.video.picture import to_rgb
+from lmms_videominer.video.track import Track
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
 
+_logger = logging.getLogger("lmms_videominer")
+
+_EQUAL_S = 1e-6  # distances in time that differ by less are equal
 _NEAR = 8  # frames: a gap up to this size is decoded through instead of skipped by a seek
 
 
 class PyAVReader:
     """Seeks to the key frame before each requested frame and decodes from there; reads dense requests in one pass.
+
+    A frame that cannot be decoded is replaced by the nearest one that can, the earlier of two equally near.
 
     Args:
         track: The index of the file.
@@ -30,8 +39,15 @@ class PyAVReader:
     def __init__(self, track: Track):
         self._track = track
         self._cursor: _Cursor | None = None
+        self._careful = False  # once damage has been met
+        self._gaps: list[_Gap] = []  # sorted: stretches of frames that cannot be decoded
+        self._substituted: set[int] = set()
         self.info: VideoInfo = track.info("pyav")
         self.timestamps_s: np.ndarray = track.times_s
+
+    @property
+    def substituted(self) -> int:
+        return len(self._substituted)
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         targets = self._track.check_indices(indices)
@@ -61,29 +77,91 @@ class PyAVReader:
     def _rgb(self, targets: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Each requested frame once, in ascending order."""
         for index in np.unique(targets).tolist():
-            yield index, _to_rgb(self._frame(index), self._track)
+            yield index, to_rgb(self._frame(index), self._track)
 
     def _frame(self, index: int) -> VideoFrame:
-        import av
+        frame = None if self._gap_at(index) else self._found(index)
+        return self._substitute(index) if frame is None else frame
 
-        try:
-            self._cursor = self._cursor or _Cursor(self._track)
+    def _found(self, index: int) -> VideoFrame | None:
+        """Frame ``index``, or ``None`` if it cannot be decoded, also with a decoder that passes over damage."""
+        for _ in range(1 if self._careful else 2):
+            self._cursor = self._cursor or _Cursor(self._track, self._careful)
             frame = self._cursor.find(index)
-        except av.FFmpegError as error:
+            if frame is not None:
+                return frame
+            self._careful = True
             self.close()
-            raise faults.damaged(self.info.path, self.timestamps_s[index], error.strerror) from error
-        if frame is None:
-            self.close()
-            raise faults.damaged(self.info.path, self.timestamps_s[index])
-        return frame
+        return None
+
+    def _substitute(self, index: int) -> VideoFrame:
+        lost = faults.damaged(self.info.path, self.timestamps_s[index])
+        gap = self._gap_at(index) or self._new_gap(index)
+        while not gap.is_whole(len(self.timestamps_s)):
+            server = gap.nearest(index, self.timestamps_s)
+            frame = self._found(server)
+            if frame is not None:
+                if not self._substituted:
+                    _logger.warning("%s: %s; the nearest frame serves, here and wherever else", lost.path, lost.reason)
+                self._substituted.add(index)
+                return frame
+            gap = self._widen(gap, server)
+        raise lost
+
+    def _gap_at(self, index: int) -> _Gap | None:
+        place = bisect.bisect_right(self._gaps, index, key=lambda gap: gap.first) - 1
+        return self._gaps[place] if place >= 0 and index < self._gaps[place].stop else None
+
+    def _new_gap(self, index: int) -> _Gap:
+        cursor = _Cursor(self._track, careful=True)
+        try:
+            gap = cursor.gap(index)
+        finally:
+            cursor.close()
+        bisect.insort(self._gaps, gap)
+        return gap
+
+    def _widen(self, gap: _Gap, index: int) -> _Gap:
+        """Frame ``index`` beside ``gap`` cannot be decoded either: join it, and whatever gap it lies in."""
+        joined = _Gap(min(gap.first, index), max(gap.stop, index + 1))
+        touching = [other for other in self._gaps if other.first <= joined.stop and joined.first <= other.stop]
+        joined = _Gap(min(g.first for g in [joined, *touching]), max(g.stop for g in [joined, *touching]))
+        self._gaps = sorted([other for other in self._gaps if other not in touching] + [joined])
+        return joined
+
+
+class _Gap(NamedTuple):
+    """Frames ``first <= i < stop`` cannot be decoded."""
+
+    first: int
+    stop: int
+
+    def is_whole(self, count: int) -> bool:
+        return self.first <= 0 and self.stop >= count
+
+    def nearest(self, index: int, times_s: np.ndarray) -> int:
+        """The nearest frame outside, the earlier of two equally near."""
+        if self.first == 0:
+            return self.stop
+        if self.stop == len(times_s):
+            return self.first - 1
+        later_s, earlier_s = times_s[self.stop] - times_s[index], times_s[index] - times_s[self.first - 1]
+        return self.stop if later_s < earlier_s - _EQUAL_S else self.first - 1
 
 
 class _Cursor:
-    """A decoder with its position in the track."""
+    """A decoder with its position in the track.
 
-    def __init__(self, track: Track):
+    Args:
+        track: The index of the file.
+        careful: Pass over damage. Decode frame by frame, so that it costs no frame but the damaged ones; otherwise
+            decoding ends where it is met.
+    """
+
+    def __init__(self, track: Track, careful: bool = False):
         self._track = track
-        self._keys = np.flatnonzero(track.is_key)
+        self._careful = careful
+        self._keys = np.searchsorted(track.pts, track.key_pts) if track.seekable else np.zeros(1, dtype=np.int64)
         self._open()
 
     def find(self, index: int) -> VideoFrame | None:
@@ -98,18 +176,33 @@ class _Cursor:
                 return None
         return None
 
+    def gap(self, index: int) -> _Gap:
+        """The frames around ``index``, which is missing, that are missing too."""
+        before, after, steps, most_steps = -1, len(self._track.pts), 0, self._key_place(index)
+        while before < 0 and steps <= most_steps:
+            self._seek(index, steps)
+            for frame in self._decoded:
+                self._position = self._index_of(frame)
+                if self._position > index:
+                    after = min(after, self._position)
+                    break
+                if self._position < index:
+                    before = max(before, self._position)
+            steps = steps + 1 if steps == most_steps else min(2 * steps + 1, most_steps)
+        return _Gap(before + 1, after)
+
     def close(self) -> None:
         self._container.close()
 
     def _open(self) -> None:
         self._container = open_container(self._track.path)
-        self._stream = picture_stream(self._container, self._track.path)
-        self._stream.thread_type = "AUTO"
+        self._stream = stream_of(self._container, self._track.stream_index)
+        self._stream.thread_type = "SLICE" if self._careful else "AUTO"
         self._stream.codec_context.thread_count = decode_threads(self._track.width, self._track.height)
-        self._start(self._container.demux(self._stream))
+        self._start(demuxed(self._container, self._stream))
 
     def _start(self, packets: Iterator[Packet]) -> None:
-        self._decoded = (frame for packet in packets for frame in self._stream.decode(packet))
+        self._decoded = decoded(self._stream, packets, past_damage=self._careful)
         self._position = -1
 
     def _near(self, index: int) -> bool:
@@ -117,36 +210,46 @@ class _Cursor:
         ahead = index > self._position
         return ahead and (not self._track.seekable or self._key_before(index) - self._position <= _NEAR)
 
-    def _key_before(self, index: int, steps: int = 0) -> int:
-        return int(self._keys[max(int(np.searchsorted(self._keys, index, side="right")) - 1 - steps, 0)])
+    def _key_before(self, index: int) -> int:
+        return int(self._keys[self._key_place(index)])
 
-    def _seek(self, index: int) -> None:
+    def _key_place(self, index: int) -> int:
+        """Which key frame is the last that is not after frame ``index``."""
+        if not self._track.seekable:
+            return 0
+        return max(int(np.searchsorted(self._track.key_pts, self._track.pts[index], side="right")) - 1, 0)
+
+    def _seek(self, index: int, back: int = 0) -> None:
+        """Go to the key frame before ``index``, or ``back`` key frames further back."""
         # Some demuxers land too late, others on a frame that is not a key frame: check, and go further back if needed
+        place = self._key_place(index) - back
         for steps in range(3) if self._track.seekable else ():
-            key_pts = int(self._track.pts[self._key_before(index, steps)])
-            self._container.seek(key_pts, stream=self._stream)
-            packets = self._container.demux(self._stream)
+            key_pts = int(self._track.key_pts[max(place - steps, 0)])
+            packets = self._packets_from(key_pts)
             key = next((packet for packet in packets if packet.is_keyframe), None)
             if key is not None and key.pts is not None and key.pts <= self._track.pts[index]:
                 return self._start(chain([key], packets))
         self.close()
         self._open()
 
+    def _packets_from(self, pts: int) -> Iterator[Packet]:
+        import av
+
+        try:
+            self._container.seek(pts, stream=self._stream)
+        except av.FFmpegError:
+            return iter(())
+        return demuxed(self._container, self._stream)
+
     def _index_of(self, frame: VideoFrame) -> int:
         """Position of a decoded frame in the track; -1 if it is not in the track."""
-        if not self._track.seekable:
+        if self._track.numbered:
             return self._position + 1
         pts = self._track.pts
+        if not self._track.seekable:  # the clock was set anew: the same time may stand for several frames
+            if self._position + 1 < len(pts) and pts[self._position + 1] == frame.pts:
+                return self._position + 1
+            ahead = np.flatnonzero(pts[self._position + 1 :] == frame.pts)
+            return self._position + 1 + int(ahead[0]) if len(ahead) else self._position
         index = int(np.searchsorted(pts, frame.pts)) if frame.pts is not None else len(pts)
         return index if index < len(pts) and pts[index] == frame.pts else -1
-
-
-def _to_rgb(frame: VideoFrame, track: Track) -> np.ndarray:
-    """uint8 [height, width, 3] as displayed: with the stream's own colour matrix and range, rotation applied."""
-    from av.video.reformatter import Colorspace
-
-    sideways = track.quarter_turns % 2
-    width, height = (track.height, track.width) if sideways else (track.width, track.height)
-    # without a destination matrix PyAV reads BT.709 as BT.601; RGB has no matrix, so any will do
-    rgb = frame.to_ndarray(format="rgb24", width=width, height=height, dst_colorspace=Colorspace.ITU601)
-    return np.rot90(rgb, track.quarter_turns)

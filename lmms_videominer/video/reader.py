@@ -27,12 +27,19 @@ class VideoReader(Protocol):
         """float64 [frame_count], increasing, first 0: the true presentation time of every frame."""
         ...
 
+    @property
+    def substituted(self) -> int:
+        """How many of the frames read so far cannot be decoded, so that the nearest one that can serves for each."""
+        ...
+
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         """uint8 [len(indices), height, width, 3], RGB, in the order of ``indices``, which may repeat.
 
+        For a frame that cannot be decoded, the nearest in time that can serves (``substituted`` counts them).
+
         Raises:
             IndexError: An index is out of range.
-            VideoError: A frame cannot be decoded.
+            VideoError: No frame can be decoded.
         """
         ...
 

@@ -1,11 +1,11 @@
-"""The index of a video: the presentation time of every frame, read from the packets without decoding them."""
+"""The index of a video: the presentation time of every frame, and what readers need to find it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,16 +13,24 @@ import numpy as np
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import VideoInfo
 from lmms_videominer.video import faults
+from lmms_videominer.video.containers import (
+    decoded,
+    demuxed,
+    open_container,
+    picture_stream,
+    picture_streams,
+    stream_of,
+)
+from lmms_videominer.video.display import Display, display_of
+from lmms_videominer.video.order import Packet, frames_of, has_open_gops
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet as AvPacket
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_DEFAULT_FPS = Fraction(25)
-_DECODING_TIMES = ("avi",)  # containers with decoding times only: with B-frames FFmpeg guesses the pts
-_UNSEEKABLE = ("mpeg",)  # program streams: the pts are right from the start but wrong after a seek
-_TEXT_FORMATS = ("tty",)  # FFmpeg renders any .txt file as a video of its letters
+_WHOLE = ("mov,mp4,m4a,3gp,3g2,mj2",)  # containers that are never cut out of others without an edit list
 
 
 @dataclass(frozen=True)
@@ -32,27 +40,35 @@ class Track:
     Attributes:
         path: The file.
         container: FFmpeg's name of its format.
+        stream_index: The stream that every reader reads, among all streams of the container.
+        picture_streams: How many video streams the container has, cover art apart.
         times_s: float64 [n], increasing, first 0: presentation time of each frame.
-        pts: int64 [n]: the same in the stream's time base, from the stream's own start.
-        is_key: bool [n]: decoding can start here; the first is always True.
+        pts: int64 [n]: the same as the packets state it, in the stream's time base. Increasing if ``seekable``.
+        key_pts: int64 [k], increasing: decoding can start here. The first is not after the first frame.
         duration_s: End of the last frame.
         width, height: Pixels as displayed, rotation applied.
-        quarter_turns: Counter-clockwise quarter turns from the coded picture to the displayed one.
-        seekable: Frames are identified by their pts; otherwise only by counting from the start.
+        display: From the coded picture to the displayed one.
+        seekable: Frames are identified by their pts; otherwise by reading from the start.
+        numbered: Frames are identified by counting only: the file states no presentation times that hold.
         open_gops: Some frames are coded after a key frame but shown before it (usual in HEVC and broadcast).
+        first: The first frame that can be decoded.
     """
 
     path: str
     container: str
+    stream_index: int
+    picture_streams: int
     times_s: np.ndarray
     pts: np.ndarray
-    is_key: np.ndarray
+    key_pts: np.ndarray
     duration_s: float
     width: int
     height: int
-    quarter_turns: int
+    display: Display
     seekable: bool
+    numbered: bool
     open_gops: bool
+    first: VideoFrame = field(repr=False, compare=False)
 
     def info(self, backend: str) -> VideoInfo:
         count = len(self.times_s)
@@ -69,135 +85,80 @@ class Track:
         return targets
 
 
-@dataclass(frozen=True)
-class _Packet:
-    pts: int | None
-    is_key: bool
-    duration: int
-
-
 def read_track(path: str | os.PathLike[str]) -> Track:
     """Index the best video stream of ``path`` by reading its packets (0.05 s for an hour of small video).
 
+    Where one packet may not be one frame, the frames are counted by decoding the file once; this is logged.
+
     Raises:
-        VideoError: The file is missing, empty, cut off, damaged, not a video, or has no pictures;
+        VideoError: The file is missing, empty, cut off, not a video, or has no pictures that can be decoded;
             the reason says which.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     faults.check_file(path)
     with open_container(path) as container:
         stream = picture_stream(container, path)
         packets = _packets(container, stream, path)
-        track = _track(path, container.format.name, stream, packets, _first_frame(path))
+        track = _track(path, container, stream, packets, _first_frame(path, stream.index))
     return track
 
 
-def open_container(path: str) -> InputContainer:
-    """Open ``path`` with PyAV; if that fails, raise the ``VideoError`` that gives the reason."""
-    import av
-
-    try:
-        return av.open(path)
-    except av.FFmpegError as error:
-        raise faults.not_a_video(path, error.strerror) from error
-
-
-def picture_stream(container: InputContainer, path: str) -> VideoStream:
-    """The stream that FFmpeg plays; ``VideoError`` if there is none (cover art does not count) or no decoder for it."""
-    from av.stream import Disposition
-
-    if container.format.name in _TEXT_FORMATS:
-        raise VideoError(path, "not a video but text", "Give a video file")
-    pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not pictures:
-        what = "holds sound only, no pictures" if container.streams.audio else "holds neither pictures nor sound"
-        raise VideoError(path, f"the file {what}", "Name a file that has a video stream")
-    best = container.streams.best("video")
-    stream = best if best in pictures else pictures[0]
-    if stream.codec_context is None:
-        raise VideoError(path, "this FFmpeg has no decoder for its video codec", faults.CONVERT)
-    return stream
-
-
-def decode_threads(width: int, height: int) -> int:
-    """Decoder threads, 0 for automatic. Below 320x240, threads cost more than they save (measured)."""
-    return 1 if width * height < 320 * 240 else 0
-
-
-def _packets(container: InputContainer, stream: VideoStream, path: str) -> list[_Packet]:
-    import av
-
-    packets = []
-    try:
-        for packet in container.demux(stream):
-            if packet.size and not packet.is_discard:
-                packets.append(_Packet(packet.pts, packet.is_keyframe, packet.duration or 0))
-    except av.FFmpegError as error:
-        raise faults.cut_off(path) or faults.damaged(path, 0.0, error.strerror) from error
+def _packets(container: InputContainer, stream: VideoStream, path: str) -> list[Packet]:
+    """The packets of the stream in coded order, from the first key frame on."""
+    shows = _shows_a_picture if stream.codec_context.name == "vp8" else None
+    make = partial(tuple.__new__, Packet)  # there are a hundred thousand, and this takes a third of the time
+    packets: list[Packet] = [
+        make((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.duration or 0))
+        for packet in demuxed(container, stream)
+        if packet.size and (not shows or shows(packet))
+    ]
     if cut := faults.cut_off(path):
         raise cut
-    while packets and not packets[0].is_key:  # a stream cut out of another: these frames lack their reference
-        del packets[0]
-    if not packets:
+    if all(packet.is_discard for packet in packets):
         raise VideoError(path, "its video stream holds no frame (zero duration)", faults.AGAIN)
-    return packets
+    start = next((i for i, packet in enumerate(packets) if packet.is_key), None)
+    if start is None:
+        raise faults.damaged(path, 0.0, "it holds no key frame")
+    if container.format.name in _WHOLE:  # it began with a key frame, which is damaged: others serve
+        return [packets[0]._replace(is_key=True), *packets[1:]]
+    return packets[start:]  # a stream cut out of another: the frames before lack their reference
 
 
-def _first_frame(path: str) -> VideoFrame:
-    import av
-
-    try:
-        with open_container(path) as container:  # reopened: a raw stream cannot seek back to its start
-            for frame in container.decode(picture_stream(container, path)):
-                return frame
-    except av.FFmpegError as error:
-        raise faults.damaged(path, 0.0, error.strerror) from error
-    raise faults.damaged(path, 0.0)
+def _shows_a_picture(packet: AvPacket) -> bool:
+    """Whether a VP8 packet is shown: some hold a picture that others only refer to."""
+    return bool(bytes(packet)[0] & 0x10)
 
 
-def _track(path: str, name: str, stream: VideoStream, packets: list[_Packet], first: VideoFrame) -> Track:
-    fps = stream.average_rate or stream.guessed_rate or _DEFAULT_FPS
-    pts_guessed = name in _DECODING_TIMES and stream.codec_context.has_b_frames
-    has_pts = not pts_guessed and all(packet.pts is not None for packet in packets)
-    time_base = stream.time_base if has_pts and stream.time_base else 1 / fps
-    pts, is_key = _presentation_order(packets) if has_pts else _numbered_by_position(packets)
-    times_s = (pts - pts[0]).astype(np.float64) * float(time_base)
-    quarter_turns = round(first.rotation / 90) % 4
-    width, height = (first.height, first.width) if quarter_turns % 2 else (first.width, first.height)
-    last_s = _last_frame_s(packets, times_s, float(time_base), float(fps)) if has_pts else float(time_base)
-    seekable = has_pts and name not in _UNSEEKABLE
-    end_s = float(times_s[-1]) + last_s
-    return Track(path, name, times_s, pts, is_key, end_s, width, height, quarter_turns, seekable, _open_gops(packets))
+def _first_frame(path: str, stream_index: int) -> VideoFrame:
+    with open_container(path) as container:  # reopened: a raw stream cannot seek back to its start
+        stream = stream_of(container, stream_index)
+        frame = next(decoded(stream, demuxed(container, stream)), None)
+    if frame is None:
+        raise faults.damaged(path, 0.0)
+    return frame
 
 
-def _presentation_order(packets: list[_Packet]) -> tuple[np.ndarray, np.ndarray]:
-    pts, first_at = np.unique(np.array([packet.pts for packet in packets], dtype=np.int64), return_index=True)
-    is_key = np.array([packet.is_key for packet in packets])[first_at]
-    start = int(np.argmax(is_key))  # frames shown before the first key frame lack their reference
-    return pts[start:], is_key[start:]
-
-
-def _open_gops(packets: list[_Packet]) -> bool:
-    key_pts = 0
-    for packet in packets:
-        if packet.pts is None:
-            continue
-        if packet.is_key:
-            key_pts = packet.pts
-        elif packet.pts < key_pts:
-            return True
-    return False
-
-
-def _numbered_by_position(packets: list[_Packet]) -> tuple[np.ndarray, np.ndarray]:
-    is_key = np.zeros(len(packets), dtype=bool)
-    is_key[0] = True
-    return np.arange(len(packets), dtype=np.int64), is_key
-
-
-def _last_frame_s(packets: list[_Packet], times_s: np.ndarray, time_base: float, fps: float) -> float:
-    """How long the last frame is shown, in seconds: as the container says, else as long as a typical frame."""
-    last = max(packets, key=lambda packet: packet.pts or 0)
-    if last.duration > 0:
-        return last.duration * time_base
-    return float(np.median(np.diff(times_s))) if len(times_s) > 1 else 1 / fps
+def _track(
+    path: str, container: InputContainer, stream: VideoStream, packets: list[Packet], first: VideoFrame
+) -> Track:
+    frames = frames_of(path, container.format.name, stream, packets, first)
+    times_s = (frames.ticks - frames.ticks[0]).astype(np.float64) * frames.time_base
+    display = display_of(first)
+    width, height = display.size(first.width, first.height)
+    return Track(
+        path=path,
+        container=container.format.name,
+        stream_index=stream.index,
+        picture_streams=len(picture_streams(container)),
+        times_s=times_s,
+        pts=frames.pts,
+        key_pts=frames.key_pts,
+        duration_s=float(times_s[-1]) + frames.last_s,
+        width=width,
+        height=height,
+        display=display,
+        seekable=frames.seekable,
+        numbered=frames.numbered,
+        open_gops=has_open_gops(packets),
+        first=first,
+    )

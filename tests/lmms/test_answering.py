@@ -103,16 +103,16 @@ def test_an_error_that_no_video_explains_propagates(documents):
         texts(answerer(FragileBackbone(raises_value_error, also_broken="a picture")), *documents)
 
 
-def test_a_video_whose_key_frames_cannot_be_decoded_is_the_backbones_and_the_others_are_mined(
-    plain_video, damaged_video
-):
-    evidence = [[1.9, 2.2]]  # where the damage is
-    rows = [{"question": "what?", "shown": [str(path)], "evidence": evidence} for path in (plain_video, damaged_video)]
+def test_a_video_that_cannot_be_decoded_is_the_backbones_and_the_others_are_mined(plain_video, undecodable_video):
+    evidence = [[1.9, 2.2]]
+    rows = [
+        {"question": "what?", "shown": [str(path)], "evidence": evidence} for path in (plain_video, undecodable_video)
+    ]
     answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), "oracle")
 
     assert texts(answering, 0, 1) == ["ask 0 until stop", "ask 1 until stop"]
     assert {note.doc_id: note.how for note in answering.notes} == {0: "mined", 1: "fallback"}
-    assert "damaged.mp4: the file is damaged" in next(note.problem for note in answering.notes if note.doc_id == 1)
+    assert "undecodable.mp4: the file is damaged" in next(note.problem for note in answering.notes if note.doc_id == 1)
 
 
 @dataclass

@@ -104,12 +104,11 @@ def test_no_more_captions_are_made_than_the_allowance(film, name):
 
 
 @pytest.mark.parametrize("name", ASKING)
-def test_a_video_damaged_where_it_is_looked_at_fails_alone(film, damaged_video, name):
-    broken, whole = select(
-        *stages_of(name, llovi_clip_s=0.1, frames=3, caption_frames=4), ask(str(damaged_video)), ask(film)
-    )
-    assert isinstance(whole, Selection)
-    assert isinstance(broken, VideoError) or name != "llovi"
+def test_damaged_frames_cost_no_question_and_a_lost_video_its_own(film, damaged_video, undecodable_video, name):
+    stages = stages_of(name, llovi_clip_s=0.1, frames=3, caption_frames=4)
+    damaged, lost, whole = select(*stages, *[ask(str(path)) for path in (damaged_video, undecodable_video, film)])
+    assert isinstance(damaged, Selection) and isinstance(whole, Selection)
+    assert isinstance(lost, VideoError)
 
 
 @pytest.mark.parametrize("name", ASKING)

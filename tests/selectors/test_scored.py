@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import videos
 from support.families import SCORING, settings_for
 from support.scripted import ColourScorer, colour_video
 
@@ -100,14 +99,12 @@ def test_a_video_of_fewer_seconds_than_the_budget_still_gives_the_budget(name, t
     assert len(selection.key_frames) == 12
 
 
-@pytest.mark.parametrize("name", [name for name in SCORING if name != "focus"])  # its samples may miss the damage
-def test_frames_that_cannot_be_decoded_are_an_error_of_their_video_alone(name, film, tmp_path):
-    plain = videos.write_video(tmp_path / "plain.mp4", map(videos.numbered, range(100)))
-    damaged = videos.write_damaged(tmp_path / "damaged.mp4", plain, 50)
-    asked = [Question(str(damaged), "What?"), Question(film, "What is yellow?"), Question(str(damaged), "Who?")]
-    results = select(name, *asked, candidate_fps=25.0, qframe_candidates=100)
-    assert isinstance(results[1], Selection)
-    assert all(isinstance(result, VideoError) and "damaged.mp4" in str(result) for result in results[::2])
+@pytest.mark.parametrize("name", SCORING)
+def test_damaged_frames_cost_no_question_and_a_lost_video_its_own(name, film, damaged_video, undecodable_video):
+    asked = [Question(str(path), "What is yellow?") for path in (damaged_video, film, undecodable_video)]
+    damaged, whole, lost = select(name, *asked, candidate_fps=25.0, qframe_candidates=100)
+    assert isinstance(damaged, Selection) and isinstance(whole, Selection)
+    assert isinstance(lost, VideoError) and "undecodable.mp4" in str(lost)
 
 
 def test_scores_are_the_same_however_few_frames_are_held_at_once(film):

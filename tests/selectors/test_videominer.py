@@ -273,13 +273,13 @@ def test_a_broken_video_fails_only_its_own_jobs(make, film, folder):
 
 
 @pytest.mark.parametrize("reader", ["decord", "pyav"])
-def test_a_video_damaged_inside_is_found_out_late_and_fails_only_its_own_job(make, film, folder, reader):
+def test_a_video_damaged_inside_costs_no_question(make, film, folder, reader):
     whole = bytearray(Path(film).read_bytes())
     third = len(whole) // 3
     whole[third : 2 * third] = bytes(third)
     (folder / "damaged.mp4").write_bytes(whole)
     damaged, tree = grow_trees([job(str(folder / "damaged.mp4")), job(film)], *make(finder("yellow"), reader=reader))
-    assert isinstance(damaged, VideoError) and "damaged.mp4" in str(damaged)
+    assert isinstance(damaged, Selection) and len(damaged.key_frames) > 0
     assert isinstance(tree, Selection) and len(tree.nodes) > 1
 
 

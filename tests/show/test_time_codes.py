@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmms_videominer.show.time_codes import clock, clock_spans, file_stamp
+from lmms_videominer.show.time_codes import clock, clock_spans, file_stamp, file_stamps, is_file_stamp
 from lmms_videominer.types import Span
 
 
@@ -33,3 +33,21 @@ def test_file_stamps_sort_by_time():
     stamps = [file_stamp(time_s) for time_s in times]
     assert stamps == sorted(stamps)
     assert stamps[1] == "00h00m09.500s"
+
+
+@pytest.mark.parametrize("fps", [25, 999, 1000, 3000, 240_000, 90_000_000])
+def test_file_stamps_differ_at_any_frame_rate_and_sort_by_time(fps):
+    times = [3599.99 + number / fps for number in range(30)]
+    stamps = file_stamps(times)
+    assert len(set(stamps)) == 30 and stamps == sorted(stamps)
+    assert all(is_file_stamp(stamp) for stamp in stamps)
+
+
+def test_file_stamps_of_ordinary_films_have_milliseconds():
+    assert file_stamps([0.04, 0.08]) == ["00h00m00.040s", "00h00m00.080s"]
+    assert file_stamps([]) == []
+
+
+@pytest.mark.parametrize("text", ["holiday", "00h00m01s", "00h00m61.000s", "x00h00m01.000s", "00h00m01.000s-2"])
+def test_other_names_are_no_file_stamps(text):
+    assert not is_file_stamp(text)

@@ -89,15 +89,16 @@ def write_cut_off(path: Path, source: Path, share: float = 0.5) -> Path:
     return path
 
 
-def write_damaged(path: Path, source: Path, number: int) -> Path:
-    """A copy in which the bytes of the coded picture shown at place ``number`` are overwritten."""
+def write_damaged(path: Path, source: Path, *numbers: int) -> Path:
+    """A copy in which the bytes of the coded pictures shown at the places ``numbers`` are overwritten."""
     shutil.copy(source, path)
     with av.open(str(source)) as container:
         packets = sorted((p for p in container.demux(video=0) if p.size), key=lambda packet: packet.pts)
-        start, size = packets[number].pos, packets[number].size
+        lost = [(packets[number].pos, packets[number].size) for number in numbers]
     with path.open("r+b") as file:
-        file.seek(start)
-        file.write(bytes(size))
+        for start, size in lost:
+            file.seek(start)
+            file.write(bytes(size))
     return path
 
 
@@ -109,4 +110,135 @@ def write_moov_first(path: Path, source: Path) -> Path:
             if packet.size:
                 packet.stream = stream
                 new.mux(packet)
+    return path
+
+
+def write_coded(
+    path: Path,
+    numbers: Iterable[int],
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    start_s: float = 0.0,
+    rate: int = FPS,
+    **made: object,
+) -> Path:
+    """Frames that tell their numbers, in any container and codec; ``made`` goes to the container."""
+    with av.open(str(path), "w", **made) as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *size, "yuv420p", 2_000_000
+        stream.codec_context.gop_size = GOP
+        for place, number in enumerate(numbers):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24").reformat(*size, format="yuv420p")
+            frame.pts, frame.time_base = place + round(start_s * rate), Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_cut(path: Path, source: Path, number: int) -> Path:
+    """A copy without re-encoding whose edit list begins at frame ``number``, wherever in its group of pictures."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        for packet in packets:  # or the muxer's edit list ends one frame too early
+            packet.duration = packets[1].dts - packets[0].dts
+        start = sorted(packet.pts for packet in packets)[number]
+        keys = [place for place, packet in enumerate(packets) if packet.is_keyframe and packet.pts <= start]
+        for packet in packets[keys[-1] :]:
+            packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, stream
+            new.mux(packet)
+    return path
+
+
+def write_joined(path: Path, sources: Sequence[Path]) -> Path:
+    path.write_bytes(b"".join(source.read_bytes() for source in sources))
+    return path
+
+
+def write_latin1_tag(path: Path, source: Path) -> Path:
+    """A copy of an MP4 whose handler is named in Latin-1."""
+    path.write_bytes(source.read_bytes().replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    return path
+
+
+def write_matrix(path: Path, source: Path, a: int, b: int, c: int, d: int) -> Path:
+    """A copy of an MP4 whose header says: show the point (x, y) at (a x + c y, b x + d y), moved into view."""
+    data = bytearray(source.read_bytes())
+    matrix = data.find(b"tkhd") + 44
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    return path
+
+
+def write_filtered(path: Path, source: Path, filter_text: str) -> Path:
+    """A copy whose packets went through a bitstream filter of FFmpeg."""
+    from av.bitstream import BitStreamFilterContext
+
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        bitstream = BitStreamFilterContext(filter_text, old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        for packet in packets:  # or the muxer's edit list ends one frame too early
+            packet.duration = packets[1].dts - packets[0].dts
+        for packet in packets:
+            for changed in bitstream.filter(packet):
+                changed.stream = stream
+                new.mux(changed)
+    return path
+
+
+def write_streams(path: Path, films: Sequence[Sequence[int]]) -> Path:
+    """One container with a video stream for each of ``films``."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=FPS) for _ in films]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for stream, numbers in zip(streams, films, strict=True):
+            for place, number in enumerate(numbers):
+                frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+                frame.pts, frame.time_base = place, Fraction(1, FPS)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    return path
+
+
+def write_sizes(path: Path, parts: Sequence[Path]) -> Path:
+    """The packets of several films of one codec, and of any sizes, in one stream."""
+    with av.open(str(parts[0])) as first, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(first.streams.video[0])
+        start = 0
+        for part in parts:
+            with av.open(str(part)) as old:
+                end = start
+                for packet in old.demux(video=0):
+                    if packet.size:
+                        packet.pts, packet.dts, packet.stream = packet.pts + start, packet.dts + start, stream
+                        end = max(end, packet.pts + 40)
+                        new.mux(packet)
+            start = end
+    return path
+
+
+def write_levels(path: Path, levels: Sequence[int], bits: int, colorspace: int, color_range: int, codec: str) -> Path:
+    """One frame a second of gray luma ``levels`` of eight bits, in stripes, with the colours' range and matrix told."""
+    luma = np.repeat(np.array(levels) << (bits - 8), 64 // len(levels) * 2)[None].repeat(32, 0)
+    chroma = np.full((16, luma.shape[1]), 128 << (bits - 8))
+    planes = np.concatenate([luma, chroma]).astype(np.uint8 if bits == 8 else "<u2")
+    pix_fmt = "yuv420p" if bits == 8 else "yuv420p10le"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=1, options={"crf": "1", "x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = luma.shape[1], 32, pix_fmt
+        stream.codec_context.colorspace, stream.codec_context.color_range = colorspace, color_range
+        for number in range(3):
+            frame = av.VideoFrame(luma.shape[1], 32, pix_fmt)
+            for plane, values in zip(frame.planes, (planes[:32], planes[32:40], planes[40:48]), strict=True):
+                rows = np.zeros((plane.height, plane.line_size // planes.itemsize), planes.dtype)
+                rows[:, : plane.width] = values.reshape(-1)[:1].repeat(plane.width) if plane.height != 32 else values
+                plane.update(rows.tobytes())
+            frame.pts, frame.time_base = number, Fraction(1, 1)
+            frame.colorspace, frame.color_range = colorspace, color_range
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
     return path

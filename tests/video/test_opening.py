@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.videos import number_of
+from support.videos import number_of, write_damaged
 
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.video import open_video, opening, video_identity
@@ -44,11 +44,17 @@ def test_missing_file():
         open_video("no/such.mp4")
 
 
-def test_first_frame_damaged(plain_video: Path, tmp_path: Path):
-    from support.videos import write_damaged
+@pytest.mark.parametrize("backend", ["auto", "pyav"])
+def test_first_frame_damaged(plain_video: Path, tmp_path: Path, backend: str):
+    with open_video(write_damaged(tmp_path / "first.mp4", plain_video, 0), backend) as reader:
+        assert reader.info.frame_count == 100
+        assert [number_of(frame) for frame in reader.frames([0, 5, 12, 50])] == [12, 12, 12, 50]  # all refer to it
+        assert reader.substituted == 2
 
+
+def test_nothing_decodes(undecodable_video: Path):
     with pytest.raises(VideoError, match=r"the frame at 0\.00 s cannot be decoded"):
-        open_video(write_damaged(tmp_path / "first.mp4", plain_video, 0))
+        open_video(undecodable_video)
 
 
 def test_never_finished_mp4(plain_video: Path, tmp_path: Path):

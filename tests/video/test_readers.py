@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 from support.videos import HEIGHT, VFR_TIMES_S, WIDTH, number_of, numbered
 
-from lmms_videominer.errors import VideoError
 from lmms_videominer.video import VideoReader, decord_reader, open_video
 
 
@@ -117,13 +117,19 @@ def test_rotation_is_applied(rotated_video: Path, plain_video: Path, backend: st
         np.testing.assert_array_equal(turned.frames([8])[0], np.rot90(upright.frames([8])[0], -1))
 
 
-def test_damage_is_named_and_the_rest_stays_readable(damaged_video: Path, backend: str):
+def test_damage_costs_the_damaged_frame_only(damaged_video: Path, backend: str, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING, "lmms_videominer")
     with open_video(damaged_video, backend) as reader:
-        with pytest.raises(VideoError, match=r"damaged\.mp4: the file is damaged: the frame at 2\.\d+ s .*ffmpeg"):
-            reader.frames([10, 52])
-        with pytest.raises(VideoError, match="damaged"):
-            reader.gray_histograms(range(100))
         assert numbers(reader.frames([0, 20, 80, 99])) == [0, 20, 80, 99]
+        assert reader.substituted == 0
+        lost, before, other = reader.frames([50, 49, 10])  # of two neighbours, the earlier serves
+        np.testing.assert_array_equal(lost, before)
+        assert number_of(other) == 10
+        assert reader.gray_histograms(range(100)).shape == (100, 256)
+        np.testing.assert_array_equal(reader.frames([50])[0], before)
+        assert reader.substituted == 1
+    told = [record for record in caplog.records if "the nearest frame serves" in record.getMessage()]
+    assert len(told) == 1 and "damaged.mp4: the file is damaged: the frame at 2.00 s" in told[0].getMessage()
 
 
 def test_reading_goes_on_after_close(plain: VideoReader):
@@ -158,7 +164,7 @@ def test_decord_holds_a_chunk_of_frames_at_most(plain_video: Path, monkeypatch: 
         whole = reader.gray_histograms(range(100))
         monkeypatch.setattr(decord_reader, "_CHUNK_BYTES", 7 * HEIGHT * WIDTH * 3)
         np.testing.assert_array_equal(reader.gray_histograms(range(100)), whole)
-    assert sizes == [100] + [7] * 14 + [2]
+    assert sizes == [1, 100] + [7] * 14 + [2]
 
 
 def test_decord_reads_while_its_bridge_makes_tensors(plain_video: Path):
