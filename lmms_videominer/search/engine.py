@@ -89,8 +89,8 @@ def run(
     Args:
         method: Creates the searches.
         jobs: The questions to search for.
-        decisions_in_step: How often to call the policy at least, with an empty batch when nothing is left to decide:
-            needed by processes that generate together. 0: only while there is something to decide.
+        decisions_in_step: How often to call the policy, with an empty batch when nothing is left to decide: needed by
+            processes that generate together. 0: only while there is something to decide.
         serving: Called with the name of each stage before it runs.
 
     Returns:
@@ -166,6 +166,8 @@ def _serve_all(
     while waiting := [search for search in running if search.wish is not None]:
         turn += 1
         kind = _waited_for_longest(waiting)
+        if kind is Decide and 0 < decisions_in_step <= decided:
+            raise RuntimeError(f"{method.name} would ask the policy more often than in step: {decisions_in_step} times")
         part = [search for search in waiting if type(search.wish) is kind]
         stage, serve = SERVERS[kind]
         serving(stage)
@@ -178,8 +180,6 @@ def _serve_all(
             search.go_on(reply, turn)
             _charge([search], stage, started)  # what the search does with the reply, such as clustering
         decided += kind is Decide
-    if decided > decisions_in_step > 0:
-        raise RuntimeError(f"{method.name} asked the policy {decided} times, in step with {decisions_in_step}")
     for _ in range(decided, decisions_in_step):
         needed(method.stages.policy, "policy").decide([], method.config.temperature, [])
 
