@@ -51,15 +51,15 @@ def build_stages(
     from lmms_videominer.segmenters import get_segmenter
     from lmms_videominer.store.cache import open_cache
 
+    policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer
+    if policy == NO_POLICY:
+        config = dataclasses.replace(config, policy=NO_POLICY)  # checked like the setting
     cls = selector_class(config.selector)
     cls.settings_of(config)
     cls.check(config)
     needs = cls.needs(config)
-    policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer
     if policy == NO_POLICY and "policy" in needs:
         needs |= {"embedder"}
-    if "language_model" in needs and policy == NO_POLICY:
-        cls.check(dataclasses.replace(config, policy=NO_POLICY))  # refuses it, as it does the setting
     if "language_model" in needs and is_shipped(policy):
         logger.warning(
             "selector=%s needs replies, but the policy of %s writes only decisions: set judge=policy, or name "

@@ -6,7 +6,6 @@ each verdict as it comes, and resumes where it was stopped.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.search.answers import answer_selections
+from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.settings import configured, flat
 from lmms_videominer.selectors.uniform import UniformSelector
@@ -222,8 +222,7 @@ class DifficultyFilter:
         return [_trees_outcome(group, question) for group, question in zip(groups, questions, strict=True)]
 
     def _seed(self, question: TrainingQuestion, tree: int) -> int:
-        parts = f"{self.mining.seed}\0difficulty\0{question.id}\0{tree}"
-        return int.from_bytes(hashlib.blake2b(parts.encode(), digest_size=8).digest(), "big") >> 1
+        return seed_of(self.mining.seed, "difficulty", question.id, tree)
 
     def _report(self, questions: Sequence[TrainingQuestion]) -> Report:
         self.verdicts.refresh()
