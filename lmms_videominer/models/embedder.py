@@ -13,7 +13,8 @@ import numpy as np
 
 from lmms_videominer.models.identity import in_hub_cache, model_identity
 from lmms_videominer.models.loading import loading
-from lmms_videominer.store.cache import Cache, pack, unpack
+from lmms_videominer.store.cache import Cache
+from lmms_videominer.store.forms import pack, unpack
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -96,11 +97,16 @@ class CachedEmbedder:
         if not unique:
             return self.embedder.embed([])
         keys = [self.cache.key(embedder=self.identity, text=text) for text in unique]
-        stored = dict(zip(unique, self.cache.get_many("embedding", keys)))
-        missing = [text for text in unique if stored[text] is None]
+        stored = zip(unique, self.cache.get_many("embedding", keys))
+        known = {text: unpack(packed) for text, packed in stored if packed is not None}
+        missing = [text for text in unique if text not in known]
         new = dict(zip(missing, self.embedder.embed(missing)))
+        if len({len(vector) for vector in (*known.values(), *new.values())}) > 1:  # some are not of this model
+            self.cache.refuse("embedding")
+            new |= zip(known, self.embedder.embed(list(known)))
         self.cache.put_many("embedding", {k: pack(new[t]) for k, t in zip(keys, unique) if t in new})
-        return np.stack([new[text] if text in new else unpack(stored[text]) for text in texts])
+        vectors = known | new
+        return np.stack([vectors[text] for text in texts])
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:

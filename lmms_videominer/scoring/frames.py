@@ -10,7 +10,8 @@ import numpy as np
 from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring.features import MAX_BATCH_BYTES, FrameJob, encode_frames
 from lmms_videominer.scoring.scorer import Encoder, Scorer
-from lmms_videominer.store.cache import Cache, pack, unpack
+from lmms_videominer.store.cache import Cache
+from lmms_videominer.store.forms import pack, unpack
 from lmms_videominer.types import Usage
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
@@ -106,10 +107,14 @@ def _key(job: ScoreJob, scorer: Scorer, cache: Cache) -> str:
 
 
 def _cached(first: dict[str, ScoreJob], cache: Cache) -> Iterator[tuple[str, np.ndarray]]:
-    """The cached scores, by key; a value of the wrong length is ignored."""
+    """The cached scores, by key."""
     for (key, job), text in zip(first.items(), cache.get_many(KIND, list(first))):
-        if isinstance(text, str) and len(row := unpack(text)) == len(job.frame_indices):
+        if text is None:
+            continue
+        if len(row := unpack(text)) == len(job.frame_indices):
             yield key, row
+        else:
+            cache.refuse(KIND)
 
 
 def _groups(missing: dict[str, ScoreJob]) -> list[dict[str, ScoreJob]]:
