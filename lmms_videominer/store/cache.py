@@ -57,7 +57,10 @@ class Cache(ABC):
         """Count a value of ``kind`` that cannot be used; it is made again."""
         if not self._damaged:
             logger.warning(
-                "The cache %s holds values that are damaged or foreign (%s): they are made anew", self._name, kind
+                "The cache %s holds values that are damaged or foreign (the first is of kind %r): they are made anew. If "
+                "the next run says so, too, delete the folder",
+                self._name,
+                kind,
             )
         self._damaged = True
 

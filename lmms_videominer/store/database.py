@@ -103,7 +103,7 @@ class Database:
         """``work`` on the database; one that proves damaged is replaced, once, by a new one."""
         try:
             return self._patiently(lambda: work(self._connection()))
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: a message that quotes damaged bytes
             if not self._is_damage(error):
                 raise
             self._start_anew(error)
@@ -141,15 +141,15 @@ class Database:
             local.connection = _connect(self.folder, self._checksum)
         return local.connection
 
-    def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
+    def _is_damage(self, error: Exception) -> bool:
         """Whether ``error`` comes from what is in the files, not from the disk or the rights."""
         if not isinstance(error, sqlite3.OperationalError):
-            return type(error) is sqlite3.DatabaseError
+            return type(error) in (sqlite3.DatabaseError, UnicodeDecodeError)
         if "readonly" in str(error):  # a damaged header says so, too
             return os.access(self.folder, os.W_OK) and os.access(self.folder / _FILE, os.W_OK)
         return not any(reason in str(error) for reason in _NOT_DAMAGE)
 
-    def _start_anew(self, error: sqlite3.DatabaseError) -> None:
+    def _start_anew(self, error: Exception) -> None:
         """Move the database aside and open a new one. The first process does so, the others open its database."""
         self.close()
         with self._sole():
