@@ -13,37 +13,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.scripted import ColourEmbedder, ColourEncoder, ColourVLM, colour_video, finder
 
-from lmms_videominer.config import MinerConfig
 from lmms_videominer.miner import VideoMiner
-from lmms_videominer.selectors.building import build_stages
-from lmms_videominer.selectors.settings import configured
 from lmms_videominer.store.cache import open_cache
 from lmms_videominer.store.forms import FORMS, IMAGE_FEATURES, pack, unpack
 from lmms_videominer.types import Selection
 
 SEEDS = 96
-SETTINGS = {"frames": 4, "events": 3, "scan_frames": 16, "max_depth": 1, "grain_s": 0.0, "caption_tokens": 16}
-MINERS = ({"selector": "videominer"}, {"selector": "topk"})
-WORLD = ("embedding", "caption", "completion", "segmentation", "answer", "score", IMAGE_FEATURES)
+SETTINGS = {"frames": 4, "events": 3, "scan_frames": 16, "max_depth": 1, "grain_s": 0.0}
+SELECTORS = ("videominer", "topk")
 
 
 @pytest.fixture(scope="module")
-def mined(plain_video):
-    """Selections by both selectors with the bundled models and the cache in a folder, ``"off"`` for none."""
-    loaded = {
-        str(settings): VideoMiner.from_pretrained(cache_dir="off", **SETTINGS, **settings).stages for settings in MINERS
-    }
+def mined(tmp_path_factory):
+    """Mines with the cache in a folder, ``"off"`` for none; gives a selection by each selector."""
+    scenes = [("red", 2.0), ("green", 2.0), ("blue", 2.0), ("yellow", 2.0)]
+    video = colour_video(tmp_path_factory.mktemp("film") / "colours.mp4", scenes)
+    models = {"vlm": ColourVLM(), "policy": finder("red"), "embedder": ColourEmbedder(), "scorer": ColourEncoder()}
 
     def mine(cache_dir: str) -> list[Selection]:
         selections = []
-        for settings in MINERS:
-            models = loaded[str(settings)]
-            config = configured(MinerConfig(), cache_dir=cache_dir, **SETTINGS, **settings)
-            policy = models.language_model and models.language_model.model
-            stages = build_stages(config, models.vlm, policy, models.embedder, None, models.scorer)
-            with closing(stages.cache):
-                selections.append(VideoMiner(stages, config).mine(plain_video, "Which number is seen?", ("1", "2")))
+        for selector in SELECTORS:
+            miner = VideoMiner.from_pretrained(**models, selector=selector, cache_dir=cache_dir, **SETTINGS)
+            with closing(miner.stages.cache):
+                selections.append(miner.mine(video, "When is red seen?", ("early", "late")))
         return selections
 
     return mine
@@ -59,7 +53,7 @@ def filled(mined, tmp_path_factory):
     root = tmp_path_factory.mktemp("filled") / "cache"
     mined(str(root))
     kinds = {key.partition(":")[0] for name in ("results", IMAGE_FEATURES) for key, _ in rows(root, name)}
-    assert kinds == set(WORLD) == set(FORMS)
+    assert kinds == set(FORMS)
     return root
 
 
