@@ -15,7 +15,7 @@ from lmms_videominer.bench.plan import weights_named
 from lmms_videominer.bench.rates import judge_of
 from lmms_videominer.bench.running import DONE, RUN, SCHEMA, read_cell, read_cells
 from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
-from lmms_videominer.errors import SchemaError
+from lmms_videominer.errors import SchemaError, VideoMinerError
 from lmms_videominer.selectors import selector_names
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import KeyFrame
@@ -94,7 +94,9 @@ def read_rows(out: Path, folder: Path) -> list[Row]:
     """
     try:
         return _read_rows(out, folder)
-    except (KeyError, TypeError) as error:
+    except VideoMinerError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # whatever a foreign value leads to
         raise SchemaError(
             f"{folder}: its files are not those of a finished cell ({error!r}). Delete the folder to run it again."
         ) from error
@@ -123,7 +125,10 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
 
 
 def lmms_eval_score(folder: Path) -> float | None:
-    """lmms-eval's own score of a finished cell, by the task's first metric; ``None`` if it is not a number."""
+    """lmms-eval's own score of a finished cell, by the task's first metric; ``None`` if it is not a number.
+
+    Its rows have been read without an error.
+    """
     cell, done = read_cell(folder), read_json(folder / DONE)
     results = read_json(folder / done["results"])
     first = results["configs"][cell["task"]]["metric_list"][0]["metric"]

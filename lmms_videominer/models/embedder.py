@@ -13,8 +13,7 @@ import numpy as np
 
 from lmms_videominer.models.identity import in_hub_cache, model_identity
 from lmms_videominer.models.loading import loading
-from lmms_videominer.store.cache import Cache
-from lmms_videominer.store.forms import pack, unpack
+from lmms_videominer.store.cache import Cache, pack, unpack
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -97,15 +96,15 @@ class CachedEmbedder:
         if not unique:
             return self.embedder.embed([])
         keys = [self.cache.key(embedder=self.identity, text=text) for text in unique]
-        stored = zip(unique, self.cache.get_many("embedding", keys))
-        known = {text: unpack(packed) for text, packed in stored if packed is not None}
-        missing = [text for text in unique if text not in known]
+        stored = dict(zip(unique, self.cache.get_many("embedding", keys)))
+        missing = [text for text in unique if stored[text] is None]
         new = dict(zip(missing, self.embedder.embed(missing)))
-        if len({len(vector) for vector in (*known.values(), *new.values())}) > 1:  # some are not of this model
-            self.cache.refuse("embedding")
-            new |= zip(known, self.embedder.embed(list(known)))
         self.cache.put_many("embedding", {k: pack(new[t]) for k, t in zip(keys, unique) if t in new})
-        vectors = known | new
+        vectors = {text: new[text] if text in new else unpack(stored[text]) for text in unique}
+        if len({len(vector) for vector in vectors.values()}) > 1:  # some are of another model
+            self.cache.refuse("embedding")
+            vectors = dict(zip(unique, self.embedder.embed(unique)))
+            self.cache.put_many("embedding", {key: pack(vectors[text]) for key, text in zip(keys, unique)})
         return np.stack([vectors[text] for text in texts])
 
 

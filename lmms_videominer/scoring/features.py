@@ -9,8 +9,7 @@ import numpy as np
 
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
-from lmms_videominer.store.cache import Cache
-from lmms_videominer.store.forms import IMAGE_FEATURES, pack, unpack
+from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, pack, unpack
 from lmms_videominer.types import Usage
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
@@ -67,35 +66,29 @@ def encode_frames(
     return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
 
 
-def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
+def _encode(
+    job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int, anew: bool = False
+) -> EncodedFrames | VideoError:
+    """The features of ``job``; ``anew``: none from the cache."""
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
-    stored = cache.get_many(IMAGE_FEATURES, keys)
-    known = {i: unpack(text) for i, text in enumerate(stored) if text is not None}
-    missing = [i for i in range(len(keys)) if i not in known]
+    stored = [None] * len(keys) if anew else cache.get_many(IMAGE_FEATURES, keys)
+    vectors_by_key = {key: unpack(text) for key, text in zip(keys, stored) if text is not None}
+    missing = [i for i, key in enumerate(keys) if key not in vectors_by_key]
     try:
-        made = _encode_at(missing, keys, job, scorer, cache, max_bytes)
-        if len({len(vector) for vector in (*known.values(), *made.values())}) > 1:  # some are not of this model
-            cache.refuse(IMAGE_FEATURES)
-            made |= _encode_at(list(known), keys, job, scorer, cache, max_bytes)
+        for part in in_parts(missing, job.video.info, max_bytes):
+            frames = job.video.reader.frames(job.frame_indices[part].tolist())
+            vectors = scorer.encode(frames)
+            if not np.isfinite(vectors).all():
+                raise ModelError(
+                    f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
+                    "choose another model with scorer="
+                )
+            encoded = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
+            cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in encoded.items()})
+            vectors_by_key.update(encoded)
     except VideoError as error:
         return error
-    vectors = known | made
-    return EncodedFrames(np.stack([vectors[i] for i in range(len(keys))]), len(made))
-
-
-def _encode_at(
-    places: Sequence[int], keys: Sequence[str], job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int
-) -> dict[int, np.ndarray]:
-    """The features, float32 [d], of the frames at these places of the job; they are cached under their ``keys``."""
-    made: dict[int, np.ndarray] = {}
-    for part in in_parts(places, job.video.info, max_bytes):
-        vectors = scorer.encode(job.video.reader.frames(job.frame_indices[part].tolist()))
-        if not np.isfinite(vectors).all():
-            raise ModelError(
-                f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
-                "choose another model with scorer="
-            )
-        encoded = dict(zip(part, vectors.astype(np.float32), strict=True))
-        cache.put_many(IMAGE_FEATURES, {keys[i]: pack(vector) for i, vector in encoded.items()})
-        made |= encoded
-    return made
+    if len({len(vector) for vector in vectors_by_key.values()}) > 1:  # some are of another model
+        cache.refuse(IMAGE_FEATURES)
+        return _encode(job, scorer, cache, max_bytes, anew=True)
+    return EncodedFrames(np.stack([vectors_by_key[key] for key in keys]), len(missing))

@@ -10,8 +10,7 @@ import numpy as np
 from lmms_videominer.errors import ModelError, VideoError
 from lmms_videominer.scoring.features import MAX_BATCH_BYTES, FrameJob, encode_frames
 from lmms_videominer.scoring.scorer import Encoder, Scorer
-from lmms_videominer.store.cache import Cache
-from lmms_videominer.store.forms import pack, unpack
+from lmms_videominer.store.cache import Cache, pack, unpack
 from lmms_videominer.types import Usage
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts

@@ -7,7 +7,6 @@ the reader, who tells the cache with ``Cache.refuse``.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Callable
@@ -35,20 +34,6 @@ def parse(kind: str, text: bytes) -> Any:
     return value
 
 
-def pack(vector: np.ndarray) -> str:
-    """``vector``, float32 [n], as base64 of its little-endian bytes: exact, and a third of the size of decimals."""
-    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
-
-
-def unpack(text: str) -> np.ndarray:
-    """The vector that ``pack`` encoded as ``text``.
-
-    Raises:
-        ValueError: ``text`` is no such encoding.
-    """
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
-
-
 def _is_text(value: Any) -> bool:
     """Text that a tokenizer, a file and a terminal can take: lone surrogates cannot be encoded."""
     if not isinstance(value, str):
@@ -61,12 +46,12 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_vector(value: Any) -> bool:
-    """Finite float32, as ``pack`` gives them."""
+    """Finite float32, as ``cache.pack`` gives them."""
     if not isinstance(value, str):
         return False
     try:
-        return bool(np.isfinite(unpack(value)).all())
-    except (binascii.Error, ValueError):
+        return bool(np.isfinite(np.frombuffer(base64.b64decode(value, validate=True), "<f4")).all())
+    except ValueError:
         return False
 
 
@@ -84,6 +69,13 @@ def _is_completion(value: Any) -> bool:
 
 def _is_token_id(value: Any) -> bool:
     return type(value) is int and value in _TOKEN_IDS
+
+
+def _are_frame_indices(value: Any) -> bool:
+    """Ascending, each once."""
+    if not isinstance(value, list) or not all(type(index) is int and index >= 0 for index in value):
+        return False
+    return all(before < after for before, after in pairwise(value))
 
 
 def _are_spans(value: Any) -> bool:
@@ -111,6 +103,7 @@ FORMS: dict[str, Callable[[Any], bool]] = {
     "answer": _is_text,
     "caption": _is_text,
     "completion": _is_completion,
+    "damage": _are_frame_indices,
     "embedding": _are_features,
     IMAGE_FEATURES: _are_features,
     "score": _is_vector,

@@ -16,8 +16,7 @@ from support.cache_user import write_and_read
 
 from lmms_videominer.errors import CacheError
 from lmms_videominer.store import cache as cache_module
-from lmms_videominer.store.cache import Cache, MemoryCache, cache_root, open_cache
-from lmms_videominer.store.forms import IMAGE_FEATURES, pack
+from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, MemoryCache, cache_root, open_cache, pack
 
 
 @pytest.fixture(params=["disk", "memory"])

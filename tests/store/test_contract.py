@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from lmms_videominer.store import cache as cache_module
-from lmms_videominer.store.cache import open_cache
-from lmms_videominer.store.forms import FORMS, IMAGE_FEATURES, pack
+from lmms_videominer.store.cache import IMAGE_FEATURES, open_cache, pack
+from lmms_videominer.store.forms import FORMS
 
 VECTOR = pack(np.array([0.6, -0.8], np.float32))
 COMPLETION = {"text": "<think>ok</think>", "prompt": [1, 2, 151_643], "completion": [0]}
@@ -21,6 +21,7 @@ SOUND = {
     "answer": ["B", "the red disc", "é 日本 \U0001f3ac"],
     "caption": ["A man walks.", "", "é 日本 \U0001f3ac"],
     "completion": [COMPLETION, {**COMPLETION, "prompt": [], "completion": []}],
+    "damage": [[3, 4, 117], []],
     "embedding": [VECTOR],
     IMAGE_FEATURES: [VECTOR, pack(np.full(2**19, 2**-10, np.float32))],
     "score": [VECTOR, pack(np.zeros(0, np.float32))],
@@ -50,6 +51,7 @@ FOREIGN = {
             for ids in ("1 2", [1.0], [True], [-1], [2**31], [10**400], ["1"], [[1]], None)
         ),
     ],
+    "damage": ["3", [3.0], [True], [-1], [4, 3], [3, 3], {"3": 4}, [[3]]],
     "embedding": [*NOT_A_VECTOR, ""],
     IMAGE_FEATURES: [*NOT_A_VECTOR, ""],
     "score": NOT_A_VECTOR,
