@@ -112,4 +112,4 @@ def _verdict(line: bytes) -> Verdict | None:
     texts, counts = (verdict.key, verdict.id, verdict.step, verdict.failure), (verdict.solved, verdict.of)
     if not all(isinstance(text, str) for text in texts) or not all(type(count) is int for count in counts):
         return None
-    return verdict if 0 <= verdict.solved <= verdict.of else None
+    return verdict if min(counts) >= 0 else None
