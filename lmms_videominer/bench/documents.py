@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer.bench.files import file_part, read_json, write_json
+from lmms_videominer.errors import SchemaError
 from lmms_videominer.types import Span
 
 
@@ -67,4 +68,7 @@ def read_table(path: Path) -> list[Document]:
         SchemaError: The file cannot be read.
     """
     rows = read_json(path)
-    return [Document(**{**row, "evidence": tuple(Span(**span) for span in row["evidence"])}) for row in rows]
+    try:
+        return [Document(**{**row, "evidence": tuple(Span(**span) for span in row["evidence"])}) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SchemaError(f"{path}: does not hold documents ({error!r}). Delete it to create it again.") from error

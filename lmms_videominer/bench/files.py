@@ -58,7 +58,7 @@ def read_lines(path: Path) -> list[Any]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SchemaError(f"{path}: cannot be read ({error}). Delete its folder to create it again.") from error
 
 

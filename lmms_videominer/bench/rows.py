@@ -15,7 +15,7 @@ from lmms_videominer.bench.plan import weights_named
 from lmms_videominer.bench.rates import judge_of
 from lmms_videominer.bench.running import DONE, RUN, SCHEMA, read_cell, read_cells
 from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
-from lmms_videominer.errors import SchemaError
+from lmms_videominer.errors import SchemaError, VideoMinerError
 from lmms_videominer.selectors import selector_names
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import KeyFrame
@@ -93,8 +93,10 @@ def read_rows(out: Path, folder: Path) -> list[Row]:
         ConfigError: None of the task's metrics gives a score per sample.
     """
     try:
-        return _read_rows(out, folder)
-    except (KeyError, TypeError) as error:
+        return [_checked(row) for row in _read_rows(out, folder)]
+    except VideoMinerError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # whatever a foreign value leads to
         raise SchemaError(
             f"{folder}: its files are not those of a finished cell ({error!r}). Delete the folder to run it again."
         ) from error
@@ -123,11 +125,14 @@ def _read_rows(out: Path, folder: Path) -> list[Row]:
 
 
 def lmms_eval_score(folder: Path) -> float | None:
-    """lmms-eval's own score of a finished cell, by the task's first metric; ``None`` if it is not a number."""
+    """lmms-eval's own score of a finished cell, by the task's first metric; ``None`` if there is no such number."""
     cell, done = read_cell(folder), read_json(folder / DONE)
     results = read_json(folder / done["results"])
-    first = results["configs"][cell["task"]]["metric_list"][0]["metric"]
-    scores = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]
+    try:
+        first = results["configs"][cell["task"]]["metric_list"][0]["metric"]
+        scores = [value for name, value in results["results"][cell["task"]].items() if name.partition(",")[0] == first]
+    except (LookupError, TypeError, AttributeError):
+        return None
     return float(scores[0]) if scores and isinstance(scores[0], (int, float)) else None
 
 
@@ -152,6 +157,25 @@ def save_tables(table: pd.DataFrame, out: Path) -> list[Path]:
     with written(paths[1]) as part:
         table.to_parquet(part, index=False)
     return paths
+
+
+def _checked(row: Row) -> Row:
+    """
+    Raises:
+        TypeError: A value is not of the type of its column, and no table could hold it.
+    """
+    types: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+    for field in fields(Row):
+        name, _, optional = str(field.type).partition(" | ")
+        value: Any = getattr(row, field.name)
+        if optional and value is None:
+            continue
+        fits = isinstance(value, types[name])
+        if not fits or (name != "str" and abs(value) >= 2**63):
+            raise TypeError(f"{field.name} is {value!r:.80}")
+        if isinstance(value, str):
+            value.encode()  # lone surrogates cannot be written
+    return row
 
 
 def _samples(path: Path) -> list[dict[str, Any]]:

@@ -19,20 +19,8 @@ from lmms_videominer.errors import ConfigError, SchemaError
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
 RUN_WITH = ("batch_size", "version")  # entries of a finished cell that a new label does not change
-CELL_KEYS = {
-    "key",
-    "label",
-    "selector",
-    "common",
-    "model",
-    "arguments",
-    "config",
-    "task",
-    "limit",
-    "frames",
-    "cache",
-    *RUN_WITH,
-}  # keys in the file of a cell
+CELL_TEXTS = ("key", "label", "selector", "common", "model", "task", "cache")
+CELL_KEYS = {*CELL_TEXTS, "arguments", "config", "limit", "frames", *RUN_WITH}  # keys in the file of a cell
 SCHEMA = 3
 BRIEFLY_S = 1  # another process may hold a lock briefly, just to see that the cell is finished
 
@@ -71,9 +59,20 @@ def read_cell(folder: Path) -> dict[str, Any]:
         SchemaError: It cannot be read, or does not describe a cell.
     """
     cell = read_json(folder / CELL)
-    if not isinstance(cell, dict) or not cell.keys() >= CELL_KEYS:
+    if not _describes_a_cell(cell):
         raise SchemaError(f"{folder / CELL}: does not describe a cell. Delete its folder to run the cell again.")
     return cell
+
+
+def _describes_a_cell(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() >= CELL_KEYS
+        and all(isinstance(value[name], str) for name in CELL_TEXTS)
+        and all(isinstance(value[name], (int, type(None))) for name in ("limit", "frames"))
+        and all(isinstance(value[name], dict) for name in ("arguments", "config"))
+        and all(isinstance(argument, str) for argument in value["arguments"].values())
+    )
 
 
 def is_finished(out: Path, cell: Cell) -> bool:

@@ -284,14 +284,14 @@ def check_cache(cache_dir: str = "") -> Check:
     remedy = "set VIDEOMINER_CACHE to a folder that you can write to"
     cache = open_cache(str(root))
     try:
-        cache.put_many("doctor", {"pulse": [60]})
-        values = cache.get_many("doctor", ["pulse"])
+        cache.put_many("caption", {"doctor": "a pulse"})
+        values = cache.get_many("caption", ["doctor"])
     finally:
         cache.close()
-    if values != [[60]] or cache.fallback == "cache_unwritable":
+    if values != ["a pulse"] or "cache_unwritable" in cache.fallbacks:
         return Check("cache folder", Status.WRONG, f"{root} does not store values", remedy)
-    if cache.fallback:
-        return Check("cache folder", Status.NOTE, f"{root} was corrupt; it was moved aside and a new one was started")
+    if cache.fallbacks:
+        return Check("cache folder", Status.NOTE, f"{root} was damaged; what could not be used is made again")
     return Check("cache folder", Status.OK, str(root))
 
 

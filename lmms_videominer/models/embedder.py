@@ -100,7 +100,12 @@ class CachedEmbedder:
         missing = [text for text in unique if stored[text] is None]
         new = dict(zip(missing, self.embedder.embed(missing)))
         self.cache.put_many("embedding", {k: pack(new[t]) for k, t in zip(keys, unique) if t in new})
-        return np.stack([new[text] if text in new else unpack(stored[text]) for text in texts])
+        vectors = {text: new[text] if text in new else unpack(stored[text]) for text in unique}
+        if len({len(vector) for vector in vectors.values()}) > 1:  # some are of another model
+            self.cache.refuse("embedding")
+            vectors = dict(zip(unique, self.embedder.embed(unique)))
+            self.cache.put_many("embedding", {key: pack(vectors[text]) for key, text in zip(keys, unique)})
+        return np.stack([vectors[text] for text in texts])
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:

@@ -66,11 +66,13 @@ def encode_frames(
     return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
 
 
-def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -> EncodedFrames | VideoError:
+def _encode(
+    job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int, anew: bool = False
+) -> EncodedFrames | VideoError:
+    """The features of ``job``; ``anew``: none from the cache."""
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
-    vectors_by_key = {
-        key: unpack(text) for key, text in zip(keys, cache.get_many(IMAGE_FEATURES, keys)) if isinstance(text, str)
-    }
+    stored = [None] * len(keys) if anew else cache.get_many(IMAGE_FEATURES, keys)
+    vectors_by_key = {key: unpack(text) for key, text in zip(keys, stored) if text is not None}
     missing = [i for i, key in enumerate(keys) if key not in vectors_by_key]
     try:
         for part in in_parts(missing, job.video.info, max_bytes):
@@ -86,4 +88,7 @@ def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -
             vectors_by_key.update(encoded)
     except VideoError as error:
         return error
+    if len({len(vector) for vector in vectors_by_key.values()}) > 1:  # some are of another model
+        cache.refuse(IMAGE_FEATURES)
+        return _encode(job, scorer, cache, max_bytes, anew=True)
     return EncodedFrames(np.stack([vectors_by_key[key] for key in keys]), len(missing))

@@ -106,10 +106,14 @@ def _key(job: ScoreJob, scorer: Scorer, cache: Cache) -> str:
 
 
 def _cached(first: dict[str, ScoreJob], cache: Cache) -> Iterator[tuple[str, np.ndarray]]:
-    """The cached scores, by key; a value of the wrong length is ignored."""
+    """The cached scores, by key."""
     for (key, job), text in zip(first.items(), cache.get_many(KIND, list(first))):
-        if isinstance(text, str) and len(row := unpack(text)) == len(job.frame_indices):
+        if text is None:
+            continue
+        if len(row := unpack(text)) == len(job.frame_indices):
             yield key, row
+        else:
+            cache.refuse(KIND)
 
 
 def _groups(missing: dict[str, ScoreJob]) -> list[dict[str, ScoreJob]]:

@@ -37,7 +37,7 @@ from lmms_videominer.search.wishes import (
     Segment,
     Wish,
 )
-from lmms_videominer.types import Question, Selection, Span, Usage
+from lmms_videominer.types import Question, Selection, Span, Usage, merge_spans
 from lmms_videominer.video.opening import OpenVideo, opened
 
 T = TypeVar("T")
@@ -214,7 +214,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         selector=method.name,
         nodes=result.nodes,
         usage=search.usage,
-        fallbacks=tuple(name for name in (*result.fallbacks, method.stages.cache.fallback) if name),
+        fallbacks=(*result.fallbacks, *method.stages.cache.fallbacks),
         config=method.settings_by_name,
         seed=case.seed,
         scores=result.scores,
@@ -245,8 +245,11 @@ def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple
         )
         stored = stages.cache.get_many("segmentation", [key])[0]
         if stored is not None:
-            events.append(tuple(Span(*pair) for pair in stored))
-            continue
+            known = tuple(Span(*pair) for pair in stored)
+            if merge_spans(known) == merge_spans(spans):
+                events.append(known)
+                continue
+            stages.cache.refuse("segmentation")
         try:
             cut = stages.segmenter.segment(video.reader, spans, **settings)
         except VideoError as error:

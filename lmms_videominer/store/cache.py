@@ -8,73 +8,64 @@ import json
 import logging
 import os
 import sqlite3
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import diskcache
 import numpy as np
-from diskcache.core import MODE_RAW, MODE_TEXT
 
 from lmms_videominer.errors import CacheError
+from lmms_videominer.store.database import Database
+from lmms_videominer.store.forms import FORMS, IMAGE_FEATURES, parse
 
-IMAGE_FEATURES = "image_features"  # the kind with thousands of values that are cheap to compute
-CACHE_SCHEMA = 1  # part of every key: increment it when the meaning of a stored value changes
-SIZE_LIMIT_BYTES = 10 * 2**30
-_INLINE_BYTES = 2**20  # values below this size are stored in the database, larger ones in files next to it
+CACHE_SCHEMA = 1  # part of every key and checksum: increment it when the meaning of a stored value changes
 
 logger = logging.getLogger(__name__)
 
 
-class JSONTextDisk(diskcache.Disk):
-    """Stores values as JSON text under text keys.
-
-    Anything else in a database, pickles above all, is never read and counts as absent
-    (diskcache treats an ``OSError`` here as a value whose file is gone).
-    """
-
-    def put(self, key: Any) -> tuple[Any, bool]:
-        if not isinstance(key, str):
-            raise TypeError(f"cache keys are text, got {type(key).__name__}")
-        return super().put(key)
-
-    def get(self, key: Any, raw: bool) -> Any:
-        if not raw:
-            raise OSError("a cache key is not text")
-        return super().get(key, raw)
-
-    def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> Any:
-        return super().store(json.dumps(value, allow_nan=False), read, key=key)
-
-    def fetch(self, mode: int, filename: str, value: Any, read: bool) -> Any:
-        if mode not in (MODE_RAW, MODE_TEXT):
-            raise OSError("a cached value is not JSON text")
-        try:
-            return json.loads(super().fetch(mode, filename, value, read))
-        except (ValueError, TypeError) as error:
-            raise OSError("a cached value is not JSON text") from error
-
-
 class Cache(ABC):
-    """Stores values by kind and key.
+    """Stores values by kind and key. The kinds, and the form that a value of each has, are those of ``store.forms``."""
 
-    Attributes:
-        fallback: What went wrong, empty if nothing: ``"cache_unwritable"`` (results are kept in memory or
-            not at all) or ``"cache_corrupt"`` (the database was moved aside and a new one was started).
-    """
+    def __init__(self, name: str):
+        self._name = name  # for messages
+        self._damaged = False
 
-    fallback: str = ""
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """What went wrong: ``"cache_unwritable"`` (results are kept in memory or not at all), ``"cache_corrupt"`` (the
+        database was moved aside and a new one was started), ``"cache_damaged"`` (a value could not be used)."""
+        return ("cache_damaged",) if self._damaged else ()
 
-    @abstractmethod
     def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
-        """The value of each key, or ``None`` if there is none."""
+        """The value of each key, or ``None`` if there is none, or none in the form of ``kind``.
 
-    @abstractmethod
+        Raises:
+            CacheError: Another process holds the cache's lock.
+        """
+        _check(kind)
+        return [None if text is None else self._parsed(kind, text) for text in self._read(kind, keys)]
+
     def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
-        """Store JSON values by key; ``None`` does not count as a value."""
+        """Store JSON values by key; ``None`` does not count as a value.
+
+        Raises:
+            CacheError: Another process holds the cache's lock.
+        """
+        _check(kind)
+        texts = {key: json.dumps(value, allow_nan=False).encode() for key, value in values.items() if value is not None}
+        self._write(kind, texts)
+
+    def refuse(self, kind: str) -> None:
+        """Count a value of ``kind`` that cannot be used; it is made again."""
+        if not self._damaged:
+            logger.warning(
+                "The cache %s holds values that are damaged or foreign (the first is of kind %r): they are made anew. "
+                "If the next run says so, too, delete the folder",
+                self._name,
+                kind,
+            )
+        self._damaged = True
 
     def close(self) -> None:  # noqa: B027 - memory has nothing to close
         """Close the cache's database."""
@@ -95,126 +86,109 @@ class Cache(ABC):
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def _parsed(self, kind: str, text: bytes) -> Any:
+        try:
+            return parse(kind, text)
+        except ValueError:
+            self.refuse(kind)
+            return None
+
+    @abstractmethod
+    def _read(self, kind: str, keys: Sequence[str]) -> list[bytes | None]:
+        """The text of each key, or ``None`` if there is none."""
+
+    @abstractmethod
+    def _write(self, kind: str, texts: Mapping[str, bytes]) -> None:
+        """Store texts by key."""
+
 
 class MemoryCache(Cache):
-    """A cache in memory, for the lifetime of the process."""
+    """A cache in memory, for the lifetime of the process.
+
+    Args:
+        fallback: The fallback that it is, if any.
+    """
 
     def __init__(self, fallback: str = ""):
-        self.fallback = fallback
-        self._values: dict[tuple[str, str], str] = {}
+        super().__init__("in memory")
+        self._fallback = fallback
+        self._texts: dict[tuple[str, str], bytes] = {}
 
-    def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
-        texts = [self._values.get((kind, key)) for key in keys]
-        return [None if text is None else json.loads(text) for text in texts]
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        return (*filter(None, [self._fallback]), *super().fallbacks)
 
-    def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
-        for key, value in values.items():
-            self._values[kind, key] = json.dumps(value, allow_nan=False)
+    def _read(self, kind: str, keys: Sequence[str]) -> list[bytes | None]:
+        return [self._texts.get((kind, key)) for key in keys]
+
+    def _write(self, kind: str, texts: Mapping[str, bytes]) -> None:
+        self._texts.update(((kind, key), text) for key, text in texts.items())
 
 
 class DiskCache(Cache):
-    """A SQLite database in ``folder``, shared by any number of processes. Evicts the oldest values at 10 GiB.
+    """A cache in ``folder``, shared by any number of processes: one database for image features, so that these many
+    cheap values do not evict expensive ones, and one for all other kinds.
+
+    A value counts only with its checksum, which covers kind, key and value. Results of earlier versions, which have
+    none, get theirs when their database is first opened, if they have the form of their kind.
 
     Raises:
-        OSError, sqlite3.OperationalError: The folder cannot be written.
+        OSError, sqlite3.Error: The folder cannot be written.
+        CacheError: Another process holds the cache's lock.
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        try:
-            self._db = self._open()
-        except sqlite3.DatabaseError as error:
-            self._replace_corrupt(error)
-
-    def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
-        try:
-            return [self._db.get(f"{kind}:{key}", retry=True) for key in keys]
-        except sqlite3.OperationalError as error:  # the disk is gone or full; the database is not damaged
-            self._log_unusable(error)
-        except sqlite3.DatabaseError as error:
-            self._replace_corrupt(error)
-        return [None] * len(keys)
-
-    def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
-        try:
-            self._put(kind, values)
-        except (sqlite3.OperationalError, OSError) as error:
-            self._log_unusable(error)
-        except sqlite3.DatabaseError as error:
-            self._replace_corrupt(error)
-            self._put(kind, values)
-
-    def close(self) -> None:
-        self._db.close()
-
-    def _put(self, kind: str, values: Mapping[str, Any]) -> None:
-        with self._db.transact(retry=True):
-            for key, value in values.items():
-                self._db.set(f"{kind}:{key}", value, retry=True)
-
-    def _open(self) -> diskcache.Cache:
-        return diskcache.Cache(
-            str(self.folder),
-            disk=JSONTextDisk,
-            disk_min_file_size=_INLINE_BYTES,
-            size_limit=SIZE_LIMIT_BYTES,
-            eviction_policy="least-recently-stored",
-        )
-
-    def _replace_corrupt(self, error: sqlite3.DatabaseError) -> None:
-        """Move a corrupt database aside and open a new one. The first process does so, the others open its database."""
-        if isinstance(error, sqlite3.OperationalError):
-            raise error
-        from filelock import FileLock
-
-        with FileLock(f"{self.folder}.lock"):
-            if not _intact(self.folder):
-                backup = self.folder.with_name(f"{self.folder.name}.corrupt-{time.time_ns()}")
-                self.folder.rename(backup)
-                logger.warning(
-                    "The cache %s is corrupt (%s): moved it to %s and started a new one; the old one can be deleted",
-                    self.folder,
-                    error,
-                    backup,
-                )
-            self._db = self._open()
-        self.fallback = "cache_corrupt"
-
-    def _log_unusable(self, error: Exception) -> None:
-        if self.fallback != "cache_unwritable":
-            logger.warning("The cache %s can no longer be used (%s): results are not cached", self.folder, error)
-        self.fallback = "cache_unwritable"
-
-
-class CacheByKind(Cache):
-    """Stores some kinds of values in caches of their own, so that many cheap values do not evict expensive ones."""
-
-    def __init__(self, default: Cache, by_kind: Mapping[str, Cache]):
-        self._default, self._by_kind = default, dict(by_kind)
+        super().__init__(str(folder))
+        self._results = Database(folder / "results", _checksum_if_valid)
+        self._image_features = Database(folder / IMAGE_FEATURES, lambda name, text: None)  # cheap to make again
 
     @property
-    def fallback(self) -> str:  # type: ignore[override]
-        """The first fallback that one of the caches reports."""
-        return next((cache.fallback for cache in (self._default, *self._by_kind.values()) if cache.fallback), "")
-
-    def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
-        return self._by_kind.get(kind, self._default).get_many(kind, keys)
-
-    def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
-        self._by_kind.get(kind, self._default).put_many(kind, values)
+    def fallbacks(self) -> tuple[str, ...]:
+        names = (self._results.fallback, self._image_features.fallback, *super().fallbacks)
+        return tuple(dict.fromkeys(filter(None, names)))
 
     def close(self) -> None:
-        for cache in (self._default, *self._by_kind.values()):
-            cache.close()
+        self._results.close()
+        self._image_features.close()
+
+    def _read(self, kind: str, keys: Sequence[str]) -> list[bytes | None]:
+        names = [f"{kind}:{key}" for key in keys]
+        found = zip(names, self._database(kind).read(names))
+        return [None if row is None else self._checked(kind, name, *row) for name, row in found]
+
+    def _checked(self, kind: str, name: str, text: bytes, checksum: bytes) -> bytes | None:
+        if checksum == _checksum(name, text):
+            return text
+        self.refuse(kind)
+        return None
+
+    def _write(self, kind: str, texts: Mapping[str, bytes]) -> None:
+        named = ((f"{kind}:{key}", text) for key, text in texts.items())
+        self._database(kind).write({name: (text, _checksum(name, text)) for name, text in named})
+
+    def _database(self, kind: str) -> Database:
+        return self._image_features if kind == IMAGE_FEATURES else self._results
 
 
-def _intact(folder: Path) -> bool:
-    """Whether the database in ``folder`` passes SQLite's integrity check."""
+def _check(kind: str) -> None:
+    if kind not in FORMS:
+        raise ValueError(f"the cache knows no values of kind {kind!r}: say in store/forms.py what form they have")
+
+
+def _checksum(name: str, text: bytes) -> bytes:
+    return hashlib.blake2b(b"%d %s %s" % (CACHE_SCHEMA, name.encode(), text), digest_size=16).digest()
+
+
+def _checksum_if_valid(name: str, text: bytes) -> bytes | None:
+    """The checksum of a value of an earlier version; ``None`` if it does not have the form of its kind."""
+    kind = name.partition(":")[0]
     try:
-        with closing(sqlite3.connect(folder / "cache.db", timeout=60)) as database:
-            return database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    except sqlite3.DatabaseError:
-        return False
+        if kind in FORMS:
+            parse(kind, text)
+            return _checksum(name, text)
+    except ValueError:
+        pass
+    return None
 
 
 def cache_root(cache_dir: str = "") -> Path:
@@ -231,14 +205,15 @@ def open_cache(cache_dir: str = "") -> Cache:
     Raises:
         CacheError: A folder that the user named, here or in ``$VIDEOMINER_CACHE``, cannot be written.
             If the default folder cannot be written, a warning is logged and the cache is kept in memory.
+            Another process holds the cache's lock.
     """
     if cache_dir == "off":
         return MemoryCache()
     root = cache_root(cache_dir)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return CacheByKind(DiskCache(root / "results"), {IMAGE_FEATURES: DiskCache(root / IMAGE_FEATURES)})
-    except (OSError, sqlite3.OperationalError, diskcache.Timeout) as error:
+        return DiskCache(root)
+    except (OSError, sqlite3.Error) as error:
         if cache_dir or os.environ.get("VIDEOMINER_CACHE"):
             raise CacheError(
                 f"{root}: the cache folder cannot be written ({error}). "

@@ -103,10 +103,13 @@ def _ends_a_line(file: BinaryIO) -> bool:
 
 
 def _verdict(line: bytes) -> Verdict | None:
+    """The verdict that ``line`` holds; ``None`` if a value is missing or not of its type."""
     try:
         values = json.loads(line)
         verdict = Verdict(**{f.name: values[f.name] for f in fields(Verdict)})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    valid = isinstance(verdict.key, str) and isinstance(verdict.solved, int) and isinstance(verdict.failure, str)
-    return verdict if valid else None
+    texts, counts = (verdict.key, verdict.id, verdict.step, verdict.failure), (verdict.solved, verdict.of)
+    if not all(isinstance(text, str) for text in texts) or not all(type(count) is int for count in counts):
+        return None
+    return verdict if min(counts) >= 0 else None

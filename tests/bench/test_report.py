@@ -212,6 +212,29 @@ def test_a_file_that_cannot_be_read_takes_its_own_cell_out_of_the_report_alone(o
         assert "| mine | 3 |" in report and "| oracle | 3 |" not in report
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cell.json", {"key": ["x"]}),
+        ("cell.json", {"arguments": {"pretrained": 5}}),
+        ("cell.json", {"frames": 10**30}),
+        ("cell.json", {"label": "\ud800"}),
+        ("cell.json", {"config": {}}),
+        ("done.json", []),
+        ("done.json", {"wall_s": "long"}),
+        ("done.json", {"samples": "../\0"}),
+        ("done.json", {"results": "."}),
+    ],
+)
+def test_a_foreign_value_takes_its_own_cell_out_of_the_report_alone(name, change, out, capsys):
+    (path,) = (out / "cells").glob(f"*oracle*/{name}")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change} if isinstance(change, dict) else change))
+    assert rebuild_report(out) == 1
+    assert f"{path.parent}" in capsys.readouterr().err
+    report = (out / "report.md").read_text()
+    assert "| mine | 3 |" in report and "| oracle | 3 |" not in report
+
+
 def test_a_metric_of_which_less_is_better_is_no_score(out):
     for path in (out / "cells").glob("*/run/*/*_results.json"):
         results = json.loads(path.read_text())

@@ -153,7 +153,9 @@ def test_a_label_is_taken_over_whatever_the_cache_and_not_by_the_same_settings(c
     assert json.loads((folder / "cell.json").read_text())["label"] == f"x {older.key[:6]}"
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"label": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"label": "x"}', "[" * 100_000, f'{{"label": {"9" * 6000}}}', "NaN", '"\\ud800"', "\x00"]
+)
 def test_a_finished_cell_whose_file_is_damaged_fails_alone(text, cells, tmp_path):
     broken, whole = cells("aks", "bolt")
     finish(tmp_path, broken, text)

@@ -16,13 +16,7 @@ from support.cache_user import write_and_read
 
 from lmms_videominer.errors import CacheError
 from lmms_videominer.store import cache as cache_module
-from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, MemoryCache, cache_root, open_cache
-
-json_values = st.recursive(
-    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
+from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, MemoryCache, cache_root, open_cache, pack
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -36,27 +30,22 @@ def database(folder: Path) -> Path:
 
 
 def test_values_come_back_in_the_order_asked_and_none_where_absent(cache):
-    cache.put_many("caption", {"a": "a red disc", "b": {"n": [1, 2.5, None]}})
-    assert cache.get_many("caption", ["b", "absent", "a", "b"]) == [
-        {"n": [1, 2.5, None]},
-        None,
-        "a red disc",
-        {"n": [1, 2.5, None]},
-    ]
+    cache.put_many("caption", {"a": "a red disc", "b": "a blue one"})
+    assert cache.get_many("caption", ["b", "absent", "a", "b"]) == ["a blue one", None, "a red disc", "a blue one"]
 
 
 def test_kinds_do_not_share_keys(cache):
     cache.put_many("caption", {"k": "text"})
-    assert cache.get_many("embedding", ["k"]) == [None]
+    assert cache.get_many("answer", ["k"]) == [None]
 
 
 def test_image_features_push_out_no_captions(tmp_path, monkeypatch):
-    monkeypatch.setattr("lmms_videominer.store.cache.SIZE_LIMIT_BYTES", 2**18)
-    cache = open_cache(str(tmp_path))
+    monkeypatch.setattr("lmms_videominer.store.database.SIZE_LIMIT_BYTES", 2**18)
+    cache, features = open_cache(str(tmp_path)), pack(np.ones(200, np.float32))
     cache.put_many("caption", {"a": "a dog"})
     for part in range(100):
-        cache.put_many(IMAGE_FEATURES, {f"{part}-{i}": "x" * 1000 for i in range(5)})
-    assert cache.get_many(IMAGE_FEATURES, ["0-0", "99-4"]) == [None, "x" * 1000]
+        cache.put_many(IMAGE_FEATURES, {f"{part}-{i}": features for i in range(5)})
+    assert cache.get_many(IMAGE_FEATURES, ["0-0", "99-4"]) == [None, features]
     assert cache.get_many("caption", ["a"]) == ["a dog"]
 
 
@@ -72,9 +61,9 @@ def test_a_later_value_replaces_the_former(cache):
 
 
 def test_a_returned_value_can_be_changed_without_changing_the_cache(cache):
-    cache.put_many("histogram", {"k": [1, 2]})
-    cache.get_many("histogram", ["k"])[0].append(3)
-    assert cache.get_many("histogram", ["k"]) == [[1, 2]]
+    cache.put_many("segmentation", {"k": [[1, 2]]})
+    cache.get_many("segmentation", ["k"])[0].append(3)
+    assert cache.get_many("segmentation", ["k"]) == [[[1, 2]]]
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}])
@@ -84,15 +73,15 @@ def test_what_is_not_json_is_refused(cache, value):
     assert cache.get_many("caption", ["k"]) == [None]
 
 
-@given(json_values)
-def test_any_json_value_makes_the_round_trip(value):
+@given(st.text())
+def test_any_text_makes_the_round_trip(text):
     memory = MemoryCache()
-    memory.put_many("any", {"k": value})
-    assert memory.get_many("any", ["k"]) == [value]
+    memory.put_many("caption", {"k": text})
+    assert memory.get_many("caption", ["k"]) == [text]
 
 
 def test_values_outlive_the_process_and_large_ones_too(tmp_path):
-    large = "x" * (2 * cache_module._INLINE_BYTES)
+    large = "x" * 2**22
     with closing(open_cache(str(tmp_path))) as cache:
         cache.put_many("caption", {"small": "é", "large": large})
     with closing(open_cache(str(tmp_path))) as cache:
@@ -141,8 +130,8 @@ def test_several_processes_write_the_same_keys_at_once(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with closing(open_cache(str(tmp_path))) as cache:
         assert cache.get_many("caption", [f"shared{i}" for i in range(30)]) == [f"text {i}" for i in range(30)]
-        assert cache.get_many("caption", [f"own{n}.29" for n in range(3)]) == [0, 1, 2]
-        assert cache.fallback == ""
+        assert cache.get_many("caption", [f"own{n}.29" for n in range(3)]) == ["by 0", "by 1", "by 2"]
+        assert cache.fallbacks == ()
 
 
 @pytest.fixture
@@ -168,7 +157,7 @@ def test_an_unwritable_default_folder_is_logged_and_memory_serves(below_a_file, 
     cache = open_cache("")
     cache.put_many("caption", {"k": "v"})
     assert cache.get_many("caption", ["k"]) == ["v"]
-    assert cache.fallback == "cache_unwritable"
+    assert cache.fallbacks == ("cache_unwritable",)
     assert len(caplog.records) == 1 and "file/cache" in caplog.text
 
 
@@ -187,7 +176,7 @@ def test_a_corrupt_database_is_moved_aside_and_the_cache_works(tmp_path, caplog)
     with caplog.at_level(logging.WARNING), closing(open_cache(str(tmp_path))) as cache:
         cache.put_many("caption", {"k": "v"})
         assert cache.get_many("caption", ["k"]) == ["v"]
-        assert cache.fallback == "cache_corrupt"
+        assert cache.fallbacks == ("cache_corrupt",)
     aside = list(tmp_path.glob("results.corrupt-*"))
     assert len(aside) == 1 and (aside[0] / "cache.db").read_bytes().startswith(b"this is not SQLite")
     assert caplog.text.count("corrupt") and str(aside[0]) in caplog.text
@@ -203,7 +192,7 @@ def test_a_database_that_breaks_while_open_is_started_anew(tmp_path):
         assert cache.get_many("caption", ["k7"]) == [None]
         cache.put_many("caption", {"k7": "again"})
         assert cache.get_many("caption", ["k7"]) == ["again"]
-        assert cache.fallback == "cache_corrupt"
+        assert cache.fallbacks == ("cache_corrupt",)
 
 
 def test_a_folder_that_vanishes_is_logged_once_and_costs_nothing_but_the_cache(tmp_path, caplog):
@@ -214,7 +203,7 @@ def test_a_folder_that_vanishes_is_logged_once_and_costs_nothing_but_the_cache(t
     for _ in range(2):
         cache.put_many("caption", {"k": "v"})
         assert cache.get_many("caption", ["k"]) == [None]
-    assert cache.fallback == "cache_unwritable" and len(caplog.records) == 1
+    assert cache.fallbacks == ("cache_unwritable",) and len(caplog.records) == 1
 
 
 class Bomb:

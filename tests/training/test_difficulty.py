@@ -188,6 +188,31 @@ def test_a_line_that_a_killed_process_left_unfinished_is_skipped(tmp_path, caplo
     assert "1 lines are not verdicts" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 100_000,
+        "[]",
+        '{"key": "b"}',
+        '{"key": "b", "id": "b", "step": "trees", "solved": %s, "of": 8, "failure": ""}' % ("9" * 6000),
+        '{"key": "b", "id": "b", "step": "trees", "solved": NaN, "of": 8, "failure": ""}',
+        '{"key": "b", "id": "b", "step": "trees", "solved": true, "of": 8, "failure": ""}',
+        '{"key": "b", "id": "b", "step": "trees", "solved": 1, "of": "8", "failure": ""}',
+        '{"key": "b", "id": "b", "step": "trees", "solved": -1, "of": 8, "failure": ""}',
+        '{"key": ["b"], "id": "b", "step": "trees", "solved": 1, "of": 8, "failure": ""}',
+        '{"key": "b", "id": "b", "step": 3, "solved": 1, "of": 8, "failure": ""}',
+        "\x00\x01",
+    ],
+)
+def test_a_foreign_line_is_skipped_and_told(line, tmp_path, caplog):
+    path = tmp_path / "v.jsonl"
+    VerdictFile(path).add([Verdict("a", "a", "trees", 1, 8)])
+    path.write_text(line + "\n" + path.read_text())
+    file = VerdictFile(path)
+    assert file.get("a").solved == 1 and file.get("b") is None
+    assert "1 lines are not verdicts" in caplog.text
+
+
 # bad input, command line
 
 

@@ -1,0 +1,220 @@
+"""The contract of stored values: every kind goes through it. A new kind needs a form, and a row here."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lmms_videominer.store import cache as cache_module
+from lmms_videominer.store.cache import IMAGE_FEATURES, open_cache, pack
+from lmms_videominer.store.forms import FORMS
+
+VECTOR = pack(np.array([0.6, -0.8], np.float32))
+COMPLETION = {"text": "<think>ok</think>", "prompt": [1, 2, 151_643], "completion": [0]}
+SOUND = {
+    "answer": ["B", "the red disc", "é 日本 \U0001f3ac"],
+    "caption": ["A man walks.", "", "é 日本 \U0001f3ac"],
+    "completion": [COMPLETION, {**COMPLETION, "prompt": [], "completion": []}],
+    "damage": [[3, 4, 117], []],
+    "embedding": [VECTOR],
+    IMAGE_FEATURES: [VECTOR, pack(np.full(2**19, 2**-10, np.float32))],
+    "score": [VECTOR, pack(np.zeros(0, np.float32))],
+    "segmentation": [[[0.0, 1.5], [1.5, 4.25]], [[0.1 + 0.2, 10]], [[3, 3]]],
+}
+NOT_TEXT = [None, 5, ["text"], {"text": "x"}, "\ud800"]
+NOT_A_VECTOR = [
+    5,
+    [0.6, -0.8],
+    "no base64!",
+    VECTOR[:-4],
+    VECTOR + "\n",
+    pack(np.array([np.nan], np.float32)),
+    pack(np.array([np.inf], np.float32)),
+]
+FOREIGN = {
+    "answer": NOT_TEXT,
+    "caption": NOT_TEXT,
+    "completion": [
+        "text",
+        {"text": "x"},
+        {**COMPLETION, "more": 1},
+        {**COMPLETION, "text": None},
+        {**COMPLETION, "text": "\udfff"},
+        *(
+            {**COMPLETION, "prompt": ids}
+            for ids in ("1 2", [1.0], [True], [-1], [2**31], [10**400], ["1"], [[1]], None)
+        ),
+    ],
+    "damage": ["3", [3.0], [True], [-1], [4, 3], [3, 3], {"3": 4}, [[3]]],
+    "embedding": [*NOT_A_VECTOR, ""],
+    IMAGE_FEATURES: [*NOT_A_VECTOR, ""],
+    "score": NOT_A_VECTOR,
+    "segmentation": [
+        "spans",
+        [],
+        [[]],
+        [[1.0]],
+        [[1.0, 2.0, 3.0]],
+        [["0", "1"]],
+        [[True, True]],
+        [[-1.0, 1.0]],
+        [[2.0, 1.0]],
+        [[0, 10**400]],
+        [[3.0, 4.0], [1.0, 2.0]],
+        [[0.0, 2.0], [1.0, 3.0]],
+    ],
+}
+NOT_JSON = {
+    "empty": "",
+    "cut off": '"a man wal',
+    "nested deeply": "[" * 200_000 + "]" * 200_000,
+    "a number of 6000 digits": "9" * 6000,
+    "NaN": "NaN",
+    "spans that end nowhere": "[[0.0, Infinity]]",
+    "bytes that are not UTF-8": b'"\xff\xfe"',
+}
+
+
+def pairs(table):
+    return [pytest.param(kind, value, id=f"{kind}-{i}") for kind in table for i, value in enumerate(table[kind])]
+
+
+@pytest.fixture(params=["disk", "memory"])
+def cache(request, tmp_path):
+    with closing(open_cache(str(tmp_path) if request.param == "disk" else "off")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path
+
+
+def execute(folder: Path, kind: str, sql: str, *values) -> None:
+    """Change the database behind the back of the cache."""
+    database = folder / (IMAGE_FEATURES if kind == IMAGE_FEATURES else "results") / "cache.db"
+    with closing(sqlite3.connect(database)) as planted, planted:
+        assert planted.execute(sql, values).rowcount > 0
+
+
+def read(folder: Path, kind: str, key: str = "k"):
+    """The value of ``key`` in a cache opened anew, and the fallbacks counted."""
+    with closing(open_cache(str(folder))) as cache:
+        return cache.get_many(kind, [key])[0], cache.fallbacks
+
+
+@pytest.fixture
+def stored(folder):
+    """A cache with the first sound value of every kind under "k"."""
+    with closing(open_cache(str(folder))) as cache:
+        for kind, values in SOUND.items():
+            cache.put_many(kind, {"k": values[0]})
+    return folder
+
+
+def test_every_kind_goes_through_this_suite():
+    assert set(SOUND) == set(FOREIGN) == set(FORMS)
+
+
+def test_a_kind_without_a_form_is_refused(cache):
+    with pytest.raises(ValueError, match=r"'histogram'.*forms\.py"):
+        cache.put_many("histogram", {"k": [1]})
+    with pytest.raises(ValueError, match=r"'histogram'.*forms\.py"):
+        cache.get_many("histogram", ["k"])
+
+
+@pytest.mark.parametrize(("kind", "value"), pairs(SOUND))
+def test_a_value_comes_back_as_it_was(kind, value, cache):
+    cache.put_many(kind, {"k": value})
+    assert cache.get_many(kind, ["k"]) == [value]
+    assert json.dumps(cache.get_many(kind, ["k"])[0]) == json.dumps(value) and cache.fallbacks == ()
+
+
+@pytest.mark.parametrize(("kind", "value"), pairs(SOUND))
+def test_a_value_outlives_the_process_in_the_database_alone(kind, value, folder):
+    with closing(open_cache(str(folder))) as cache:
+        cache.put_many(kind, {"k": value})
+    assert read(folder, kind) == (value, ())
+    assert {path.name for path in folder.glob("*/*")} == {"cache.db"}
+
+
+@pytest.mark.parametrize(("kind", "value"), [pair for pair in pairs(FOREIGN) if pair.values[1] is not None])
+def test_a_foreign_form_is_a_counted_miss(kind, value, cache, caplog):
+    cache.put_many(kind, {"k": value, "sound": SOUND[kind][0]})
+    assert cache.get_many(kind, ["k", "sound", "k"]) == [None, SOUND[kind][0], None]
+    assert cache.fallbacks == ("cache_damaged",)
+    assert len(caplog.records) == 1 and kind in caplog.text
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in NOT_JSON.items()])
+@pytest.mark.parametrize("kind", FORMS)
+def test_what_is_not_json_is_a_counted_miss_even_with_a_checksum(kind, text, stored):
+    text = text if isinstance(text, bytes) else text.encode()
+    sealed = cache_module._checksum(f"{kind}:k", text)
+    execute(stored, kind, "UPDATE Cache SET value = ?, tag = ? WHERE key = ?", text, sealed, f"{kind}:k")
+    assert read(stored, kind) == (None, ("cache_damaged",))
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_value_moved_to_another_key_is_a_counted_miss(kind, stored):
+    execute(stored, kind, "UPDATE Cache SET key = ? WHERE key = ?", f"{kind}:other", f"{kind}:k")
+    assert read(stored, kind, "other") == (None, ("cache_damaged",))
+    assert read(stored, kind) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"), [pair for pair in itertools.permutations(FORMS, 2) if IMAGE_FEATURES not in pair]
+)
+def test_a_value_moved_to_another_kind_is_a_counted_miss(kind, other, stored):
+    execute(stored, kind, "DELETE FROM Cache WHERE key = ?", f"{kind}:k")
+    execute(stored, kind, "UPDATE Cache SET key = ? WHERE key = ?", f"{kind}:k", f"{other}:k")
+    assert read(stored, kind) == (None, ("cache_damaged",))
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_another_sound_value_in_its_place_is_a_counted_miss(kind, stored):
+    text = json.dumps(SOUND[kind][-1])
+    execute(stored, kind, "UPDATE Cache SET value = ? WHERE key = ?", text + " ", f"{kind}:k")
+    assert read(stored, kind) == (None, ("cache_damaged",))
+
+
+@pytest.mark.parametrize("change", ["substr(value, 1, length(value) - 1)", "x'00'", "NULL", "7", "1.5", "zeroblob(99)"])
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_truncated_or_replaced_value_is_a_counted_miss(kind, change, stored):
+    execute(stored, kind, f"UPDATE Cache SET value = {change} WHERE key = ?", f"{kind}:k")
+    assert read(stored, kind) == (None, ("cache_damaged",))
+
+
+@pytest.mark.parametrize("change", ["x'00'", "'text'", "7", "substr(tag, 2)"])
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_wrong_checksum_is_a_counted_miss(kind, change, stored):
+    execute(stored, kind, f"UPDATE Cache SET tag = {change} WHERE key = ?", f"{kind}:k")
+    assert read(stored, kind) == (None, ("cache_damaged",))
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_value_without_a_checksum_is_a_miss(kind, stored):
+    execute(stored, kind, "UPDATE Cache SET tag = NULL WHERE key = ?", f"{kind}:k")
+    assert read(stored, kind) == (None, ())
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_value_of_another_version_is_a_counted_miss(kind, stored, monkeypatch):
+    monkeypatch.setattr(cache_module, "CACHE_SCHEMA", cache_module.CACHE_SCHEMA + 1)
+    assert read(stored, kind) == (None, ("cache_damaged",))
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_miss_is_filled_again(kind, stored):
+    execute(stored, kind, "UPDATE Cache SET value = 'x', expire_time = 1, filename = 'f' WHERE key = ?", f"{kind}:k")
+    with closing(open_cache(str(stored))) as cache:
+        assert cache.get_many(kind, ["k"]) == [None]
+        cache.put_many(kind, {"k": SOUND[kind][0]})
+        assert cache.get_many(kind, ["k"]) == [SOUND[kind][0]]
+    assert read(stored, kind) == (SOUND[kind][0], ())
