@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.lmms.handover import true_times
+from lmms_videominer.lmms.plain_prompts import plain
 from lmms_videominer.lmms.profiles import Profile
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Driver:
         """
         if not handed:
             return []
+        handed = [plain(h, self.backbone) for h in handed]
         instances = [self._instance(h, task, split) for h in handed]
         documents = {task: {split: {h.doc_id: h for h in handed}}}
         with self._using(documents), self.counting(wanted), true_times(times_s):
