@@ -27,7 +27,7 @@ def plain(handed: HandedT, backbone: Any) -> HandedT:
     shown = handed.shown
     if isinstance(shown, list) and all(isinstance(message, dict) for message in shown):  # the chat form
         shown = [{**message, "content": _plain_content(message.get("content"), tokens)} for message in shown]
-    return dataclasses.replace(handed, context=tokens.spaced(handed.context), shown=shown)
+    return dataclasses.replace(handed, context=_plain_content(handed.context, tokens), shown=shown)
 
 
 def _plain_content(content: Any, tokens: ControlTokens) -> Any:
