@@ -30,7 +30,7 @@ from lmms_videominer.bench.running import read_cell, read_cells
 from lmms_videominer.bench.sheets import choices_in, draw_sheet, question_to_show
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
-from lmms_videominer.show.markdown import markdown_table
+from lmms_videominer.show.markdown import markdown_table, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -208,10 +208,10 @@ def _markdown(
     yield NOTES
     if report.refused:
         yield "\n## Not compared, not drawn, or not answered\n"
-        yield from (f"- {line}" for line in report.refused)
+        yield from (f"- {one_line(line)}" for line in report.refused)
     yield from _overview(comparable)
     for group in groups:
-        yield f"\n## {group.title}\n"
+        yield f"\n## {one_line(group.title)}\n"
         variants = summaries(group)
         yield markdown_table(COLUMNS, [_cells(summary, group, scores) for summary in variants])
         yield from _kinds(group)
@@ -233,7 +233,7 @@ def _overview(groups: Sequence[Group]) -> Iterator[str]:
         if len(tasks) < 2:
             continue
         accuracies = {(group.task, s.variant): s.accuracy for group in members for s in summaries(group)}
-        yield f"\n## All tasks, {members[0].setting}\n"
+        yield f"\n## {one_line(f'All tasks, {members[0].setting}')}\n"
         yield "Accuracy, % (95 %):\n"
         labels = dict.fromkeys(label for _, label in accuracies)
         rows = [
@@ -265,7 +265,8 @@ def _frames(few: Group, many: Group, seed: int) -> Iterator[str]:
     accuracy = {(d.first, d.second): d.accuracy for d in pairs}
     recall = {(d.first, d.second): d.recall for d in pairs if d.recall}
     if pairs:
-        yield f"\n## {few.task}, {few.setting_with(f'{few.frames} frames minus {many.frames}')}\n"
+        setting = few.setting_with(f"{few.frames} frames minus {many.frames}")
+        yield f"\n## {one_line(f'{few.task}, {setting}')}\n"
     for name, cells in (("accuracy", accuracy), ("evidence recall", recall)):
         if cells:
             yield f"\nDifferences in {name}, in points, with 95 % intervals; * if 0 is outside:\n"

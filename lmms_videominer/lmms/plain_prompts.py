@@ -6,31 +6,17 @@ serves. Placeholders that a task has written into its own prompt stay.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from lmms_videominer.models.plain_text import SHAPE, ControlTokens
-
-if TYPE_CHECKING:
-    from lmms_videominer.lmms.driver import Handed
-
-    HandedT = TypeVar("HandedT", bound=Handed)
 
 PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of tasks and of backbones; a tokenizer need not know them
 COMMON = (SHAPE, "</?s>", r"\[/?INST\]", "<(?:start|end)_of_turn>", "<(?:bos|eos)>", "<IMG_CONTEXT>")
 
 
-def plain(handed: HandedT, backbone: Any) -> HandedT:
-    """``handed`` with the control tokens of ``backbone`` in its texts broken by a space."""
-    tokens = control_tokens(backbone, of_task=handed.document is not None)
-    shown = handed.shown
-    if isinstance(shown, list) and all(isinstance(message, dict) for message in shown):  # the chat form
-        shown = [{**message, "content": _plain_content(message.get("content"), tokens)} for message in shown]
-    return dataclasses.replace(handed, context=_plain_content(handed.context, tokens), shown=shown)
-
-
-def _plain_content(content: Any, tokens: ControlTokens) -> Any:
+def plain_text(content: Any, tokens: ControlTokens) -> Any:
+    """``content``, a text or the parts of a chat message, with ``tokens`` in its texts broken by a space."""
     if isinstance(content, str):
         return tokens.spaced(content)
     if not isinstance(content, (list, tuple)):
@@ -38,6 +24,13 @@ def _plain_content(content: Any, tokens: ControlTokens) -> Any:
     return [
         {**part, "text": tokens.spaced(part["text"])} if isinstance(part.get("text"), str) else part for part in content
     ]
+
+
+def plain_messages(shown: Any, tokens: ControlTokens) -> Any:
+    """``shown`` with the texts of chat messages as ``plain_text``; the visuals of the simple form as they are."""
+    if not isinstance(shown, list) or not all(isinstance(message, dict) for message in shown):
+        return shown
+    return [{**message, "content": plain_text(message.get("content"), tokens)} for message in shown]
 
 
 def control_tokens(backbone: Any, of_task: bool) -> ControlTokens:

@@ -20,7 +20,7 @@ from lmms_eval.utils import simple_parse_args_string
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms import construct, hooks
 from lmms_videominer.lmms.answering import Answerer
-from lmms_videominer.lmms.arguments import Arguments, check_passed, split
+from lmms_videominer.lmms.arguments import Arguments, check_passed, secrets_given, split
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import DEFAULT_BACKBONE, PROFILES, Profile
@@ -86,6 +86,7 @@ class VideoMinerModel(lmms):
             ModelError: A model cannot be loaded.
         """
         model_args = dict(arg_string) if isinstance(arg_string, dict) else simple_parse_args_string(arg_string)
+        model_args |= secrets_given()
         cli_args = {name: value for name, value in (additional_config or {}).items() if value is not None}
         arguments = split(model_args)
         arguments = _with_default_backbone(arguments, cls.backbone_id)

@@ -143,7 +143,7 @@ class CausalLM:
         mark = unused_character(prompt)
         messages = [{"role": "user", "content": self._in_prompts.broken(prompt, mark)}]
         # templates without a thinking mode ignore the flag; the reasoning belongs in <think> of the format
-        text = self.tokenizer.apply_chat_template(
+        text: Any = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
         return self._fitting(pieces_to_ids(self.tokenizer, text.split(mark)))

@@ -42,7 +42,9 @@ def from_json(text: str) -> Selection:
     """
     try:
         document = json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except SchemaError:
+        raise
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, too
         raise SchemaError(f"not JSON ({error}): {_REMEDY}") from error
     if not isinstance(document, dict):
         raise SchemaError(f"expected an object, got {type(document).__name__}: {_REMEDY}")

@@ -121,7 +121,8 @@ class TransformersVLM:
         count = 0 if request.frames is None else len(request.frames)
         kinds = (["video"] if self._takes_video else ["image"] * count) if count else []
         content: list[dict] = [{"type": kind} for kind in kinds]
-        return [{"role": "user", "content": [*content, {"type": "text", "text": self._control_tokens.spaced(request.prompt)}]}]
+        content.append({"type": "text", "text": self._control_tokens.spaced(request.prompt)})
+        return [{"role": "user", "content": content}]
 
     def _visuals(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
         """The processor's arguments for the frames of ``batch``; none for a batch without frames."""
