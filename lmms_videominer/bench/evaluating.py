@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import json
 import os
 import re
@@ -182,7 +183,7 @@ def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
 def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:
     """The newest results and logged samples of a task below ``run``; ``None`` for a missing file."""
     results = sorted(run.rglob("*_results.json"))
-    samples = sorted(run.rglob(f"*_samples_{task}.jsonl"))
+    samples = sorted(run.rglob(f"*_samples_{glob.escape(task)}.jsonl"))
     return (results[-1] if results else None), (samples[-1] if samples else None)
 
 

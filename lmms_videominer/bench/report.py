@@ -23,7 +23,7 @@ from lmms_videominer.bench.comparison import (
 )
 from lmms_videominer.bench.documents import read_table, table_of
 from lmms_videominer.bench.figures import FigureCell, bars, draw_figure
-from lmms_videominer.bench.files import file_part, read_json, write_text
+from lmms_videominer.bench.files import read_json, write_text
 from lmms_videominer.bench.plots import draw_plots
 from lmms_videominer.bench.rows import folders_by_key, frame_of, lmms_eval_score, read_rows, save_tables
 from lmms_videominer.bench.running import read_cell, read_cells
@@ -31,6 +31,7 @@ from lmms_videominer.bench.sheets import choices_in, draw_sheet, question_to_sho
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
 from lmms_videominer.show.markdown import markdown_table, one_line
+from lmms_videominer.store.file_names import file_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +164,7 @@ def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
         for task in dict.fromkeys(cell.task for cell in figure_cells):
             results = bars([cell for cell in figure_cells if cell.task == task], table)
             if results:
-                yield draw_figure(name, task, results, out / "plots" / f"figure_{name}-{file_part(task)}.png")
+                yield draw_figure(name, task, results, out / "plots" / f"figure_{name}-{file_name(task)}.png")
 
 
 def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused: list[str]) -> Iterator[Path]:
@@ -180,7 +181,7 @@ def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused:
         try:
             documents = {document.doc_id: document for document in read_table(_table(out, group))}
             choices = choices_in(group, doc_id)
-            name = f"{file_part(group.task)}-{doc_id}{f'-{earlier + 1}' if earlier else ''}.jpg"
+            name = f"{file_name(group.task)}-{doc_id}{f'-{earlier + 1}' if earlier else ''}.jpg"
             yield draw_sheet(documents[doc_id], choices, out / "sheets" / name)
         except VideoMinerError as error:
             refused.append(f"no sheet of {group.task}: {error}")

@@ -18,6 +18,7 @@ from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.selectors import selector_names
 from lmms_videominer.selectors.settings import configured
+from lmms_videominer.store.file_names import file_name
 from lmms_videominer.types import KeyFrame
 from lmms_videominer.verdict import frames_hitting, windows_hit
 
@@ -222,7 +223,11 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
     """The path of the stored selection, with its calls and seconds; without one, the backbone made a single call."""
     stored = note["how"] in ("mined", "uniform")
-    trees = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if stored else []
+    trees = (
+        sorted((folder / RUN / "videominer").glob(f"*/{file_name(task)}/{file_name(str(doc_id))}.json"))
+        if stored
+        else []
+    )
     if not trees:
         plain = 0 if note["how"] == "uniform" else None
         names = (

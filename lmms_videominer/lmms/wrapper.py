@@ -29,6 +29,7 @@ from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.models.resolve import resolve
 from lmms_videominer.selectors.settings import flat
+from lmms_videominer.store.file_names import file_name
 from lmms_videominer.types import Selection
 
 # the parts of the summary that go into lmms-eval's results, under "throughput"
@@ -176,13 +177,13 @@ class VideoMinerModel(lmms):
                 )
 
     def _save(self, selection: Selection, instance: Any) -> str:
-        """Store a selection as ``<folder>/<task>/<doc_id>.json``."""
+        """Store a selection as ``<folder>/<task>/<doc_id>.json``, by ``file_name`` where these are no plain names."""
         from lmms_videominer.store.selection_json import save
 
         if self._trees is None:
             return ""
         request = Request.of(instance, self.is_simple)
-        path = self._trees / request.task / f"{request.doc_id}.json"
+        path = self._trees / file_name(request.task) / f"{file_name(str(request.doc_id))}.json"
         save(selection, path)
         return str(path)
 

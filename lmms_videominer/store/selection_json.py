@@ -29,7 +29,7 @@ def to_json(selection: Selection, indent: int | None = None) -> str:
     document = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(selection)}
     try:
         return json.dumps(document, indent=indent, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise SchemaError(f"the selection of {selection.question.video} has no JSON form: {error}") from error
 
 
@@ -41,11 +41,14 @@ def from_json(text: str) -> Selection:
             wrongly typed field; the message names it.
     """
     try:
-        document = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        return _from_document(json.loads(text, parse_constant=_finite, parse_float=_finite))
     except SchemaError:
         raise
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, too
-        raise SchemaError(f"not JSON ({error}): {_REMEDY}") from error
+    except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or nested too deeply
+        raise SchemaError(f"not JSON that can be read ({error}): {_REMEDY}") from error
+
+
+def _from_document(document: Any) -> Selection:
     if not isinstance(document, dict):
         raise SchemaError(f"expected an object, got {type(document).__name__}: {_REMEDY}")
     version = document.pop("schema_version", None)
@@ -135,6 +138,8 @@ def _expect(kind: type | tuple[type, ...], value: Any, where: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
         raise SchemaError(f"{where}: expected {names}, got {value!r:.80}: {_REMEDY}")
+    if isinstance(value, str):
+        _convert(lambda text: text.encode(errors="surrogateescape"), value, where)  # other lone surrogates are no text
     return value
 
 
