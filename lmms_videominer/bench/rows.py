@@ -223,11 +223,8 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
     """The path of the stored selection, with its calls and seconds; without one, the backbone made a single call."""
     stored = note["how"] in ("mined", "uniform")
-    trees = (
-        sorted((folder / RUN / "videominer").glob(f"*/{file_name(task)}/{file_name(str(doc_id))}.json"))
-        if stored
-        else []
-    )
+    pattern = f"*/{file_name(task)}/{file_name(str(doc_id))}.json"
+    trees = sorted((folder / RUN / "videominer").glob(pattern)) if stored else []
     if not trees:
         plain = 0 if note["how"] == "uniform" else None
         names = (

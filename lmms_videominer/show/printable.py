@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import unicodedata
 
-_TURNING = set(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)  # turn the order of text round
+# marks that turn the order of text round
+_TURNING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _WRITTEN_OUT = {"Cc", "Cs", "Zl", "Zp"}  # controls, lone surrogates, ends of lines and paragraphs
 
 

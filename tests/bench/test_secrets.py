@@ -20,7 +20,6 @@ from lmms_videominer.bench.variants import parse_variants
 from lmms_videominer.cli import _parser, main
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms import construct
-from lmms_videominer.lmms.hooks import _without_secrets
 
 KEY = "canary-7f3a9c51"
 
@@ -180,6 +179,8 @@ def test_no_message_repeats_a_secret(argv, tmp_path, capsys):
 
 def test_secrets_are_in_no_key_under_lmms_eval():
     from lmms_eval.models.chat.openai import OpenAICompatible
+
+    from lmms_videominer.lmms.hooks import _without_secrets
 
     profile = construct.profile_of("openai")
     names = ("api_key", "token", "azure_ad_token", "password")
