@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lmms_videominer.models.plain_text import SHAPE, ControlTokens
+from lmms_videominer.models.plain_text import SHAPE, THINK, ControlTokens
 
 PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of tasks and of backbones; a tokenizer need not know them
 COMMON = (SHAPE, "</?s>", r"\[/?INST\]", "<(?:start|end)_of_turn>", "<(?:bos|eos)>", "<IMG_CONTEXT>")
@@ -39,7 +39,7 @@ def control_tokens(backbone: Any, of_task: bool) -> ControlTokens:
     Args:
         of_task: Whether they are for a task's own prompt, in which ``PLACEHOLDERS`` are not foreign.
     """
-    own = "|".join(map(re.escape, PLACEHOLDERS)) if of_task else "(?!)"
+    own = "|".join([THINK, *map(re.escape, PLACEHOLDERS if of_task else ())])
     for value in vars(backbone).values():
         tokenizer = getattr(value, "tokenizer", value)
         if hasattr(tokenizer, "added_tokens_decoder"):

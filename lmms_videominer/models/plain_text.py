@@ -19,6 +19,7 @@ from typing import Any
 
 # Tokens with the shape of turn marks are taken for these even if their tokenizer does not call them special.
 SHAPE = r"<[|｜][^<>\s]{1,60}?[|｜]>"
+THINK = "</?think>"  # a token of some models, which prompts and completions of ours write too
 
 
 @dataclass(frozen=True)

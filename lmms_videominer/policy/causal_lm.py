@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.models.identity import model_identity, module_identity
 from lmms_videominer.models.loading import default_device, loading
-from lmms_videominer.models.plain_text import ControlTokens, pieces_to_ids, unused_character
+from lmms_videominer.models.plain_text import THINK, ControlTokens, pieces_to_ids, unused_character
 from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.policy.prompt import REPLY
 from lmms_videominer.policy.seeded_sampling import GumbelNoise
@@ -134,7 +134,7 @@ class CausalLM:
 
     @functools.cached_property
     def _in_completions(self) -> ControlTokens:
-        return ControlTokens.of(self.tokenizer, own="</?think>")  # tokens of some models, which write them as such
+        return ControlTokens.of(self.tokenizer, own=THINK)
 
     def _prompt_ids(self, prompt: str) -> list[int]:
         """The ids of ``prompt`` as the user's turn; special tokens in it are text."""

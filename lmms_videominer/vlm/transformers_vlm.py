@@ -10,7 +10,7 @@ import numpy as np
 from lmms_videominer.errors import ModelError
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.loading import default_device, loading
-from lmms_videominer.models.plain_text import ControlTokens
+from lmms_videominer.models.plain_text import THINK, ControlTokens
 from lmms_videominer.vlm.vlm import VLMRequest
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def control_tokens(processor: Any) -> ControlTokens:
     named = [getattr(processor, name, None) for name in ("image_token", "video_token", "audio_token")]
     named += [value for name, value in vars(processor).items() if name.endswith("_token")]
     more = [text for text in named if isinstance(text, str)]
-    return ControlTokens.of(processor.tokenizer, getattr(processor, "chat_template", None), more=more)
+    return ControlTokens.of(processor.tokenizer, getattr(processor, "chat_template", None), more=more, own=THINK)
 
 
 def video_metadata(frames: np.ndarray, frame_times_s: Sequence[float]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def selections(draw) -> Selection:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(selections(), st.integers(5, 200))
 def test_any_tree_is_shown_and_no_control_character_reaches_the_terminal(selection, width):
     file = io.StringIO()
@@ -81,7 +81,7 @@ def test_any_tree_is_shown_and_no_control_character_reaches_the_terminal(selecti
     file.getvalue().encode()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(selections())
 def test_any_tree_has_a_sheet(tmp_path_factory, selection):
     path = tmp_path_factory.mktemp("sheet") / "sheet.jpg"
