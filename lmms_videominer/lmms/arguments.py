@@ -38,9 +38,15 @@ class Arguments:
     passed: dict[str, Any] = field(default_factory=dict)
 
 
-def secrets_given() -> dict[str, str]:
-    """The model arguments in the environment, taken out of it so that no program started from here inherits them."""
-    return json.loads(os.environ.pop(SECRETS, "{}"))
+def secrets_given() -> dict[str, Any]:
+    """The model arguments in the environment, read as those of a command line.
+
+    They are taken out of it, so that no program started from here inherits them.
+    """
+    from lmms_eval.utils import handle_arg_string
+
+    given = json.loads(os.environ.pop(SECRETS, "{}"))
+    return {name: handle_arg_string(value) for name, value in given.items()}
 
 
 def split(model_args: Mapping[str, Any]) -> Arguments:
