@@ -17,6 +17,8 @@ from lmms_videominer.commands.mining import add_demo, add_mine, add_show
 from lmms_videominer.commands.training import add_cold_start, add_difficulty, add_train
 from lmms_videominer.commands.world import add_world
 from lmms_videominer.errors import VideoMinerError
+from lmms_videominer.redaction import redacted
+from lmms_videominer.show.printable import PrintableFormatter, printable
 
 # add a function here for a new subcommand
 COMMANDS = (add_mine, add_demo, add_world, add_show, add_difficulty, add_cold_start, add_train, add_bench, add_doctor)
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         return args.parser.error(str(error))  # exits with 2
     except VideoMinerError as error:
-        print(f"videominer: {error}", file=sys.stderr)
+        print(printable(redacted(f"videominer: {error}")), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("videominer: interrupted", file=sys.stderr)
@@ -54,7 +56,7 @@ class _Parser(argparse.ArgumentParser):
         flag = re.match(r"unrecognized arguments: --(\w+)", message)
         if flag and flag[1] in setting_names():
             message += f" ({flag[1]} is a setting: --set {flag[1]}=VALUE)"
-        super().error(message)
+        super().error(printable(redacted(message)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _quieten(quiet: bool) -> None:
     """Log our warnings to stderr; with ``--quiet`` only errors, and no progress bars of model loading."""
-    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, handlers=[handler])
     if quiet:
         # the packages read these when they are imported, which is later
         os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")

@@ -19,6 +19,7 @@ ROOMS = (
     "types",
     "config",
     "verdict",
+    "redaction",
     "store",
     "video",
     "models",

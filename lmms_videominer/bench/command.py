@@ -26,6 +26,7 @@ from lmms_videominer.bench.running import (
 )
 from lmms_videominer.bench.variants import Variant, parse_variants
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,14 +145,14 @@ def rebuild_report(out: Path, sheet: int | None = None, seed: int = 0) -> int:
     require_report_packages()
     table, refused = read_all(out)
     for line in refused if table is None else ():
-        print(f"videominer: {line}", file=sys.stderr)
+        print(printable(f"videominer: {line}"), file=sys.stderr)
     if table is None:
         raise ConfigError(f"{out}: has no finished cell to report on; run videominer bench --out {out} first")
     report = write_report(out, table, refused, _order(out), sheet, seed)
     for line in report.refused:
-        print(f"videominer: {line}", file=sys.stderr)
+        print(printable(f"videominer: {line}"), file=sys.stderr)
     for path in report.files:
-        print(f"wrote {path}")
+        print(printable(f"wrote {path}"))
     return int(bool(report.refused))
 
 
@@ -165,11 +166,11 @@ def _show_estimate(cells: Sequence[Cell], out: Path) -> None:
     for task, documents in by_task.items():
         problems = [document.problem for document in documents if document.problem]
         if problems:
-            print(
+            told = (
                 f"videominer: task {task}: the videos of {len(problems)} of {len(documents)} documents were not "
-                f"found ({problems[0]}); no frames are chosen for these",
-                file=sys.stderr,
+                f"found ({problems[0]}); no frames are chosen for these"
             )
+            print(printable(told), file=sys.stderr)
 
 
 def _documents(cells: Sequence[Cell], out: Path) -> Mapping[str, list[Document]]:
@@ -207,9 +208,9 @@ def _keep_figure(comparison: Comparison, cells: Sequence[Cell]) -> None:
 def _report_failure(outcome: Outcome) -> bool:
     """Print a message if a cell has no result; return whether it has none."""
     cell = outcome.cell
-    name = f"{cell.task}, {cell.variant.label}, {cell.frames} frames, {cell.cache} cache"
+    name = printable(f"{cell.task}, {cell.variant.label}, {cell.frames} frames, {cell.cache} cache")
     if outcome.status == "failed":
-        print(f"videominer: {name} failed: {outcome.reason}. Its log: {outcome.log}", file=sys.stderr)
+        print(printable(f"videominer: {name} failed: {outcome.reason}. Its log: {outcome.log}"), file=sys.stderr)
     if outcome.status == "busy":
         print(f"videominer: {name} is being run by another process; run this again when it is done", file=sys.stderr)
     return outcome.status in ("failed", "busy")

@@ -14,6 +14,7 @@ from lmms_videominer.bench.plan import Cell
 from lmms_videominer.bench.rates import Rates, assumed, rates_of
 from lmms_videominer.selectors import selector_class
 from lmms_videominer.selectors.selector import Calls
+from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +130,7 @@ def print_estimate(lines: Sequence[Line]) -> None:
     """Print the estimate as a table, with a text on its reliability, to stdout."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         title="Before it starts: calls per question without the answer (at most / measured so far)",
@@ -140,7 +142,7 @@ def print_estimate(lines: Sequence[Line]) -> None:
     for line in lines:
         cell = line.cell
         questions = "?" if line.questions is None else str(line.questions)
-        table.add_row(
+        row = (
             cell.task,
             str(cell.frames),
             cell.variant.label,
@@ -150,6 +152,7 @@ def print_estimate(lines: Sequence[Line]) -> None:
             f"{'~' * line.is_assumed}{duration(line.seconds_most)} / {duration(line.seconds_measured)}",
             "finished" if line.finished else "",
         )
+        table.add_row(*(Text(printable(text)) for text in row))  # a plain string would be read as markup
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PRINTED_WIDTH)
     console.print(table)
     console.print(_summary(lines), soft_wrap=True)

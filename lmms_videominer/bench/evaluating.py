@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import glob
+import json
 import os
 import re
 import shutil
@@ -11,21 +13,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from lmms_videominer.bench.files import read_json, read_lines
+from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import Cell
 from lmms_videominer.errors import SchemaError
+from lmms_videominer.lmms.arguments import SECRETS
 from lmms_videominer.lmms.backbone_vlm import is_failure
+from lmms_videominer.redaction import HIDDEN
 
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # for a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and then the plain backbone fails
 ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
+SHORTEST_SECRET = 8  # characters
 Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
 
 # looked up at import: no library may be loaded between fork and exec
@@ -101,8 +106,10 @@ def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute
     """
     shutil.rmtree(run, ignore_errors=True)  # left by an interrupted run
     started = time.perf_counter()
-    status = execute(cell.command(run.absolute(), cache.absolute()), log)
+    with _in_environment(cell.settings.secret):
+        status = execute(cell.command(run.absolute(), cache.absolute()), log)
     wall_s = time.perf_counter() - started
+    hide(cell.settings.secret_values, [log, *run.rglob("*.json"), *run.rglob("*.jsonl")])
     results, samples = find_results(run, cell.task)
     if results is None or samples is None:
         return Evaluation(reason_in(log) or f"lmms-eval ended with status {status} and left no results")
@@ -112,6 +119,32 @@ def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute
     except SchemaError as error:  # it ended while writing
         reason = reason_in(log) or str(error)
     return Evaluation(reason, results, samples, wall_s, seconds_of_requests(log))
+
+
+@contextmanager
+def _in_environment(secrets: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, a program that is started has ``secrets`` in its environment, which others cannot read."""
+    if secrets:
+        os.environ[SECRETS] = json.dumps(secrets)
+    try:
+        yield
+    finally:
+        os.environ.pop(SECRETS, None)
+
+
+def hide(secrets: Iterable[str], files: Iterable[Path]) -> None:
+    """Write ``***`` over ``secrets`` that a backbone or a service has repeated in ``files``.
+
+    Short ones, as ``none`` for a service that wants no key, may be words of any text and are left.
+    """
+    words = [secret.encode() for secret in secrets if len(secret) >= SHORTEST_SECRET]
+    for path in files if words else ():
+        data = path.read_bytes() if path.is_file() else b""
+        for word in words:
+            data = data.replace(word, HIDDEN.encode())
+        if path.is_file() and data != path.read_bytes():
+            with written(path) as part:
+                part.write_bytes(data)
 
 
 def _fault_in(samples: Path, table: Path) -> str:
@@ -150,7 +183,7 @@ def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
 def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:
     """The newest results and logged samples of a task below ``run``; ``None`` for a missing file."""
     results = sorted(run.rglob("*_results.json"))
-    samples = sorted(run.rglob(f"*_samples_{task}.jsonl"))
+    samples = sorted(run.rglob(f"*_samples_{glob.escape(task)}.jsonl"))
     return (results[-1] if results else None), (samples[-1] if samples else None)
 
 

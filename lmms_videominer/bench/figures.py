@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmms_videominer.bench.comparison import mean, preferred
-from lmms_videominer.bench.plots import error_bars, new_figure, save_figure
+from lmms_videominer.bench.plots import error_bars, new_figure, plain, save_figure
 from lmms_videominer.bench.statistics import Interval, accuracy_interval
 from lmms_videominer.bench.variants import Variant, check_labels
 from lmms_videominer.errors import ConfigError
@@ -112,9 +112,9 @@ def draw_figure(name: str, task: str, results: Sequence[Bar], path: Path) -> Pat
             ax.errorbar([float(bar.label) for bar in results], values, yerr=yerr, marker="o", capsize=3)
             ax.set_xlabel("lambda_auxin")
         else:
-            container = ax.bar([bar.label for bar in results], values, yerr=yerr, capsize=3, width=0.6)
+            container = ax.bar([plain(bar.label) for bar in results], values, yerr=yerr, capsize=3, width=0.6)
             ax.bar_label(container, fmt="%.1f", label_type="center", color="white")
         ax.set(ylabel=ylabel, ylim=(0, 100) if ax is axes[0] else (0, None))
         ax.grid(axis="y", alpha=0.3, linewidth=0.5)
-    figure.suptitle(f"{TITLES[name]}: {task}, {results[0].questions} questions", fontsize=10)
+    figure.suptitle(plain(f"{TITLES[name]}: {task}, {results[0].questions} questions"), fontsize=10)
     return save_figure(figure, path)

@@ -36,7 +36,7 @@ class Request:
         out: The folder of the comparison.
         reply: File for the reply: ``{"tasks": [...]}`` with groups expanded, or ``{"error": ...}``.
         tasks: Tasks and groups of lmms-eval.
-        model, passed: The model and the backbone's arguments, to be checked.
+        model, passed: The model and the backbone's arguments, to be checked; secrets by name only.
         source: ``Settings.source``.
         load: Load the tasks, which may download them, and write their documents; otherwise only check the names.
     """
@@ -51,14 +51,14 @@ class Request:
 
     @classmethod
     def of(cls, out: Path, settings: Settings, tasks: Sequence[str], load: bool) -> Request:
-        content = [tasks, settings.model, settings.passed, settings.source, load]
+        content = [tasks, settings.model, list(settings.named.items()), settings.source, load]
         key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         return cls(
             str(out),
             str(out / "tasks" / f"request-{key}.reply.json"),
             tuple(tasks),
             settings.model,
-            dict(settings.passed),
+            settings.named,
             settings.source,
             load,
         )

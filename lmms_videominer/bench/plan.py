@@ -19,6 +19,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.profiles import GENERIC_IDS, PROFILES, backbone_of
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
+from lmms_videominer.redaction import HIDDEN, is_secret, secret_values, without_secrets
 from lmms_videominer.selectors.settings import configured, flat, setting_names
 
 MODELS = ("pretrained", "model", "model_version")  # names that backbones of lmms-eval use for their weights
@@ -32,7 +33,7 @@ class Settings:
 
     Attributes:
         model: A model of the plugin in lmms-eval.
-        passed: Model arguments of the backbone, including its weights.
+        passed: Model arguments of the backbone, including its weights and secrets; never shown or stored.
         common: Settings of every variant that does not override them; those of one selector apply to its variants.
         limit: Number of first documents of each task; ``None`` for all.
         batch_size: Batch size of lmms-eval.
@@ -50,15 +51,35 @@ class Settings:
     include_path: str = ""
 
     @property
+    def public(self) -> dict[str, str]:
+        """``passed`` without secrets."""
+        return without_secrets(dict(self.passed))
+
+    @property
+    def secret(self) -> dict[str, str]:
+        """The arguments in ``passed`` that hold secrets: they reach the run of a cell by its environment."""
+        public = self.public
+        return {name: value for name, value in self.passed if public.get(name) != value}
+
+    @property
+    def secret_values(self) -> set[str]:
+        return secret_values(dict(self.passed))
+
+    @property
+    def named(self) -> dict[str, str]:
+        """``public``, with the names of the arguments that are missing in it."""
+        return {name: self.public.get(name, HIDDEN) for name, _ in self.passed}
+
+    @property
     def common_text(self) -> str:
         """The backbone's arguments and the plugin's settings that all variants share, without weights, as text."""
-        named = sorted((*self.passed, *self.common))
+        named = sorted((*self.public.items(), *self.common))
         return " ".join(f"{name}={value}" for name, value in named if name not in MODELS)
 
     @property
     def weights(self) -> str:
         """Name or folder of the backbone's weights; empty if the backbone has default weights."""
-        return weights_named(dict(self.passed))
+        return weights_named(self.public)
 
     @property
     def source(self) -> dict[str, Any]:
@@ -86,12 +107,12 @@ class Cell:
 
     @property
     def arguments(self) -> dict[str, str]:
-        """Model arguments of lmms-eval: those of the backbone, and the settings that differ from their defaults."""
+        """Model arguments of lmms-eval: the backbone's without secrets, and settings that differ from the defaults."""
         defaults = _defaults(self.config.selector)
         changed = {name: value for name, value in flat(self.config).items() if value != defaults[name]}
         # always with frames: the plain backbone of selector=uniform only gets a count that is set explicitly
         named = {"selector": self.config.selector, "frames": self.config.frames, **changed}
-        return {**dict(self.settings.passed), **{name: str(value) for name, value in named.items()}}
+        return {**self.settings.public, **{name: str(value) for name, value in named.items()}}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -269,7 +290,7 @@ def _argument(text: str) -> tuple[str, str]:
 
 def _check_commas(values: Mapping[str, str]) -> None:
     for name, value in values.items():
-        if "," in value and value[0] not in "{['\"":
+        if "," in value and value[0] not in "{['\"" and not is_secret(name):
             raise ConfigError(
                 f"{name}={value}: lmms-eval splits model arguments at commas, so a value cannot contain one"
             )

@@ -11,6 +11,7 @@ from lmms_videominer.bench.comparison import Group, Summary, by_variant, on_all_
 from lmms_videominer.bench.files import written
 from lmms_videominer.bench.plan import CACHES
 from lmms_videominer.bench.statistics import Interval
+from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +71,12 @@ def save_figure(figure: Figure, path: Path) -> Path:
     with written(path) as part:
         figure.savefig(part, dpi=DPI, format="png", metadata={"Software": None})  # same pixels, same bytes
     return path
+
+
+def plain(text: str) -> str:
+    """``text`` as Matplotlib shows it literally: no formulas, and no label that is left out of the legend."""
+    literal = printable(text).replace("$", r"\$")
+    return f" {literal}" if literal.startswith("_") else literal
 
 
 def error_bars(intervals: Sequence[Interval]) -> list[list[float]]:
@@ -170,8 +177,9 @@ def _line(
 ) -> None:
     """Draw a line through points with their intervals."""
     values = [100 * interval.value for interval in intervals]
+    bars = error_bars(intervals)
     axes.errorbar(
-        places, values, yerr=error_bars(intervals), label=label, capsize=2, linewidth=1, elinewidth=0.7, **styles[label]
+        places, values, yerr=bars, label=plain(label), capsize=2, linewidth=1, elinewidth=0.7, **styles[label]
     )
 
 
@@ -183,7 +191,7 @@ def _recall(axes: Axes, panel: Sequence[Group], styles: dict[str, dict[str, Any]
             if summary.recall is not None and summary.selector != "none":
                 points.setdefault(summary.variant, []).append((group.frames, 100 * summary.recall))
     for label, pairs in points.items():
-        axes.plot(*zip(*pairs), label=label, linewidth=1, **styles[label])
+        axes.plot(*zip(*pairs), label=plain(label), linewidth=1, **styles[label])
     axes.set_xticks(sorted({frames for pairs in points.values() for frames, _ in pairs}))
     _finish(axes, "frames", _title(panel), "evidence windows seen, %")
     return bool(points)
@@ -191,7 +199,7 @@ def _recall(axes: Axes, panel: Sequence[Group], styles: dict[str, dict[str, Any]
 
 def _finish(axes: Axes, name: str, title: str, value: str = "accuracy, %") -> None:
     axes.set(xlabel=name, ylabel=value, ylim=(-3, 103))
-    axes.set_title(title, fontsize=9)
+    axes.set_title(plain(title), fontsize=9)
     axes.grid(alpha=0.3, linewidth=0.5)
 
 

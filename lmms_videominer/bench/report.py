@@ -23,14 +23,15 @@ from lmms_videominer.bench.comparison import (
 )
 from lmms_videominer.bench.documents import read_table, table_of
 from lmms_videominer.bench.figures import FigureCell, bars, draw_figure
-from lmms_videominer.bench.files import file_part, read_json, write_text
+from lmms_videominer.bench.files import read_json, write_text
 from lmms_videominer.bench.plots import draw_plots
 from lmms_videominer.bench.rows import folders_by_key, frame_of, lmms_eval_score, read_rows, save_tables
 from lmms_videominer.bench.running import read_cell, read_cells
 from lmms_videominer.bench.sheets import choices_in, draw_sheet, question_to_show
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
-from lmms_videominer.show.markdown import markdown_table
+from lmms_videominer.show.markdown import markdown_table, one_line
+from lmms_videominer.store.file_names import file_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +164,7 @@ def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
         for task in dict.fromkeys(cell.task for cell in figure_cells):
             results = bars([cell for cell in figure_cells if cell.task == task], table)
             if results:
-                yield draw_figure(name, task, results, out / "plots" / f"figure_{name}-{file_part(task)}.png")
+                yield draw_figure(name, task, results, out / "plots" / f"figure_{name}-{file_name(task)}.png")
 
 
 def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused: list[str]) -> Iterator[Path]:
@@ -180,7 +181,7 @@ def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused:
         try:
             documents = {document.doc_id: document for document in read_table(_table(out, group))}
             choices = choices_in(group, doc_id)
-            name = f"{file_part(group.task)}-{doc_id}{f'-{earlier + 1}' if earlier else ''}.jpg"
+            name = f"{file_name(group.task)}-{doc_id}{f'-{earlier + 1}' if earlier else ''}.jpg"
             yield draw_sheet(documents[doc_id], choices, out / "sheets" / name)
         except VideoMinerError as error:
             refused.append(f"no sheet of {group.task}: {error}")
@@ -208,10 +209,10 @@ def _markdown(
     yield NOTES
     if report.refused:
         yield "\n## Not compared, not drawn, or not answered\n"
-        yield from (f"- {line}" for line in report.refused)
+        yield from (f"- {one_line(line)}" for line in report.refused)
     yield from _overview(comparable)
     for group in groups:
-        yield f"\n## {group.title}\n"
+        yield f"\n## {one_line(group.title)}\n"
         variants = summaries(group)
         yield markdown_table(COLUMNS, [_cells(summary, group, scores) for summary in variants])
         yield from _kinds(group)
@@ -233,7 +234,7 @@ def _overview(groups: Sequence[Group]) -> Iterator[str]:
         if len(tasks) < 2:
             continue
         accuracies = {(group.task, s.variant): s.accuracy for group in members for s in summaries(group)}
-        yield f"\n## All tasks, {members[0].setting}\n"
+        yield f"\n## {one_line(f'All tasks, {members[0].setting}')}\n"
         yield "Accuracy, % (95 %):\n"
         labels = dict.fromkeys(label for _, label in accuracies)
         rows = [
@@ -265,7 +266,8 @@ def _frames(few: Group, many: Group, seed: int) -> Iterator[str]:
     accuracy = {(d.first, d.second): d.accuracy for d in pairs}
     recall = {(d.first, d.second): d.recall for d in pairs if d.recall}
     if pairs:
-        yield f"\n## {few.task}, {few.setting_with(f'{few.frames} frames minus {many.frames}')}\n"
+        setting = few.setting_with(f"{few.frames} frames minus {many.frames}")
+        yield f"\n## {one_line(f'{few.task}, {setting}')}\n"
     for name, cells in (("accuracy", accuracy), ("evidence recall", recall)):
         if cells:
             yield f"\nDifferences in {name}, in points, with 95 % intervals; * if 0 is outside:\n"

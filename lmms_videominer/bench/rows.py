@@ -18,6 +18,7 @@ from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError, VideoMinerError
 from lmms_videominer.selectors import selector_names
 from lmms_videominer.selectors.settings import configured
+from lmms_videominer.store.file_names import file_name
 from lmms_videominer.types import KeyFrame
 from lmms_videominer.verdict import frames_hitting, windows_hit
 
@@ -140,13 +141,19 @@ def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
     """``rows`` as a table with the columns in the order of ``Row``; integers stay integers if some are missing."""
     import pandas as pd
 
-    table = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Row)])
+    values = [{name: _encodable(value) for name, value in asdict(row).items()} for row in rows]
+    table = pd.DataFrame(values, columns=[field.name for field in fields(Row)])
     for field in fields(Row):
         if str(field.type).startswith("int"):
             table[field.name] = table[field.name].astype("Int64")
         elif str(field.type).startswith("float"):
             table[field.name] = table[field.name].astype("Float64")
     return table
+
+
+def _encodable(value: Any) -> Any:
+    """``value``, a text with its lone surrogates written out: no file could hold them."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def save_tables(table: pd.DataFrame, out: Path) -> list[Path]:
@@ -240,7 +247,8 @@ def _row(head: dict[str, Any], folder: Path, sample: Mapping[str, Any], document
 def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dict[str, Any]:
     """The path of the stored selection, with its calls and seconds; without one, the backbone made a single call."""
     stored = note["how"] in ("mined", "uniform")
-    trees = sorted((folder / RUN / "videominer").glob(f"*/{task}/{doc_id}.json")) if stored else []
+    pattern = f"*/{file_name(task)}/{file_name(str(doc_id))}.json"
+    trees = sorted((folder / RUN / "videominer").glob(pattern)) if stored else []
     if not trees:
         plain = 0 if note["how"] == "uniform" else None
         names = (

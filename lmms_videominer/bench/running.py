@@ -16,6 +16,7 @@ from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.load_tasks import Request
 from lmms_videominer.bench.plan import CACHES, Cell, Settings, weights_named
 from lmms_videominer.errors import ConfigError, SchemaError
+from lmms_videominer.show.printable import printable
 
 CELL, DONE, RUN, LOG, CACHE = "cell.json", "done.json", "run", "log.txt", "cache"  # in the folder of a cell
 RUN_WITH = ("batch_size", "version")  # entries of a finished cell that a new label does not change
@@ -155,7 +156,7 @@ def run_cells(
     warm = {cell.key for cell in cells if cell.cache == "warm" and not is_finished(out, cell)}
     with tqdm(total=len(cells), desc="cells", unit="cell", disable=not progress) as bar:
         for cell in cells:
-            bar.set_postfix_str(f"{cell.task} {cell.variant.label} {cell.frames}f {cell.cache}")
+            bar.set_postfix_str(printable(f"{cell.task} {cell.variant.label} {cell.frames}f {cell.cache}", keep=""))
             yield _run(cell, out, execute, cell.cache == "cold" and cell.with_cache("warm").key in warm)
             bar.update()
 

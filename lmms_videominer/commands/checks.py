@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmms_videominer.models.bundle import BUNDLED
+from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -94,7 +95,8 @@ def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
     for check in checks:
         if not only_wrong or check.status is Status.WRONG:
             status = Text(check.status.value, styles[check.status])
-            table.add_row(Text(check.name), status, Text(check.result), Text(check.remedy))
+            name, result, remedy = (Text(printable(text)) for text in (check.name, check.result, check.remedy))
+            table.add_row(name, status, result, remedy)
     wrong = sum(check.status is Status.WRONG for check in checks)
     console = Console()
     if table.row_count:

@@ -20,6 +20,7 @@ from lmms_videominer.commands.arguments import (
 )
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
     from lmms_videominer.types import Question, Selection
@@ -154,7 +155,7 @@ def run_show(args: argparse.Namespace) -> int:
     for path in args.trees:
         selection = _stored(path)
         if len(args.trees) > 1:
-            print(f"{path}:")
+            print(printable(f"{path}:"))
         _print(selection)
         _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
     return 0
@@ -189,4 +190,4 @@ def _write(
     from lmms_videominer.show.outputs import write_outputs
 
     for path in write_outputs(selection, reader, json, frames_dir, sheet, right_option):
-        print(f"wrote {path}")
+        print(printable(f"wrote {path}"))

@@ -16,6 +16,7 @@ from lmms_videominer.commands.arguments import (
     positive,
 )
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.show.printable import printable
 
 MINING_FLAGS = ("policy", "embedder", "frames", "seed")  # without the selector, which is always videominer here
 
@@ -120,9 +121,9 @@ def run_difficulty(args: argparse.Namespace) -> int:
     judge = DifficultyFilter(stages, mining, verdicts, config, args.save_trees)
     report = judge.run(question_set.questions, args.part, progress=not args.quiet)
     for id, reason in report.failures.items():
-        print(f"videominer: question {id}: {reason}", file=sys.stderr)
+        print(printable(f"videominer: question {id}: {reason}"), file=sys.stderr)
     save_questions(report.kept, args.out)
-    print(f"{report}\nwrote {args.out}")
+    print(printable(f"{report}\nwrote {args.out}"))
     return 0
 
 

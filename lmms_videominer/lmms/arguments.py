@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +15,7 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors.settings import from_strings, setting_names
 
 OWN_NAMES = ("backbone", "trees_dir")
+SECRETS = "VIDEOMINER_SECRETS"  # environment variable: model arguments as JSON, which a command line would show to all
 _DRIVER_NAMES = ("batch_size", "max_batch_size", "device")  # lmms-eval's command line passes these to every model
 
 
@@ -33,6 +36,17 @@ class Arguments:
     backbone: str = ""
     trees_dir: str = ""
     passed: dict[str, Any] = field(default_factory=dict)
+
+
+def secrets_given() -> dict[str, Any]:
+    """The model arguments in the environment, read as those of a command line.
+
+    They are taken out of it, so that no program started from here inherits them.
+    """
+    from lmms_eval.utils import handle_arg_string
+
+    given = json.loads(os.environ.pop(SECRETS, "{}"))
+    return {name: handle_arg_string(value) for name, value in given.items()}
 
 
 def split(model_args: Mapping[str, Any]) -> Arguments:

@@ -15,11 +15,12 @@ from lmms_videominer.config import nearest
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import accepts, defaults
 from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
+from lmms_videominer.redaction import without_secrets
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
 
-_IRRELEVANT = ("device", "device_map", "batch_size", "max_batch_size", "api_key")  # they do not change an answer
+_IRRELEVANT = ("device", "device_map", "batch_size", "max_batch_size")  # they do not change an answer
 
 
 def profile_of(backbone: str) -> Profile:
@@ -73,7 +74,7 @@ def identity(cls: type[lmms], profile: Profile, passed: Mapping[str, Any]) -> st
     """Identity of the weights and processing of a backbone with these arguments and its own defaults."""
     from lmms_videominer.models.identity import model_identity
 
-    passed = {**defaults(cls), **passed}
+    passed = without_secrets({**defaults(cls), **passed})
     relevant = {name: value for name, value in sorted(passed.items()) if name not in _IRRELEVANT and value is not None}
     model = next((name for name in ("pretrained", "model", "model_version") if relevant.get(name)), None)
     if model:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.lmms.handover import true_times
+from lmms_videominer.lmms.plain_prompts import control_tokens, plain_messages, plain_text
 from lmms_videominer.lmms.profiles import Profile
 
 if TYPE_CHECKING:
@@ -64,10 +65,17 @@ class Driver:
         """
         if not handed:
             return []
+        handed = [self._plain(h) for h in handed]
         instances = [self._instance(h, task, split) for h in handed]
         documents = {task: {split: {h.doc_id: h for h in handed}}}
         with self._using(documents), self.counting(wanted), true_times(times_s):
             return list(self.backbone.generate_until(instances))
+
+    def _plain(self, handed: Handed) -> Handed:
+        """``handed`` with special tokens in its texts broken."""
+        tokens = control_tokens(self.backbone, of_task=handed.document is not None)
+        context, shown = plain_text(handed.context, tokens), plain_messages(handed.shown, tokens)
+        return replace(handed, context=context, shown=shown)
 
     def _instance(self, handed: Handed, task: str, split: str) -> Any:
         from lmms_eval.api.instance import Instance

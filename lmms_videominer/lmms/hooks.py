@@ -2,7 +2,8 @@
 
 - Tasks have no entry point: ``TaskManager.initialize_tasks`` also searches the installed task folder.
 - Prompts are looked up by the model's exact name: for the plugin's models, the backbone's name is used.
-- The key of ``--use_cache`` includes neither the settings nor the policy's weights: both are added.
+- The key of ``--use_cache`` includes neither the settings nor the policy's weights: both are added. It includes the
+  secrets among the model arguments: these are left out.
 
 In addition, ``HF_HOME`` is set if it is not, so that tasks find their videos where lmms-eval puts them: its ``mlvu``
 searches below the working directory (``./~/.cache/huggingface``).
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lmms_videominer.lmms.profiles import GENERIC_IDS, backbone_of
+from lmms_videominer.redaction import without_secrets
 from lmms_videominer.shipped import shipped_folder
 
 _state = {"backbone": "", "fingerprint": ""}  # of the plugin's most recent model
@@ -85,10 +87,20 @@ def _prompt_name(model_name: str | None, config: Any) -> str | None:
     return backbone
 
 
+def _without_secrets(model_args: Any) -> Any:
+    """``model_args`` without secrets; unchanged if it has none."""
+    from lmms_eval.utils import simple_parse_args_string
+
+    named = simple_parse_args_string(model_args) if isinstance(model_args, str) else model_args
+    kept = without_secrets(named) if isinstance(named, dict) else named
+    return model_args if kept == named else kept
+
+
 def _with_fingerprint(original: Callable) -> Callable:
-    def create(cls: type, *args: Any, model: Any = "", **kwargs: Any) -> Any:
+    def create(cls: type, *args: Any, model: Any = "", model_args: Any = "", **kwargs: Any) -> Any:
         if isinstance(model, str) and (model in GENERIC_IDS or backbone_of(model)):
             model = f"{model}#{_state['fingerprint']}"
-        return original(cls, *args, model=model, **kwargs)
+            model_args = _without_secrets(model_args)
+        return original(cls, *args, model=model, model_args=model_args, **kwargs)
 
     return create

@@ -20,7 +20,7 @@ from lmms_eval.utils import simple_parse_args_string
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms import construct, hooks
 from lmms_videominer.lmms.answering import Answerer
-from lmms_videominer.lmms.arguments import Arguments, check_passed, split
+from lmms_videominer.lmms.arguments import Arguments, check_passed, secrets_given, split
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import DEFAULT_BACKBONE, PROFILES, Profile
@@ -29,6 +29,7 @@ from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.models.resolve import resolve
 from lmms_videominer.selectors.settings import flat
+from lmms_videominer.store.file_names import file_name
 from lmms_videominer.types import Selection
 
 # the parts of the summary that go into lmms-eval's results, under "throughput"
@@ -86,6 +87,7 @@ class VideoMinerModel(lmms):
             ModelError: A model cannot be loaded.
         """
         model_args = dict(arg_string) if isinstance(arg_string, dict) else simple_parse_args_string(arg_string)
+        model_args |= secrets_given()
         cli_args = {name: value for name, value in (additional_config or {}).items() if value is not None}
         arguments = split(model_args)
         arguments = _with_default_backbone(arguments, cls.backbone_id)
@@ -175,13 +177,13 @@ class VideoMinerModel(lmms):
                 )
 
     def _save(self, selection: Selection, instance: Any) -> str:
-        """Store a selection as ``<folder>/<task>/<doc_id>.json``."""
+        """Store a selection as ``<folder>/<task>/<doc_id>.json``, by ``file_name`` where these are no plain names."""
         from lmms_videominer.store.selection_json import save
 
         if self._trees is None:
             return ""
         request = Request.of(instance, self.is_simple)
-        path = self._trees / request.task / f"{request.doc_id}.json"
+        path = self._trees / file_name(request.task) / f"{file_name(str(request.doc_id))}.json"
         save(selection, path)
         return str(path)
 

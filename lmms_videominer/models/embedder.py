@@ -13,6 +13,7 @@ import numpy as np
 
 from lmms_videominer.models.identity import in_hub_cache, model_identity
 from lmms_videominer.models.loading import loading
+from lmms_videominer.models.plain_text import as_plain_text
 from lmms_videominer.store.cache import Cache, pack, unpack
 
 if TYPE_CHECKING:
@@ -112,7 +113,9 @@ def _load(name: str, device: str | None) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     with loading("embedder", name):
-        return SentenceTransformer(name, device=device)
+        model = SentenceTransformer(name, device=device)
+    as_plain_text(model.tokenizer)
+    return model
 
 
 def _packaged_folder() -> Path | None:

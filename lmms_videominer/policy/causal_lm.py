@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.models.identity import model_identity, module_identity
 from lmms_videominer.models.loading import default_device, loading
+from lmms_videominer.models.plain_text import THINK, ControlTokens, pieces_to_ids, unused_character
 from lmms_videominer.policy.language_model import Completion
+from lmms_videominer.policy.prompt import REPLY
 from lmms_videominer.policy.seeded_sampling import GumbelNoise
 
 if TYPE_CHECKING:
@@ -125,17 +128,30 @@ class CausalLM:
         if batch:
             yield batch
 
+    @functools.cached_property
+    def _in_prompts(self) -> ControlTokens:
+        return ControlTokens.of(self.tokenizer, own=rf"{re.escape(REPLY)}\Z")
+
+    @functools.cached_property
+    def _in_completions(self) -> ControlTokens:
+        return ControlTokens.of(self.tokenizer, own=THINK)
+
     def _prompt_ids(self, prompt: str) -> list[int]:
-        if self.tokenizer.chat_template:
-            messages = [{"role": "user", "content": prompt}]
-            # templates without a thinking mode ignore the flag; the reasoning belongs in <think> of the format
-            text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
-            )
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        else:
-            ids = self.tokenizer(prompt + "\n")["input_ids"]
-        return self._fitting(ids)
+        """The ids of ``prompt`` as the user's turn; special tokens in it are text."""
+        if not self.tokenizer.chat_template:
+            return self._fitting(self.tokenizer(prompt + "\n", split_special_tokens=True)["input_ids"])
+        mark = unused_character(prompt)
+        messages = [{"role": "user", "content": self._in_prompts.broken(prompt, mark)}]
+        # templates without a thinking mode ignore the flag; the reasoning belongs in <think> of the format
+        text: Any = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        return self._fitting(pieces_to_ids(self.tokenizer, text.split(mark)))
+
+    def completion_ids(self, completion: str) -> list[int]:
+        """The ids that the model would have written for ``completion``, without an end; special tokens are text."""
+        mark = unused_character(completion)
+        return pieces_to_ids(self.tokenizer, self._in_completions.broken(completion, mark).split(mark))
 
     def _fitting(self, ids: list[int]) -> list[int]:
         """``ids``, with the middle cut out if the model's context cannot hold them and the completion."""

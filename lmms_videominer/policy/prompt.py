@@ -13,6 +13,7 @@ Caption of this part:
 Actions: accept = this part shows what the question asks about; continue = it may hold it, look closer; \
 delete = it has nothing to do with the question.
 Reply as <think>reasoning</think><action>accept, continue or delete</action>"""
+REPLY = POLICY_PROMPT.rpartition("Reply as ")[2]
 
 
 NO_CAPTION = "(none)"  # replaces an empty caption

@@ -62,5 +62,17 @@ class TransformersScorer:
             max_length, tokenizer.model_max_length
         )  # less if some positions are reserved, as in XLM-RoBERTa
         padding = "max_length" if self.model.config.model_type.startswith("siglip") else True  # as SigLIP was trained
-        inputs = tokenizer(list(texts), padding=padding, truncation=True, max_length=max_length, return_tensors="pt")
+        inputs = text_inputs(tokenizer, texts, max_length, padding)
         return {name: value.to(self.model.device) for name, value in inputs.items()}
+
+
+def text_inputs(tokenizer: Any, texts: Sequence[str], max_length: int, padding: str | bool = True) -> Any:
+    """The tensors of ``texts``, each cut to ``max_length`` tokens; special tokens in them are text."""
+    return tokenizer(
+        list(texts),
+        padding=padding,
+        truncation=True,
+        max_length=max_length,
+        return_tensors="pt",
+        split_special_tokens=True,
+    )

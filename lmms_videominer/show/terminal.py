@@ -12,13 +12,14 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from lmms_videominer.show.printable import printable
 from lmms_videominer.show.time_codes import clock, clock_spans
 from lmms_videominer.types import Action, Node, Reading, Selection, Usage
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
 
 STYLES = {Action.ACCEPT: "bold green", Action.CONTINUE: "yellow", Action.DELETE: "red"}
 READINGS = {Reading.LENIENT: "read leniently", Reading.DEFAULT: "unreadable, default taken"}
-CAPTION_LETTERS = 90
+CAPTION_LETTERS, ID_LETTERS = 90, 60
 FRAME_TIME_DIGITS = 2
 
 
@@ -38,7 +39,7 @@ def print_selection(console: Console, selection: Selection, right_option: int | 
         console.print(_titled("Answer", answer_text(selection, right_option)))
     console.print(_titled("Cost", cost_text(selection.usage)))
     if selection.fallbacks:
-        console.print(_titled("Not as planned", Text(", ".join(selection.fallbacks), "yellow")))
+        console.print(_titled("Not as planned", _plain(", ".join(selection.fallbacks), "yellow")))
 
 
 def tree_of(selection: Selection, caption_letters: int = CAPTION_LETTERS) -> Tree:
@@ -54,7 +55,7 @@ def tree_of(selection: Selection, caption_letters: int = CAPTION_LETTERS) -> Tre
 
 def shortened(text: str, letters: int) -> str:
     """``text`` on one line of at most ``letters`` characters; a cut ends in an ellipsis, at a word end if possible."""
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     if len(text) <= letters:
         return text
     head = text[: letters - 1]
@@ -73,12 +74,13 @@ def frame_table(selection: Selection) -> RenderableType:
     if selection.question.evidence:
         table.add_column("evidence")
     for number, frame in enumerate(selection.key_frames, 1):
-        row = [str(number), clock(frame.time_s, FRAME_TIME_DIGITS), str(frame.frame_index), frame.node_id or "-"]
+        row = [str(number), clock(frame.time_s, FRAME_TIME_DIGITS), str(frame.frame_index)]
+        row.append(shortened(frame.node_id or "-", ID_LETTERS))
         if scored:
             row.append("-" if frame.score is None else f"{frame.score:.3f}")
         if selection.question.evidence:
             row.append("yes" if in_evidence(frame, selection.question.evidence) else "")
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # a plain string would be read as markup
     return table
 
 
@@ -88,7 +90,7 @@ def answer_text(selection: Selection, right_option: int | None = None) -> Text:
     chosen = chosen_option(answer, options)
     lines = [_option_text(index, option, chosen, right_option) for index, option in enumerate(options)]
     if chosen is None:
-        lines.append(Text(answer.strip() or "(empty)"))
+        lines.append(_plain(answer.strip() or "(empty)"))
         if options:
             lines.append(Text("The answer names none of the options.", "yellow"))
     return Text("\n").join(lines)
@@ -105,7 +107,7 @@ def cost_text(usage: Usage) -> Text:
     if usage.scores or usage.scores_cached:
         work = f"{usage.scores} frames scored, {usage.scores_cached} from the cache · {work}"
     seconds = " · ".join(f"{stage} {value:.1f} s" for stage, value in usage.seconds.items())
-    return Text("\n".join(filter(None, (calls, work, seconds))))
+    return _plain("\n".join(filter(None, (calls, work, seconds))))
 
 
 def _header(selection: Selection) -> Text:
@@ -115,7 +117,12 @@ def _header(selection: Selection) -> Text:
         f"read with {video.backend}"
     )
     question = shortened(selection.question.text, 400)
-    return Text.assemble((Path(video.path).name, "bold"), "  ", (facts, "dim"), "\n", (question, "bold cyan"))
+    name = printable(Path(video.path).name, keep="")
+    return Text.assemble((name, "bold"), "  ", (printable(facts), "dim"), "\n", (question, "bold cyan"))
+
+
+def _plain(text: str, style: str = "") -> Text:
+    return Text(printable(text), style)
 
 
 def _titled(title: str, body: RenderableType) -> Group:
@@ -128,7 +135,7 @@ def _node_text(node: Node, frame_count: int, caption_letters: int) -> Text:
 
 def _node_parts(node: Node, frame_count: int, caption_letters: int) -> Iterator[Text]:
     dropped = node.decision is not None and node.decision.action is Action.DELETE
-    yield Text(node.id, "dim" if dropped else "bold")
+    yield Text(shortened(node.id, ID_LETTERS), "dim" if dropped else "bold")
     if node.decision:
         yield Text(node.decision.action.value, STYLES[node.decision.action])
     elif node.undecided:
@@ -137,7 +144,7 @@ def _node_parts(node: Node, frame_count: int, caption_letters: int) -> Iterator[
     if node.decision and node.decision.reading in READINGS:
         yield Text(f"[{READINGS[node.decision.reading]}]", "bold magenta")
     if node.note:
-        yield Text(f"[{node.note}]", "magenta")
+        yield Text(f"[{shortened(node.note, CAPTION_LETTERS)}]", "magenta")
     if frame_count:
         yield Text(f"{frame_count} key frame{'s' * (frame_count > 1)}", "green")
     if node.caption:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -13,7 +14,9 @@ SHORT_SPAN_S = 10.0  # below this, whole seconds are too coarse
 
 def clock(time_s: float, decimals: int = 0) -> str:
     """``h:mm:ss`` with ``decimals`` decimals of the second, rounded: ``clock(3725.04, 1) == "1:02:05.0"``."""
-    units = round(time_s * 10**decimals)  # rounded before the split, or 59.99 s would read 0:00:60
+    scaled = time_s * 10**decimals
+    # rounded before the split, or 59.99 s would read 0:00:60
+    units = round(scaled) if math.isfinite(scaled) else int(time_s) * 10**decimals
     seconds, fraction = divmod(units, 10**decimals)
     text = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     return f"{text}.{fraction:0{decimals}d}" if decimals else text

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import unicodedata
 
 from PIL import ImageFont
 
+from lmms_videominer.show.printable import printable
+
 # Pillow looks these names up in the system's font folders; the first that exists is used.
 SYSTEM_FONTS = ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "Arial Unicode.ttf", "arial.ttf")
+MOST_LETTERS = 2000  # of one text: far more than a sheet has room for
 _PLAIN = str.maketrans({"–": "-", "—": "-", "‘": "'", "’": "'", "×": "x"})
 
 
@@ -37,7 +41,7 @@ def fitting(text: str, size: int, like: str = "") -> tuple[str, ImageFont.FreeTy
 
     If no system font is found, accents are dropped and other characters beyond ASCII become ``?``.
     """
-    text = " ".join(text.translate(_PLAIN).split())
+    text = printable(" ".join(text[:MOST_LETTERS].translate(_PLAIN).split()))
     if _is_plain(text) and _is_plain(like.translate(_PLAIN)):
         return text, _plain_font(size)
     font = _system_font(size)
@@ -68,6 +72,6 @@ def _clipped(line: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """``line``, cut to fit ``width`` with an ellipsis if needed; a single word may be longer than a line."""
     if font.getlength(line) <= width:
         return line
-    while line and font.getlength(f"{line.rstrip('…')}…") > width:
-        line = line.rstrip("…")[:-1]
-    return f"{line.rstrip('…').rstrip()}…"
+    stem = line.rstrip("…")
+    count = bisect.bisect_right(range(len(stem) + 1), width, key=lambda n: font.getlength(f"{stem[:n]}…"))
+    return f"{stem[: max(0, count - 1)].rstrip('…').rstrip()}…"

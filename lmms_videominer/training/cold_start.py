@@ -191,7 +191,7 @@ def tokenized(lessons: Sequence[Lesson], policy: CausalLM, max_length: int | Non
     rows = []
     for lesson in lessons:
         prompt = policy._prompt_ids(lesson.prompt)
-        completion = [*policy.tokenizer(lesson.completion, add_special_tokens=False)["input_ids"], end]
+        completion = [*policy.completion_ids(lesson.completion), end]
         rows.append({"input_ids": prompt + completion, "completion_mask": [0] * len(prompt) + [1] * len(completion)})
     short_rows = [row for row in rows if max_length is None or len(row["input_ids"]) <= max_length]
     if len(short_rows) < len(rows):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from lmms_videominer.store.file_names import file_name, is_case_folded
 from lmms_videominer.store.selection_json import save
 from lmms_videominer.training.advantages import has_signal
 from lmms_videominer.training.groups import Group
@@ -72,7 +72,7 @@ def save_trees(rollouts: Iterable[TreeRollout], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for rollout in rollouts:
-        name = re.sub(r"[^\w.-]+", "_", rollout.question_id)
+        name = file_name(rollout.question_id, is_case_folded(folder))
         verdict = "right" if rollout.tree_reward else "wrong"
         paths.append(folder / f"{name}.tree-{rollout.tree}.{verdict}.json")
         save(rollout.selection, paths[-1])

@@ -10,6 +10,7 @@ import numpy as np
 from lmms_videominer.errors import ModelError
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.loading import default_device, loading
+from lmms_videominer.models.plain_text import THINK, ControlTokens
 from lmms_videominer.vlm.vlm import VLMRequest
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class TransformersVLM:
             )
         self._takes_video = getattr(processor, "video_processor", None) is not None
         processor.tokenizer.padding_side = "left"
+        self._control_tokens = control_tokens(processor)
 
     @classmethod
     def from_pretrained(
@@ -119,7 +121,8 @@ class TransformersVLM:
         count = 0 if request.frames is None else len(request.frames)
         kinds = (["video"] if self._takes_video else ["image"] * count) if count else []
         content: list[dict] = [{"type": kind} for kind in kinds]
-        return [{"role": "user", "content": [*content, {"type": "text", "text": request.prompt}]}]
+        content.append({"type": "text", "text": self._control_tokens.spaced(request.prompt)})
+        return [{"role": "user", "content": content}]
 
     def _visuals(self, batch: Sequence[VLMRequest]) -> dict[str, Any]:
         """The processor's arguments for the frames of ``batch``; none for a batch without frames."""
@@ -150,6 +153,14 @@ class TransformersVLM:
             "pad_token_id": self.processor.tokenizer.eos_token_id if pad is None else pad,
             **sampling,
         }
+
+
+def control_tokens(processor: Any) -> ControlTokens:
+    """The control tokens of a processor: those of its tokenizer, and its placeholders for pictures."""
+    named = [getattr(processor, name, None) for name in ("image_token", "video_token", "audio_token")]
+    named += [value for name, value in vars(processor).items() if name.endswith("_token")]
+    more = [text for text in named if isinstance(text, str)]
+    return ControlTokens.of(processor.tokenizer, getattr(processor, "chat_template", None), more=more, own=THINK)
 
 
 def video_metadata(frames: np.ndarray, frame_times_s: Sequence[float]) -> dict[str, Any]:

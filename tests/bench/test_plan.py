@@ -9,6 +9,7 @@ import pytest
 
 from lmms_videominer.bench import plan
 from lmms_videominer.bench.plan import Settings, plan_cells, settings_of, weights_of
+from lmms_videominer.bench.running import folder_of
 from lmms_videominer.bench.variants import parse_variants
 from lmms_videominer.errors import ConfigError
 
@@ -147,3 +148,16 @@ def test_two_variants_of_the_same_settings_are_refused():
 def test_a_cells_name_is_fit_for_a_folder():
     (cell,) = cells("a b/c=videominer:policy=x/y", tasks=("some/task",))
     assert cell.name == f"some_task-a_b_c-8f-shared-{cell.key}" and len(cell.key) == 12
+
+
+def test_folders_of_cells_lie_in_the_comparison_whatever_variants_are_called(tmp_path):
+    labels = ["../../x", "a/b", "a_b", "a b", "..", "/etc", "l" * 300, "CON", "a\\b", "A/b"]
+    settings = settings_of("videominer_qwen2vl", "", [])
+    variants = parse_variants([f"{label}=videominer:events={i + 2}" for i, label in enumerate(labels)])
+    cells = plan_cells(settings, ["../task/x"], variants, [4])
+    folders = [folder_of(tmp_path / "out", cell) for cell in cells]
+    assert {folder.parent.resolve() for folder in folders} == {(tmp_path / "out" / "cells").resolve()}
+    assert len({folder.name.lower() for folder in folders}) == len(labels)
+    for folder, cell in zip(folders, cells):
+        folder.mkdir(parents=True)
+        assert len(folder.name) < 130 and folder_of(tmp_path / "out", cell) == folder

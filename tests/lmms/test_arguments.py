@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.lmms.arguments import check_passed, split
+from lmms_videominer.lmms.arguments import SECRETS, check_passed, secrets_given, split
 
 
 def test_arguments_are_split_between_plugin_and_backbone():
@@ -31,3 +33,9 @@ def test_a_typo_names_the_nearest_argument(typo, meant):
 
 def test_the_backbones_own_arguments_pass_even_where_they_resemble_the_plugins():
     check_passed({"pretrained": "x", "max_frames": 8, "something_of_its_own": 1}, Strict, "strict")
+
+
+def test_secrets_come_from_the_environment_once_and_are_read_as_on_a_command_line(monkeypatch):
+    monkeypatch.setenv(SECRETS, '{"api_key": "a,b=c", "token": "true", "base_url": "https://me:pw@host"}')
+    assert secrets_given() == {"api_key": "a,b=c", "token": True, "base_url": "https://me:pw@host"}
+    assert SECRETS not in os.environ and secrets_given() == {}

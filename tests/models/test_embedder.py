@@ -88,3 +88,15 @@ def test_another_models_vectors_are_not_taken_from_the_cache(embedder):
     other.identity = "another"
     CachedEmbedder(other, cache).embed(TEXTS)
     assert other.asked == [TEXTS]
+
+
+def test_special_tokens_in_a_text_are_text(embedder):
+    tokenizer = embedder.model.tokenizer
+    for token in ("[SEP]", "[CLS]", "[MASK]", "[PAD]", "[UNK]"):
+        ids = tokenizer(f"the bell {token} rings")["input_ids"]
+        assert [i for i in ids if i in tokenizer.all_special_ids] == [tokenizer.cls_token_id, tokenizer.sep_token_id]
+        assert token.lower() in tokenizer.decode(ids).replace(" ", "")
+    masked, told = embedder.embed(["the [MASK] rings", "the ( mask ) rings"])
+    assert masked @ told > 0.9  # a word among others, not a gap
+    bare = SentenceTransformer(str(MINILM), device="cpu").tokenizer
+    assert [tokenizer(text)["input_ids"] for text in TEXTS] == [bare(text)["input_ids"] for text in TEXTS]

@@ -120,3 +120,34 @@ def test_a_model_that_writes_about_images_is_refused_and_not_given_a_random_head
 def test_an_absent_model_is_named_with_the_way_out(tmp_path):
     with pytest.raises(ModelError, match=r"scorer '.*/absent' cannot be loaded"):
         load_scorer(str(tmp_path / "absent"), "cpu")
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_special_tokens_in_a_text_are_text(name, folders, frames):
+    scorer = load_scorer(folders[name], "cpu")
+    tokenizer = scorer.processor.tokenizer
+    special = tokenizer.all_special_ids
+    assert special
+    for token in tokenizer.all_special_tokens:
+        ids = [scorer._tokens([text])["input_ids"][0].tolist() for text in ("a red disc", f"a{token}")]
+        of_harmless, of_hostile = ([i for i in row if i in special and i != tokenizer.pad_token_id] for row in ids)
+        assert of_hostile == of_harmless
+        assert token in tokenizer.decode(ids[1]).replace(" ", "")
+    plain, ended = (scorer.score(frames, [text]) for text in ("a red disc", f"{tokenizer.eos_token} a red disc"))
+    assert not np.allclose(plain, ended)  # it is read, not passed over
+
+
+def test_the_special_tokens_of_clip_are_text_in_either_case():
+    """CLIP's tokenizer lowers the case before it looks for them."""
+    from support.chat_families import CORPUS
+    from transformers import CLIPTokenizer
+
+    from lmms_videominer.scoring.transformers_scorer import text_inputs
+
+    tokenizer = CLIPTokenizer().train_new_from_iterator(CORPUS, 600)
+    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    for text in ("a <|endoftext|> b", "<|ENDOFTEXT|>", "<|startoftext|>x<|startoftext|>"):
+        ids = text_inputs(tokenizer, [text], 77)["input_ids"][0].tolist()
+        assert (ids[0], ids[-1]) == (start, end)
+        assert start not in ids[1:] and end not in ids[:-1]
+    assert text_inputs(tokenizer, ["a b"], 77)["input_ids"].tolist() == [tokenizer("a b")["input_ids"]]
