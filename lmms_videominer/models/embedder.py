@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from lmms_videominer.errors import CallError
+from lmms_videominer.models.calls import called
 from lmms_videominer.models.identity import in_hub_cache, model_identity
 from lmms_videominer.models.loading import loading
 from lmms_videominer.store.cache import Cache, pack, unpack
@@ -82,7 +84,10 @@ class SentenceTransformerEmbedder:
 
 @dataclass(frozen=True)
 class CachedEmbedder:
-    """An embedder with cached vectors; equal texts of one call are embedded once."""
+    """An embedder with cached vectors; equal texts of one call are embedded once.
+
+    ``embed`` raises ``CallError`` if the embedder fails, or a vector holds NaN or infinity.
+    """
 
     embedder: Embedder
     cache: Cache
@@ -98,7 +103,10 @@ class CachedEmbedder:
         keys = [self.cache.key(embedder=self.identity, text=text) for text in unique]
         stored = dict(zip(unique, self.cache.get_many("embedding", keys)))
         missing = [text for text in unique if stored[text] is None]
-        new = dict(zip(missing, self.embedder.embed(missing)))
+        vectors = called("embedder", self.embedder.embed, missing)
+        if not np.isfinite(vectors).all():
+            raise CallError("the embedder returns vectors with NaN or infinity; choose another one with embedder=")
+        new = dict(zip(missing, vectors))
         self.cache.put_many("embedding", {k: pack(new[t]) for k, t in zip(keys, unique) if t in new})
         return np.stack([new[text] if text in new else unpack(stored[text]) for text in texts])
 

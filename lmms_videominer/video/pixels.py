@@ -8,6 +8,7 @@ import numpy as np
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import Selection
+from lmms_videominer.video.guarded import GuardedReader, decoded
 from lmms_videominer.video.opening import open_video
 
 
@@ -33,7 +34,7 @@ def read_key_frames(selections: Sequence[Selection], backend: str = "auto") -> l
 def _read(video: str, groups: Sequence[Sequence[int]], backend: str) -> list[np.ndarray | VideoError]:
     """The frames of each group of indices of one video; an error replaces each group that cannot be read."""
     try:
-        reader = open_video(video, backend)
+        reader = GuardedReader(decoded(video, open_video, video, backend))
     except VideoError as error:
         return [error] * len(groups)
     frames: list[np.ndarray | VideoError] = []

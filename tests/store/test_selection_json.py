@@ -121,9 +121,9 @@ def test_scores_survive_and_a_damaged_column_is_named_by_its_place():
         from_json(to_json(selection).replace("[0.125, 0.5]", '[0.125, "0.5"]'))
 
 
-@pytest.mark.parametrize("version", [0, 4, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [0, 5, "1", None, True, 1.0])
 def test_another_schema_version_is_refused_by_its_value(version):
-    with pytest.raises(SchemaError, match=f"schema_version is {version!r}, this version reads 1 to 3"):
+    with pytest.raises(SchemaError, match=f"schema_version is {version!r}, this version reads 1 to 4"):
         from_json(changed(schema_version=version))
 
 
