@@ -11,6 +11,7 @@ from lmms_videominer.errors import VideoError
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Event, Span, Usage
 from lmms_videominer.video import frame_indices_at, uniform_times
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.parts import MAX_BYTES, fitting
 from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.vlm.prompts import caption_prompt
@@ -45,16 +46,23 @@ class CaptionedEvents:
         made: Number of captions generated for this job.
         cached: Number of captions from the cache, or generated in the same call for an equal event of an earlier job.
         frames_decoded: Number of frames decoded for the generated captions.
+        frames_substituted: Number of damaged frames behind the captions, for which the nearest one served.
     """
 
     events: tuple[Event, ...]
     made: int
     cached: int
     frames_decoded: int
+    frames_substituted: int = 0
 
     @property
     def usage(self) -> Usage:
-        return Usage(vlm_calls=self.made, vlm_calls_cached=self.cached, frames_decoded=self.frames_decoded)
+        return Usage(
+            vlm_calls=self.made,
+            vlm_calls_cached=self.cached,
+            frames_decoded=self.frames_decoded,
+            frames_substituted=self.frames_substituted,
+        )
 
 
 def caption_events(
@@ -90,7 +98,7 @@ def caption_events(
         cache.put_many(KIND, generated)
         captions.update(generated)
     owned = {id(ask) for ask in missing}
-    return [errors.get(job.video_id) or _result(job, plan, captions, owned) for job, plan in zip(jobs, plans)]
+    return [errors.get(job.video_id) or _result(job, plan, captions, owned, cache) for job, plan in zip(jobs, plans)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +162,12 @@ def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, n
     return frames
 
 
-def _result(job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str], owned: set[int]) -> CaptionedEvents:
+def _result(
+    job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str], owned: set[int], cache: Cache
+) -> CaptionedEvents:
     own = [ask for ask in plan if id(ask) in owned]
     events = tuple(Event(span, captions[ask.key], ask.frame_times_s) for span, ask in zip(job.spans, plan))
-    return CaptionedEvents(events, len(own), len(plan) - len(own), sum(len(ask.frame_indices) for ask in own))
+    decoded = sum(len(ask.frame_indices) for ask in own)
+    used = {index for ask in plan for index in ask.frame_indices}
+    substituted = count_substituted(used, job.reader.damaged, job.video_id, cache)
+    return CaptionedEvents(events, len(own), len(plan) - len(own), decoded, substituted)
