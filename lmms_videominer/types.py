@@ -209,6 +209,7 @@ class Usage:
     scores: int = 0  # frames encoded by an image-text model, again for every text if it encodes both together
     scores_cached: int = 0  # frames whose score or features were in the cache
     frames_decoded: int = 0
+    frames_substituted: int = 0  # damaged frames for which the nearest one served; counted at each stage that used them
     seconds: dict[str, float] = field(default_factory=dict)  # by stage; a batch is split evenly
 
     def __add__(self, other: Usage) -> Usage:

@@ -13,6 +13,7 @@ from lmms_videominer.models.calls import called
 from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
 from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, pack, unpack
 from lmms_videominer.types import Usage
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
@@ -36,10 +37,12 @@ class EncodedFrames:
     Attributes:
         vectors: float32 [n, d], rows L2-normalised, in the order of the job's frames.
         frames_decoded: Number of frames decoded for the job.
+        frames_substituted: Number of its damaged frames, for which the nearest one served.
     """
 
     vectors: np.ndarray
     frames_decoded: int
+    frames_substituted: int = 0
 
     @property
     def usage(self) -> Usage:
@@ -47,6 +50,7 @@ class EncodedFrames:
             scores=self.frames_decoded,
             scores_cached=len(self.vectors) - self.frames_decoded,
             frames_decoded=self.frames_decoded,
+            frames_substituted=self.frames_substituted,
         )
 
 
@@ -99,4 +103,5 @@ def _encode(job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int) -
                 vectors_by_key.update(encoded)
     except (VideoError, CallError) as error:
         return error
-    return EncodedFrames(np.stack([vectors_by_key[key] for key in keys]), len(missing))
+    lost = count_substituted(job.frame_indices.tolist(), job.video.reader.damaged, job.video.identity, cache)
+    return EncodedFrames(np.stack([vectors_by_key[key] for key in keys]), len(missing), lost)

@@ -13,6 +13,7 @@ from lmms_videominer.scoring.features import MAX_BATCH_BYTES, FrameJob, batches,
 from lmms_videominer.scoring.scorer import Encoder, Scorer
 from lmms_videominer.store.cache import Cache, pack, unpack
 from lmms_videominer.types import Usage
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
@@ -44,16 +45,23 @@ class ScoredFrames:
             features do not count, and jobs on the same frames divide the count; the first job takes the remainder.
         cached: The other frames: their scores or features came from the cache, or from another job of the call.
         frames_decoded: Frames decoded for this job, divided in the same way.
+        frames_substituted: Its damaged frames, for which the nearest one served.
     """
 
     values: np.ndarray
     made: int
     cached: int
     frames_decoded: int
+    frames_substituted: int = 0
 
     @property
     def usage(self) -> Usage:
-        return Usage(scores=self.made, scores_cached=self.cached, frames_decoded=self.frames_decoded)
+        return Usage(
+            scores=self.made,
+            scores_cached=self.cached,
+            frames_decoded=self.frames_decoded,
+            frames_substituted=self.frames_substituted,
+        )
 
 
 def score_frames(
@@ -94,11 +102,14 @@ def score_frames(
         scores, count = values[key], len(job.frame_indices)
         if isinstance(scores, VideoMinerError):
             results.append(scores)
-        elif key in computed and first[key] is job:
+            continue
+        video = job.video
+        lost = count_substituted(job.frame_indices.tolist(), video.reader.damaged, video.identity, cache)
+        if key in computed and first[key] is job:
             processed = decoded[key] if encodes_once else scored[key]
-            results.append(ScoredFrames(scores, processed, count - processed, decoded[key]))
+            results.append(ScoredFrames(scores, processed, count - processed, decoded[key], lost))
         else:
-            results.append(ScoredFrames(scores, 0, count, 0))
+            results.append(ScoredFrames(scores, 0, count, 0, lost))
     return results
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-
-import numpy as np
 
 from lmms_videominer.errors import CallError, VideoError, VideoMinerError
 from lmms_videominer.search.questions import answerable, named
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Selection, Usage
 from lmms_videominer.video import video_identity
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.parts import fitting
-from lmms_videominer.video.pixels import read_key_frames
+from lmms_videominer.video.pixels import Pixels, read_pixels
 from lmms_videominer.vlm.prompts import answer_prompt
 from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
@@ -47,7 +46,8 @@ def answer_selections(
     Raises:
         ModelError: The video LLM no longer replies at all.
     """
-    keys = _keys(selections, vlm, cache)
+    videos = _identities(selections)
+    keys = _keys(selections, videos, vlm, cache)
     first: dict[str, Selection] = {}
     for key, selection in zip(keys, selections, strict=True):
         if isinstance(key, str):
@@ -61,33 +61,49 @@ def answer_selections(
             texts = {key: answer.text for key, answer in part.items() if isinstance(answer, _Generated)}
             cache.put_many(KIND, {key: text for key, text in texts.items() if text})
             generated.update(part)
-    return [
-        key
-        if isinstance(key, VideoError)
-        else dataclasses.replace(selection, answer=known[key])
-        if key in known
-        else _answered(selection, generated[key], pays=first[key] is selection)
-        for key, selection in zip(keys, selections, strict=True)
-    ]
+    results: list[Selection | VideoMinerError] = []
+    for key, selection in zip(keys, selections, strict=True):
+        made = key if isinstance(key, VideoError) else generated.get(key)
+        if isinstance(made, VideoMinerError):
+            results.append(made)
+            continue
+        damaged: Set[int] = made.damaged if made else frozenset()
+        used = [frame.frame_index for frame in selection.key_frames]
+        lost = count_substituted(used, damaged, str(videos[_shown(selection)]), cache)
+        answered = dataclasses.replace(selection, usage=selection.usage + Usage(frames_substituted=lost))
+        if made:
+            results.append(_answered(answered, made, pays=first[str(key)] is selection))
+        else:
+            results.append(dataclasses.replace(answered, answer=known[str(key)]))
+    return results
 
 
 @dataclass(frozen=True)
 class _Generated:
-    """A new answer, and the seconds that it took, by stage."""
+    """A new answer, the seconds that it took, by stage, and the damaged frames that reading its key frames met."""
 
     text: str
     seconds: dict[str, float]
+    damaged: Set[int] = frozenset()
 
 
-def _keys(selections: Sequence[Selection], vlm: VLM, cache: Cache) -> list[str | VideoError]:
+def _shown(selection: Selection) -> str:
+    """The video that the answer depends on; empty without frames."""
+    return selection.question.video if selection.key_frames else ""
+
+
+def _identities(selections: Sequence[Selection]) -> dict[str, str | VideoError]:
+    """By path, the identity of each video, or the error if it is gone."""
+    return {path: _identity(path) if path else "" for path in dict.fromkeys(map(_shown, selections))}
+
+
+def _keys(
+    selections: Sequence[Selection], videos: Mapping[str, str | VideoError], vlm: VLM, cache: Cache
+) -> list[str | VideoError]:
     """The cache key of each answer, or the error if the video is gone."""
-    videos: dict[str, str | VideoError] = {"": ""}
     keys: list[str | VideoError] = []
     for selection in selections:
-        path = selection.question.video if selection.key_frames else ""  # without frames the video does not matter
-        if path not in videos:
-            videos[path] = _identity(path)
-        video, prompt = videos[path], _prompt(selection)
+        video, prompt = videos[_shown(selection)], _prompt(selection)
         frames = [frame.frame_index for frame in selection.key_frames]
         keys.append(
             video
@@ -109,24 +125,25 @@ def _generate(
 ) -> Iterator[dict[str, _Generated | VideoMinerError]]:
     """Answers by key, as they come; an error instead of one if its frames cannot be read or the video LLM fails."""
     started = time.perf_counter()
-    frames = dict(zip(selections, read_key_frames(list(selections.values()), backend), strict=True))
+    frames = dict(zip(selections, read_pixels(list(selections.values()), backend), strict=True))
     frames_s = (time.perf_counter() - started) / len(selections)
     yield {key: pixels for key, pixels in frames.items() if isinstance(pixels, VideoError)}
-    requests = {
-        key: _request(selections[key], pixels) for key, pixels in frames.items() if not isinstance(pixels, VideoError)
-    }
-    keys = list(requests)
+    readable = {key: pixels for key, pixels in frames.items() if not isinstance(pixels, VideoError)}
+    keys = list(readable)
     started = time.perf_counter()
-    for part in replies(vlm, list(requests.values())):
+    for part in replies(vlm, [_request(selections[key], pixels) for key, pixels in readable.items()]):
         now = time.perf_counter()
         seconds = {"frames": frames_s, "answer": (now - started) / len(part)}
         started = now
-        yield {
-            keys[i]: named(selections[keys[i]].question, reply)
-            if isinstance(reply, CallError)
-            else _Generated(reply, seconds)
-            for i, reply in part.items()
-        }
+        made: dict[str, _Generated | VideoMinerError] = {}
+        for i, reply in part.items():
+            key, read = keys[i], readable[keys[i]]
+            made[key] = (
+                named(selections[key].question, reply)
+                if isinstance(reply, CallError)
+                else _Generated(reply, seconds, read.damaged if read else frozenset())
+            )
+        yield made
 
 
 def _prompt(selection: Selection) -> str:
@@ -134,19 +151,17 @@ def _prompt(selection: Selection) -> str:
     return answer_prompt(question.text, question.options)
 
 
-def _request(selection: Selection, frames: np.ndarray | None) -> VLMRequest:
+def _request(selection: Selection, pixels: Pixels | None) -> VLMRequest:
     return VLMRequest(
         prompt=_prompt(selection),
-        frames=frames,
+        frames=pixels.frames if pixels else None,
         max_new_tokens=ANSWER_TOKENS,
         frame_times_s=tuple(frame.time_s for frame in selection.key_frames),
     )
 
 
-def _answered(selection: Selection, answer: _Generated | VideoMinerError, pays: bool) -> Selection | VideoMinerError:
+def _answered(selection: Selection, answer: _Generated, pays: bool) -> Selection:
     """``selection`` with its answer; if it ``pays``, the cost of the answer is added to its usage."""
-    if isinstance(answer, VideoMinerError):
-        return answer
     fallbacks = selection.fallbacks if answer.text else (*selection.fallbacks, "answer_missing")
     answered = dataclasses.replace(selection, answer=answer.text, fallbacks=fallbacks)
     if not pays:

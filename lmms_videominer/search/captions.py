@@ -11,6 +11,7 @@ from lmms_videominer.errors import CallError, VideoError
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Event, Span, Usage
 from lmms_videominer.video import frame_indices_at, uniform_times
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.parts import MAX_BYTES, fitting
 from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.vlm.prompts import caption_prompt
@@ -46,6 +47,7 @@ class CaptionedEvents:
         made: Number of captions asked for by this job, the missing ones too.
         cached: Number of captions from the cache, or asked for in the same call for an equal event of an earlier job.
         frames_decoded: Number of frames decoded for the captions asked for.
+        frames_substituted: Number of damaged frames behind the captions, for which the nearest one served.
         missing: How many of all these captions did not come, or came empty.
         fault: Why the first missing one did not come; ``None`` if it came empty, or none is missing.
     """
@@ -54,6 +56,7 @@ class CaptionedEvents:
     made: int
     cached: int
     frames_decoded: int
+    frames_substituted: int = 0
     missing: int = 0
     fault: CallError | None = None
 
@@ -64,6 +67,7 @@ class CaptionedEvents:
             vlm_calls_cached=self.cached,
             captions_missing=self.missing,
             frames_decoded=self.frames_decoded,
+            frames_substituted=self.frames_substituted,
         )
 
 
@@ -104,7 +108,7 @@ def caption_events(
             cache.put_many(KIND, {key: text for key, text in part.items() if text and isinstance(text, str)})
             captions.update(part)
     owned = {id(ask) for ask in missing}
-    return [errors.get(job.video_id) or _result(job, plan, captions, owned) for job, plan in zip(jobs, plans)]
+    return [errors.get(job.video_id) or _result(job, plan, captions, owned, cache) for job, plan in zip(jobs, plans)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,17 +175,18 @@ def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, n
 
 
 def _result(
-    job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str | CallError], owned: set[int]
+    job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str | CallError], owned: set[int], cache: Cache
 ) -> CaptionedEvents:
     own = [ask for ask in plan if id(ask) in owned]
     replied = [captions[ask.key] for ask in plan]
     texts = [reply if isinstance(reply, str) else "" for reply in replied]
-    events = tuple(Event(span, text, ask.frame_times_s) for span, text, ask in zip(job.spans, texts, plan))
+    used = {index for ask in plan for index in ask.frame_indices}
     return CaptionedEvents(
-        events,
+        events=tuple(Event(span, text, ask.frame_times_s) for span, text, ask in zip(job.spans, texts, plan)),
         made=len(own),
         cached=len(plan) - len(own),
         frames_decoded=sum(len(ask.frame_indices) for ask in own),
+        frames_substituted=count_substituted(used, job.reader.damaged, job.video_id, cache),
         missing=texts.count(""),
         fault=next((reply for reply in replied if isinstance(reply, CallError)), None),
     )

@@ -43,8 +43,10 @@ from lmms_videominer.search.wishes import (
     Segment,
     Wish,
 )
+from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
-from lmms_videominer.types import Event, Question, Selection, Span, Usage
+from lmms_videominer.types import Event, Question, Selection, Span, Usage, merge_spans
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo, opened
 from lmms_videominer.vlm.replies import GRAY
 
@@ -287,7 +289,19 @@ Server: TypeAlias = "Callable[[Sequence[Running], Stages, MinerConfig], Replies]
 
 
 def _segment(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
-    return [(_events(search, stages, config), Usage()) for search in searches]
+    replies: Replies = []
+    for search in searches:
+        events = _events(search, stages, config)
+        replies.append((events, Usage(frames_substituted=_scanned_substitutes(search, stages, config))))
+    return replies
+
+
+def _scanned_substitutes(search: Running, stages: Stages, config: MinerConfig) -> int:
+    """The number of damaged frames that the scans of the wish met, now or before they were cached."""
+    video = search.case.video
+    unions = [merge_spans(spans, gap_s=0.0) for spans in _wish(search, Segment).nodes]
+    scanned = {i for union in unions if union for i in scan(video.reader, union, config.scan_frames)[0].tolist()}
+    return count_substituted(scanned, video.reader.damaged, video.identity, stages.cache)
 
 
 def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...] | VideoError:

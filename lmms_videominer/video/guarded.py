@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
@@ -43,6 +43,10 @@ class GuardedReader:
     @property
     def timestamps_s(self) -> np.ndarray:
         return decoded(self.info.path, lambda: self._reader.timestamps_s)
+
+    @property
+    def damaged(self) -> Set[int]:
+        return self._reader.damaged
 
     @property
     def substituted(self) -> int:

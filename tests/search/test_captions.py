@@ -172,7 +172,7 @@ def test_each_video_is_read_once_a_batch(job, vlm, reader):
     reads = []
 
     class Recording:
-        info, timestamps_s = reader.info, reader.timestamps_s
+        info, timestamps_s, damaged = reader.info, reader.timestamps_s, reader.damaged
 
         def frames(self, indices):
             reads.append(list(indices))
