@@ -30,7 +30,7 @@ B = TypeVar("B", bound="lmms")
 
 
 class NoCompletion(Exception):
-    """A service answered with something else than a completion."""
+    """A service answered with something else than a completion, or not at all."""
 
 
 def persistent(backbone: B, timeout_s: float | None = None) -> B:
@@ -44,12 +44,13 @@ def persistent(backbone: B, timeout_s: float | None = None) -> B:
     completions: Any = getattr(getattr(client, "chat", None), "completions", None)
     if not callable(getattr(completions, "create", None)) or not hasattr(backbone, "max_retries"):
         return backbone
-    own: dict[str, Any] = {} if timeout_s is None else {"timeout": float(timeout_s)}
+    own: dict[str, Any] = {"max_retries": 0} | ({} if timeout_s is None else {"timeout": float(timeout_s)})
     if hasattr(client, "with_options"):  # OpenAI's; LiteLLM takes both with each request
-        client = backbone.client = client.with_options(max_retries=0, **own)
+        if inspect.iscoroutinefunction(inspect.unwrap(completions.create)):
+            # lmms-eval runs each call in an event loop of its own, where a connection of the last one loses its reply
+            own["default_headers"] = {"Connection": "close"}
+        client = backbone.client = client.with_options(**own)
         completions, own = client.chat.completions, {}
-    else:
-        own["max_retries"] = 0
     longest_s = timeout_s or _own_timeout_s(client)
     completions.create = _trying(completions.create, int(backbone.max_retries), longest_s, own)
     backbone.max_retries = 1
@@ -57,7 +58,7 @@ def persistent(backbone: B, timeout_s: float | None = None) -> B:
 
 
 def _trying(create: Any, tries: int, timeout_s: float, own: dict[str, Any]) -> Any:
-    """``create``, tried up to ``tries`` times; a coroutine function if ``create`` returns something to await."""
+    """``create``, tried up to ``tries`` times; a coroutine function if it is one."""
     from tenacity import AsyncRetrying, Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
 
     loop: dict[str, Any] = {
@@ -65,23 +66,20 @@ def _trying(create: Any, tries: int, timeout_s: float, own: dict[str, Any]) -> A
         "wait": _wait_s,
         "retry": retry_if_exception(_may_pass),
         "before_sleep": _tell,
-        "reraise": True,
+        "retry_error_callback": _give_up,
     }
 
-    async def create_async(response: Any) -> Any:
-        return _completion(await response)
+    if inspect.iscoroutinefunction(inspect.unwrap(create)):
 
-    def once(**request: Any) -> Any:
-        response = create(**{**own, **request})
-        return create_async(response) if inspect.isawaitable(response) else _completion(response)
+        async def asked_async(**request: Any) -> Any:
+            return _completion(await create(**{**own, **request}))
 
-    async def again_async(**request: Any) -> Any:
-        return await AsyncRetrying(**loop)(once, **request)
+        return AsyncRetrying(**loop).wraps(asked_async)
 
-    def again(**request: Any) -> Any:
-        return Retrying(**loop)(once, **request)
+    def asked(**request: Any) -> Any:
+        return _completion(create(**{**own, **request}))
 
-    return again_async if inspect.iscoroutinefunction(inspect.unwrap(create)) else again
+    return Retrying(**loop).wraps(asked)
 
 
 def _completion(response: Any) -> Any:
@@ -121,6 +119,11 @@ def _tell(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     wait_s = state.next_action.sleep if state.next_action else 0.0
     logger.warning("Try %d failed (%s), the next follows in %.1f s", state.attempt_number, _reason(error), wait_s)
+
+
+def _give_up(state: RetryCallState) -> Any:
+    error = state.outcome.exception() if state.outcome else None
+    raise NoCompletion(f"no reply after {state.attempt_number} tries: {_reason(error)}") from error
 
 
 def _reason(error: BaseException | None) -> str:
