@@ -8,7 +8,7 @@ from lmms_videominer.errors import ConfigError, ModelError
 from lmms_videominer.types import Question
 
 MOST_SEARCHED = 4_000  # characters of a question in the prompts of a search, which repeat it with every part of a video
-MOST_ANSWERED = 32_000  # characters of a question, and of each option, in the one prompt that asks for the answer
+MOST_ANSWERED = 8_000  # characters of a question, and of each option, in the one prompt that asks for the answer
 
 
 def checked(question: Question) -> Question:
