@@ -7,7 +7,7 @@ from dataclasses import replace
 from lmms_videominer.errors import ConfigError, ModelError
 from lmms_videominer.types import Question
 
-MOST_SEARCHED = 4_000  # characters of a question in the prompts of a search, which repeat it with every part of a video
+MOST_SEARCHED = 2_000  # characters of a question in the prompts of a search, which repeat it with every part of a video
 MOST_ANSWERED = 8_000  # characters of a question, and of each option, in the one prompt that asks for the answer
 
 

@@ -322,7 +322,7 @@ class Recording:
 
 
 def test_a_question_of_an_ordinary_length_is_asked_as_it_is(film):
-    text = "What happens " * 300
+    text = "What happens " * 150
     mined = miner(clustering="none")
     assert mined.mine(film, text).fallbacks == ()
     assert len(text) <= MOST_SEARCHED and text in mined.stages.vlm.calls[0][0].prompt
