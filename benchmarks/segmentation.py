@@ -17,7 +17,7 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,6 +73,14 @@ class CachingReader:
     def __init__(self, reader: VideoReader):
         self.info, self.timestamps_s, self._reader = reader.info, reader.timestamps_s, reader
         self._cache: dict[tuple, np.ndarray] = {}
+
+    @property
+    def damaged(self) -> Set[int]:
+        return self._reader.damaged
+
+    @property
+    def substituted(self) -> int:
+        return self._reader.substituted
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         return self._read("frames", indices)

@@ -29,7 +29,11 @@ class ConfigError(VideoMinerError, ValueError):
 
 
 class ModelError(VideoMinerError):
-    """A model cannot be found or loaded; the message names it and the remedy."""
+    """A model cannot be found or loaded, or no longer replies; the message names it and the remedy."""
+
+
+class CallError(ModelError):
+    """A call of a model failed by an exception of its own, or a service gave no reply: it costs what was asked."""
 
 
 class CacheError(VideoMinerError):

@@ -106,7 +106,8 @@ class VideoMiner:
 
         Raises:
             VideoError: The video is missing, empty, truncated, damaged or without pictures.
-            ConfigError: The question is empty.
+            ConfigError: The question is empty, or no text.
+            ModelError: A model fails on this question, or on any.
         """
         item = Question(os.fspath(video), question, tuple(options))
         result = self.mine_batch([item], answer=answer, progress=progress)[0]
@@ -117,12 +118,16 @@ class VideoMiner:
     def mine_batch(
         self, questions: Sequence[Question], answer: bool = True, *, progress: bool = False
     ) -> list[Selection | VideoMinerError]:
-        """Like ``mine``, for many questions in batches; returns the error of a question that cannot be mined."""
+        """Like ``mine``, for many questions in batches; returns the error of a question that cannot be mined.
+
+        Raises:
+            ModelError: A model fails at everything it is asked; what came before is in the cache.
+        """
         selections = self.selector.select(questions, progress=progress)
         return self.answer(selections) if answer else selections
 
     def answer(self, selections: Sequence[Selection | VideoMinerError]) -> list[Selection | VideoMinerError]:
-        """Let the video LLM answer each question from its key frames; errors are passed on.
+        """Let the video LLM answer each question from its key frames; errors are passed on, and replace what fails.
 
         Frames are passed on at the video's own resolution. Cached answers are not generated again.
         """

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Action(str, enum.Enum):
@@ -191,10 +191,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class Usage:
-    """The cost of a result; costs add up with ``+``. Cached calls are counted separately: they cost nothing."""
+    """The cost of a result; costs add up with ``+``. Cached calls are counted separately: they cost nothing.
 
-    vlm_calls: int = 0  # captions generated
+    A call that failed counts as made, once, however often it was tried; what a failed batch made before is counted when
+    it is found in the cache.
+    """
+
+    vlm_calls: int = 0  # captions generated, or asked for in vain
     vlm_calls_cached: int = 0  # captions found in the cache
+    captions_missing: int = 0  # of both, captions that did not come, or came empty
     answer_calls: int = 0  # without answers found in the cache
     policy_calls: int = 0  # completions generated
     policy_calls_cached: int = 0  # completions found in the cache
@@ -204,6 +209,7 @@ class Usage:
     scores: int = 0  # frames encoded by an image-text model, again for every text if it encodes both together
     scores_cached: int = 0  # frames whose score or features were in the cache
     frames_decoded: int = 0
+    frames_substituted: int = 0  # damaged frames for which the nearest one served; counted at each stage that used them
     seconds: dict[str, float] = field(default_factory=dict)  # by stage; a batch is split evenly
 
     def __add__(self, other: Usage) -> Usage:

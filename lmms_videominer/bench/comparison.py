@@ -84,6 +84,7 @@ class Summary:
             left, and of the one with the shared cache.
         selection_s: The part of these that the selector reports; of the cold run if there is one.
         fallbacks, problems: Numbers of questions with a fallback, and of those that could not be mined.
+        substituted: Number of damaged frames for which the nearest one served, over all questions.
     """
 
     variant: str
@@ -101,6 +102,7 @@ class Summary:
     selection_s: float | None
     fallbacks: int
     problems: int
+    substituted: int
 
 
 def groups_of(table: pd.DataFrame) -> Iterator[Group]:
@@ -251,6 +253,7 @@ def _summary(label: str, rows: pd.DataFrame, group: Group) -> Summary:
         selection_s=mean(rows["selection_s"]),
         fallbacks=int((rows["fallbacks"] != "").sum()),
         problems=int((rows["problem"] != "").sum()),
+        substituted=int(rows["frames_substituted"].sum()) if "frames_substituted" in rows else 0,
     )
 
 

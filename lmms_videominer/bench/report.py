@@ -57,6 +57,7 @@ COLUMNS = (
     "s shared cache",
     "fallbacks",
     "not mined",
+    "damaged frames",
 )
 NOTES = f"""\
 VLM calls, LLM calls, scored frames, nodes and seconds are means per question, without the answering call. Seconds are
@@ -311,6 +312,7 @@ def _cells(summary: Summary, group: Group, scores: dict[str, float | None]) -> t
         *(number(summary.seconds[cache], 2) for cache in ("cold", "warm", "shared")),
         str(summary.fallbacks),
         str(summary.problems),
+        str(summary.substituted),
     )
 
 

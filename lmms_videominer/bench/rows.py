@@ -64,6 +64,7 @@ class Row:
     scored_frames: int | None
     scored_frames_made: int | None
     nodes: int | None
+    frames_substituted: int | None  # damaged frames for which the nearest one served
     selection_s: float | None
     caption_s: float | None
     llm_s: float | None
@@ -260,6 +261,7 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
             "scored_frames",
             "scored_frames_made",
             "nodes",
+            "frames_substituted",
         )
         seconds = ("selection_s", "caption_s", "llm_s", "score_s", "answer_s")
         return {**dict.fromkeys(names, plain), **dict.fromkeys(seconds), "answer_calls": 1, "tree": ""}
@@ -280,6 +282,7 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
         "scored_frames": usage["scores"] + usage["scores_cached"],
         "scored_frames_made": usage["scores"],
         "nodes": max(0, len(selection["nodes"]) - 1),
+        "frames_substituted": usage.get("frames_substituted", 0),  # files before schema 4 do not count them
         "selection_s": sum(spent.values()) if spent else None,  # None: the backbone read the video while answering
         "caption_s": spent.get("caption"),
         "llm_s": spent.get("policy"),

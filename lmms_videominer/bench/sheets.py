@@ -85,6 +85,7 @@ def choices_in(group: Group, doc_id: int) -> list[Choice]:
 def _choice(label: str, row: pd.Series) -> Choice:
     frames = zip(str(row["times_s"]).split(), str(row["frame_indices"]).split())
     counts = [(row["vlm_calls"], "captions"), (row["llm_calls"], "LLM calls"), (row["scored_frames"], "frames scored")]
+    counts += [(row["frames_substituted"], "damaged frames")] if "frames_substituted" in row else []
     costs = [f"{count} {name}" for count, name in counts if isinstance(count, (int, np.integer)) and count]
     key_frames = tuple(KeyFrame(float(time_s), int(index)) for time_s, index in frames)
     known = bool(key_frames) or row["selector"] == "none"

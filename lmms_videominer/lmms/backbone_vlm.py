@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from lmms_videominer.errors import ModelError
+from lmms_videominer.errors import CallError
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.profiles import Profile
 from lmms_videominer.lmms.requests import shown_with
 from lmms_videominer.video.parts import fitting
-from lmms_videominer.vlm.vlm import VLMRequest
+from lmms_videominer.vlm.vlm import VLMRequest, alike
 
 CALLS_AT_ONCE = 64
 TASK, SPLIT = "videominer", "search"  # task and split for requests that do not come from a task
@@ -33,20 +33,26 @@ class BackboneVLM:
     def __init__(self, driver: Driver, identity: str):
         self.driver, self.identity = driver, identity
 
-    def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
+    def generate(self, requests: Sequence[VLMRequest]) -> list[str | CallError]:
         """One completion per request, in order, stripped; see ``VLM.generate``.
 
-        Raises:
-            ModelError: The backbone is a service that did not answer, or it could not load the frames.
+        An error stands in place of a reply that the backbone, a service, did not give, or whose frames it could not
+        load.
         """
-        texts: list[str] = [""] * len(requests)
-        for members in _alike(requests).values():
-            for part in fitting(members, lambda i: _clip_bytes(requests[i], self.driver.profile), most=CALLS_AT_ONCE):
-                for i, text in zip(part, self._call([requests[i] for i in part]), strict=True):
-                    texts[i] = text
-        return texts
+        replies: dict[int, str | CallError] = {}
+        for part in self.parts(requests):
+            replies.update(zip(part, self._call([requests[i] for i in part]), strict=True))
+        return [replies[i] for i in range(len(requests))]
 
-    def _call(self, requests: Sequence[VLMRequest]) -> list[str]:
+    def parts(self, requests: Sequence[VLMRequest]) -> list[list[int]]:
+        """The requests of each call of the backbone, which may batch them or run them side by side."""
+        return [
+            part
+            for members in alike(requests)
+            for part in fitting(members, lambda i: _clip_bytes(requests[i], self.driver.profile), most=CALLS_AT_ONCE)
+        ]
+
+    def _call(self, requests: Sequence[VLMRequest]) -> list[str | CallError]:
         with clip_folder(self.driver.profile) as clips:
             inputs = []
             for number, request in enumerate(requests):
@@ -56,6 +62,8 @@ class BackboneVLM:
                 inputs.append(Handed(request.prompt, _settings(request), visuals, number))
             with self.driver.limiting(requests[0].max_new_tokens):
                 outputs = self.driver.generate(inputs, TASK, SPLIT, clip.wanted if clip else 0, clips.times_s)
+        if len(outputs) != len(requests):  # some backbones add an empty output for a video that they cannot read
+            raise CallError(f"the backbone gave {len(outputs)} replies to {len(requests)} requests")
         return [_checked(text_of(output)) for output in outputs]
 
 
@@ -68,14 +76,9 @@ def is_failure(text: str) -> bool:
     return bool(_FAILED.fullmatch(text.strip()))
 
 
-def _checked(text: str) -> str:
-    """``text``, stripped. Raises ``ModelError`` for a failure text, which must not be cached as a caption."""
-    if is_failure(text):
-        raise ModelError(
-            f"the backbone gave no answer: {text}. The captions so far are in the cache: run again "
-            "when the service answers, or once the cause is fixed"
-        )
-    return text.strip()
+def _checked(text: str) -> str | CallError:
+    """``text``, stripped; an error for a failure text, which is no reply."""
+    return CallError(f"the backbone gave no reply: {text.strip()}") if is_failure(text) else text.strip()
 
 
 def _settings(request: VLMRequest) -> dict[str, Any]:
@@ -85,12 +88,3 @@ def _settings(request: VLMRequest) -> dict[str, Any]:
         "do_sample": request.temperature > 0,
         "until": list(STOPS),
     }
-
-
-def _alike(requests: Sequence[VLMRequest]) -> dict[tuple, list[int]]:
-    """Indices of requests that may share a call: those with the same frame count and the same settings."""
-    groups: dict[tuple, list[int]] = {}
-    for i, request in enumerate(requests):
-        count = 0 if request.frames is None else len(request.frames)
-        groups.setdefault((count, request.max_new_tokens, request.temperature), []).append(i)
-    return groups

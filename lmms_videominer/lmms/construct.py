@@ -15,6 +15,7 @@ from lmms_videominer.config import nearest
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import accepts, defaults
 from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
+from lmms_videominer.lmms.service import persistent
 from lmms_videominer.redaction import without_secrets
 
 if TYPE_CHECKING:
@@ -55,12 +56,15 @@ def backbone_class(profile: Profile, is_simple: bool) -> type[lmms]:
 
 
 def build(cls: type[lmms], passed: Mapping[str, Any]) -> lmms:
-    """Construct a backbone with the arguments ``passed``.
+    """Construct a backbone with the arguments ``passed``; its client, if it has one, is ``persistent``.
 
     Without CUDA, ``device`` and ``device_map`` become ``cpu``, and in a data-parallel run each process gets its own
     backbone: lmms-eval's backbones support several processes on GPUs only.
     """
-    arguments = dict(passed)
+    return persistent(_built(cls, dict(passed)), passed.get("timeout"))
+
+
+def _built(cls: type[lmms], arguments: dict[str, Any]) -> lmms:
     if _has_cuda():
         return cls(**arguments)
     for name in ("device", "device_map"):

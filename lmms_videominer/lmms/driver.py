@@ -69,7 +69,10 @@ class Driver:
         instances = [self._instance(h, task, split) for h in handed]
         documents = {task: {split: {h.doc_id: h for h in handed}}}
         with self._using(documents), self.counting(wanted), true_times(times_s):
-            return list(self.backbone.generate_until(instances))
+            try:
+                return list(self.backbone.generate_until(instances))
+            except SystemExit as error:  # how some backbones give up on a video
+                raise RuntimeError(f"the backbone gave up (exit {error.code})") from error
 
     def _plain(self, handed: Handed) -> Handed:
         """``handed`` with special tokens in its texts broken."""
@@ -129,7 +132,7 @@ class Driver:
 
 
 def text_of(output: Any) -> str:
-    """The text of a backbone's output: a string, or lmms-eval's ``GenerationResult``."""
+    """The text of a backbone's output: a string, or lmms-eval's ``GenerationResult``; empty if it has none."""
     from lmms_eval.api.instance import unwrap_generation_output
 
-    return unwrap_generation_output(output)[0]
+    return unwrap_generation_output(output)[0] or ""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from lmms_videominer.errors import CallError
+from lmms_videominer.models.calls import called
 from lmms_videominer.models.identity import in_hub_cache, model_identity
 from lmms_videominer.models.loading import loading
 from lmms_videominer.models.plain_text import as_plain_text
@@ -83,7 +85,10 @@ class SentenceTransformerEmbedder:
 
 @dataclass(frozen=True)
 class CachedEmbedder:
-    """An embedder with cached vectors; equal texts of one call are embedded once."""
+    """An embedder with cached vectors; equal texts of one call are embedded once.
+
+    ``embed`` raises ``CallError`` if the embedder fails, or a vector holds NaN or infinity.
+    """
 
     embedder: Embedder
     cache: Cache
@@ -99,14 +104,20 @@ class CachedEmbedder:
         keys = [self.cache.key(embedder=self.identity, text=text) for text in unique]
         stored = dict(zip(unique, self.cache.get_many("embedding", keys)))
         missing = [text for text in unique if stored[text] is None]
-        new = dict(zip(missing, self.embedder.embed(missing)))
+        new = self._new(missing)
         self.cache.put_many("embedding", {k: pack(new[t]) for k, t in zip(keys, unique) if t in new})
         vectors = {text: new[text] if text in new else unpack(stored[text]) for text in unique}
         if len({len(vector) for vector in vectors.values()}) > 1:  # some are of another model
             self.cache.refuse("embedding")
-            vectors = dict(zip(unique, self.embedder.embed(unique)))
+            vectors = self._new(unique)
             self.cache.put_many("embedding", {key: pack(vectors[text]) for key, text in zip(keys, unique)})
         return np.stack([vectors[text] for text in texts])
+
+    def _new(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        vectors = called("embedder", self.embedder.embed, texts)
+        if not np.isfinite(vectors).all():
+            raise CallError("the embedder returns vectors with NaN or infinity; choose another one with embedder=")
+        return dict(zip(texts, vectors))
 
 
 def _load(name: str, device: str | None) -> SentenceTransformer:

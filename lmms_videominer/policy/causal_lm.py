@@ -102,20 +102,29 @@ class CausalLM:
 
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order; see ``LanguageModel.complete``. Seeds are optional at temperature 0."""
+        done: dict[int, Completion] = {}
+        for part in self.stream(prompts, temperature, seeds):
+            done.update(part)
+        return [done[i] for i in range(len(prompts))]
+
+    def stream(
+        self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
+    ) -> Iterator[dict[int, Completion]]:
+        """The completions of ``complete`` by position, one forward pass after the other."""
         if temperature and len(seeds) != len(prompts):
             raise ValueError(f"sampling needs one seed per prompt: {len(seeds)} seeds for {len(prompts)} prompts")
         ids = [self._prompt_ids(prompt) for prompt in prompts]
         # repeats are completed once: a greedy completion depends on the prompt alone, a sample also on its seed
         keys = [(tuple(row), seeds[i] if temperature else 0) for i, row in enumerate(ids)]
-        order = sorted(set(keys), key=lambda key: (len(key[0]), key))  # similar lengths together, for little padding
-        done: dict[tuple[tuple[int, ...], int], Completion] = {}
-        with _evaluating(self.model):
-            for batch in self._batches(order):
-                noise = (
-                    GumbelNoise([seed for _, seed in batch], temperature, self.model.device) if temperature else None
-                )
-                done.update(zip(batch, self._complete([list(row) for row, _ in batch], noise)))
-        return [done[key] for key in keys]
+        positions: dict[tuple[tuple[int, ...], int], list[int]] = {}
+        for i, key in enumerate(keys):
+            positions.setdefault(key, []).append(i)
+        order = sorted(positions, key=lambda key: (len(key[0]), key))  # similar lengths together, for little padding
+        for batch in self._batches(order):
+            noise = GumbelNoise([seed for _, seed in batch], temperature, self.model.device) if temperature else None
+            with _evaluating(self.model):
+                completions = self._complete([list(row) for row, _ in batch], noise)
+            yield {i: done for key, done in zip(batch, completions, strict=True) for i in positions[key]}
 
     def _batches(self, order: Sequence[tuple[tuple[int, ...], int]]) -> Iterator[list[tuple[tuple[int, ...], int]]]:
         """Split ``order``, prompts with their seeds by ascending length, into one batch per forward pass."""

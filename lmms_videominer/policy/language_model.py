@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from lmms_videominer.errors import CallError
 from lmms_videominer.types import Usage
 
 
@@ -19,12 +20,14 @@ class Completion:
         completion_ids: Tokens that it generated, including the end-of-sequence token if it generated one,
             without padding. Both are empty for a model without token access.
         cached: Whether it cost nothing: it was in the cache, or repeats another one of the same call.
+        fault: Why a service did not give it, then without a text; ``None`` if it came.
     """
 
     text: str
     prompt_ids: tuple[int, ...] = ()
     completion_ids: tuple[int, ...] = ()
     cached: bool = False
+    fault: CallError | None = None
 
     @property
     def usage(self) -> Usage:
@@ -55,4 +58,15 @@ class LanguageModel(Protocol):
                 prompt, the temperature and its own seed: neither on the rest of the batch (rounding aside)
                 nor on the state of the global random generators.
         """
+        ...
+
+
+@runtime_checkable
+class StreamingLanguageModel(LanguageModel, Protocol):
+    """A language model that gives completions as they come."""
+
+    def stream(
+        self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]
+    ) -> Iterator[dict[int, Completion]]:
+        """The completions of ``complete``, by the position of the prompt, one call of the model after the other."""
         ...

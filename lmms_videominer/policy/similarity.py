@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lmms_videominer.models.embedder import Embedder
@@ -48,8 +48,8 @@ class SimilarityPolicy:
         """One decision per part, in order; see ``Policy.decide``."""
         by_prompt = {part.prompt: part for part in parts}
 
-        def make(missing: Sequence[str]) -> list[Completion]:
-            return self._completions([by_prompt[prompt] for prompt in missing])
+        def make(missing: Sequence[str]) -> Iterator[dict[int, Completion]]:
+            return iter([dict(enumerate(self._completions([by_prompt[prompt] for prompt in missing])))])
 
         completions = greedy_completions([part.prompt for part in parts], self.identity, make, self.cache)
         return [read_decision(part, done, Action.CONTINUE) for part, done in zip(parts, completions, strict=True)]

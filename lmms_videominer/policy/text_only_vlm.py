@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from lmms_videominer.errors import CallError
 from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.policy.seeded_sampling import seeded
+from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 
@@ -29,10 +31,23 @@ class TextOnlyVLM:
 
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order; see ``LanguageModel.complete``."""
+        if not prompts:
+            return []
+        done: dict[int, Completion] = {}
+        with seeded(zlib.crc32(repr(list(seeds)).encode())):
+            for part in self.stream(prompts, temperature):
+                done.update(part)
+        return [done[i] for i in range(len(prompts))]
+
+    def stream(
+        self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
+    ) -> Iterator[dict[int, Completion]]:
+        """Completions as they come, with a fault in place of those that do not; samples only within ``complete``."""
         requests = [
             VLMRequest(prompt, max_new_tokens=self.max_new_tokens, temperature=temperature) for prompt in prompts
         ]
-        if not requests:
-            return []
-        with seeded(zlib.crc32(repr(list(seeds)).encode())):
-            return [Completion(text) for text in self.vlm.generate(requests)]
+        for part in replies(self.vlm, requests):
+            yield {
+                i: Completion("", fault=reply) if isinstance(reply, CallError) else Completion(reply)
+                for i, reply in part.items()
+            }

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from lmms_videominer.errors import ConfigError, ModelError, VideoError
+from lmms_videominer.errors import CallError, ConfigError, VideoError, VideoMinerError
+from lmms_videominer.models.calls import called
 from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
 from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, pack, unpack
 from lmms_videominer.types import Usage
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.reader import in_parts
 
+T = TypeVar("T")
 MAX_BATCH_BYTES = 2**29  # limit on the decoded frames in memory at once
+BATCH_SIZE = 64  # frames of one call of a model that does not state its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +37,12 @@ class EncodedFrames:
     Attributes:
         vectors: float32 [n, d], rows L2-normalised, in the order of the job's frames.
         frames_decoded: Number of frames decoded for the job.
+        frames_substituted: Number of its damaged frames, for which the nearest one served.
     """
 
     vectors: np.ndarray
     frames_decoded: int
+    frames_substituted: int = 0
 
     @property
     def usage(self) -> Usage:
@@ -43,20 +50,23 @@ class EncodedFrames:
             scores=self.frames_decoded,
             scores_cached=len(self.vectors) - self.frames_decoded,
             frames_decoded=self.frames_decoded,
+            frames_substituted=self.frames_substituted,
         )
 
 
 def encode_frames(
     jobs: Sequence[FrameJob], scorer: Scorer, cache: Cache, max_batch_bytes: int = MAX_BATCH_BYTES
-) -> list[EncodedFrames | VideoError]:
+) -> list[EncodedFrames | VideoMinerError]:
     """Encode every frame of every job, except those in the cache, which includes the frames of earlier jobs.
 
+    Features are kept as they come, one batch of the model after the other.
+
     Returns:
-        One entry per job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
+        One entry per job, in order; the error for a job whose frames cannot be decoded, or on which the model fails or
+        gives features that are NaN or infinite.
 
     Raises:
         ConfigError: The scorer has no image features, because it reads image and text together.
-        ModelError: A feature is NaN or infinite.
     """
     if not isinstance(scorer, FrameEncoder):
         raise ConfigError(
@@ -66,9 +76,15 @@ def encode_frames(
     return [_encode(job, scorer, cache, max_batch_bytes) for job in jobs]
 
 
+def batches(part: Sequence[T], model: object) -> Iterator[Sequence[T]]:
+    """``part`` as ``model`` batches it."""
+    size = max(1, getattr(model, "batch_size", BATCH_SIZE))
+    return (part[start : start + size] for start in range(0, len(part), size))
+
+
 def _encode(
     job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int, anew: bool = False
-) -> EncodedFrames | VideoError:
+) -> EncodedFrames | VideoMinerError:
     """The features of ``job``; ``anew``: none from the cache."""
     keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
     stored = [None] * len(keys) if anew else cache.get_many(IMAGE_FEATURES, keys)
@@ -77,18 +93,20 @@ def _encode(
     try:
         for part in in_parts(missing, job.video.info, max_bytes):
             frames = job.video.reader.frames(job.frame_indices[part].tolist())
-            vectors = scorer.encode(frames)
-            if not np.isfinite(vectors).all():
-                raise ModelError(
-                    f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
-                    "choose another model with scorer="
-                )
-            encoded = {keys[i]: vector.astype(np.float32) for i, vector in zip(part, vectors, strict=True)}
-            cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in encoded.items()})
-            vectors_by_key.update(encoded)
-    except VideoError as error:
+            for batch in batches(range(len(part)), scorer):
+                vectors = called("scorer", scorer.encode, frames[batch[0] : batch[-1] + 1])
+                if not np.isfinite(vectors).all():
+                    raise CallError(
+                        f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
+                        "choose another model with scorer="
+                    )
+                encoded = {keys[part[i]]: row.astype(np.float32) for i, row in zip(batch, vectors, strict=True)}
+                cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in encoded.items()})
+                vectors_by_key.update(encoded)
+    except (VideoError, CallError) as error:
         return error
     if len({len(vector) for vector in vectors_by_key.values()}) > 1:  # some are of another model
         cache.refuse(IMAGE_FEATURES)
         return _encode(job, scorer, cache, max_bytes, anew=True)
-    return EncodedFrames(np.stack([vectors_by_key[key] for key in keys]), len(missing))
+    lost = count_substituted(job.frame_indices.tolist(), job.video.reader.damaged, job.video.identity, cache)
+    return EncodedFrames(np.stack([vectors_by_key[key] for key in keys]), len(missing), lost)

@@ -1,21 +1,22 @@
-"""Answers of the video LLM from key frames: generated in batches, cached, and generated once for equal frames."""
+"""Answers of the video LLM from key frames: cached as they come, and generated once for equal frames."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-import numpy as np
-
-from lmms_videominer.errors import VideoError
+from lmms_videominer.errors import CallError, VideoError, VideoMinerError
+from lmms_videominer.search.questions import answerable, named
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Selection, Usage
 from lmms_videominer.video import video_identity
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.parts import fitting
-from lmms_videominer.video.pixels import read_key_frames
+from lmms_videominer.video.pixels import Pixels, read_pixels
 from lmms_videominer.vlm.prompts import answer_prompt
+from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 KIND = "answer"  # kind of the cache entries
@@ -25,7 +26,7 @@ ANSWERS_AT_ONCE = 64
 
 def answer_selections(
     selections: Sequence[Selection], vlm: VLM, cache: Cache, backend: str = "auto"
-) -> list[Selection | VideoError]:
+) -> list[Selection | VideoMinerError]:
     """Answer each question from its key frames, which are passed on at the video's own resolution.
 
     A question that has already been answered from the same frames is not asked again, neither for another tree
@@ -39,47 +40,70 @@ def answer_selections(
 
     Returns:
         One entry per selection, in order: a copy with its answer and the cost of that answer, or the
-        ``VideoError`` if its video can no longer be read.
+        error if its video can no longer be read, or the video LLM fails on it. An answer that is empty even when asked
+        for again is not kept; the selection names it among its fallbacks, ``"answer_missing"``.
+
+    Raises:
+        ModelError: The video LLM no longer replies at all.
     """
-    keys = _keys(selections, vlm, cache)
+    videos = _identities(selections)
+    keys = _keys(selections, videos, vlm, cache)
     first: dict[str, Selection] = {}
     for key, selection in zip(keys, selections, strict=True):
         if isinstance(key, str):
             first.setdefault(key, selection)
-    known = {key: text for key, text in zip(first, cache.get_many(KIND, list(first))) if isinstance(text, str)}
-    generated: dict[str, _Generated | VideoError] = {}
+    entries = zip(first, cache.get_many(KIND, list(first)))
+    known = {key: text for key, text in entries if isinstance(text, str) and text}
+    generated: dict[str, _Generated | VideoMinerError] = {}
     missing = [key for key in first if key not in known]
     for keys_at_once in fitting(missing, lambda key: first[key].frame_bytes, most=ANSWERS_AT_ONCE):
-        part = {key: first[key] for key in keys_at_once}
-        generated.update(_generate(part, vlm, backend))
-        cache.put_many(KIND, {key: answer.text for key in part if isinstance(answer := generated[key], _Generated)})
-    return [
-        key
-        if isinstance(key, VideoError)
-        else dataclasses.replace(selection, answer=known[key])
-        if key in known
-        else _answered(selection, generated[key], pays=first[key] is selection)
-        for key, selection in zip(keys, selections, strict=True)
-    ]
+        for part in _generate({key: first[key] for key in keys_at_once}, vlm, backend):
+            texts = {key: answer.text for key, answer in part.items() if isinstance(answer, _Generated)}
+            cache.put_many(KIND, {key: text for key, text in texts.items() if text})
+            generated.update(part)
+    results: list[Selection | VideoMinerError] = []
+    for key, selection in zip(keys, selections, strict=True):
+        made = key if isinstance(key, VideoError) else generated.get(key)
+        if isinstance(made, VideoMinerError):
+            results.append(made)
+            continue
+        damaged: Set[int] = made.damaged if made else frozenset()
+        used = [frame.frame_index for frame in selection.key_frames]
+        lost = count_substituted(used, damaged, str(videos[_shown(selection)]), cache)
+        answered = dataclasses.replace(selection, usage=selection.usage + Usage(frames_substituted=lost))
+        if made:
+            results.append(_answered(answered, made, pays=first[str(key)] is selection))
+        else:
+            results.append(dataclasses.replace(answered, answer=known[str(key)]))
+    return results
 
 
 @dataclass(frozen=True)
 class _Generated:
-    """A new answer, and the seconds that it took, by stage."""
+    """A new answer, the seconds that it took, by stage, and the damaged frames that reading its key frames met."""
 
     text: str
     seconds: dict[str, float]
+    damaged: Set[int] = frozenset()
 
 
-def _keys(selections: Sequence[Selection], vlm: VLM, cache: Cache) -> list[str | VideoError]:
+def _shown(selection: Selection) -> str:
+    """The video that the answer depends on; empty without frames."""
+    return selection.question.video if selection.key_frames else ""
+
+
+def _identities(selections: Sequence[Selection]) -> dict[str, str | VideoError]:
+    """By path, the identity of each video, or the error if it is gone."""
+    return {path: _identity(path) if path else "" for path in dict.fromkeys(map(_shown, selections))}
+
+
+def _keys(
+    selections: Sequence[Selection], videos: Mapping[str, str | VideoError], vlm: VLM, cache: Cache
+) -> list[str | VideoError]:
     """The cache key of each answer, or the error if the video is gone."""
-    videos: dict[str, str | VideoError] = {"": ""}
     keys: list[str | VideoError] = []
     for selection in selections:
-        path = selection.question.video if selection.key_frames else ""  # without frames the video does not matter
-        if path not in videos:
-            videos[path] = _identity(path)
-        video, prompt = videos[path], answer_prompt(selection.question.text, selection.question.options)
+        video, prompt = videos[_shown(selection)], _prompt(selection)
         frames = [frame.frame_index for frame in selection.key_frames]
         keys.append(
             video
@@ -96,37 +120,51 @@ def _identity(path: str) -> str | VideoError:
         return error
 
 
-def _generate(selections: dict[str, Selection], vlm: VLM, backend: str) -> dict[str, _Generated | VideoError]:
-    """Answers by key, in one call of the video LLM; an error instead of an answer if its frames cannot be read."""
+def _generate(
+    selections: dict[str, Selection], vlm: VLM, backend: str
+) -> Iterator[dict[str, _Generated | VideoMinerError]]:
+    """Answers by key, as they come; an error instead of one if its frames cannot be read or the video LLM fails."""
     started = time.perf_counter()
-    frames = dict(zip(selections, read_key_frames(list(selections.values()), backend), strict=True))
+    frames = dict(zip(selections, read_pixels(list(selections.values()), backend), strict=True))
     frames_s = (time.perf_counter() - started) / len(selections)
-    results: dict[str, _Generated | VideoError]
-    results = {key: pixels for key, pixels in frames.items() if isinstance(pixels, VideoError)}
-    requests = {
-        key: _request(selections[key], pixels) for key, pixels in frames.items() if not isinstance(pixels, VideoError)
-    }
+    yield {key: pixels for key, pixels in frames.items() if isinstance(pixels, VideoError)}
+    readable = {key: pixels for key, pixels in frames.items() if not isinstance(pixels, VideoError)}
+    keys = list(readable)
     started = time.perf_counter()
-    texts = vlm.generate(list(requests.values())) if requests else []
-    seconds = {"frames": frames_s, "answer": (time.perf_counter() - started) / max(1, len(requests))}
-    results.update((key, _Generated(text, seconds)) for key, text in zip(requests, texts, strict=True))
-    return results
+    for part in replies(vlm, [_request(selections[key], pixels) for key, pixels in readable.items()]):
+        now = time.perf_counter()
+        seconds = {"frames": frames_s, "answer": (now - started) / len(part)}
+        started = now
+        made: dict[str, _Generated | VideoMinerError] = {}
+        for i, reply in part.items():
+            key, read = keys[i], readable[keys[i]]
+            made[key] = (
+                named(selections[key].question, reply)
+                if isinstance(reply, CallError)
+                else _Generated(reply, seconds, read.damaged if read else frozenset())
+            )
+        yield made
 
 
-def _request(selection: Selection, frames: np.ndarray | None) -> VLMRequest:
+def _prompt(selection: Selection) -> str:
+    question = answerable(selection.question)
+    return answer_prompt(question.text, question.options)
+
+
+def _request(selection: Selection, pixels: Pixels | None) -> VLMRequest:
     return VLMRequest(
-        prompt=answer_prompt(selection.question.text, selection.question.options),
-        frames=frames,
+        prompt=_prompt(selection),
+        frames=pixels.frames if pixels else None,
         max_new_tokens=ANSWER_TOKENS,
         frame_times_s=tuple(frame.time_s for frame in selection.key_frames),
     )
 
 
-def _answered(selection: Selection, answer: _Generated | VideoError, pays: bool) -> Selection | VideoError:
+def _answered(selection: Selection, answer: _Generated, pays: bool) -> Selection:
     """``selection`` with its answer; if it ``pays``, the cost of the answer is added to its usage."""
-    if isinstance(answer, VideoError):
-        return answer
+    fallbacks = selection.fallbacks if answer.text else (*selection.fallbacks, "answer_missing")
+    answered = dataclasses.replace(selection, answer=answer.text, fallbacks=fallbacks)
     if not pays:
-        return dataclasses.replace(selection, answer=answer.text)
+        return answered
     cost = Usage(answer_calls=1, frames_decoded=len(selection.key_frames), seconds=answer.seconds)
-    return dataclasses.replace(selection, answer=answer.text, usage=selection.usage + cost)
+    return dataclasses.replace(answered, usage=selection.usage + cost)

@@ -1,19 +1,21 @@
-"""Captions of events by the video LLM, generated in one batch over many videos and cached."""
+"""Captions of events by the video LLM, generated in one batch over many videos and cached as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lmms_videominer.errors import VideoError
+from lmms_videominer.errors import CallError, VideoError
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Event, Span, Usage
 from lmms_videominer.video import frame_indices_at, uniform_times
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.parts import MAX_BYTES, fitting
 from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.vlm.prompts import caption_prompt
+from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 KIND = "caption"  # kind of the cache entries
@@ -41,20 +43,32 @@ class CaptionedEvents:
     """The events of one job, in the order of its spans, and their cost.
 
     Attributes:
-        events: One per span, with caption and frame times.
-        made: Number of captions generated for this job.
-        cached: Number of captions from the cache, or generated in the same call for an equal event of an earlier job.
-        frames_decoded: Number of frames decoded for the generated captions.
+        events: One per span, with caption and frame times; a missing caption is empty.
+        made: Number of captions asked for by this job, the missing ones too.
+        cached: Number of captions from the cache, or asked for in the same call for an equal event of an earlier job.
+        frames_decoded: Number of frames decoded for the captions asked for.
+        frames_substituted: Number of damaged frames behind the captions, for which the nearest one served.
+        missing: How many of all these captions did not come, or came empty.
+        fault: Why the first missing one did not come; ``None`` if it came empty, or none is missing.
     """
 
     events: tuple[Event, ...]
     made: int
     cached: int
     frames_decoded: int
+    frames_substituted: int = 0
+    missing: int = 0
+    fault: CallError | None = None
 
     @property
     def usage(self) -> Usage:
-        return Usage(vlm_calls=self.made, vlm_calls_cached=self.cached, frames_decoded=self.frames_decoded)
+        return Usage(
+            vlm_calls=self.made,
+            vlm_calls_cached=self.cached,
+            captions_missing=self.missing,
+            frames_decoded=self.frames_decoded,
+            frames_substituted=self.frames_substituted,
+        )
 
 
 def caption_events(
@@ -68,7 +82,8 @@ def caption_events(
     """Caption every event of every job: ``Caption_m = VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1).
 
     All events that are not in the cache go to the video LLM in one call, as long as their decoded frames
-    fit ``max_batch_bytes``; equal events of several jobs (rollouts of one question) are captioned once.
+    fit ``max_batch_bytes``; equal events of several jobs (rollouts of one question) are captioned once. Captions are
+    kept part by part as they come. One that does not come, or is empty even when asked for again, is not kept.
 
     Args:
         jobs: The events to caption.
@@ -79,18 +94,21 @@ def caption_events(
 
     Returns:
         One entry per job, in order; the ``VideoError`` for a job whose frames cannot be decoded.
+
+    Raises:
+        ModelError: The video LLM no longer replies at all.
     """
     plans = [_plan(job, vlm, cache, caption_frames, caption_tokens) for job in jobs]
     unique = {ask.key: ask for plan in reversed(plans) for ask in reversed(plan)}  # the first of equal ones
-    captions = _cached(unique, cache)
+    captions: dict[str, str | CallError] = dict(_cached(unique, cache))
     missing = [ask for plan in plans for ask in plan if unique[ask.key] is ask and ask.key not in captions]
     errors: dict[str, VideoError] = {}
     for batch in fitting(missing, lambda ask: ask.bytes, max_batch_bytes):
-        generated = _generate(batch, vlm, caption_tokens, errors)
-        cache.put_many(KIND, generated)
-        captions.update(generated)
+        for part in _generate(batch, vlm, caption_tokens, errors):
+            cache.put_many(KIND, {key: text for key, text in part.items() if text and isinstance(text, str)})
+            captions.update(part)
     owned = {id(ask) for ask in missing}
-    return [errors.get(job.video_id) or _result(job, plan, captions, owned) for job, plan in zip(jobs, plans)]
+    return [errors.get(job.video_id) or _result(job, plan, captions, owned, cache) for job, plan in zip(jobs, plans)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,16 +142,18 @@ def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_
 def _cached(asks: dict[str, _Ask], cache: Cache) -> dict[str, str]:
     """The captions found in the cache, by key."""
     entries = zip(asks, cache.get_many(KIND, list(asks)))
-    return {key: caption for key, caption in entries if isinstance(caption, str)}
+    return {key: caption for key, caption in entries if isinstance(caption, str) and caption}
 
 
-def _generate(batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, VideoError]) -> dict[str, str]:
-    """Captions by key, in one call; leaves out videos that cannot be decoded and records them in ``errors``."""
+def _generate(
+    batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, VideoError]
+) -> Iterator[dict[str, str | CallError]]:
+    """Captions by key, as they come; leaves out videos that cannot be decoded and records them in ``errors``."""
     frames = _decode(batch, errors)
     readable = [ask for ask in batch if ask.key in frames]
     requests = [VLMRequest(ask.prompt, frames[ask.key], tokens, ask.frame_times_s) for ask in readable]
-    texts = vlm.generate(requests) if requests else []
-    return {ask.key: text.strip() for ask, text in zip(readable, texts, strict=True)}
+    for part in replies(vlm, requests):
+        yield {readable[i].key: reply for i, reply in part.items()}
 
 
 def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, np.ndarray]:
@@ -154,7 +174,19 @@ def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, n
     return frames
 
 
-def _result(job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str], owned: set[int]) -> CaptionedEvents:
+def _result(
+    job: CaptionJob, plan: Sequence[_Ask], captions: dict[str, str | CallError], owned: set[int], cache: Cache
+) -> CaptionedEvents:
     own = [ask for ask in plan if id(ask) in owned]
-    events = tuple(Event(span, captions[ask.key], ask.frame_times_s) for span, ask in zip(job.spans, plan))
-    return CaptionedEvents(events, len(own), len(plan) - len(own), sum(len(ask.frame_indices) for ask in own))
+    replied = [captions[ask.key] for ask in plan]
+    texts = [reply if isinstance(reply, str) else "" for reply in replied]
+    used = {index for ask in plan for index in ask.frame_indices}
+    return CaptionedEvents(
+        events=tuple(Event(span, text, ask.frame_times_s) for span, text, ask in zip(job.spans, texts, plan)),
+        made=len(own),
+        cached=len(plan) - len(own),
+        frames_decoded=sum(len(ask.frame_indices) for ask in own),
+        frames_substituted=count_substituted(used, job.reader.damaged, job.video_id, cache),
+        missing=texts.count(""),
+        fault=next((reply for reply in replied if isinstance(reply, CallError)), None),
+    )

@@ -3,6 +3,9 @@
 In each turn the engine serves the kind of wish that has waited longest, over all questions, videos and trees. The
 searches of one method therefore stay in step: those that skip a wish wait at the next one for the others. The result
 of a search does not depend on the searches that run beside it, provided that the models keep to their protocols.
+
+What a model or a decoder raises costs the searches that asked for it: of a batch that fails, each half is served again,
+down to single searches. Errors of the searches themselves end the run, and so does a model that fails at everything.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, ModelError, VideoError, VideoMinerError
+from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
+from lmms_videominer.models.calls import called
 from lmms_videominer.models.embedder import CachedEmbedder
+from lmms_videominer.policy.policy import Part
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
-from lmms_videominer.search.captions import CaptionJob, caption_events
+from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
+from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.search.wishes import (
@@ -37,8 +43,12 @@ from lmms_videominer.search.wishes import (
     Segment,
     Wish,
 )
-from lmms_videominer.types import Question, Selection, Span, Usage, merge_spans
+from lmms_videominer.segmenters.scan import scan
+from lmms_videominer.store.cache import MemoryCache
+from lmms_videominer.types import Event, Question, Selection, Span, Usage, merge_spans
+from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo, opened
+from lmms_videominer.vlm.replies import GRAY
 
 T = TypeVar("T")
 
@@ -90,18 +100,24 @@ def run(
         method: Creates the searches.
         jobs: The questions to search for.
         decisions_in_step: How often to call the policy, with an empty batch when nothing is left to decide: needed by
-            processes that generate together. 0: only while there is something to decide.
+            processes that generate together, which is why a call that fails then ends the run. 0: only while there is
+            something to decide.
         serving: Called with the name of each stage before it runs.
 
     Returns:
-        One entry per job, in order; the error if its video or its question cannot be used. Other jobs still run.
+        One entry per job, in order; the error if its video or its question cannot be used, or a model fails on it.
+        Other jobs still run.
+
+    Raises:
+        ModelError: A model fails at everything it is asked.
     """
     serving("open")
     with contextlib.ExitStack() as stack:
         started = time.perf_counter()
-        paths = [job.question.video for job in jobs if job.question.text.strip()]
+        questions = [_checked(job.question) for job in jobs]
+        paths = [question.video for question in questions if isinstance(question, Question)]
         videos = stack.enter_context(opened(paths, method.config.reader))
-        running = [_begin(method, job, videos) for job in jobs]
+        running = [_begin(method, question, job.seed, videos) for question, job in zip(questions, jobs, strict=True)]
         _charge([search for search in running if isinstance(search, Running)], "open", started)
         _serve_all([search for search in running if isinstance(search, Running)], method, decisions_in_step, serving)
     return [_selection(search, method) if isinstance(search, Running) else search for search in running]
@@ -111,14 +127,15 @@ class Running:
     """A search in progress: its current wish, its cost so far, and its result.
 
     Attributes:
+        question: The question, whole; ``case`` has it as the search asks it.
         wish: The wish that it waits for; ``None`` once it has ended.
         since: The turn in which it began to wait.
         usage: Its cost so far.
         result: Its result or its error; ``None`` until it ends.
     """
 
-    def __init__(self, case: Case, search: Search):
-        self.case, self._search = case, search
+    def __init__(self, question: Question, case: Case, search: Search):
+        self.question, self.case, self._search = question, case, search
         self.wish: Wish | None = None
         self.since = 0
         self.usage = Usage()
@@ -130,7 +147,7 @@ class Running:
         self.wish, self.since = None, turn
         if isinstance(reply, VideoMinerError):
             self._search.close()
-            self.result = reply
+            self.result = named(self.question, reply) if isinstance(reply, ModelError) else reply
             return
         try:
             self.wish = self._search.send(reply)
@@ -142,20 +159,29 @@ class Running:
             self.result = error
 
 
-def _begin(method: Method, job: Job, videos: Mapping[str, OpenVideo | VideoError]) -> Running | VideoMinerError:
-    if not job.question.text.strip():
-        return ConfigError(f"{job.question.video}: the question is empty; say what to look for in the video")
-    video = videos[job.question.video]
+def _checked(question: Question) -> Question | ConfigError:
+    try:
+        return checked(question)
+    except ConfigError as error:
+        return error
+
+
+def _begin(
+    method: Method, question: Question | ConfigError, seed: int, videos: Mapping[str, OpenVideo | VideoError]
+) -> Running | VideoMinerError:
+    if isinstance(question, ConfigError):
+        return question
+    video = videos[question.video]
     if isinstance(video, VideoError):
         return video
     try:
-        case = Case(job.question, video, video.reader.timestamps_s, method.config, job.seed)
+        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed)
     except VideoError as error:
         return error
     search = method.begin(case)
     if not hasattr(search, "send"):
         raise TypeError(f"selector {method.name}: search() must be a generator that yields wishes and returns Found")
-    return Running(case, search)
+    return Running(question, case, search)
 
 
 def _serve_all(
@@ -172,7 +198,11 @@ def _serve_all(
         stage, serve = SERVERS[kind]
         serving(stage)
         started = time.perf_counter()
-        replies = serve(part, method.stages, method.config)
+        if kind is Decide and decisions_in_step:
+            replies = serve(part, method.stages, method.config)
+        else:
+            replies = _served(serve, part, method.stages, method.config)
+            _check_alive(kind, replies, method.stages)
         _charge(part, stage, started)
         for search, (reply, usage) in zip(part, replies, strict=True):
             started = time.perf_counter()
@@ -182,6 +212,31 @@ def _serve_all(
         decided += kind is Decide
     for _ in range(decided, decisions_in_step):
         needed(method.stages.policy, "policy").decide([], method.config.temperature, [])
+
+
+def _served(serve: Server, part: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    """What ``serve`` gives; if a model fails, what it gives for each half of ``part``, down to single searches."""
+    try:
+        return serve(part, stages, config)
+    except CallError as error:
+        if len(part) == 1:
+            return [(error, Usage())]
+    middle = len(part) // 2
+    return [*_served(serve, part[:middle], stages, config), *_served(serve, part[middle:], stages, config)]
+
+
+def _check_alive(kind: type, replies: Replies, stages: Stages) -> None:
+    """Raise ``ModelError`` if all ``replies`` are faults of the model and a plain call of it fails too."""
+    fault = next((reply for reply, _ in replies if isinstance(reply, CallError)), None)
+    if fault is None or kind not in PLAIN or not all(isinstance(reply, CallError) for reply, _ in replies):
+        return
+    try:
+        PLAIN[kind](stages)
+    except CallError as error:
+        raise ModelError(
+            f"{fault}. A plain call fails too, so the run ends. What came so far is in the cache: run again once the "
+            "cause is fixed"
+        ) from error
 
 
 def _waited_for_longest(waiting: Sequence[Running]) -> type:
@@ -207,14 +262,20 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         raise ValueError(
             f"selector {method.name} chose {len(result.key_frames)} frames, more than {case.config.frames}"
         )
+    told = (
+        *result.fallbacks,
+        "question_cut" if case.question.text != search.question.text else "",
+        "captions_missing" if search.usage.captions_missing else "",
+        *method.stages.cache.fallbacks,
+    )
     return Selection(
-        question=case.question,
+        question=search.question,
         video=case.video.info,
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,
         usage=search.usage,
-        fallbacks=(*result.fallbacks, *method.stages.cache.fallbacks),
+        fallbacks=tuple(name for name in told if name),
         config=method.settings_by_name,
         seed=case.seed,
         scores=result.scores,
@@ -224,10 +285,23 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
 # --- one function per kind of wish: the reply and its cost for each search, in order; a reply may be an error ---
 
 Replies: TypeAlias = "list[tuple[Any, Usage]]"
+Server: TypeAlias = "Callable[[Sequence[Running], Stages, MinerConfig], Replies]"
 
 
 def _segment(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
-    return [(_events(search, stages, config), Usage()) for search in searches]
+    replies: Replies = []
+    for search in searches:
+        events = _events(search, stages, config)
+        replies.append((events, Usage(frames_substituted=_scanned_substitutes(search, stages, config))))
+    return replies
+
+
+def _scanned_substitutes(search: Running, stages: Stages, config: MinerConfig) -> int:
+    """The number of damaged frames that the scans of the wish met, now or before they were cached."""
+    video = search.case.video
+    unions = [merge_spans(spans, gap_s=0.0) for spans in _wish(search, Segment).nodes]
+    scanned = {i for union in unions if union for i in scan(video.reader, union, config.scan_frames)[0].tolist()}
+    return count_substituted(scanned, video.reader.damaged, video.identity, stages.cache)
 
 
 def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...] | VideoError:
@@ -267,9 +341,20 @@ def _caption(searches: Sequence[Running], stages: Stages, config: MinerConfig) -
         part = [(i, search) for i, search in enumerate(searches) if _wish(search, Caption).frames == frames]
         jobs = [_caption_job(search.case, _wish(search, Caption)) for _, search in part]
         captioned = caption_events(jobs, vlm, stages.cache, frames, config.caption_tokens)
-        for (i, _), done in zip(part, captioned, strict=True):
-            replies[i] = (done, Usage()) if isinstance(done, VideoError) else (done.events, done.usage)
+        for (i, search), done in zip(part, captioned, strict=True):
+            replies[i] = (done, Usage()) if isinstance(done, VideoError) else _captioned(search, done)
     return [replies[i] for i in range(len(searches))]
+
+
+def _captioned(search: Running, done: CaptionedEvents) -> tuple[tuple[Event, ...] | ModelError, Usage]:
+    """The captioned events; an error if this search has had no caption at all."""
+    so_far = search.usage + done.usage
+    if done.missing and so_far.captions_missing == so_far.vlm_calls + so_far.vlm_calls_cached:
+        reason = done.fault or (
+            "the video LLM's replies are empty. A model that thinks before it replies needs more caption_tokens"
+        )
+        return ModelError(f"no caption of {so_far.captions_missing} came: {reason}"), done.usage
+    return done.events, done.usage
 
 
 def _caption_job(case: Case, wish: Caption) -> CaptionJob:
@@ -277,15 +362,9 @@ def _caption_job(case: Case, wish: Caption) -> CaptionJob:
 
 
 def _embed(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
-    """
-    Raises:
-        ModelError: A vector holds NaN or infinity, so nothing could be clustered by it.
-    """
     texts = [_wish(search, Embed).texts for search in searches]
     embedder = CachedEmbedder(needed(stages.embedder, "embedder"), stages.cache)
     vectors = embedder.embed([text for part in texts for text in part])
-    if not np.isfinite(vectors).all():
-        raise ModelError("the embedder returns vectors with NaN or infinity; choose another one with embedder=")
     parts = np.split(vectors, np.cumsum([len(part) for part in texts])[:-1])
     return [(part, Usage(embeddings=len(part))) for part in parts]
 
@@ -293,7 +372,7 @@ def _embed(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> 
 def _encode(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
     jobs = [FrameJob(search.case.video, np.array(_wish(search, Encode).indices)) for search in searches]
     encoded = encode_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
-    return [(done, Usage()) if isinstance(done, VideoError) else (done.vectors, done.usage) for done in encoded]
+    return [(done, Usage()) if isinstance(done, VideoMinerError) else (done.vectors, done.usage) for done in encoded]
 
 
 def _compare(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
@@ -305,9 +384,9 @@ def _compare(searches: Sequence[Running], stages: Stages, config: MinerConfig) -
     scored = score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
     replies: Replies = []
     for done in _dealt(scored, [len(_wish(search, Compare).pairs) for search in searches], "scorer"):
-        whole = [part for part in done if not isinstance(part, VideoError)]
+        whole = [part for part in done if not isinstance(part, VideoMinerError)]
         usage = sum((part.usage for part in whole), Usage())
-        error = next((part for part in done if isinstance(part, VideoError)), None)
+        error = next((part for part in done if isinstance(part, VideoMinerError)), None)
         replies.append((error or [part.values for part in whole], usage))
     return replies
 
@@ -316,7 +395,8 @@ def _ask(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Re
     prompts = [(search, prompt) for search in searches for prompt in _wish(search, Ask).prompts]
     seeds = [seed_of(search.case.seed, prompt) for search, prompt in prompts]
     model = needed(stages.language_model, "language model")
-    completions = model.complete([prompt for _, prompt in prompts], config.temperature, seeds)
+    asked = [prompt for _, prompt in prompts]
+    completions = called("language model", model.complete, asked, config.temperature, seeds)
     replies: Replies = []
     for done in _dealt(completions, [len(_wish(search, Ask).prompts) for search in searches], "language model"):
         usage = sum((completion.usage for completion in done), Usage())
@@ -328,7 +408,7 @@ def _decide(searches: Sequence[Running], stages: Stages, config: MinerConfig) ->
     wishes = [_wish(search, Decide) for search in searches]
     parts = [part for wish in wishes for part in wish.parts]
     seeds = [seed for search, wish in zip(searches, wishes) for seed in _seeds(search.case.seed, wish)]
-    decided = needed(stages.policy, "policy").decide(parts, config.temperature, seeds)
+    decided = called("policy", needed(stages.policy, "policy").decide, parts, config.temperature, seeds)
     replies: Replies = []
     for done in _dealt(decided, [len(wish.parts) for wish in wishes], "policy"):
         usage = sum((part.usage for part in done), Usage())
@@ -357,7 +437,7 @@ def _seeds(seed: int, wish: Decide) -> Iterator[int]:
 
 
 # by kind of wish: the name of the stage in ``Usage.seconds``, and the function that serves it. The order breaks ties.
-SERVERS: dict[type, tuple[str, Callable[[Sequence[Running], Stages, MinerConfig], Replies]]] = {
+SERVERS: dict[type, tuple[str, Server]] = {
     Segment: ("segment", _segment),
     Caption: ("caption", _caption),
     Embed: ("embed", _embed),
@@ -366,6 +446,36 @@ SERVERS: dict[type, tuple[str, Callable[[Sequence[Running], Stages, MinerConfig]
     Ask: ("policy", _ask),
     Decide: ("policy", _decide),
 }
+
+# --- one plain call of the model behind a kind of wish, to tell a model that fails from one that refuses a question ---
+
+
+def _embed_plainly(stages: Stages) -> None:
+    CachedEmbedder(needed(stages.embedder, "embedder"), MemoryCache()).embed(["a picture"])
+
+
+def _score_plainly(stages: Stages) -> None:
+    scores = called("scorer", needed(stages.scorer, "scorer").score, GRAY[:1], ["a picture"])
+    if not np.isfinite(scores).all():
+        raise CallError("the scorer gives NaN or infinity")
+
+
+def _ask_plainly(stages: Stages) -> None:
+    called("language model", needed(stages.language_model, "language model").complete, ["Say yes."], 0.0, [0])
+
+
+def _decide_plainly(stages: Stages) -> None:
+    part = Part("What is shown?", "a picture", 1, 1)
+    called("policy", needed(stages.policy, "policy").decide, [part], 0.0, [0])
+
+
+PLAIN: dict[type, Callable[[Stages], object]] = {
+    Embed: _embed_plainly,
+    Encode: _score_plainly,
+    Compare: _score_plainly,
+    Ask: _ask_plainly,
+    Decide: _decide_plainly,
+}  # captions have their own (``vlm.replies``)
 
 
 def _wish(search: Running, kind: type) -> Any:

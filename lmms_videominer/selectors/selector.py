@@ -109,9 +109,10 @@ class Selector:
         return all_frames(case) if few else self.search(case)
 
     def select(self, questions: Sequence[Question], *, progress: bool = False) -> list[Selection | VideoMinerError]:
-        """One selection per question, in order; the error instead if its video or question cannot be used.
+        """One selection per question, in order; the error instead if its video or question cannot be used, or a model
+        fails on it.
 
-        Programming errors propagate.
+        Programming errors propagate, and so does the ``ModelError`` of a model that fails at everything.
 
         Args:
             progress: Show a progress bar on stderr.

@@ -95,6 +95,7 @@ def _facts(selection: Selection) -> str:
         f"{len(selection.key_frames)} of {video.frame_count} frames",
     ]
     parts += [f"{captions} captions, {decisions} decisions"] * bool(selection.nodes)
+    parts += [f"damaged frames: {usage.frames_substituted}"] * bool(usage.frames_substituted)
     return " · ".join(parts)
 
 

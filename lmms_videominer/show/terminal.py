@@ -106,8 +106,10 @@ def cost_text(usage: Usage) -> Text:
     work = f"{usage.embeddings} embeddings · {usage.frames_decoded} frames decoded"
     if usage.scores or usage.scores_cached:
         work = f"{usage.scores} frames scored, {usage.scores_cached} from the cache · {work}"
+    lost = usage.frames_substituted
+    damage = f"{lost} damaged frame{'s' * (lost != 1)}, for which the nearest served" if lost else ""
     seconds = " · ".join(f"{stage} {value:.1f} s" for stage, value in usage.seconds.items())
-    return _plain("\n".join(filter(None, (calls, work, seconds))))
+    return _plain("\n".join(filter(None, (calls, work, damage, seconds))))
 
 
 def _header(selection: Selection) -> Text:

@@ -16,7 +16,11 @@ from lmms_videominer.errors import SchemaError
 from lmms_videominer.store.atomic import written
 from lmms_videominer.types import SCHEMA_VERSION, Selection
 
-_USAGE_FIELDS_SINCE = {2: ("scores", "scores_cached"), 3: ("policy_calls_cached",)}  # by schema version
+_USAGE_FIELDS_SINCE = {  # by schema version
+    2: ("scores", "scores_cached"),
+    3: ("policy_calls_cached",),
+    4: ("frames_substituted", "captions_missing"),
+}
 _REMEDY = "it was not written by this version, or was modified since; mine the video again"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,12 @@ class DecordReader:
         self._check_frame_numbers()
 
     @property
+    def damaged(self) -> Set[int]:
+        return self._precise.damaged if self._precise else frozenset()
+
+    @property
     def substituted(self) -> int:
-        return self._precise.substituted if self._precise else 0
+        return len(self.damaged)
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         targets = self._track.check_indices(indices)

@@ -12,6 +12,7 @@ from lmms_videominer.config import NAMES, check_names
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.types import VideoInfo
 from lmms_videominer.video.decord_reader import DecordReader
+from lmms_videominer.video.guarded import GuardedReader, decoded
 from lmms_videominer.video.identity import video_identity
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import VideoReader
@@ -89,9 +90,9 @@ def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo |
     with contextlib.ExitStack() as stack:
         for path in dict.fromkeys(paths):
             try:
-                reader = open_video(path, backend)
+                reader = GuardedReader(decoded(path, open_video, path, backend))
                 stack.callback(reader.close)
-                videos[path] = OpenVideo(reader, video_identity(path))
+                videos[path] = OpenVideo(reader, decoded(path, video_identity, path))
             except VideoError as error:
                 videos[path] = error
         yield videos

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,6 +44,10 @@ class PyAVReader:
         self._substituted: set[int] = set()
         self.info: VideoInfo = track.info("pyav")
         self.timestamps_s: np.ndarray = track.times_s
+
+    @property
+    def damaged(self) -> Set[int]:
+        return frozenset(self._substituted)
 
     @property
     def substituted(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -28,8 +28,13 @@ class VideoReader(Protocol):
         ...
 
     @property
+    def damaged(self) -> Set[int]:
+        """Those of the frames read so far that cannot be decoded, so that the nearest one that can serves for each."""
+        ...
+
+    @property
     def substituted(self) -> int:
-        """How many of the frames read so far cannot be decoded, so that the nearest one that can serves for each."""
+        """The number of ``damaged`` frames."""
         ...
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:

@@ -11,7 +11,7 @@ from lmms_videominer.errors import ModelError
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.models.plain_text import THINK, ControlTokens
-from lmms_videominer.vlm.vlm import VLMRequest
+from lmms_videominer.vlm.vlm import VLMRequest, alike
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
@@ -82,16 +82,18 @@ class TransformersVLM:
         Decoding is greedy at temperature 0, with the penalties of the checkpoint's generation configuration;
         above 0 it samples from torch's global generator.
         """
-        groups: dict[tuple, list[int]] = {}
-        for i, request in enumerate(requests):
-            count = 0 if request.frames is None else len(request.frames)
-            groups.setdefault((count, request.max_new_tokens, request.temperature), []).append(i)
         completions: dict[int, str] = {}
-        for members in groups.values():
-            for start in range(0, len(members), self.batch_size):
-                batch = members[start : start + self.batch_size]
-                completions.update(zip(batch, self._complete([requests[i] for i in batch])))
+        for batch in self.parts(requests):
+            completions.update(zip(batch, self._complete([requests[i] for i in batch])))
         return [completions[i] for i in range(len(requests))]
+
+    def parts(self, requests: Sequence[VLMRequest]) -> list[list[int]]:
+        """The requests of each forward pass: of one frame count, length and temperature; see ``PartedVLM.parts``."""
+        return [
+            members[start : start + self.batch_size]
+            for members in alike(requests)
+            for start in range(0, len(members), self.batch_size)
+        ]
 
     def _complete(self, batch: Sequence[VLMRequest]) -> list[str]:
         """Completions of requests with the same frame count, length and temperature."""

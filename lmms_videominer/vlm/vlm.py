@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+
+from lmms_videominer.errors import CallError
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,27 @@ class VLM(Protocol):
         """Hash or name that changes whenever the weights or the processing change; part of cache keys."""
         ...
 
-    def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
-        """One completion per request, in order, stripped."""
+    def generate(self, requests: Sequence[VLMRequest]) -> Sequence[str | CallError]:
+        """One completion per request, in order, stripped; the error in place of one that a service did not give."""
         ...
+
+
+@runtime_checkable
+class PartedVLM(VLM, Protocol):
+    """A video LLM that says which requests it serves together; others get ``replies.AT_ONCE`` at once."""
+
+    def parts(self, requests: Sequence[VLMRequest]) -> list[list[int]]:
+        """The positions of ``requests`` in parts, in the order in which ``generate`` would serve them.
+
+        ``generate`` of one part gives what ``generate`` of all requests gives for them.
+        """
+        ...
+
+
+def alike(requests: Sequence[VLMRequest]) -> list[list[int]]:
+    """The positions of requests that may share a call: with the same frame count, length and temperature."""
+    groups: dict[tuple, list[int]] = {}
+    for i, request in enumerate(requests):
+        count = 0 if request.frames is None else len(request.frames)
+        groups.setdefault((count, request.max_new_tokens, request.temperature), []).append(i)
+    return list(groups.values())

@@ -19,13 +19,19 @@ def test_tables_of_two_numbers_of_frames_and_both_caches(tmp_path):
     ]
     report = write_report(tmp_path, table(*cells))
     text = (tmp_path / "report.md").read_text()
-    costs = "50.0 |  | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 1.00 | 2.00 | 0 | 0 |"
+    costs = "50.0 |  | 4.0 | 2.0 | 3.0 | 0.0 | 3.0 | 9.00 | 1.00 | 2.00 | 0 | 0 | 0 |"
     assert f"| aks | 3 | 66.7 (20.8 to 93.9) |  | {costs}" in text
     assert "| aks | 3 | 100.0 (43.9 to 100.0) |" in text and text.count("| none | 3 | 0.0 (") == 2
     assert "| aks | none | +66.7 (+0.0 to +100.0) |  |" in text
     assert "| aks | none | +100.0 (+100.0 to +100.0) | 0 is outside |" in text
     assert "## t, 8 frames minus 16 (videominer_qwen2vl, tiny)\n" in text and "| aks | -33.3 (-100.0 to +0.0) |" in text
     assert [line for line in report.refused if "no sheet of t" in line]  # the cells of this table are nowhere
+
+
+def test_damaged_frames_are_added_up_over_the_questions(tmp_path):
+    write_report(tmp_path, table(made("aks", [1, 0], frames_substituted=3), made("bolt", [1, 0])))
+    head, _, *rows = (line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("|"))
+    assert [line.split(" | ")[-1] for line in (head, *rows[:2])] == ["damaged frames |", "6 |", "0 |"]
 
 
 def test_several_tasks_stand_side_by_side_that_of_the_shortest_videos_first(tmp_path):

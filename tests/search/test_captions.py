@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.scripted import ColourVLM, colour_video
 
-from lmms_videominer.errors import VideoError
+from lmms_videominer.errors import CallError, VideoError
 from lmms_videominer.search.captions import CaptionJob, caption_events
 from lmms_videominer.store.cache import MemoryCache, open_cache
 from lmms_videominer.types import Span
@@ -122,17 +122,34 @@ def test_no_job_and_no_span_make_no_call(job, vlm):
     assert vlm.calls == []
 
 
-def test_an_empty_caption_is_kept_and_not_asked_again(job):
-    class Silent(ColourVLM):
-        def generate(self, requests):
-            self.calls.append(list(requests))
-            return [" \n"] * len(requests)
+class Silent(ColourVLM):
+    """Says nothing of green; ``said`` is what it says of it."""
 
+    said: str | CallError = " \n"
+
+    def generate(self, requests):
+        return [self.said if "green" in text else text for text in super().generate(requests)]
+
+
+def test_an_empty_caption_is_asked_for_again_apart_and_counted_and_not_kept(job):
     cache, silent = MemoryCache(), Silent()
-    for _ in range(2):
-        (result,) = caption([job([RED])], silent, cache)
-        assert result.events[0].caption == ""
-    assert len(silent.calls) == 1
+    (result,) = caption([job([RED, GREEN, BLUE])], silent, cache)
+    assert [event.caption for event in result.events] == ["a scene in red", "", "a scene in blue"]
+    assert [len(call) for call in silent.calls] == [3, 1]
+    assert (result.made, result.missing, result.usage.captions_missing, result.fault) == (3, 1, 1, None)
+    (result,) = caption([job([RED, GREEN, BLUE])], ColourVLM(), cache)
+    assert (result.made, result.cached, result.missing) == (1, 2, 0)
+
+
+def test_a_reply_that_does_not_come_is_told_and_the_others_are_kept(job):
+    cache, silent = MemoryCache(), Silent()
+    silent.said = CallError("the service is busy")
+    one, other = caption([job([RED, GREEN]), job([GREEN], "Another?")], silent, cache)
+    assert [event.caption for event in (*one.events, *other.events)] == ["a scene in red", "", ""]
+    assert (one.missing, one.fault, other.missing) == (1, silent.said, 1)
+    assert [len(call) for call in silent.calls] == [3]
+    (result,) = caption([job([RED, GREEN])], ColourVLM(), cache)
+    assert (result.made, result.cached) == (1, 1)
 
 
 def test_frames_beyond_the_memory_limit_go_in_several_calls_with_the_same_result(job, vlm):
@@ -172,7 +189,7 @@ def test_each_video_is_read_once_a_batch(job, vlm, reader):
     reads = []
 
     class Recording:
-        info, timestamps_s = reader.info, reader.timestamps_s
+        info, timestamps_s, damaged = reader.info, reader.timestamps_s, reader.damaged
 
         def frames(self, indices):
             reads.append(list(indices))

@@ -288,12 +288,10 @@ def test_a_model_that_was_not_loaded_is_named(make, film):
         grow_trees([job(film)], *make(None, selector="uniform", clustering="none"))
 
 
-def test_a_programming_error_propagates(make, film):
-    def rule(caption: str, depth: int) -> Action:
-        raise ZeroDivisionError
-
+def test_a_programming_error_propagates(make, film, monkeypatch):
+    monkeypatch.setattr("lmms_videominer.selectors.videominer.kept_nodes", lambda nodes: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        grow_trees([job(film)], *make(RulePolicy(rule)))
+        grow_trees([job(film), job(film)], *make(always(Action.ACCEPT)))
 
 
 # accounts

@@ -74,6 +74,13 @@ def test_evidence_is_shown_only_where_it_is_known(tmp_path):
     assert count(drawn(blind, tmp_path), EVIDENCE) == 0
 
 
+def test_damaged_frames_are_told_in_the_line_of_facts(tmp_path):
+    selection = mined_selection()
+    damaged = dataclasses.replace(selection, usage=dataclasses.replace(selection.usage, frames_substituted=3))
+    differs = (drawn(selection, tmp_path) != drawn(damaged, tmp_path)).any(axis=(1, 2))
+    assert 0 < differs.sum() < 30 and differs[: len(differs) // 2].sum() == differs.sum()
+
+
 def test_a_wrong_choice_is_red_and_a_right_one_green(tmp_path):
     blank = dataclasses.replace(mined_selection(), nodes=())  # the answer is C
     assert count(drawn(blank, tmp_path, 2), RED) == 0 < count(drawn(blank, tmp_path, 2), GREEN)

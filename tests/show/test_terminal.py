@@ -90,6 +90,13 @@ def test_costs_and_fallbacks_are_told():
     assert text.rstrip().endswith("filled")
 
 
+def test_damaged_frames_are_told_where_there_are_any():
+    selection = mined_selection()
+    damaged = dataclasses.replace(selection, usage=dataclasses.replace(selection.usage, frames_substituted=3))
+    assert "damaged" not in printed(selection)
+    assert "3 damaged frames, for which the nearest served" in printed(damaged)
+
+
 def test_scores_are_told_where_a_selector_goes_by_them():
     assert "score" not in printed(mined_selection())
     frames = mined_selection().key_frames

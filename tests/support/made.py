@@ -44,6 +44,7 @@ ROW = Row(
     scored_frames=0,
     scored_frames_made=0,
     nodes=3,
+    frames_substituted=0,
     selection_s=1.0,
     caption_s=0.5,
     llm_s=0.3,

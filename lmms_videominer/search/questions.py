@@ -1,0 +1,55 @@
+"""Questions as they come: refused if they are no text, and cut where a search or an answer could not bear them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lmms_videominer.errors import ConfigError, ModelError
+from lmms_videominer.types import Question
+
+MOST_SEARCHED = 2_000  # characters of a question in the prompts of a search, which repeat it with every part of a video
+MOST_ANSWERED = 8_000  # characters of a question, and of each option, in the one prompt that asks for the answer
+
+
+def checked(question: Question) -> Question:
+    """``question``, with a replacement character for each code unit that no text has (a surrogate by itself).
+
+    Raises:
+        ConfigError: Its text is no text, or empty.
+    """
+    if not isinstance(question.text, str):
+        kind = type(question.text).__name__
+        raise ConfigError(f"{question.video}: the question is no text, but {kind}; pass a str")
+    if not question.text.strip():
+        raise ConfigError(f"{question.video}: the question is empty; say what to look for in the video")
+    return replace(question, text=_legible(question.text), options=tuple(_legible(str(o)) for o in question.options))
+
+
+def searchable(question: Question) -> Question:
+    """``question`` as a search asks it: without its middle beyond ``MOST_SEARCHED`` characters."""
+    return replace(question, text=_cut(question.text, MOST_SEARCHED))
+
+
+def answerable(question: Question) -> Question:
+    """``question`` as its answer is asked for: without its middle beyond ``MOST_ANSWERED`` characters."""
+    options = tuple(_cut(option, MOST_ANSWERED) for option in question.options)
+    return replace(question, text=_cut(question.text, MOST_ANSWERED), options=options)
+
+
+def named(question: Question, error: ModelError) -> ModelError:
+    """``error``, whose message names the video and the question too."""
+    text = " ".join(question.text.split())
+    told = f"{text[:77]}..." if len(text) > 80 else text
+    return type(error)(f'{question.video}, question "{told}": {error}')
+
+
+def _cut(text: str, most: int) -> str:
+    """``text`` with its middle left out if it is longer than ``most``: what is asked stands first or last."""
+    if len(text) <= most:
+        return text
+    half = (most - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def _legible(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,72 @@
+"""Many replies of a video LLM, as they come: what goes wrong with one request costs that one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lmms_videominer.errors import CallError, ModelError
+from lmms_videominer.models.calls import called
+from lmms_videominer.vlm.vlm import VLM, PartedVLM, VLMRequest
+
+AT_ONCE = 64  # requests of one call of a video LLM that states no parts
+GRAY = np.full((4, 224, 224, 3), 128, np.uint8)  # frames that any video LLM takes
+
+logger = logging.getLogger(__name__)
+
+
+def replies(vlm: VLM, requests: Sequence[VLMRequest]) -> Iterator[dict[int, str | CallError]]:
+    """The replies by the position of the request, part by part as they come; the error in place of a missing one.
+
+    Of a part that fails as a whole, each half is asked for again, down to single requests. Empty replies are asked for
+    once more, apart from the others, and may be empty again.
+
+    Raises:
+        ModelError: Every request of a part failed, and a plain one fails too: the model or the service is down.
+    """
+    for part in _parts(vlm, requests):
+        texts = dict(zip(part, _made(vlm, [requests[i] for i in part]), strict=True))
+        if empty := [i for i in part if texts[i] == ""]:
+            texts.update(zip(empty, _made(vlm, [requests[i] for i in empty]), strict=True))
+        faults = [reply for reply in texts.values() if isinstance(reply, CallError)]
+        if faults:
+            logger.warning("No reply to %d of %d requests: %s", len(faults), len(part), faults[0])
+        if len(faults) == len(part):
+            _check_alive(vlm, requests[part[0]].frames is not None, faults[0])
+        yield texts
+
+
+def _parts(vlm: VLM, requests: Sequence[VLMRequest]) -> list[list[int]]:
+    if isinstance(vlm, PartedVLM):
+        return vlm.parts(requests)
+    positions = list(range(len(requests)))
+    return [positions[start : start + AT_ONCE] for start in range(0, len(positions), AT_ONCE)]
+
+
+def _made(vlm: VLM, requests: Sequence[VLMRequest]) -> list[str | CallError]:
+    """One reply per request, in order, by as few calls as the failing ones allow."""
+    try:
+        made = called("video LLM", vlm.generate, requests)
+    except CallError as error:
+        if len(requests) == 1:
+            return [error]
+    else:
+        if len(made) != len(requests):
+            raise ModelError(
+                f"the video LLM gave {len(made)} replies to {len(requests)} requests; it must give one for each"
+            )
+        return [reply.strip() if isinstance(reply, str) else reply for reply in made]
+    middle = len(requests) // 2
+    return [*_made(vlm, requests[:middle]), *_made(vlm, requests[middle:])]
+
+
+def _check_alive(vlm: VLM, with_frames: bool, fault: CallError) -> None:
+    """Raise ``ModelError`` if a plain request fails as ``fault`` did."""
+    [reply] = _made(vlm, [VLMRequest("What is shown here?", GRAY if with_frames else None, max_new_tokens=8)])
+    if isinstance(reply, CallError):
+        raise ModelError(
+            f"{fault}. A plain request fails too, so the run ends. What came so far is in the cache: run again when "
+            "the model or the service answers, or once the cause is fixed"
+        ) from reply

@@ -1,0 +1,101 @@
+"""An HTTP service with the chat completions interface, on this machine, that fails as it is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+HANGS_S = 3.0
+
+
+class Service(ThreadingHTTPServer):
+    """Answers the n-th request with the n-th of ``plan``, and all that follow with ``then``.
+
+    What it answers: "good" (the text "a red square"), "say " and a text, "empty", "null", a status ("500", "429",
+    "400"), "closed" (the connection, without a reply), "hang", "html" or "cut" (half a reply).
+
+    Attributes:
+        asked: The body of every request, in the order of arrival.
+        at_s: When each arrived.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, plan: Sequence[str] = (), then: str = "good"):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.plan, self.then = list(plan), then
+        self.asked: list[dict[str, Any]] = []
+        self.at_s: list[float] = []
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def next_answer(self, body: dict[str, Any]) -> str:
+        with self._lock:
+            self.asked.append(body)
+            self.at_s.append(time.monotonic())
+            return self.plan.pop(0) if self.plan else self.then
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Service
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        answer = self.server.next_answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        if answer == "closed":
+            self.close_connection = True
+            self.connection.close()
+        elif answer == "hang":
+            time.sleep(HANGS_S)
+        elif answer.isdigit():
+            self._send(int(answer), "application/json", json.dumps({"error": {"message": f"status {answer}"}}).encode())
+        elif answer == "html":
+            self._send(200, "text/html", b"<html>Sign in to the network first</html>")
+        else:
+            said = answer.removeprefix("say ") if answer.startswith("say ") else "a red square"
+            content = {"null": None, "empty": ""}.get(answer, said)
+            data = json.dumps(completion(content)).encode()
+            self._send(200, "application/json", data[: len(data) // 2] if answer == "cut" else data)
+
+    def _send(self, status: int, kind: str, data: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        if status == 429:
+            self.send_header("Retry-After", "1")
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def completion(content: str | None) -> dict[str, Any]:
+    return {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "served",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8},
+    }
+
+
+@contextmanager
+def serving(plan: Sequence[str] = (), then: str = "good") -> Iterator[Service]:
+    with Service(plan, then) as service:
+        thread = threading.Thread(target=service.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield service
+        finally:
+            service.shutdown()
+            thread.join()
