@@ -24,7 +24,17 @@ from lmms_videominer.lmms.backbone_vlm import SPLIT, TASK, is_failure
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import UNSAVED, Note
-from lmms_videominer.lmms.requests import Request, question_of, shown_video, shown_with, why_no_video, with_video
+from lmms_videominer.lmms.requests import (
+    Request,
+    legible,
+    question_of,
+    retold,
+    shortened,
+    shown_video,
+    shown_with,
+    why_no_video,
+    with_video,
+)
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
 from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.video.parts import fitting
@@ -70,6 +80,7 @@ class Sample:
         visuals: What the document shows, if there is a question; pictures of other tasks are not kept.
         selection: The result of mining.
         problem: Why the sample cannot be mined, or could not be answered.
+        amiss: Names of what had to be changed in its texts, as in ``Selection.fallbacks``.
         output: The backbone's output.
         note: The record of the sample.
     """
@@ -82,6 +93,7 @@ class Sample:
     visuals: Any = None
     selection: Selection | None = None
     problem: VideoMinerError | None = None
+    amiss: tuple[str, ...] = ()
     output: Any = ""
     note: Note | None = field(default=None)
 
@@ -163,15 +175,28 @@ class Answerer:
         """Fill in what the task says of the sample. Raises whatever the task's functions and documents lead to."""
         request, is_simple = sample.request, self.driver.is_simple
         sample.document = self.driver.backbone.task_dict[request.task][request.split][request.doc_id]
-        visuals = request.shows(sample.document)
         if not isinstance(request.context, str):
             raise SampleError(f"task {request.task} gives no text for it, but {type(request.context).__name__}")
+        if legible(request.context) != request.context:
+            self._retell(sample, legible, "surrogates_replaced")
+            context = sample.request.context  # which lmms-eval writes into its log of samples
+            sample.instance.arguments = (context, *sample.instance.arguments[1:])
+        visuals = sample.request.shows(sample.document)
         video, sample.why = shown_video(visuals, is_simple), why_no_video(visuals, is_simple)
-        if video:
-            sample.question = question_of(sample.document, request.context, video, request.task)
-            sample.visuals = visuals
-            if not sample.question.text.strip():
-                raise SampleError(f"{video}: the question is empty")
+        if not video:
+            return
+        question = question_of(sample.document, sample.request.context, video, request.task)
+        text, cut = question.text, shortened(question.text)
+        if cut != text:
+            self._retell(sample, lambda told: told.replace(text, cut), "question_cut")
+            visuals = sample.request.shows(sample.document)
+        sample.question, sample.visuals = replace(question, text=cut), visuals
+        if not text.strip():
+            raise SampleError(f"{video}: the question is empty")
+
+    def _retell(self, sample: Sample, change: Callable[[str], str], name: str) -> None:
+        sample.request, sample.amiss = retold(sample.request, change), (*sample.amiss, name)
+        self._log_once(name, f"{sample.request.task}, document {sample.request.doc_id}: {name}, here and elsewhere")
 
     def _mine(self, pairs: Sequence[tuple[Sample, Question]], progress: bool) -> None:
         """Select key frames for all samples together; equal questions are mined once."""
@@ -267,10 +292,8 @@ class Answerer:
         done = replace(selection, answer=text_of(output), usage=usage)
         tree = self._saved(done, sample)
         fallbacks = done.fallbacks if tree is not None else (*done.fallbacks, UNSAVED)
-        sample.note = Note.mined(
-            sample.request.task, sample.request.doc_id, replace(done, fallbacks=fallbacks), tree or ""
-        )
-        sample.output = _noted(output, sample.note)
+        note = Note.mined(sample.request.task, sample.request.doc_id, replace(done, fallbacks=fallbacks), tree or "")
+        _note(sample, note, output)
 
     def _saved(self, selection: Selection, sample: Sample) -> str | None:
         """The path of the stored selection, ``None`` if it cannot be written: the answer stands without it."""
@@ -301,11 +324,9 @@ class Answerer:
                 sample.problem = _no_answer(output)
                 continue
             note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed", sample.why)
-            sample.note, sample.output = note, output
             if sample.question and how == "uniform":
-                self._record_own_frames(sample, note, sample.question)
-            if note.why or (sample.question and how == "uniform"):
-                sample.output = _noted(output, note)
+                self._record_own_frames(sample, output, note, sample.question)
+            _note(sample, note, output)
 
     def _as_the_backbone(self, samples: Sequence[Sample]) -> list[Any]:
         """The outputs of the unchanged backbone for unchanged requests. Raises ``SampleError`` if it fails."""
@@ -323,7 +344,7 @@ class Answerer:
         for sample in samples:
             self._pass([sample], how)
 
-    def _record_own_frames(self, sample: Sample, note: Note, question: Question) -> None:
+    def _record_own_frames(self, sample: Sample, output: Any, note: Note, question: Question) -> None:
         """Record the frames that the backbone chose itself, if its rule is known."""
         profile, backbone = self.driver.profile, self.driver.backbone
         own = next((getattr(backbone, name) for name in profile.count if hasattr(backbone, name)), 0)
@@ -335,7 +356,7 @@ class Answerer:
             return
         if selection and selection.key_frames:
             note.see(selection.key_frames, question.evidence)
-            done = replace(selection, answer=text_of(sample.output), usage=replace(selection.usage, answer_calls=1))
+            done = replace(selection, answer=text_of(output), usage=replace(selection.usage, answer_calls=1))
             tree = self._saved(done, sample)
             note.tree, note.fallbacks = tree or "", note.fallbacks if tree is not None else (UNSAVED,)
 
@@ -345,13 +366,13 @@ class Answerer:
         self._log_once(name, f"{name} is not mined: {sample.problem}. The backbone gets the sample unchanged")
         note = Note(request.task, request.doc_id, "fallback", sample.why, problem=str(sample.problem))
         try:
-            [sample.output] = self._as_the_backbone([sample])
-            if _is_no_answer(sample.output):
-                raise _no_answer(sample.output)
+            [output] = self._as_the_backbone([sample])
+            if _is_no_answer(output):
+                raise _no_answer(output)
         except SampleError as error:
             logger.warning("%s: the backbone fails on it too (%s), so its answer is empty", name, error)
-            sample.output, note.empty = "", True
-        sample.note, sample.output = note, _noted(sample.output, note)
+            output, note.empty = "", True
+        _note(sample, note, output)
 
     def _log_once(self, key: str, message: str) -> None:
         if key not in self._logged:
@@ -391,11 +412,13 @@ def _as_given(sample: Sample) -> Instance:
     return instance
 
 
-def _noted(output: Any, note: Note) -> Any:
-    """``output`` as lmms-eval's ``GenerationResult``, whose token counts carry ``note`` into the sample's log."""
+def _note(sample: Sample, note: Note, output: Any) -> None:
+    """Keep ``note``, and the output as a ``GenerationResult`` whose token counts take the note into lmms-eval's log."""
     from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
 
     from lmms_videominer.lmms.token_counts import NotedTokenCounts
 
+    note.fallbacks = tuple(dict.fromkeys((*note.fallbacks, *sample.amiss)))
     text, counts = unwrap_generation_output(output)
-    return GenerationResult(text, NotedTokenCounts.of(counts, note.logged()))
+    text = legible(text) if isinstance(text, str) else text  # a service may reply anything
+    sample.note, sample.output = note, GenerationResult(text, NotedTokenCounts.of(counts, note.logged()))

@@ -6,7 +6,7 @@ import copy
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.types import Question, Span
@@ -19,6 +19,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".a
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".m4a", ".aac", ".opus", ".oga", ".ogg", ".wma", ".aiff")
 # The tasks of lmms-eval 0.7 whose documents have the options at the end of the question, by the beginning of the name.
 OPTIONS_IN_QUESTION = ("mlvu", "lvbench", "tempcompass", "temporalbench")
+MOST_CHARACTERS = 32_000  # of a question: more would take a backbone hours, or is beyond what it can read
 _OPTION_KEYS = ("options", "candidates", "choices", "option")
 _LETTERED = re.compile(r"^\s*\(?([A-Z])[.):]+\s*")
 _OPTIONS_HEAD = re.compile(r"^\s*options?:?\s*$", re.IGNORECASE)
@@ -58,6 +59,36 @@ class Request:
         settings = copy.deepcopy(self.settings)
         middle = (settings, self.shows) if self.is_simple else (self.shows, settings)
         return (self.context, *middle, self.doc_id, self.task, self.split)
+
+
+def legible(text: str) -> str:
+    """``text`` with a replacement character for every lone surrogate, which no tokenizer and no file takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def shortened(text: str) -> str:
+    """``text`` without its middle if it is longer than ``MOST_CHARACTERS``: what is asked stands first or last."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    half = (MOST_CHARACTERS - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def retold(request: Request, change: Callable[[str], str]) -> Request:
+    """``request`` with ``change`` made to its prompt, and to the text of its chat messages."""
+
+    def shows(document: Any) -> Any:
+        return [_with_texts(message, change) for message in request.shows(document)]
+
+    return replace(request, context=change(request.context), shows=request.shows if request.is_simple else shows)
+
+
+def _with_texts(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": change(content)}
+    parts = [{**part, "text": change(part["text"])} if part.get("type") == "text" else part for part in content or []]
+    return {**message, "content": parts}
 
 
 def shown_video(result: Any, is_simple: bool) -> str | None:
@@ -112,7 +143,7 @@ def question_of(document: Mapping[str, Any], context: str, video: str, task: str
     if not is_own or task.startswith(OPTIONS_IN_QUESTION):
         text, appended = _split_options(text)
         options = options or appended
-    return Question(os.fspath(video), text.strip(), options, _evidence(document))
+    return Question(os.fspath(video), legible(text).strip(), tuple(map(legible, options)), _evidence(document))
 
 
 def _visuals(result: Any, is_simple: bool) -> list[Any]:

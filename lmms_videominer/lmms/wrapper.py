@@ -37,7 +37,6 @@ REPORTED = (
     "mined",
     "passed",
     "uniform",
-    "fallback",
     "broken_videos",
     "empty_answers",
     "trees_not_saved",
