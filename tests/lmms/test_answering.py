@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from lmms_eval.api.instance import Instance, unwrap_generation_output
 
+from lmms_videominer import errors
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError
 from lmms_videominer.lmms.answering import Answerer
@@ -125,7 +126,7 @@ class DeadBackbone(FragileBackbone):
 def test_a_backbone_that_answers_nothing_at_all_ends_the_run(selector, documents, plain_video):
     rows = questions(*[plain_video] * 4)
     answering = answerer(DeadBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), selector)
-    with pytest.raises(ModelError, match=r"none of \d samples was answered.*a plain request fails, too.*device-side"):
+    with pytest.raises(errors.ModelError, match=r"none of \d samples was answered.*a plain request fails, too.*device-side"):
         texts(answering, *documents)
 
 
@@ -321,7 +322,7 @@ def test_a_service_that_gives_no_answer_at_all_ends_the_run_and_nothing_is_store
     documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}
     answering, saved = answerer(Service(said, task_dict=documents), profile=PROFILES["llava_hf"]), []
     answering._save = lambda selection, _: saved.append(selection) or ""
-    with pytest.raises(ModelError, match="the backbone gave no answer"):
+    with pytest.raises(errors.ModelError, match="the backbone gave no answer"):
         texts(answering, 0)
     assert not saved
 
