@@ -126,7 +126,9 @@ class DeadBackbone(FragileBackbone):
 def test_a_backbone_that_answers_nothing_at_all_ends_the_run(selector, documents, plain_video):
     rows = questions(*[plain_video] * 4)
     answering = answerer(DeadBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), selector)
-    with pytest.raises(errors.ModelError, match=r"none of \d samples was answered.*a plain request fails, too.*device-side"):
+    with pytest.raises(
+        errors.ModelError, match=r"none of \d samples was answered.*a plain request fails, too.*device-side"
+    ):
         texts(answering, *documents)
 
 
