@@ -158,7 +158,7 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
             problems.append(problem)
         if video not in durations:
             durations[video] = _header_duration_s(video)
-        yield _document(doc_id, doc, str(task.doc_to_target(doc)), video, durations[video], problem)
+        yield _document(task.config.task, doc_id, doc, str(task.doc_to_target(doc)), video, durations[video], problem)
     if problems and len(problems) == total:
         raise ConfigError(
             f"task {task.config.task}: it finds the videos of none of its documents ({problems[0]}). "
@@ -167,11 +167,11 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
 
 
 def _document(
-    doc_id: int, doc: dict[str, Any], target: str, video: str, duration_s: float | None, problem: str
+    task: str, doc_id: int, doc: dict[str, Any], target: str, video: str, duration_s: float | None, problem: str
 ) -> Document:
     from lmms_videominer.lmms.requests import question_of
 
-    question = question_of(doc, "", video)
+    question = question_of(doc, "", video, task)
     kind = next((str(doc[key]) for key in KIND_KEYS if doc.get(key) not in (None, "")), "")
     return Document(doc_id, question.text, target, kind, video, duration_s, question.evidence, problem)
 

@@ -1,21 +1,40 @@
-"""Answers the requests of a run in order: mines all, then answers in batches by task and frame count."""
+"""Answers the requests of a run in order: mines all, then answers in batches by task and frame count.
+
+Whatever goes wrong in a call of the backbone, of a decoder or of a task's function costs the sample that it was made
+for: it is tried again by itself, then left to the plain backbone, and if that fails too, its answer is empty. All of
+this is noted. A fault of this package ends the run, and so does a backbone that answers nothing at all.
+"""
 
 from __future__ import annotations
 
 import copy
 import logging
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
-from lmms_videominer.lmms.backbone_vlm import is_failure
+from lmms_videominer.errors import ConfigError, ModelError, SchemaError, VideoError, VideoMinerError
+from lmms_videominer.lmms.backbone_vlm import SPLIT, TASK, is_failure
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
-from lmms_videominer.lmms.records import Note
-from lmms_videominer.lmms.requests import Request, question_of, shown_video, shows_video, with_video
+from lmms_videominer.lmms.records import UNSAVED, Note
+from lmms_videominer.lmms.requests import (
+    Request,
+    legible,
+    question_of,
+    retold,
+    shortened,
+    shown_video,
+    shown_with,
+    why_no_video,
+    with_video,
+)
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
 from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.video.parts import fitting
@@ -24,10 +43,29 @@ if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
     from lmms_videominer.selectors.selector import Selector
+    from lmms_videominer.video.pixels import Pixels
 
 ANSWERS_AT_ONCE = 64
+GRAY = np.full((4, 224, 224, 3), 128, np.uint8)  # frames that any backbone takes
 
 logger = logging.getLogger(__name__)
+
+
+class SampleError(VideoMinerError):
+    """A call of a backbone, of a decoder or of a task's function failed: it costs its sample, not the run."""
+
+
+@contextmanager
+def costing_the_sample(what: str) -> Iterator[None]:
+    """Raise ``SampleError`` for whatever a call of foreign code raises, exits of the process included."""
+    try:
+        yield
+    except VideoMinerError:
+        raise
+    except (Exception, SystemExit) as error:  # tasks and backbones exit the process if a file is missing
+        traceback.clear_frames(error.__traceback__)  # their tensors would fill the memory that other samples need
+        message = " ".join(str(error).split())[:300]
+        raise SampleError(f"{what} failed ({type(error).__name__}{': ' if message else ''}{message})") from error
 
 
 @dataclass
@@ -37,11 +75,12 @@ class Sample:
     Attributes:
         instance, request: The request of lmms-eval, as received and parsed.
         document: The task's document.
-        shows_video: Whether it shows any video.
+        why: Why it is not mined, if it shows no single video.
         question: The question to mine; ``None`` if there is no single video.
         visuals: What the document shows, if there is a question; pictures of other tasks are not kept.
         selection: The result of mining.
-        problem: Why the sample cannot be mined.
+        problem: Why the sample cannot be mined, or could not be answered.
+        amiss: Names of what had to be changed in its texts, as in ``Selection.fallbacks``.
         output: The backbone's output.
         note: The record of the sample.
     """
@@ -49,11 +88,12 @@ class Sample:
     instance: Instance
     request: Request
     document: Any = None
-    shows_video: bool = False
+    why: str = ""
     question: Question | None = None
     visuals: Any = None
     selection: Selection | None = None
-    problem: Exception | SystemExit | None = None
+    problem: VideoMinerError | None = None
+    amiss: tuple[str, ...] = ()
     output: Any = ""
     note: Note | None = field(default=None)
 
@@ -82,7 +122,12 @@ class Answerer:
         self._logged: set[str] = set()
 
     def generate(self, instances: Sequence[Instance], progress: bool = False) -> list[Any]:
-        """The outputs of ``generate_until`` requests, in order."""
+        """The outputs of ``generate_until`` requests, in order.
+
+        Raises:
+            ConfigError: No sample can be mined under these settings.
+            ModelError: Nothing was answered in this run, and the backbone fails on a plain request, too.
+        """
         samples = [self._sample(instance) for instance in instances]
         if self.config.selector == "uniform":
             self._leave_to_backbone(samples, "uniform")
@@ -91,7 +136,27 @@ class Answerer:
             self._answer([(s, s.selection) for s in samples if s.selection])
             self._leave_to_backbone([s for s in samples if not s.selection], "passed")
         self.notes += [s.note for s in samples if s.note]
+        self._check_alive()
         return [s.output for s in samples]
+
+    def _check_alive(self) -> None:
+        """Raise ``ModelError`` if the backbone, which has answered nothing so far, fails on a plain request."""
+        if not self.notes or not all(note.empty for note in self.notes):
+            return
+        try:
+            with costing_the_sample("the backbone"), clip_folder(self.driver.profile) as clips:
+                clip = hand_over(GRAY, clips, self.driver.is_simple)
+                prompt = "What is shown here?"
+                shown = shown_with(prompt, clip.video if clip else None, self.driver.is_simple)
+                handed = Handed(prompt, {"max_new_tokens": 8, "temperature": 0, "do_sample": False}, shown, 0)
+                [output] = self.driver.generate([handed], TASK, SPLIT, clip.wanted if clip else 0)
+                if _is_no_answer(output):
+                    raise _no_answer(output)
+        except SampleError as error:
+            raise ModelError(
+                f"none of {len(self.notes)} samples was answered (the first: {self.notes[0].problem}), and a plain "
+                f"request fails, too: {error}. Run again when the backbone answers, or once the cause is fixed"
+            ) from error
 
     def _sample(self, instance: Instance) -> Sample:
         sample = Sample(instance, Request.of(instance, self.driver.is_simple))
@@ -100,16 +165,38 @@ class Answerer:
             sample.note = None
             return sample
         try:
-            sample.document = self.driver.backbone.task_dict[request.task][request.split][request.doc_id]
-            visuals = request.shows(sample.document)
-        except (Exception, SystemExit) as error:  # tasks exit the process if a file is missing
+            with costing_the_sample(f"task {request.task}"):
+                self._ask_task(sample)
+        except SampleError as error:
             sample.problem = error
-            return sample
-        sample.shows_video = shows_video(visuals, self.driver.is_simple)
-        video = shown_video(visuals, self.driver.is_simple)
-        if video:
-            sample.question, sample.visuals = question_of(sample.document, request.context, video), visuals
         return sample
+
+    def _ask_task(self, sample: Sample) -> None:
+        """Fill in what the task says of the sample. Raises whatever the task's functions and documents lead to."""
+        request, is_simple = sample.request, self.driver.is_simple
+        sample.document = self.driver.backbone.task_dict[request.task][request.split][request.doc_id]
+        if not isinstance(request.context, str):
+            raise SampleError(f"task {request.task} gives no text for it, but {type(request.context).__name__}")
+        if legible(request.context) != request.context:
+            self._retell(sample, legible, "surrogates_replaced")
+            context = sample.request.context  # which lmms-eval writes into its log of samples
+            sample.instance.arguments = (context, *sample.instance.arguments[1:])
+        visuals = sample.request.shows(sample.document)
+        video, sample.why = shown_video(visuals, is_simple), why_no_video(visuals, is_simple)
+        if not video:
+            return
+        question = question_of(sample.document, sample.request.context, video, request.task)
+        text, cut = question.text, shortened(question.text)
+        if cut != text:
+            self._retell(sample, lambda told: told.replace(text, cut), "question_cut")
+            visuals = sample.request.shows(sample.document)
+        sample.question, sample.visuals = replace(question, text=cut), visuals
+        if not text.strip():
+            raise SampleError(f"{video}: the question is empty")
+
+    def _retell(self, sample: Sample, change: Callable[[str], str], name: str) -> None:
+        sample.request, sample.amiss = retold(sample.request, change), (*sample.amiss, name)
+        self._log_once(name, f"{sample.request.task}, document {sample.request.doc_id}: {name}, here and elsewhere")
 
     def _mine(self, pairs: Sequence[tuple[Sample, Question]], progress: bool) -> None:
         """Select key frames for all samples together; equal questions are mined once."""
@@ -121,18 +208,19 @@ class Answerer:
         results = {question: self._uniform_as_plain(result) for question, result in results.items()}
         for sample, question in pairs:
             result = results[question]
-            if isinstance(result, VideoMinerError):
-                sample.problem = result
-            else:
+            if isinstance(result, Selection):
                 sample.selection = result
+            else:
+                sample.problem = result
 
     def _uniform_as_plain(self, result: Selection | VideoMinerError) -> Selection | VideoMinerError:
         """If no search was needed, use the frames of ``selector=uniform``, by the backbone's own rule if known."""
-        if isinstance(result, VideoMinerError):
+        if not isinstance(result, Selection):
             return result
         try:
-            return with_plain_frames(result, self.driver.sampling, self.config.reader)
-        except VideoError as error:
+            with costing_the_sample(f"reading {result.question.video}"):
+                return with_plain_frames(result, self.driver.sampling, self.config.reader)
+        except VideoMinerError as error:
             return error
 
     def _answer(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
@@ -149,25 +237,50 @@ class Answerer:
         return mined[1].frame_bytes * self.driver.profile.repeat
 
     def _answer_alike(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
-        from lmms_videominer.video.pixels import read_key_frames
+        """Answer in one call; samples without an answer are tried again one by one, and left to the backbone then."""
+        try:
+            self._answer_at_once(mined)
+        except VideoMinerError as error:
+            for sample, _ in mined:
+                sample.problem = error
+        failed = [(sample, selection) for sample, selection in mined if sample.problem]
+        for sample, selection in failed:
+            if len(mined) > 1 and not isinstance(sample.problem, VideoError):
+                sample.problem = None
+                self._answer_alike([(sample, selection)])
+            else:
+                sample.selection = None
+
+    def _answer_at_once(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
+        """Answer in one call. Samples that get no answer have a ``problem`` afterwards.
+
+        Raises:
+            SampleError: Reading or handing over the frames failed, or the call; no sample has an answer.
+        """
+        from lmms_videominer.video.pixels import read_pixels
 
         started = time.perf_counter()
-        pixels = read_key_frames([selection for _, selection in mined], self.config.reader)
-        with clip_folder(self.driver.profile) as clips:
+        with costing_the_sample("reading the key frames"):
+            pixels = read_pixels([selection for _, selection in mined], self.config.reader)
+        with costing_the_sample("the backbone"), clip_folder(self.driver.profile) as clips:
             inputs, answered, clip = [], [], None
-            for (sample, selection), frames in zip(mined, pixels, strict=True):
-                if isinstance(frames, VideoError):
-                    sample.selection, sample.problem = None, frames
+            for (sample, selection), read in zip(mined, pixels, strict=True):
+                if isinstance(read, VideoError):
+                    sample.problem = read
                     continue
                 times_s = [frame.time_s for frame in selection.key_frames]
-                clip = hand_over(frames, clips, self.driver.is_simple, times_s)
+                clip = hand_over(read.frames if read else None, clips, self.driver.is_simple, times_s)
                 inputs.append(self._input(sample, clip.video if clip else None))
-                answered.append((sample, selection))
+                answered.append((sample, _with_damage(selection, read) if read else selection))
             first = mined[0][0].request
             outputs = self.driver.generate(inputs, first.task, first.split, clip.wanted if clip else 0, clips.times_s)
+            _check_count(outputs, inputs)
         each_s = (time.perf_counter() - started) / max(1, len(answered))
         for (sample, selection), output in zip(answered, outputs, strict=True):
-            self._finish(sample, selection, output, each_s)
+            if _is_no_answer(output):
+                sample.problem = _no_answer(output)
+            else:
+                self._finish(sample, selection, output, each_s)
 
     def _input(self, sample: Sample, video: Any) -> Handed:
         request = sample.request
@@ -177,9 +290,18 @@ class Answerer:
     def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
         usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
         done = replace(selection, answer=text_of(output), usage=usage)
-        tree = self._save(done, sample.instance)
-        sample.note = Note.mined(sample.request.task, sample.request.doc_id, done, tree)
-        sample.output = _noted(output, sample.note)
+        tree = self._saved(done, sample)
+        fallbacks = done.fallbacks if tree is not None else (*done.fallbacks, UNSAVED)
+        note = Note.mined(sample.request.task, sample.request.doc_id, replace(done, fallbacks=fallbacks), tree or "")
+        _note(sample, note, output)
+
+    def _saved(self, selection: Selection, sample: Sample) -> str | None:
+        """The path of the stored selection, ``None`` if it cannot be written: the answer stands without it."""
+        try:
+            return self._save(selection, sample.instance)
+        except (OSError, SchemaError) as error:
+            self._log_once(UNSAVED, f"The tree of {_name(sample)} cannot be written, nor may others be: {error}")
+            return None
 
     def _leave_to_backbone(self, samples: Sequence[Sample], how: str) -> None:
         """Pass requests unchanged to the unchanged backbone; broken ones one by one, and catch their errors."""
@@ -193,61 +315,94 @@ class Answerer:
         if not samples:
             return
         try:
-            with self.driver.by_itself(self.own_frames):
-                outputs = self.driver.backbone.generate_until([_as_given(s) for s in samples])
-            if len(outputs) != len(samples):  # some backbones add an empty output for a video that they cannot read
-                raise RuntimeError(f"the backbone returned {len(outputs)} outputs for {len(samples)} requests")
-        except (Exception, SystemExit) as error:
-            if not any(sample.shows_video for sample in samples):
-                raise  # no video is to blame
+            outputs = self._as_the_backbone(samples)
+        except SampleError as error:
             self._pass_one_by_one(samples, how, error)
             return
         for sample, output in zip(samples, outputs, strict=True):
-            note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed")
-            sample.note, sample.output = note, output
+            if _is_no_answer(output):
+                sample.problem = _no_answer(output)
+                continue
+            note = Note(sample.request.task, sample.request.doc_id, how if sample.question else "passed", sample.why)
             if sample.question and how == "uniform":
-                self._record_own_frames(sample, note, sample.question)
-                sample.output = _noted(output, note)
+                self._record_own_frames(sample, output, note, sample.question)
+            _note(sample, note, output)
 
-    def _pass_one_by_one(self, samples: Sequence[Sample], how: str, error: Exception | SystemExit) -> None:
-        """After a failed call, pass each sample separately, so that one broken video fails no other."""
+    def _as_the_backbone(self, samples: Sequence[Sample]) -> list[Any]:
+        """The outputs of the unchanged backbone for unchanged requests. Raises ``SampleError`` if it fails."""
+        requests = [_as_given(sample) for sample in samples]
+        with costing_the_sample("the backbone"), self.driver.by_itself(self.own_frames):
+            outputs = list(self.driver.backbone.generate_until(requests))
+            _check_count(outputs, requests)
+        return outputs
+
+    def _pass_one_by_one(self, samples: Sequence[Sample], how: str, error: SampleError) -> None:
+        """After a failed call, pass each sample separately, so that one broken sample fails no other."""
         if len(samples) == 1:
             samples[0].problem = error
             return
         for sample in samples:
             self._pass([sample], how)
 
-    def _record_own_frames(self, sample: Sample, note: Note, question: Question) -> None:
-        """Record the frames that the backbone chose itself, if its rule is known and it answered."""
-        if is_failure(text_of(sample.output)):
-            return
+    def _record_own_frames(self, sample: Sample, output: Any, note: Note, question: Question) -> None:
+        """Record the frames that the backbone chose itself, if its rule is known."""
         profile, backbone = self.driver.profile, self.driver.backbone
         own = next((getattr(backbone, name) for name in profile.count if hasattr(backbone, name)), 0)
         try:
-            selection = plain_selection(self.driver.sampling, question, self.own_frames or own, self.config)
-        except VideoError as error:
+            with costing_the_sample(f"reading {question.video}"):
+                selection = plain_selection(self.driver.sampling, question, self.own_frames or own, self.config)
+        except VideoMinerError as error:
             note.problem = str(error)
             return
         if selection and selection.key_frames:
             note.see(selection.key_frames, question.evidence)
-            done = replace(selection, answer=text_of(sample.output), usage=replace(selection.usage, answer_calls=1))
-            note.tree = self._save(done, sample.instance)
+            done = replace(selection, answer=text_of(output), usage=replace(selection.usage, answer_calls=1))
+            tree = self._saved(done, sample)
+            note.tree, note.fallbacks = tree or "", note.fallbacks if tree is not None else (UNSAVED,)
 
     def _fall_back(self, sample: Sample) -> None:
         """Pass the sample to the plain backbone; if that fails too, its answer is empty."""
-        request = sample.request
-        name = sample.question.video if sample.question else f"{request.task}, document {request.doc_id}"
-        if name not in self._logged:
-            self._logged.add(name)
-            logger.warning("%s is not mined: %s. The backbone gets the sample unchanged", name, sample.problem)
-        note = Note(request.task, request.doc_id, "fallback", problem=str(sample.problem))
+        request, name = sample.request, _name(sample)
+        self._log_once(name, f"{name} is not mined: {sample.problem}. The backbone gets the sample unchanged")
+        note = Note(request.task, request.doc_id, "fallback", sample.why, problem=str(sample.problem))
         try:
-            with self.driver.by_itself(self.own_frames):
-                sample.output = self.driver.backbone.generate_until([_as_given(sample)])[0]
-        except (Exception, SystemExit) as error:  # one broken video must not end the run
+            [output] = self._as_the_backbone([sample])
+            if _is_no_answer(output):
+                raise _no_answer(output)
+        except SampleError as error:
             logger.warning("%s: the backbone fails on it too (%s), so its answer is empty", name, error)
-            sample.output, note.empty = "", True
-        sample.note, sample.output = note, _noted(sample.output, note)
+            output, note.empty = "", True
+        _note(sample, note, output)
+
+    def _log_once(self, key: str, message: str) -> None:
+        if key not in self._logged:
+            self._logged.add(key)
+            logger.warning("%s", message)
+
+
+def _name(sample: Sample) -> str:
+    request = sample.request
+    return sample.question.video if sample.question else f"{request.task}, document {request.doc_id}"
+
+
+def _with_damage(selection: Selection, read: Pixels) -> Selection:
+    """``selection`` with the damaged ones among its key frames counted."""
+    lost = read.damaged & {frame.frame_index for frame in selection.key_frames}
+    return replace(selection, usage=selection.usage + Usage(frames_substituted=len(lost)))
+
+
+def _check_count(outputs: Sequence[Any], requests: Sequence[Any]) -> None:
+    if len(outputs) != len(requests):  # some backbones add an empty output for a video that they cannot read
+        raise RuntimeError(f"the backbone returned {len(outputs)} outputs for {len(requests)} requests")
+
+
+def _is_no_answer(output: Any) -> bool:
+    text = text_of(output)
+    return isinstance(text, str) and is_failure(text)
+
+
+def _no_answer(output: Any) -> SampleError:
+    return SampleError(f"the backbone gave no answer: {' '.join(text_of(output).split())}")
 
 
 def _as_given(sample: Sample) -> Instance:
@@ -257,11 +412,13 @@ def _as_given(sample: Sample) -> Instance:
     return instance
 
 
-def _noted(output: Any, note: Note) -> Any:
-    """``output`` as lmms-eval's ``GenerationResult``, whose token counts carry ``note`` into the sample's log."""
+def _note(sample: Sample, note: Note, output: Any) -> None:
+    """Keep ``note``, and the output as a ``GenerationResult`` whose token counts take the note into lmms-eval's log."""
     from lmms_eval.api.instance import GenerationResult, unwrap_generation_output
 
     from lmms_videominer.lmms.token_counts import NotedTokenCounts
 
+    note.fallbacks = tuple(dict.fromkeys((*note.fallbacks, *sample.amiss)))
     text, counts = unwrap_generation_output(output)
-    return GenerationResult(text, NotedTokenCounts.of(counts, note.logged()))
+    text = legible(text) if isinstance(text, str) else text  # a service may reply anything
+    sample.note, sample.output = note, GenerationResult(text, NotedTokenCounts.of(counts, note.logged()))

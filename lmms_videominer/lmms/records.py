@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lmms_videominer.types import KeyFrame, Selection, Span
 from lmms_videominer.verdict import frames_hitting, windows_hit
 
 SUMMARY_FILE = "videominer_summary.json"
+UNSAVED = "tree_not_saved"  # the fallback of a sample whose answer stands, though its tree could not be written
 
 
 @dataclass
@@ -24,10 +25,11 @@ class Note:
     Attributes:
         task, doc_id: The task and document of the sample.
         how: ``"mined"``, ``"passed"`` (no single video), ``"uniform"`` (the backbone's own frames) or ``"fallback"``.
+        why: Why the sample was passed on unchanged, or empty.
         frames, times_s: The key frames: indices in the video, and times in seconds.
         tree: File of the tree, or empty.
         fallbacks: Names of the fallbacks used.
-        problem: Why the video could not be mined, or empty.
+        problem: Why the sample could not be mined or answered, or empty.
         empty: Whether the backbone failed too, so that the answer is empty.
         usage: The cost.
         recall: Share of the evidence spans that contain a key frame; ``None`` if evidence or frames are unknown.
@@ -37,6 +39,7 @@ class Note:
     task: str
     doc_id: Any
     how: str
+    why: str = ""
     frames: tuple[int, ...] = ()
     times_s: tuple[float, ...] = ()
     tree: str = ""
@@ -64,7 +67,13 @@ class Note:
     def logged(self) -> dict[str, Any]:
         """The entries of the sample's log in lmms-eval."""
         always = {"how": self.how, "frames": list(self.frames), "times_s": list(self.times_s), "tree": self.tree}
-        extra = {"fallbacks": list(self.fallbacks), "problem": self.problem, "empty": self.empty}
+        extra = {
+            "why": self.why,
+            "fallbacks": list(self.fallbacks),
+            "problem": self.problem,
+            "empty": self.empty,
+            "frames_substituted": self.usage.get("frames_substituted", 0),
+        }
         return always | {name: value for name, value in extra.items() if value}
 
 
@@ -82,6 +91,8 @@ def _summary(notes: Sequence[Note]) -> dict[str, Any]:
     summary: dict[str, Any] = {"samples": len(notes), **Counter(note.how for note in notes)}
     summary["broken_videos"] = sum(note.how == "fallback" for note in notes)
     summary["empty_answers"] = sum(note.empty for note in notes)
+    summary["trees_not_saved"] = sum(UNSAVED in note.fallbacks for note in notes)
+    summary["frames_substituted"] = sum(note.usage.get("frames_substituted", 0) for note in notes)
     summary["fallbacks"] = dict(Counter(name for note in notes for name in note.fallbacks))
     for name in ("vlm_calls", "vlm_calls_cached", "policy_calls", "policy_calls_cached", "scores", "frames_decoded"):
         summary[f"{name}_per_sample"] = _mean([note.usage.get(name, 0) for note in mined])
@@ -93,6 +104,21 @@ def _summary(notes: Sequence[Note]) -> dict[str, Any]:
     summary["evidence_recall"] = _mean([note.recall for note in notes if note.recall is not None])
     summary["evidence_precision"] = _mean([note.precision for note in notes if note.precision is not None])
     return summary
+
+
+def in_one_line(summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """How the samples of a run were answered, from ``summarise``."""
+    counts = summary["all"]
+    answered = [f"{how} {counts[how]}" for how in ("mined", "uniform", "passed", "fallback") if counts.get(how)]
+    amiss = {"empty": "empty_answers", "trees not saved": "trees_not_saved", "damaged frames": "frames_substituted"}
+    told = [f"{name} {counts[key]}" for name, key in amiss.items() if counts[key]]
+    return f"{counts['samples']} samples: {', '.join([*answered, *told])}"
+
+
+def needs_a_look(summary: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a sample of the run was not answered as planned."""
+    counts = summary["all"]
+    return any(counts.get(name) for name in ("fallback", "empty_answers", "trees_not_saved"))
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -6,7 +6,7 @@ import copy
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.types import Question, Span
@@ -14,10 +14,15 @@ from lmms_videominer.types import Question, Span
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".gif")
+# Any other file that a task shows is taken for a video: what FFmpeg opens is mined, and a note says why others are not.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".svg")
+AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".m4a", ".aac", ".opus", ".oga", ".ogg", ".wma", ".aiff")
+# The tasks of lmms-eval 0.7 whose documents have the options at the end of the question, by the beginning of the name.
+OPTIONS_IN_QUESTION = ("mlvu", "lvbench", "tempcompass", "temporalbench")
+MOST_CHARACTERS = 32_000  # of a question: more would take a backbone hours, or is beyond what it can read
 _OPTION_KEYS = ("options", "candidates", "choices", "option")
 _LETTERED = re.compile(r"^\s*\(?([A-Z])[.):]+\s*")
-_OPTION_LINE = re.compile(r"^\s*(\(?[A-Z][.):]|options?:?\s*$)", re.IGNORECASE)
+_OPTIONS_HEAD = re.compile(r"^\s*options?:?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,19 +61,52 @@ class Request:
         return (self.context, *middle, self.doc_id, self.task, self.split)
 
 
+def legible(text: str) -> str:
+    """``text`` with a replacement character for every lone surrogate, which no tokenizer and no file takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def shortened(text: str) -> str:
+    """``text`` without its middle if it is longer than ``MOST_CHARACTERS``: what is asked stands first or last."""
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    half = (MOST_CHARACTERS - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def retold(request: Request, change: Callable[[str], str]) -> Request:
+    """``request`` with ``change`` made to its prompt, and to the text of its chat messages."""
+
+    def shows(document: Any) -> Any:
+        return [_with_texts(message, change) for message in request.shows(document)]
+
+    return replace(request, context=change(request.context), shows=request.shows if request.is_simple else shows)
+
+
+def _with_texts(message: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return {**message, "content": change(content)}
+    parts = [{**part, "text": change(part["text"])} if part.get("type") == "text" else part for part in content or []]
+    return {**message, "content": parts}
+
+
 def shown_video(result: Any, is_simple: bool) -> str | None:
-    """The video file that a request shows, if it is the only visual.
+    """The file that a request shows as a video, or that may be one, if it is the only visual.
 
     Args:
         result: What ``doc_to_visual`` (a list) or ``doc_to_messages`` (chat messages) returned.
     """
     visuals = _visuals(result, is_simple)
-    return visuals[0] if len(visuals) == 1 and _is_video(visuals[0]) else None
+    return os.fspath(visuals[0]) if len(visuals) == 1 and _may_be_video(visuals[0], is_simple) else None
 
 
-def shows_video(result: Any, is_simple: bool) -> bool:
-    """Whether a request shows a video file, alone or with other visuals."""
-    return any(_is_video(visual) for visual in _visuals(result, is_simple))
+def why_no_video(result: Any, is_simple: bool) -> str:
+    """Why ``shown_video`` is ``None``; empty if it is not."""
+    visuals = _visuals(result, is_simple)
+    if len(visuals) != 1:
+        return f"it shows {len(visuals)} visuals, not one video" if visuals else "it shows no visual"
+    return "" if _may_be_video(visuals[0], is_simple) else "what it shows is not a video file"
 
 
 def with_video(result: Any, video: Any, is_simple: bool) -> Any:
@@ -93,12 +131,19 @@ def shown_with(prompt: str, video: Any, is_simple: bool) -> Any:
     return [{"role": "user", "content": [*visuals, {"type": "text", "text": prompt}]}]
 
 
-def question_of(document: Mapping[str, Any], context: str, video: str) -> Question:
-    """The question about ``video``: the document's own question and options if it has them, else the prompt's."""
-    document_question = document.get("question")
-    text = document_question if isinstance(document_question, str) and document_question.strip() else context
-    options = _options(document) or _option_lines(text)
-    return Question(os.fspath(video), _without_options(text).strip(), options, _evidence(document))
+def question_of(document: Mapping[str, Any], context: str, video: str, task: str) -> Question:
+    """The question about ``video``: the document's own question and options if it has them, else the prompt's.
+
+    Options are cut off where they are known to stand at the end: in a prompt, and in a document's question if ``task``
+    is one of ``OPTIONS_IN_QUESTION``. Any other question stays whole.
+    """
+    text, options = document.get("question"), _options(document)
+    is_own = isinstance(text, str) and bool(text.strip())
+    text = text if isinstance(text, str) and is_own else context
+    if not is_own or task.startswith(OPTIONS_IN_QUESTION):
+        text, appended = _split_options(text)
+        options = options or appended
+    return Question(os.fspath(video), legible(text).strip(), tuple(map(legible, options)), _evidence(document))
 
 
 def _visuals(result: Any, is_simple: bool) -> list[Any]:
@@ -120,8 +165,11 @@ def _parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return [] if isinstance(content, str) or content is None else content
 
 
-def _is_video(visual: Any) -> bool:
-    return isinstance(visual, (str, os.PathLike)) and os.fspath(visual).lower().endswith(VIDEO_SUFFIXES)
+def _may_be_video(visual: Any, is_simple: bool) -> bool:
+    """Whether a visual is a file that is not known to be something else. Chat messages say what is a video."""
+    if not isinstance(visual, (str, os.PathLike)):
+        return False
+    return not is_simple or not os.fsdecode(visual).lower().endswith((*IMAGE_SUFFIXES, *AUDIO_SUFFIXES))
 
 
 def _replace_video(part: dict[str, Any], video: Any) -> dict[str, Any]:
@@ -132,13 +180,21 @@ def _options(document: Mapping[str, Any]) -> tuple[str, ...]:
     numbered = [document.get(f"option{i}") for i in range(10)]
     for value in (*map(document.get, _OPTION_KEYS), [option for option in numbered if option not in (None, "N/A")]):
         if isinstance(value, (list, tuple)) and value and all(isinstance(option, str) for option in value):
-            return tuple(_LETTERED.sub("", option).strip() for option in value)
+            return without_letters(value)
     return ()
 
 
-def _option_lines(text: str) -> tuple[str, ...]:
-    lines = [line for line in text.splitlines()[1:] if _LETTERED.match(line)]
-    return tuple(_LETTERED.sub("", line).strip() for line in lines)
+def without_letters(options: Sequence[str]) -> tuple[str, ...]:
+    """``options`` without the letters before them, if these are A, B, C, ... in order, before each of two or more."""
+    stripped = [option.strip() for option in options]
+    if len(stripped) < 2 or _letters(stripped) != [chr(ord("A") + i) for i in range(len(stripped))]:
+        return tuple(stripped)
+    return tuple(_LETTERED.sub("", option).strip() for option in stripped)
+
+
+def _letters(lines: Sequence[str]) -> list[str]:
+    """The letter before each line, empty if there is none."""
+    return [match[1] if (match := _LETTERED.match(line)) else "" for line in lines]
 
 
 def _evidence(document: Mapping[str, Any]) -> tuple[Span, ...]:
@@ -149,11 +205,21 @@ def _evidence(document: Mapping[str, Any]) -> tuple[Span, ...]:
     return tuple(Span(float(start), float(end)) for start, end in pairs)
 
 
-def _without_options(text: str) -> str:
-    """``text`` up to its first option, or all of it if that leaves nothing."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        if _OPTION_LINE.match(line):
-            break
-        lines.append(line)
-    return "\n".join(lines).strip() or text
+def _split_options(text: str) -> tuple[str, tuple[str, ...]]:
+    """``text`` up to its options, and these: the last two or more lines with the letters A, B, C, ... in order.
+
+    Empty lines may lie between them, and what follows them is dropped. Without such lines, or with nothing before them,
+    the text is whole.
+    """
+    lines = text.splitlines()
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    letters = _letters([lines[i] for i in filled])
+    starts = [k for k in range(len(filled) - 1) if letters[k : k + 2] == ["A", "B"]]
+    if not starts:
+        return text, ()
+    start = stop = starts[-1]
+    while stop < len(filled) and letters[stop] == chr(ord("A") + stop - start):
+        stop += 1
+    has_head = start > 0 and _OPTIONS_HEAD.match(lines[filled[start - 1]])
+    before = "\n".join(lines[: filled[start - 1 if has_head else start]]).strip()
+    return (before, without_letters([lines[i] for i in filled[start:stop]])) if before else (text, ())

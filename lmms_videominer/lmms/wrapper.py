@@ -24,7 +24,7 @@ from lmms_videominer.lmms.arguments import Arguments, check_passed, secrets_give
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import DEFAULT_BACKBONE, PROFILES, Profile
-from lmms_videominer.lmms.records import Note, summarise, write_summary
+from lmms_videominer.lmms.records import Note, in_one_line, needs_a_look, summarise, write_summary
 from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.models.resolve import resolve
@@ -36,8 +36,12 @@ from lmms_videominer.types import Selection
 REPORTED = (
     "samples",
     "mined",
+    "passed",
+    "uniform",
     "broken_videos",
     "empty_answers",
+    "trees_not_saved",
+    "frames_substituted",
     "vlm_calls_per_sample",
     "policy_calls_per_sample",
     "evidence_recall",
@@ -194,8 +198,12 @@ class VideoMinerModel(lmms):
         from lmms_eval.models.model_utils.gen_metrics import log_metrics
 
         summary = summarise(notes)
+        logger.log(logging.WARNING if needs_a_look(summary) else logging.INFO, "%s", in_one_line(summary))
         if self._trees is not None:
-            write_summary(self._trees, summary, flat(self.config))
+            try:
+                write_summary(self._trees, summary, flat(self.config))
+            except OSError as error:
+                logger.warning("The summary of the run cannot be written: %s", error)
         counts = {name: value for name, value in summary["all"].items() if name in REPORTED and value is not None}
         log_metrics(0.0, 0, 0.0, {f"videominer_{name}": value for name, value in counts.items()})
 

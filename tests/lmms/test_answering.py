@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from lmms_eval.api.instance import Instance, unwrap_generation_output
 
+from lmms_videominer import errors
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError
 from lmms_videominer.lmms.answering import Answerer
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import PROFILES, UNLISTED, Profile
-from lmms_videominer.lmms.records import summarise
+from lmms_videominer.lmms.records import in_one_line, needs_a_look, summarise
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.vlm.vlm import VLMRequest
 
-SHOWN = [["good.mp4"], ["broken.mp4"], ["good.mp4"], ["other.mp4"], ["good.mp4", "broken.mp4"], ["a picture"]]
+SHOWN = [["good.mp4"], ["broken.mp4"], ["good.mp4"], ["other.mp4"], ["good.mp4", "broken.mp4"], ["a picture.png"]]
 ROWS = [{"question": f"what is in part {number}?", "shown": shown} for number, shown in enumerate(SHOWN)]
 
 
@@ -96,10 +98,180 @@ def test_a_broken_video_among_several_of_one_document_or_beside_pictures_does_no
     assert [note.how for note in answering.notes] == ["fallback", "passed", "fallback"]
 
 
-@pytest.mark.parametrize("documents", [(5,), (0, 5)])
-def test_an_error_that_no_video_explains_propagates(documents):
-    with pytest.raises(ValueError, match="cannot be read"):
-        texts(answerer(FragileBackbone(raises_value_error, also_broken="a picture")), *documents)
+@pytest.mark.parametrize(("documents", "said"), [((5,), [""]), ((0, 5), ["ask 0 until stop", ""])])
+def test_a_picture_that_stops_the_backbone_costs_its_sample_alone(documents, said):
+    answering = answerer(FragileBackbone(raises_value_error, also_broken="a picture.png"))
+    assert texts(answering, *documents) == said
+    assert (answering.notes[-1].how, answering.notes[-1].empty) == ("fallback", True)
+
+
+def questions(*videos: Path) -> list[dict]:
+    """Documents whose evidence is known, one a video."""
+    return [
+        {"question": f"what {number}?", "shown": [str(video)], "evidence": [[0.5, 3.5]]}
+        for number, video in enumerate(videos)
+    ]
+
+
+class DeadBackbone(FragileBackbone):
+    """Fails on whatever it is asked."""
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+
+@pytest.mark.parametrize("selector", ["uniform", "oracle"])
+@pytest.mark.parametrize("documents", [(0,), (0, 1, 3)])
+def test_a_backbone_that_answers_nothing_at_all_ends_the_run(selector, documents, plain_video):
+    rows = questions(*[plain_video] * 4)
+    answering = answerer(DeadBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), selector)
+    with pytest.raises(
+        errors.ModelError, match=r"none of \d samples was answered.*a plain request fails, too.*device-side"
+    ):
+        texts(answering, *documents)
+
+
+@dataclass
+class TouchyBackbone(FragileBackbone):
+    """Refuses a question whatever is shown with it, in a batch with others as well as by itself."""
+
+    at_broken: Callable[[list[str]], None] = raises_value_error
+    refused: str = "ask 1"
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        contexts = [request.args[0] for request in requests]
+        self.calls.append(contexts)
+        if self.refused in contexts:
+            self.at_broken([])
+        return [f"answer to {context}" for context in contexts]
+
+
+@pytest.mark.parametrize("at_broken", [raises_value_error, ends_the_process])
+def test_what_the_backbone_refuses_costs_its_sample_and_the_others_are_answered_from_their_frames(
+    at_broken, plain_video
+):
+    rows = questions(*[plain_video] * 4)
+    backbone = TouchyBackbone(at_broken, task_dict={"tiny": {"test": rows}})
+    answering = answerer(backbone, "oracle")
+    assert texts(answering, 0, 1, 2, 3) == ["answer to ask 0", "", "answer to ask 2", "answer to ask 3"]
+    assert [note.how for note in answering.notes] == ["mined", "fallback", "mined", "mined"]
+    assert "cannot be read" in answering.notes[1].problem and answering.notes[1].empty
+    assert backbone.calls == [[f"ask {i}" for i in range(4)], *([f"ask {i}"] for i in (0, 1, 2, 3, 1))]
+
+
+class FailingService(TouchyBackbone):
+    """Says instead of an answer that a request failed."""
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        self.calls.append([request.args[0] for request in requests])
+        failed = "[LMMS_EVAL_REQUEST_FAILED after 5 retries] 429"
+        return [failed if c == self.refused else f"answer to {c}" for c in self.calls[-1]]
+
+
+@pytest.mark.parametrize("selector", ["uniform", "oracle"])
+def test_a_failed_request_is_no_answer_and_answers_of_the_same_call_are_kept(selector, plain_video):
+    rows = questions(*[plain_video] * 3)
+    backbone = FailingService(task_dict={"tiny": {"test": rows}})
+    answering = answerer(backbone, selector)
+    assert texts(answering, 0, 1, 2) == ["answer to ask 0", "", "answer to ask 2"]
+    assert answering.notes[1].empty and "REQUEST_FAILED" in answering.notes[1].problem
+    assert [call for call in backbone.calls if "ask 0" in call] == [["ask 0", "ask 1", "ask 2"]]
+
+
+def raises(error: BaseException) -> Callable[[object], list[str]]:
+    def shows(row: object) -> list[str]:
+        raise error
+
+    return shows
+
+
+@pytest.mark.parametrize("selector", ["uniform", "oracle"])
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({0: None}, "gives no text for it, but NoneType"),
+        ({0: 7}, "gives no text for it, but int"),
+        ({2: raises(KeyError("video"))}, "KeyError: 'video'"),
+        ({2: raises(SystemExit("no such video"))}, "SystemExit: no such video"),
+        ({2: lambda row: 1 / 0}, "ZeroDivisionError"),
+        ({3: 99}, "IndexError"),
+    ],
+)
+def test_what_a_task_does_wrong_costs_its_sample(selector, changed, reason, plain_video):
+    rows = questions(*[plain_video] * 3)
+    requests = [request(i) for i in range(3)]
+    requests[1].arguments = tuple(changed.get(place, value) for place, value in enumerate(requests[1].arguments))
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), selector)
+    outputs = [unwrap_generation_output(output)[0] for output in answering.generate(requests)]
+    assert [outputs[0], outputs[2]] == ["ask 0 until stop", "ask 2 until stop"]
+    note = answering.notes[1]
+    assert note.how == "fallback" and reason in note.problem
+
+
+def test_an_empty_question_costs_its_sample_also_by_itself():
+    rows = [{"question": "", "shown": ["good.mp4"]}]
+    empty = request(0)
+    empty.arguments = (" ", *empty.arguments[1:])
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), "oracle")
+    answering.generate([empty])
+    assert [(n.how, n.problem) for n in answering.notes] == [("fallback", "good.mp4: the question is empty")]
+
+
+def test_a_decoder_that_fails_in_any_way_costs_its_sample(plain_video, cuts_video, monkeypatch):
+    from lmms_videominer.video.pyav_reader import PyAVReader
+
+    frames = PyAVReader.frames
+
+    def failing(reader, indices):
+        if reader.info.path == str(cuts_video):
+            raise MemoryError("no room for the picture")
+        return frames(reader, indices)
+
+    monkeypatch.setattr(PyAVReader, "frames", failing)
+    rows = questions(plain_video, cuts_video, plain_video)
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), "oracle")
+    answering.config = replace(answering.config, reader="pyav")
+    assert texts(answering, 0, 1, 2) == [f"ask {i} until stop" for i in range(3)]
+    assert [note.how for note in sorted(answering.notes, key=lambda n: n.doc_id)] == ["mined", "fallback", "mined"]
+    assert "MemoryError: no room" in next(note.problem for note in answering.notes if note.problem)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), PermissionError(13, "read-only")])
+def test_a_tree_that_cannot_be_written_leaves_the_answer_and_is_counted(error, plain_video, caplog):
+    rows = questions(*[plain_video] * 3)
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), "oracle")
+
+    def save(*_: object) -> str:
+        raise error
+
+    answering._save = save
+    assert texts(answering, 0, 1, 2) == [f"ask {i} until stop" for i in range(3)]
+    assert [(n.how, n.tree, n.fallbacks) for n in answering.notes] == [("mined", "", ("tree_not_saved",))] * 3
+    assert summarise(answering.notes)["all"]["trees_not_saved"] == 3
+    assert sum("cannot be written" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_fault_of_the_package_itself_ends_the_run(plain_video, monkeypatch):
+    rows = questions(*[plain_video] * 2)
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), "oracle")
+    monkeypatch.setattr(answering, "_finish", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        texts(answering, 0, 1)
+
+
+def test_the_run_is_told_in_one_line():
+    answering = answerer(FragileBackbone(raises_value_error))
+    texts(answering, 0, 1, 5)
+    assert in_one_line(summarise(answering.notes)) == "3 samples: uniform 1, passed 1, fallback 1, empty 1"
+    assert needs_a_look(summarise(answering.notes)) and not needs_a_look(summarise(answering.notes[:1]))
+
+
+def test_a_damaged_key_frame_is_counted_in_the_note(damaged_video):
+    rows = [{"question": "what?", "shown": [str(damaged_video)], "evidence": [[2.0, 2.04]]}]
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": rows}}), "oracle")
+    texts(answering, 0)
+    assert 50 in answering.notes[0].frames and answering.notes[0].logged()["frames_substituted"] == 1
+    assert summarise(answering.notes)["tiny"]["frames_substituted"] == 1
 
 
 def test_a_video_that_cannot_be_decoded_is_the_backbones_and_the_others_are_mined(plain_video, undecodable_video):
@@ -138,13 +310,22 @@ def test_what_a_backbone_says_in_the_place_of_an_answer_is_no_caption(said):
     assert isinstance(reply, CallError) and str(reply) == f"the backbone gave no reply: {said}"
 
 
-@pytest.mark.parametrize(("said", "stored"), [("a red square", 1), *((said, 0) for said in FAILURES)])
-def test_frames_that_no_answer_was_given_from_are_not_stored(said, stored, plain_video):
+def test_the_frames_that_an_answer_was_given_from_are_stored(plain_video):
+    documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}
+    answering, saved = answerer(Service("a red square", task_dict=documents), profile=PROFILES["llava_hf"]), []
+    answering._save = lambda selection, _: saved.append(selection) or ""
+    assert texts(answering, 0) == ["a red square"]
+    assert len(saved) == 1 and answering.notes[0].frames
+
+
+@pytest.mark.parametrize("said", FAILURES)
+def test_a_service_that_gives_no_answer_at_all_ends_the_run_and_nothing_is_stored(said, plain_video):
     documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}
     answering, saved = answerer(Service(said, task_dict=documents), profile=PROFILES["llava_hf"]), []
     answering._save = lambda selection, _: saved.append(selection) or ""
-    assert texts(answering, 0) == [said]
-    assert len(saved) == stored and bool(answering.notes[0].frames) == bool(stored)
+    with pytest.raises(errors.ModelError, match="the backbone gave no answer"):
+        texts(answering, 0)
+    assert not saved
 
 
 def test_a_caption_is_as_short_as_asked_where_the_backbone_has_a_least_length():

@@ -62,12 +62,18 @@ from PIL import Image
 def doc_to_visual(doc):
     if doc["kind"] == "vanished":
         raise SystemExit("the video of this document does not exist")
+    if doc["kind"] == "raises":
+        raise KeyError("video")
     if doc["kind"] == "image":
         return [Image.fromarray(np.full((112, 112, 3), doc["grey"], np.uint8))]
     return list(doc["videos"])
 
 
 def doc_to_text(doc, lmms_eval_specific_kwargs=None):
+    if doc["kind"] == "silent":
+        return None
+    if doc["kind"] == "surrogate":  # a lone code unit, as of half an emoji
+        return doc["question"] + "\\ud83d"
     lines = [doc["question"], *(f"{chr(65 + i)}. {option}" for i, option in enumerate(doc["options"]))]
     return "\\n".join(lines) + (lmms_eval_specific_kwargs or {}).get("post_prompt", "")
 
