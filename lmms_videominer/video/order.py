@@ -27,6 +27,7 @@ _UNSEEKABLE = ("mpeg", "_pipe", "gif")  # program streams, joined pictures: righ
 _EDITED = ("mov,mp4,m4a,3gp,3g2,mj2",)  # containers whose edit lists say when frames are shown, whatever the clock
 _UNMARKED = ("h261", "h263")  # codecs of which FFmpeg may say that every frame is a key frame
 _SAMPLE = 48  # frames decoded to see whether one packet is one frame, where that is in doubt
+_MOST_UNTIMED = 0.5  # the largest share of frames without a time for which the times of the others count
 _FINER = 1000  # parts of a tick that tell frames apart which state the same time
 _FIELD = 0.75  # a packet shorter than this share of the longest may be one field of two
 _MOST_COUNTED = 64  # files whose counts are kept
@@ -142,11 +143,11 @@ def _by_packets(packets: Packets, time_base: float, fps: Fraction, container: st
     return Frames(shown, pts[at], key_pts, time_base, last_s, seekable, numbered)
 
 
-def _filled(dts: np.ndarray) -> np.ndarray:
+def _filled(times: np.ndarray) -> np.ndarray:
     """int64 [n]: those that are not stated stand still."""
-    is_stated = dts != NO_TIME
-    at = np.where(is_stated, np.arange(len(dts)), np.argmax(is_stated))
-    return dts[np.maximum.accumulate(at)]
+    is_stated = times != NO_TIME
+    at = np.where(is_stated, np.arange(len(times)), np.argmax(is_stated))
+    return times[np.maximum.accumulate(at)]
 
 
 def _numbered(count: int, fps: Fraction) -> Frames:
@@ -166,14 +167,15 @@ def _counted_without_pts(path: str, stream: VideoStream, packets: Packets, fps: 
 
 
 def _counted(path: str, stream: VideoStream, frames: Frames, fps: Fraction) -> Frames:
-    """The frames that decoding gives, at the times that they carry; those that share a time share the time to the next.
+    """The frames that decoding gives, at the times that they carry; those that share a time, or state
+    none, share the time to the next.
 
     If the clock goes back by more than a little, they are shown at the frame rate.
     """
-    stated = _all_pts(path, stream.index)
-    if None in stated:
+    stated = np.array([NO_TIME if time is None else time for time in _all_pts(path, stream.index)], dtype=np.int64)
+    if stated[0] == NO_TIME or np.mean(stated == NO_TIME) > _MOST_UNTIMED:
         return _numbered(len(stated), fps)
-    pts = np.array(stated, dtype=np.int64)
+    pts = _filled(stated)
     if (np.diff(pts) > 0).all():
         return frames._replace(ticks=pts, pts=pts, last_s=_usual_s(pts, frames.time_base, fps))
     ticks = np.maximum.accumulate(pts)

@@ -173,9 +173,9 @@ class _Cursor:
         for back in islice(self._steps_back(index), _TRIES):
             self._seek(index, back)
             frame = self._forward(index)
-            if (frame is not None or self._is_whole) and not self._key_is_corrupt:
-                break
-        return frame
+            if frame is not None or self._is_whole:
+                return frame
+        return None
 
     def gap(self, index: int) -> _Gap:
         """The frames around ``index``, which is missing, that are missing too."""
@@ -197,8 +197,7 @@ class _Cursor:
         """Frame ``index``, decoding forward to where it should be."""
         for frame in self._decoded:
             self._position = self._index_of(frame)
-            if self._position == self._key:
-                self._is_whole, self._key_is_corrupt = True, frame.is_corrupt
+            self._is_whole |= self._position == self._key
             if self._position >= index:
                 return frame if self._position == index else None
         return None
@@ -226,7 +225,6 @@ class _Cursor:
         self._decoded = decoded(self._stream, packets, past_damage=self._careful)
         self._position, self._key = -1, key
         self._is_whole = key < 0  # whether decoding has given the key frame: without it, others lack their reference
-        self._key_is_corrupt = False  # then what was before makes a difference
 
     def _near(self, index: int) -> bool:
         """Whether decoding forward reaches ``index`` sooner than a seek."""
