@@ -188,6 +188,19 @@ def write_edits(path: Path, source: Path, edits: Sequence[tuple[int, int]]) -> P
     return path
 
 
+def write_cut_at_key(path: Path, source: Path, key: int) -> Path:
+    """A copy from key frame ``key`` on at the times of the edit: what is shown before it has none that MKV can hold."""
+    with av.open(str(source)) as old, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        first = [place for place, packet in enumerate(packets) if packet.is_keyframe][key]
+        start = packets[first].pts
+        for packet in packets[first:]:
+            packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, stream
+            new.mux(packet)
+    return path
+
+
 def write_joined(path: Path, sources: Sequence[Path]) -> Path:
     path.write_bytes(b"".join(source.read_bytes() for source in sources))
     return path

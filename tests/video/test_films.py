@@ -339,6 +339,15 @@ def test_key_frames_need_not_be_marked(tmp_path: Path, name: str, codec: str, ba
 
 
 @every_reader
+def test_frames_without_a_time_that_do_not_decode_are_none(tmp_path: Path, backend: str):
+    source = write_coded(tmp_path / "open.mp4", range(60), options={"x264-params": "open-gop=1:bframes=3:b-adapt=0"})
+    with read(videos.write_cut_at_key(tmp_path / "cut.mkv", source, 1), backend) as reader:
+        first = number_of(reader.frames([0])[0])
+        assert reader.info.frame_count == 60 - first
+        check_numbers(reader, list(range(first, 60)))
+
+
+@every_reader
 def test_frames_may_share_a_time(tmp_path: Path, backend: str):
     path = write_coded(
         tmp_path / "fast.mkv", range(60), options={"qp": "20"}, rate=5000
