@@ -7,8 +7,8 @@ import numpy as np
 _JUMP_S = 10.0  # a gap from which a broadcast's clock is taken to have been set anew, as FFmpeg does
 _FAR_S = 30 * 3600.0  # the same for files
 _USUAL_GAPS = 20  # a gap below so many usual ones is none
-_BACK_S = 0.5  # going back by less, at a frame where decoding cannot start, is an inaccuracy
-_JUMPING = ("mpegts", "mpeg", "hls", "ogg", "flv", "live_flv")
+BACK_S = 0.5  # going back by less, at a frame where decoding cannot start, is an inaccuracy
+_JUMPING = ("mpegts", "mpeg", "hls", "ogg")
 
 
 def may_jump(container: str) -> bool:
@@ -16,22 +16,16 @@ def may_jump(container: str) -> bool:
     return container in _JUMPING
 
 
-def breaks(pts: np.ndarray, dts: np.ndarray, is_key: np.ndarray, time_base: float, jumping: bool) -> np.ndarray:
-    """int64 [b]: the packets at which the clock has been set anew.
+def breaks(dts: np.ndarray, is_key: np.ndarray, time_base: float) -> np.ndarray:
+    """int64 [b]: the packets at which the clock has gone back.
 
     Args:
-        pts, dts: int64 [n]: times of showing and decoding, in coded order.
+        dts: int64 [n]: times of decoding, in coded order.
         is_key: bool [n].
         time_base: Seconds a tick.
-        jumping: The container is one whose clock may jump forward.
     """
-    if len(dts) < 2:
-        return np.empty(0, dtype=np.int64)
     gaps = np.diff(dts)  # [n - 1]
-    back = (gaps < 0) & (is_key[1:] | (gaps * time_base < -_BACK_S))
-    most_s = max(_JUMP_S if jumping else _FAR_S, _USUAL_GAPS * float(np.median(gaps)) * time_base)
-    jumps = (gaps * time_base > most_s) | (np.diff(pts) * time_base > most_s)
-    return np.flatnonzero(back | jumps) + 1
+    return np.flatnonzero((gaps < 0) & (is_key[1:] | (gaps * time_base < -BACK_S))) + 1
 
 
 def rebased(pts: np.ndarray, starts: np.ndarray, durations: np.ndarray) -> np.ndarray:
@@ -50,6 +44,23 @@ def rebased(pts: np.ndarray, starts: np.ndarray, durations: np.ndarray) -> np.nd
         shown = int(durations[begin + last]) or _usual_step(before)
         out[start:stop] += int(before[last]) + shown - int(pts[start:stop].min())
     return out
+
+
+def without_jumps(ticks: np.ndarray, time_base: float, jumping: bool) -> np.ndarray:
+    """int64 [n]: times in the order of showing, each jump as short as a usual step.
+
+    Args:
+        ticks: int64 [n], ascending.
+        time_base: Seconds a tick.
+        jumping: The container is one whose clock may jump forward.
+    """
+    gaps = np.diff(ticks)
+    usual = _usual_step(ticks)
+    most = max((_JUMP_S if jumping else _FAR_S) / time_base, _USUAL_GAPS * usual)
+    if not len(gaps) or gaps.max() <= most:
+        return ticks
+    excess = np.where(gaps > most, gaps - usual, 0)
+    return ticks - np.concatenate([[0], np.cumsum(excess)])
 
 
 def _usual_step(ticks: np.ndarray) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _TEXT_FORMATS = ("tty",)  # FFmpeg renders any .txt file as a video of its letters
+_PARTS = "Keep its parts where it says, or join them: ffmpeg -allowed_extensions ALL -i INPUT -c copy OUTPUT.mp4"
+_JOIN = "Join them first: ffmpeg -f concat -i LIST -c copy OUTPUT.mkv"
 _PLAYLIST_HEAD = b"#EXTM3U"
 _PLAYLIST_ENDS = (b"#EXT-X-ENDLIST", b"#EXT-X-STREAM-INF")  # without them FFmpeg waits for more, and cannot go back
 
@@ -36,6 +38,8 @@ def open_container(path: str) -> InputContainer:
     except av.FFmpegError as error:
         if source:
             source.close()
+        if listed:
+            raise VideoError(path, f"the playlist names no part that can be read ({error.strerror})", _PARTS) from error
         raise faults.not_a_video(path, error.strerror) from error
 
 
@@ -66,6 +70,8 @@ def picture_stream(container: InputContainer, path: str) -> VideoStream:
     """The stream that FFmpeg plays; ``VideoError`` if there is none (cover art does not count) or no decoder for it."""
     if container.format.name in _TEXT_FORMATS:
         raise VideoError(path, "not a video but text", "Give a video file")
+    if container.format.name == "concat":
+        raise VideoError(path, "not a video but a list of videos", _JOIN)
     pictures = picture_streams(container)
     if not pictures:
         what = "holds sound only, no pictures" if container.streams.audio else "holds neither pictures nor sound"
@@ -87,12 +93,28 @@ def demuxed(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
     import av
     from av.packet import Packet
 
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:  # PyAV met a packet of a stream that begins midway
+            continue
+        except av.FFmpegError:
+            end = Packet()
+            end.stream = stream
+            yield end
+            return
+
+
+def packets_from(container: InputContainer, stream: VideoStream, pts: int) -> Iterator[Packet]:
+    """The packets from ``pts`` on, or from where else a seek to it lands; none if it fails."""
+    import av
+
     try:
-        yield from container.demux(stream)
+        container.seek(pts, stream=stream)
     except av.FFmpegError:
-        end = Packet()
-        end.stream = stream
-        yield end
+        return iter(())
+    return demuxed(container, stream)
 
 
 def decoded(stream: VideoStream, packets: Iterable[Packet], past_damage: bool = True) -> Iterator[VideoFrame]:

@@ -21,7 +21,7 @@ _logger = logging.getLogger("lmms_videominer")
 
 _CHUNK_BYTES = 64 << 20  # limit on the decoded frames in memory while histograms are computed
 _CLOCK_ERROR_S, _CLOCK_ERROR = 2e-3, 1e-6  # absolute and relative: decord's timestamps are float32
-_COLOUR_ERROR = 3  # levels by which rounding may differ between versions of FFmpeg
+_COLOUR_ERROR = 1  # levels by which rounding may differ between versions of FFmpeg
 _CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv")  # where decord 0.6 seeks rightly (measured)
 _OTHER_READER = "Use the other backend: reader=pyav"
 

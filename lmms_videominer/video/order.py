@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,23 +19,40 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("lmms_videominer")
 
+NO_TIME = np.iinfo(np.int64).min  # stands for a time that is not stated, as in FFmpeg
+
 _DEFAULT_FPS = Fraction(25)
 _DECODING_TIMES = ("avi", "asf", "rm")  # containers with decoding times only: with B-frames FFmpeg guesses the pts
-_UNSEEKABLE = ("mpeg", "_pipe")  # program streams, joined pictures: the pts are right until a seek
+_UNSEEKABLE = ("mpeg", "_pipe", "gif")  # program streams, joined pictures: right until a seek
+_EDITED = ("mov,mp4,m4a,3gp,3g2,mj2",)  # containers whose edit lists say when frames are shown, whatever the clock
+_UNMARKED = ("h261", "h263")  # codecs of which FFmpeg may say that every frame is a key frame
 _SAMPLE = 48  # frames decoded to see whether one packet is one frame, where that is in doubt
+_MOST_UNTIMED = 0.5  # the largest share of frames without a time for which the times of the others count
+_FINER = 1000  # parts of a tick that tell frames apart which state the same time
 _FIELD = 0.75  # a packet shorter than this share of the longest may be one field of two
 _MOST_COUNTED = 64  # files whose counts are kept
 _counted_files: dict[tuple[str, int, int, int], list[int | None]] = {}
 
 
-class Packet(NamedTuple):
-    """What a packet states; ``is_discard``: it is decoded, because others refer to it, but not shown."""
+class Packets(NamedTuple):
+    """What the packets of a stream state, in coded order.
 
-    pts: int | None
-    dts: int | None
-    is_key: bool
-    is_discard: bool
-    duration: int
+    Attributes:
+        pts, dts: int64 [n]: times of showing and decoding, in ticks; ``NO_TIME`` if not stated.
+        is_key: bool [n]: decoding can start here.
+        is_discard: bool [n]: decoded, because others refer to it, but not shown.
+        durations: int64 [n]: ticks that each is shown; 0 if unknown.
+    """
+
+    pts: np.ndarray
+    dts: np.ndarray
+    is_key: np.ndarray
+    is_discard: np.ndarray
+    durations: np.ndarray
+
+    def where(self, chosen: np.ndarray | slice) -> Packets:
+        """The packets that a mask or a slice chooses."""
+        return Packets(*(column[chosen] for column in self))
 
 
 class Frames(NamedTuple):
@@ -61,14 +77,14 @@ class Frames(NamedTuple):
     numbered: bool
 
 
-def frames_of(path: str, container: str, stream: VideoStream, packets: list[Packet], first: VideoFrame) -> Frames:
+def frames_of(path: str, container: str, stream: VideoStream, packets: Packets, first: VideoFrame) -> Frames:
     """The frames of ``stream``. Where one packet may not be one frame, the file is decoded once, and this is logged.
 
     Args:
         path: The file.
         container: FFmpeg's name of its format.
         stream: The stream.
-        packets: Its packets in coded order, the first a key frame.
+        packets: Its packets, the first a key frame.
         first: Its first decoded frame.
     """
     fps = stream.average_rate or stream.guessed_rate or _DEFAULT_FPS
@@ -76,56 +92,62 @@ def frames_of(path: str, container: str, stream: VideoStream, packets: list[Pack
     if delayed and container in _DECODING_TIMES:
         return _counted_without_pts(path, stream, packets, fps)
     time_base = float(stream.time_base or 1 / fps)
-    timed = [packet for packet in packets if packet.pts is not None]
-    if len(timed) < len(packets):
-        if not first.interlaced_frame:
-            return _numbered(sum(not packet.is_discard for packet in packets), fps)
-        if not (timed and timed[0].is_key):
+    numbered = container.endswith(_UNSEEKABLE) or not _keys_hold(stream, packets, first)
+    is_timed = packets.pts != NO_TIME
+    if not is_timed.all():
+        if not is_timed.any() and not first.interlaced_frame:
+            return _numbered(int((~packets.is_discard).sum()), fps)
+        if not (is_timed.any() and packets.is_key[np.argmax(is_timed)]):
             return _counted_without_pts(path, stream, packets, fps)
-        return _counted(path, stream, _by_packets(timed, time_base, fps, container), fps)
-    frames = _by_packets(packets, time_base, fps, container)
-    in_doubt = first.interlaced_frame or (delayed and _in_coded_order(packets))
-    if not in_doubt or _packets_are_frames(path, stream, packets, frames):
+        return _counted(path, stream, _by_packets(packets.where(is_timed), time_base, fps, container, numbered), fps)
+    frames = _by_packets(packets, time_base, fps, container, numbered)
+    several_edits = container in _EDITED and bool((np.diff(_filled(packets.dts)) < 0).any())
+    if several_edits or not (np.diff(frames.ticks) > 0).all():
+        return _counted(path, stream, frames._replace(seekable=False), fps)
+    in_coded_order = delayed and bool((np.diff(packets.pts) > 0).all())  # with B-frames, no pts can say so
+    if not (first.interlaced_frame or in_coded_order) or _packets_are_frames(path, stream, packets, frames):
         return frames
-    if _in_coded_order(packets):
+    if in_coded_order:
         return _counted_without_pts(path, stream, packets, fps)
     return _counted(path, stream, frames, fps)
 
 
-def has_open_gops(packets: list[Packet]) -> bool:
+def _keys_hold(stream: VideoStream, packets: Packets, first: VideoFrame) -> bool:
+    """Whether decoding gives the same from a key frame as from the start."""
+    if first.format.name == "pal8":  # a palette holds until the next one
+        return False
+    return stream.codec_context.name not in _UNMARKED or not packets.is_key.all()
+
+
+def has_open_gops(packets: Packets) -> bool:
     """Whether frames are coded after a key frame but shown before it."""
-    stated, _, key, *_ = zip(*packets, strict=True)
-    if None in stated:
-        packets = [packet for packet in packets if packet.pts is not None]
-        return bool(packets) and has_open_gops(packets)
-    pts, is_key = np.array(stated, dtype=np.int64), np.array(key)
+    pts, is_key = (column[packets.pts != NO_TIME] for column in (packets.pts, packets.is_key))
     key_at = np.maximum.accumulate(np.where(is_key, np.arange(len(pts)), 0))  # the last key frame coded before
     return bool((~is_key & (pts < pts[key_at])).any())
 
 
-def _by_packets(packets: list[Packet], time_base: float, fps: Fraction, container: str) -> Frames:
-    """One packet is one frame. Where the clock was set anew, the parts follow each other."""
-    stated_pts, stated_dts, key, discard, durations = zip(*packets, strict=True)
-    pts = np.array(stated_pts, dtype=np.int64)
-    dts = _filled(stated_dts) if None in stated_dts else np.array(stated_dts, dtype=np.int64)
-    is_key, shown = np.array(key), ~np.array(discard)
-    breaks = clocks.breaks(pts, dts, is_key, time_base, clocks.may_jump(container))
-    ticks = clocks.rebased(pts, breaks, np.array(durations)) if len(breaks) else pts
-    ticks, at = np.unique(ticks, return_index=True)
-    start = int(np.argmax(is_key[at]))  # frames shown before the first key frame lack their reference
-    ticks, at = ticks[start:], at[start:]
+def _by_packets(packets: Packets, time_base: float, fps: Fraction, container: str, numbered: bool) -> Frames:
+    """One packet is one frame. Where the clock was set anew, the parts follow each other. Times may repeat."""
+    pts, dts, is_key, is_discard, durations = packets
+    edited = container in _EDITED
+    breaks = clocks.breaks(_filled(dts), is_key, time_base) if not edited else np.empty(0, dtype=np.int64)
+    ticks = clocks.rebased(pts, breaks, durations) if len(breaks) else pts
+    at = np.argsort(ticks, kind="stable")
+    at = at[np.argmax(is_key[at]) :]  # frames shown before the first key frame lack their reference
     key_pts = np.unique(pts[at[is_key[at]]])
-    ticks, at = ticks[shown[at]], at[shown[at]]
-    duration = packets[int(at[-1])].duration
-    last_s = duration * time_base if duration > 0 else _usual_s(ticks, time_base, fps)
-    numbered = container.endswith(_UNSEEKABLE)
-    return Frames(ticks, pts[at], key_pts, time_base, last_s, not numbered and not len(breaks), numbered)
+    at = at[~is_discard[at]]
+    shown = ticks[at] if edited else clocks.without_jumps(ticks[at], time_base, clocks.may_jump(container))
+    duration = int(durations[at[-1]])
+    last_s = duration * time_base if duration > 0 else _usual_s(shown, time_base, fps)
+    seekable = not (numbered or len(breaks)) and int(shown[-1] - shown[0]) == int(ticks[at[-1]] - ticks[at[0]])
+    return Frames(shown, pts[at], key_pts, time_base, last_s, seekable, numbered)
 
 
-def _filled(dts: Sequence[int | None]) -> np.ndarray:
+def _filled(times: np.ndarray) -> np.ndarray:
     """int64 [n]: those that are not stated stand still."""
-    last = next((value for value in dts if value is not None), 0)
-    return np.array([last := last if value is None else value for value in dts], dtype=np.int64)
+    is_stated = times != NO_TIME
+    at = np.where(is_stated, np.arange(len(times)), np.argmax(is_stated))
+    return times[np.maximum.accumulate(at)]
 
 
 def _numbered(count: int, fps: Fraction) -> Frames:
@@ -134,35 +156,47 @@ def _numbered(count: int, fps: Fraction) -> Frames:
     return Frames(ticks, ticks, ticks[:1], frame_s, frame_s, seekable=False, numbered=True)
 
 
-def _counted_without_pts(path: str, stream: VideoStream, packets: list[Packet], fps: Fraction) -> Frames:
+def _counted_without_pts(path: str, stream: VideoStream, packets: Packets, fps: Fraction) -> Frames:
     """As many frames as decoding gives, shown at the times of decoding, or at the frame rate if those do not fit."""
     count = len(_all_pts(path, stream.index))
-    frames = _numbered(count, fps)
-    times = [packet.pts if packet.dts is None else packet.dts for packet in packets]
-    ticks = np.array([time for time in times if time is not None], dtype=np.int64)
-    if stream.time_base is None or not len(ticks) == len(times) == count or (np.diff(ticks) <= 0).any():
-        return frames
+    ticks = np.where(packets.dts == NO_TIME, packets.pts, packets.dts)
+    if stream.time_base is None or NO_TIME in ticks or len(ticks) != count or (np.diff(ticks) <= 0).any():
+        return _numbered(count, fps / 2 if count < _FIELD * len(ticks) else fps)  # the rate may be that of the fields
     time_base = float(stream.time_base)
-    return frames._replace(ticks=ticks, time_base=time_base, last_s=_usual_s(ticks, time_base, fps))
+    return _numbered(count, fps)._replace(ticks=ticks, time_base=time_base, last_s=_usual_s(ticks, time_base, fps))
 
 
 def _counted(path: str, stream: VideoStream, frames: Frames, fps: Fraction) -> Frames:
-    """The frames that decoding gives, at the times that they carry."""
-    pts = _all_pts(path, stream.index)
-    ticks = np.array([value for value in pts if value is not None], dtype=np.int64)
-    if len(ticks) < len(pts) or (np.diff(ticks) <= 0).any():
+    """The frames that decoding gives, at the times that they carry; those that share a time, or state
+    none, share the time to the next.
+
+    If the clock goes back by more than a little, they are shown at the frame rate.
+    """
+    stated = np.array([NO_TIME if time is None else time for time in _all_pts(path, stream.index)], dtype=np.int64)
+    if stated[0] == NO_TIME or np.mean(stated == NO_TIME) > _MOST_UNTIMED:
+        return _numbered(len(stated), fps)
+    pts = _filled(stated)
+    if (np.diff(pts) > 0).all():
+        return frames._replace(ticks=pts, pts=pts, last_s=_usual_s(pts, frames.time_base, fps))
+    ticks = np.maximum.accumulate(pts)
+    if (ticks - pts).max() * frames.time_base > clocks.BACK_S:
         return _numbered(len(pts), fps)
-    return frames._replace(ticks=ticks, pts=ticks, last_s=_usual_s(ticks, frames.time_base, fps))
+    ticks, time_base = _spread(ticks) * _FINER, frames.time_base / _FINER
+    ticks = ticks.round().astype(np.int64)
+    return Frames(ticks, ticks, ticks[:1], time_base, _usual_s(ticks, time_base, fps), seekable=False, numbered=True)
 
 
-def _in_coded_order(packets: list[Packet]) -> bool:
-    """Whether frames would be shown in the order in which they are coded; with B-frames, no pts can say so."""
-    return all(after.pts > before.pts for before, after in pairwise(packets))  # type: ignore[operator]
+def _spread(ticks: np.ndarray) -> np.ndarray:
+    """float64 [n], increasing, of times that never go back: equal ones are spread up to the next."""
+    new = np.flatnonzero(np.concatenate([[True], np.diff(ticks) > 0]))  # the first of those that are equal
+    times = ticks[new].astype(np.float64)
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    return np.interp(np.arange(len(ticks)), np.append(new, len(ticks)), np.append(times, times[-1] + usual))
 
 
-def _packets_are_frames(path: str, stream: VideoStream, packets: list[Packet], frames: Frames) -> bool:
-    durations = [packet.duration for packet in packets if packet.duration > 0]
-    if durations and min(durations) < _FIELD * max(durations):
+def _packets_are_frames(path: str, stream: VideoStream, packets: Packets, frames: Frames) -> bool:
+    durations = packets.durations[packets.durations > 0]
+    if len(durations) and durations.min() < _FIELD * durations.max():
         return False
     sample = _decoded_pts(path, stream.index, _SAMPLE)
     return sample == frames.pts[: len(sample)].tolist()

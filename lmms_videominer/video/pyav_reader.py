@@ -5,14 +5,14 @@ from __future__ import annotations
 import bisect
 import logging
 from collections.abc import Iterator, Sequence, Set
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lmms_videominer.types import VideoInfo
 from lmms_videominer.video import faults
-from lmms_videominer.video.containers import decode_threads, decoded, demuxed, open_container, stream_of
+from lmms_videominer.video.containers import decode_threads, decoded, demuxed, open_container, packets_from, stream_of
 from lmms_videominer.video.gray import gray_histogram
 from lmms_videominer.video.picture import to_rgb
 from lmms_videominer.video.track import Track
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("lmms_videominer")
 
 _EQUAL_S = 1e-6  # distances in time that differ by less are equal
+_TRIES = 4  # seeks before a frame counts as missing, the last to the seventh key frame further back
 _NEAR = 8  # frames: a gap up to this size is decoded through instead of skipped by a seek
 
 
@@ -165,26 +166,26 @@ class _Cursor:
     def __init__(self, track: Track, careful: bool = False):
         self._track = track
         self._careful = careful
+        self._position, self._key = -1, -1
         self._keys = np.searchsorted(track.pts, track.key_pts) if track.seekable else np.zeros(1, dtype=np.int64)
         self._open()
 
     def find(self, index: int) -> VideoFrame | None:
         """Frame ``index``, or ``None`` if it is missing from the stream."""
-        if not self._near(index):
-            self._seek(index)
-        for frame in self._decoded:
-            self._position = self._index_of(frame)
-            if self._position == index:
+        if self._near(index):
+            return self._forward(index)
+        for back in islice(self._steps_back(index), _TRIES):
+            self._seek(index, back)
+            frame = self._forward(index)
+            if frame is not None or self._is_whole:
                 return frame
-            if self._position > index:
-                return None
         return None
 
     def gap(self, index: int) -> _Gap:
         """The frames around ``index``, which is missing, that are missing too."""
-        before, after, steps, most_steps = -1, len(self._track.pts), 0, self._key_place(index)
-        while before < 0 and steps <= most_steps:
-            self._seek(index, steps)
+        before, after = -1, len(self._track.pts)
+        for back in self._steps_back(index):
+            self._seek(index, back)
             for frame in self._decoded:
                 self._position = self._index_of(frame)
                 if self._position > index:
@@ -192,8 +193,26 @@ class _Cursor:
                     break
                 if self._position < index:
                     before = max(before, self._position)
-            steps = steps + 1 if steps == most_steps else min(2 * steps + 1, most_steps)
+            if before >= 0:
+                break
         return _Gap(before + 1, after)
+
+    def _forward(self, index: int) -> VideoFrame | None:
+        """Frame ``index``, decoding forward to where it should be."""
+        for frame in self._decoded:
+            self._position = self._index_of(frame)
+            self._is_whole |= self._position == self._key
+            if self._position >= index:
+                return frame if self._position == index else None
+        return None
+
+    def _steps_back(self, index: int) -> Iterator[int]:
+        """How many key frames to go back: decoding may give nothing, or no whole pictures, for a while."""
+        back, most = 0, self._key_place(index)
+        while back < most:
+            yield back
+            back = 2 * back + 1
+        yield most
 
     def close(self) -> None:
         self._container.close()
@@ -205,9 +224,11 @@ class _Cursor:
         self._stream.codec_context.thread_count = decode_threads(self._track.width, self._track.height)
         self._start(demuxed(self._container, self._stream))
 
-    def _start(self, packets: Iterator[Packet]) -> None:
+    def _start(self, packets: Iterator[Packet], key: int = -1) -> None:
+        """Decode from ``packets``, which begin with key frame ``key``, or with one that is not shown."""
         self._decoded = decoded(self._stream, packets, past_damage=self._careful)
-        self._position = -1
+        self._position, self._key = -1, key
+        self._is_whole = key < 0  # whether decoding has given the key frame: without it, others lack their reference
 
     def _near(self, index: int) -> bool:
         """Whether decoding forward reaches ``index`` sooner than a seek."""
@@ -227,23 +248,14 @@ class _Cursor:
         """Go to the key frame before ``index``, or ``back`` key frames further back."""
         # Some demuxers land too late, others on a frame that is not a key frame: check, and go further back if needed
         place = self._key_place(index) - back
+        latest_pts = int(self._track.key_pts[place])
         for steps in range(3) if self._track.seekable else ():
-            key_pts = int(self._track.key_pts[max(place - steps, 0)])
-            packets = self._packets_from(key_pts)
+            packets = packets_from(self._container, self._stream, int(self._track.key_pts[max(place - steps, 0)]))
             key = next((packet for packet in packets if packet.is_keyframe), None)
-            if key is not None and key.pts is not None and key.pts <= self._track.pts[index]:
-                return self._start(chain([key], packets))
+            if key is not None and key.pts is not None and key.pts <= latest_pts:
+                return self._start(chain([key], packets), self._place_of(key.pts))
         self.close()
         self._open()
-
-    def _packets_from(self, pts: int) -> Iterator[Packet]:
-        import av
-
-        try:
-            self._container.seek(pts, stream=self._stream)
-        except av.FFmpegError:
-            return iter(())
-        return demuxed(self._container, self._stream)
 
     def _index_of(self, frame: VideoFrame) -> int:
         """Position of a decoded frame in the track; -1 if it is not in the track."""
@@ -255,5 +267,9 @@ class _Cursor:
                 return self._position + 1
             ahead = np.flatnonzero(pts[self._position + 1 :] == frame.pts)
             return self._position + 1 + int(ahead[0]) if len(ahead) else self._position
-        index = int(np.searchsorted(pts, frame.pts)) if frame.pts is not None else len(pts)
-        return index if index < len(pts) and pts[index] == frame.pts else -1
+        return self._place_of(frame.pts)
+
+    def _place_of(self, pts: int | None) -> int:
+        """The frame that is shown at ``pts``; -1 if there is none."""
+        index = int(np.searchsorted(self._track.pts, pts)) if pts is not None else len(self._track.pts)
+        return index if index < len(self._track.pts) and self._track.pts[index] == pts else -1

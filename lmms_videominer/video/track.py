@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +17,13 @@ from lmms_videominer.video.containers import (
     decoded,
     demuxed,
     open_container,
+    packets_from,
     picture_stream,
     picture_streams,
     stream_of,
 )
 from lmms_videominer.video.display import Display, display_of
-from lmms_videominer.video.order import Packet, frames_of, has_open_gops
+from lmms_videominer.video.order import NO_TIME, Frames, Packets, frames_of, has_open_gops
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _WHOLE = ("mov,mp4,m4a,3gp,3g2,mj2",)  # containers that are never cut out of others without an edit list
+
+
+_IDR = 5  # type of the coded slices at which H.264 decoding starts with a whole picture
+_NEAR = 4  # packets after a seek among which the key frame must be
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Track:
         display: From the coded picture to the displayed one.
         seekable: Frames are identified by their pts; otherwise by reading from the start.
         numbered: Frames are identified by counting only: the file states no presentation times that hold.
-        open_gops: Some frames are coded after a key frame but shown before it (usual in HEVC and broadcast).
+        open_gops: Frames near a key frame refer to what is before it: those coded after it but shown before (usual
+            in HEVC and broadcast), or itself, where it is not whole (intra refresh).
         first: The first frame that can be decoded.
     """
 
@@ -103,30 +109,38 @@ def read_track(path: str | os.PathLike[str]) -> Track:
     return track
 
 
-def _packets(container: InputContainer, stream: VideoStream, path: str) -> list[Packet]:
-    """The packets of the stream in coded order, from the first key frame on."""
-    shows = _shows_a_picture if stream.codec_context.name == "vp8" else None
-    make = partial(tuple.__new__, Packet)  # there are a hundred thousand, and this takes a third of the time
-    packets: list[Packet] = [
-        make((packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.duration or 0))
+def _packets(container: InputContainer, stream: VideoStream, path: str) -> Packets:
+    """The packets of the stream, from the first key frame on."""
+    shows = _SHOWS.get(stream.codec_context.name)
+    rows = [
+        (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.duration or 0)
         for packet in demuxed(container, stream)
         if packet.size and (not shows or shows(packet))
     ]
     if cut := faults.cut_off(path):
         raise cut
-    if all(packet.is_discard for packet in packets):
+    packets = _columns(rows)
+    if packets.is_discard.all():
         raise VideoError(path, "its video stream holds no frame (zero duration)", faults.AGAIN)
-    start = next((i for i, packet in enumerate(packets) if packet.is_key), None)
-    if start is None:
-        raise faults.damaged(path, 0.0, "it holds no key frame")
-    if container.format.name in _WHOLE:  # it began with a key frame, which is damaged: others serve
-        return [packets[0]._replace(is_key=True), *packets[1:]]
-    return packets[start:]  # a stream cut out of another: the frames before lack their reference
+    if container.format.name in _WHOLE or not packets.is_key.any():
+        packets.is_key[0] = True  # a key frame that is damaged, or of a format that does not mark them
+    return packets.where(slice(int(np.argmax(packets.is_key)), None))  # the frames before lack their reference
 
 
-def _shows_a_picture(packet: AvPacket) -> bool:
-    """Whether a VP8 packet is shown: some hold a picture that others only refer to."""
-    return bool(bytes(packet)[0] & 0x10)
+def _columns(rows: list[tuple[int | None, int | None, bool, bool, int]]) -> Packets:
+    stated = chain.from_iterable(rows)
+    try:
+        flat = np.fromiter(stated, dtype=np.int64, count=5 * len(rows))
+    except TypeError:  # a time is not stated
+        flat = np.array([NO_TIME if value is None else value for row in rows for value in row], dtype=np.int64)
+    pts, dts, is_key, is_discard, durations = np.ascontiguousarray(flat.reshape(-1, 5).T)
+    return Packets(pts, dts, is_key.astype(bool), is_discard.astype(bool), durations)
+
+
+_SHOWS: dict[str, Callable[[AvPacket], bool]] = {  # where packets may hold no picture, or one that others only refer to
+    "vp8": lambda packet: bool(bytes(packet)[0] & 0x10),
+    "theora": lambda packet: not bytes(packet)[0] & 0x80,
+}
 
 
 def _first_frame(path: str, stream_index: int) -> VideoFrame:
@@ -138,9 +152,7 @@ def _first_frame(path: str, stream_index: int) -> VideoFrame:
     return frame
 
 
-def _track(
-    path: str, container: InputContainer, stream: VideoStream, packets: list[Packet], first: VideoFrame
-) -> Track:
+def _track(path: str, container: InputContainer, stream: VideoStream, packets: Packets, first: VideoFrame) -> Track:
     frames = frames_of(path, container.format.name, stream, packets, first)
     times_s = (frames.ticks - frames.ticks[0]).astype(np.float64) * frames.time_base
     display = display_of(first)
@@ -159,6 +171,27 @@ def _track(
         display=display,
         seekable=frames.seekable,
         numbered=frames.numbered,
-        open_gops=has_open_gops(packets),
+        open_gops=has_open_gops(packets) or _is_refreshed(container, stream, frames),
         first=first,
     )
+
+
+def _is_refreshed(container: InputContainer, stream: VideoStream, frames: Frames) -> bool:
+    """Whether H.264 decoding gives whole pictures only some frames after a key frame; the second one tells."""
+    if stream.codec_context.name != "h264" or not frames.seekable or len(frames.key_pts) < 2:
+        return False
+    key_pts = int(frames.key_pts[1])
+    packets = islice(packets_from(container, stream, key_pts), _NEAR)
+    key = next((bytes(packet) for packet in packets if packet.pts == key_pts), b"")
+    return bool(key) and _IDR not in _unit_types(key, stream.codec_context.extradata or b"")
+
+
+def _unit_types(coded: bytes, extradata: bytes) -> Iterator[int]:
+    """The types of the units of an H.264 picture, each after a start code or, if ``extradata`` says so, its length."""
+    if extradata[:1] != b"\1":
+        yield from (unit[0] & 0x1F for unit in coded.split(b"\0\0\1")[1:] if unit)
+        return
+    prefix, at = (extradata[4] & 3) + 1, 0
+    while at + prefix < len(coded):
+        yield coded[at + prefix] & 0x1F
+        at += prefix + int.from_bytes(coded[at : at + prefix], "big")

@@ -136,6 +136,21 @@ def write_coded(
     return path
 
 
+def write_palette(path: Path, numbers: Iterable[int]) -> Path:
+    """Uncompressed gray in 256 colours."""
+    palette = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 4, axis=1)
+    palette[:, 0] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "pal8"
+        for place, number in enumerate(numbers):
+            frame = av.VideoFrame.from_ndarray((numbered(number)[..., 0].copy(), palette), format="pal8")
+            frame.pts, frame.time_base = place, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
 def write_cut(path: Path, source: Path, number: int) -> Path:
     """A copy without re-encoding whose edit list begins at frame ``number``, wherever in its group of pictures."""
     with av.open(str(source)) as old, av.open(str(path), "w") as new:
@@ -146,6 +161,41 @@ def write_cut(path: Path, source: Path, number: int) -> Path:
         start = sorted(packet.pts for packet in packets)[number]
         keys = [place for place, packet in enumerate(packets) if packet.is_keyframe and packet.pts <= start]
         for packet in packets[keys[-1] :]:
+            packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, stream
+            new.mux(packet)
+    return path
+
+
+def write_edits(path: Path, source: Path, edits: Sequence[tuple[int, int]]) -> Path:
+    """A copy of an MP4 whose edit list shows frames ``first <= i < stop`` of each of ``edits``, one after the other."""
+    with av.open(str(source)) as container:
+        frame = round(1 / container.streams.video[0].time_base) // FPS
+        late = -min(packet.dts for packet in container.demux(video=0) if packet.size)  # of the first picture
+    entries = [
+        struct.pack(">IiI", (stop - first) * 1000 // FPS, late + first * frame, 1 << 16) for first, stop in edits
+    ]
+    body = struct.pack(">II", 0, len(entries)) + b"".join(entries)
+    data = bytearray(source.read_bytes())
+    at = data.find(b"edts") - 4
+    old_size = int.from_bytes(data[at : at + 4], "big")
+    edited = struct.pack(">I4sI4s", len(body) + 16, b"edts", len(body) + 8, b"elst") + body
+    for box in (b"moov", b"trak"):  # they hold it, and lie behind the pictures
+        start = data.find(box) - 4
+        size = int.from_bytes(data[start : start + 4], "big") + len(edited) - old_size
+        data[start : start + 4] = size.to_bytes(4, "big")
+    data[at : at + old_size] = edited
+    path.write_bytes(data)
+    return path
+
+
+def write_cut_at_key(path: Path, source: Path, key: int) -> Path:
+    """A copy from key frame ``key`` on at the times of the edit: what is shown before it has none that MKV can hold."""
+    with av.open(str(source)) as old, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        first = [place for place, packet in enumerate(packets) if packet.is_keyframe][key]
+        start = packets[first].pts
+        for packet in packets[first:]:
             packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, stream
             new.mux(packet)
     return path

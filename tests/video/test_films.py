@@ -292,6 +292,101 @@ def test_addresses_are_refused_with_the_way_out(address: str):
         open_video(address)
 
 
+@every_reader
+@pytest.mark.parametrize(
+    "edits", [[(10, 35), (60, 85)], [(60, 85), (10, 35)], [(10, 30), (10, 30)], [(3, 13), (33, 43), (77, 87)]]
+)
+def test_several_edits_follow_each_other(plain_video: Path, tmp_path: Path, edits, backend: str):
+    with read(videos.write_edits(tmp_path / "edits.mp4", plain_video, edits), backend) as reader:
+        expected = [number for first, stop in edits for number in range(first, stop)]
+        assert reader.info.frame_count == len(expected)
+        np.testing.assert_allclose(reader.timestamps_s, np.arange(len(expected)) / FPS, atol=0.1)
+        assert (np.diff(reader.timestamps_s) > 0).all()
+        assert numbers(reader.frames(range(len(expected)))) == expected
+        order = np.random.default_rng(2).permutation(len(expected)).tolist()
+        assert [number_of(reader.frames([index])[0]) for index in order] == [expected[index] for index in order]
+
+
+@every_reader
+@pytest.mark.parametrize("name", ["refreshed.mp4", "refreshed.ts"])
+def test_pictures_may_be_refreshed_bit_by_bit(tmp_path: Path, name: str, backend: str):
+    options = {"x264-params": "intra-refresh=1:keyint=24:bframes=2:scenecut=0"}
+    with read(write_coded(tmp_path / name, range(60), "libx264", options), backend) as reader:
+        check_numbers(reader, list(range(60)))
+        frames = reader.frames(range(60))
+    with read(tmp_path / name, backend) as reader:
+        for index in (35, 59, 28, 50, 5):
+            np.testing.assert_array_equal(reader.frames([index])[0], frames[index])
+
+
+@every_reader
+def test_a_palette_holds_until_the_next(tmp_path: Path, backend: str):
+    with read(videos.write_palette(tmp_path / "palette.avi", range(30)), backend) as reader:
+        assert number_of(reader.frames([29])[0]) == 29
+        check_numbers(reader, list(range(30)))
+
+
+@every_reader
+@pytest.mark.parametrize(("name", "codec"), [("x.avi", "h263"), ("x.h263", "h263"), ("x.h261", "h261")])
+def test_key_frames_need_not_be_marked(tmp_path: Path, name: str, codec: str, backend: str):
+    path = write_coded(tmp_path / name, range(60), codec, size=(176, 144))
+    with read(path, backend) as reader:
+        count = reader.info.frame_count
+        frames = reader.frames(range(count))
+        assert count == 60
+        for index in (7, 3, 40, 31, 59):
+            np.testing.assert_array_equal(reader.frames([index])[0], frames[index])
+
+
+@every_reader
+def test_frames_without_a_time_that_do_not_decode_are_none(tmp_path: Path, backend: str):
+    source = write_coded(tmp_path / "open.mp4", range(60), options={"x264-params": "open-gop=1:bframes=3:b-adapt=0"})
+    with read(videos.write_cut_at_key(tmp_path / "cut.mkv", source, 1), backend) as reader:
+        first = number_of(reader.frames([0])[0])
+        assert reader.info.frame_count == 60 - first
+        check_numbers(reader, list(range(first, 60)))
+
+
+@every_reader
+def test_frames_may_share_a_time(tmp_path: Path, backend: str):
+    path = write_coded(
+        tmp_path / "fast.mkv", range(60), options={"qp": "20"}, rate=5000
+    )  # Matroska counts milliseconds
+    with read(path, backend) as reader:
+        assert numbers(reader.frames(range(60))) == list(range(60))
+        np.testing.assert_allclose(reader.timestamps_s, np.arange(60) / 5000, atol=1.1e-3)
+        assert (np.diff(reader.timestamps_s) > 0).all()
+        assert [number_of(reader.frames([index])[0]) for index in (31, 7, 59)] == [31, 7, 59]
+
+
+@every_reader
+@pytest.mark.parametrize(
+    ("name", "shown_s"), [("gap.ts", 0.0), ("gap.flv", 15.0), ("gap.mkv", 15.0), ("gap.mp4", 15.0)]
+)
+def test_a_gap_between_b_frames_mixes_up_nothing(tmp_path: Path, name: str, shown_s: float, backend: str):
+    times_s = np.arange(60) / FPS + 15.0 * (np.arange(60) > 25)
+    path = videos.write_video(tmp_path / name, map(videos.numbered, range(60)), times_s=times_s.tolist())
+    with read(path, backend) as reader:
+        assert numbers(reader.frames(range(60))) == list(range(60)) and reader.substituted == 0
+        expected = np.arange(60) / FPS + shown_s * (np.arange(60) > 25)
+        np.testing.assert_allclose(reader.timestamps_s, expected, atol=0.041)
+
+
+def test_a_list_of_films_is_refused_with_the_way_out(plain_video: Path, tmp_path: Path):
+    (tmp_path / "film.mp4").write_bytes(plain_video.read_bytes())
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile film.mp4\n")
+    with pytest.raises(VideoError, match=r"a list of videos.*ffmpeg -f concat"):
+        open_video(tmp_path / "list.ffconcat")
+
+
+def test_a_playlist_without_its_parts_says_so(tmp_path: Path):
+    write_coded(tmp_path / "list.m3u8", range(30), format="hls")
+    for part in tmp_path.glob("*.ts"):
+        part.unlink()
+    with pytest.raises(VideoError, match=r"names no part that can be read.*Keep its parts where it says"):
+        open_video(tmp_path / "list.m3u8")
+
+
 FILMS = Path(os.environ.get("VIDEOMINER_FILMS", "films"))
 SEEN = {
     "cut_mid_gop.mp4": (167, 6.68),
