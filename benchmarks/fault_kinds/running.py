@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -25,6 +26,7 @@ OUTCOMES = (SURVIVED, LOST, DOUBLED, TOLD, UNCLEAR, TRACEBACK, CRASHED, HUNG)
 WRONG = tuple(outcome for outcome in OUTCOMES if outcome not in (SURVIVED, TOLD))
 SHOWN = 400  # characters of a detail that are kept
 MEMORY_BYTES = 16 * 2**30  # of addresses: a picture or a prompt of any size must not take the machine along
+_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.005
 _TRACEBACK = "Traceback (most recent call last)"
 
@@ -111,6 +113,7 @@ def started(work: Callable[[], object], log: Path) -> int:
     code = 70
     try:
         os.setsid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # a Linux call: nothing outlives this program
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(file, 1)
         os.dup2(file, 2)
