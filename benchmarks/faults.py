@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def _key(fault: Fault, code: str) -> tuple[str, str, int]:
 
 def run(fault: Fault, number: int, folder: Path, keep: bool = False) -> Row:
     """Run one case below ``folder``."""
-    place, started = folder / f"case-{number}", time.perf_counter()
+    place, started, used_s = folder / f"case-{number}", time.perf_counter(), _cpu_s()
     place.mkdir()
     result = isolated(lambda: fault.run(number, place), fault.limit_s, folder / f"process-{number}")
     row = {"case": number, "title": fault.title(number), "outcome": result.outcome, "detail": result.detail}
@@ -122,7 +123,14 @@ def run(fault: Fault, number: int, folder: Path, keep: bool = False) -> Row:
         shutil.rmtree(place, ignore_errors=True)
         shutil.rmtree(folder / f"process-{number}", ignore_errors=True)
     row["detail"] = row["detail"].replace(str(folder), "").replace(f"{place.name}/", "")
-    return row | {"more": result.more, "seconds": round(time.perf_counter() - started, 2)}
+    seconds = {"seconds": round(time.perf_counter() - started, 2), "cpu_seconds": round(_cpu_s() - used_s, 2)}
+    return row | {"more": result.more} | seconds
+
+
+def _cpu_s() -> float:
+    """Seconds of CPU that the cases so far have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run_one(fault: Fault, number: int) -> None:
@@ -169,8 +177,10 @@ def table(rows: Sequence[Row]) -> str:
         over = sum(more["again"] > more["part"] for more in again)
         lines += ["", f"Captions made again after a kill: at most {most['again']}, where a part has {most['part']};"]
         lines[-1] += f" more than a part's after {over} of {len(again)} kills."
-    seconds = sum(row["seconds"] for row in rows) / 60
-    return "\n".join([*lines, "", f"{seconds:.1f} minutes, Python {platform.python_version()}, {platform.machine()}."])
+    minutes = sum(row["cpu_seconds"] for row in rows) / 60
+    made_by = ", ".join(sorted({row["commit"] for row in rows}))
+    lines += ["", f"Commit {made_by}; {minutes:.0f} minutes of CPU, Python {platform.python_version()}."]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

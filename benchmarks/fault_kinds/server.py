@@ -233,14 +233,15 @@ class FailingServer(Fault):
         hit = {name: sample for name, sample in found.items() if sample != self.expected[name]}
         if not hit:
             return Result(SURVIVED)
+        where = mining.difference(self.expected, found)
         if any(FAILED in str(sample["answer"]) for sample in hit.values()):
-            return Result(LOST, f"the text of a failure is an answer: {hit}")
+            return Result(LOST, f"the text of a failure is an answer: {where}")
         silent = [name for name, sample in hit.items() if not sample["told"]]
         if silent:
-            return Result(LOST, f"other results, of which nothing is said: {hit}")
+            return Result(LOST, f"other results, of which nothing is said: {where}")
         if how == ONCE:
-            return Result(LOST, f"a fault that passes costs an answer: {hit}")
+            return Result(LOST, f"a fault that passes costs an answer: {where}")
         if how == ONE and len(hit) == len(found):
-            return Result(LOST, f"one request costs all samples: {hit}")
+            return Result(LOST, f"one request costs all samples: {where}")
         clear = all(sample["told"].get("problem") or sample["told"].get("missing") for sample in hit.values())
         return Result(TOLD if clear else UNCLEAR, str(hit))

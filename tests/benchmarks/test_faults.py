@@ -171,7 +171,7 @@ def test_rows_resume_and_the_table_counts_every_case(tmp_path, case):
 def test_more_captions_again_than_a_part_is_wrong():
     import faults
 
-    row = {"outcome": "survived", "kind": "kills", "seconds": 1.0, "more": {"again": 9, "part": 8}}
+    row = {"outcome": "survived", "kind": "kills", "commit": "abc", "cpu_seconds": 1.0, "more": {"again": 9, "part": 8}}
     assert faults.wrong(row) and not faults.wrong(row | {"more": {"again": 8, "part": 8}})
     assert "at most 9, where a part has 8; more than a part's after 1 of 1 kills" in faults.table([row])
 
