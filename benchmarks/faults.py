@@ -177,9 +177,9 @@ def table(rows: Sequence[Row]) -> str:
         over = sum(more["again"] > more["part"] for more in again)
         lines += ["", f"Captions made again after a kill: at most {most['again']}, where a part has {most['part']};"]
         lines[-1] += f" more than a part's after {over} of {len(again)} kills."
-    minutes = sum(row["cpu_seconds"] for row in rows) / 60
     made_by = ", ".join(sorted({row["commit"] for row in rows}))
-    lines += ["", f"Commit {made_by}; {minutes:.0f} minutes of CPU, Python {platform.python_version()}."]
+    minutes = sum(row.get("cpu_seconds") or row["seconds"] for row in rows) / 60
+    lines += ["", f"Commit {made_by}; {minutes:.0f} minutes, Python {platform.python_version()}."]
     return "\n".join(lines)
 
 

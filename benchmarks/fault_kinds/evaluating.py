@@ -71,4 +71,4 @@ def _sample(line: dict[str, Any]) -> dict[str, Any]:
     counts: Sequence[Any] = line.get("token_counts") or [{}]
     note = (counts[0] or {}).get("videominer", {})
     told = {name: note[name] for name in ("problem", "fallbacks", "empty", "missing") if note.get(name)}
-    return {"answer": line["filtered_resps"], "how": note.get("how"), "frames": note.get("frames"), "told": told}
+    return {"how": note.get("how"), "frames": note.get("frames"), "answer": line["filtered_resps"], "told": told}

@@ -95,9 +95,11 @@ def told(error: VideoMinerError, *names: object) -> Result:
 def isolated(work: Callable[[], Result], limit_s: float, folder: Path) -> Result:
     """Run ``work`` in a forked process, its output in ``folder/log``; what it says of itself counts last.
 
-    The process is a group of its own and is killed as a whole, at the latest after ``limit_s`` seconds.
+    The process is a group of its own and is killed as a whole, at the latest after ``limit_s`` seconds, which are
+    stretched where the machine has more to do than it has cores for.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    limit_s *= max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     pid = started(lambda: _answer(work, folder), folder / "log")
     status = waited(pid, limit_s)
     killed(pid)  # whatever it has started

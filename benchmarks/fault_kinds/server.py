@@ -217,7 +217,9 @@ class FailingServer(Fault):
             result = self._compared(self._evaluated(folder, hits, reply), how)
         except VideoMinerError as error:
             result = Result(LOST, f"a fault that passes ends the run: {error}") if how == ONCE else told(error)
-        result = Result(result.outcome, result.detail, {"hit": hits.hit})
+        result = Result(
+            result.outcome, result.detail, {"hit": hits.hit, "new": len(hits.seen.keys() - set(self.digests))}
+        )
         if not hits.hit:
             return Result(LOST, "the fault hit nothing: the run asked for other things than an undisturbed one")
         if result.outcome in (SURVIVED, TOLD):
