@@ -245,5 +245,11 @@ class FailingServer(Fault):
             return Result(LOST, f"a fault that passes costs an answer: {where}")
         if how == ONE and len(hit) == len(found):
             return Result(LOST, f"one request costs all samples: {where}")
-        clear = all(sample["told"].get("problem") or sample["told"].get("missing") for sample in hit.values())
+        clear = all(_names_the_fault(sample["told"]) for sample in hit.values())
         return Result(TOLD if clear else UNCLEAR, str(hit))
+
+
+def _names_the_fault(told: dict[str, Any]) -> bool:
+    """Whether a note says that the sample has a problem, an empty answer or missing captions."""
+    missing = [name for name in told.get("fallbacks", ()) if "missing" in name]
+    return bool(told.get("problem") or told.get("empty") or told.get("missing") or missing)
