@@ -86,9 +86,14 @@ def test_decisions_are_dealt_in_turns():
 
 
 def test_the_longest_rows_come_first_and_equal_ones_in_their_order():
-    rows = [Row("q", 0, str(i), (1,) * length, (2,), 0.0) for i, length in enumerate((1, 3, 1, 3, 2))]
+    lengths = [(1, 1), (3, 1), (1, 1), (1, 3), (2, 3)]  # of prompt and completion
+    rows = [
+        Row("q", 0, str(i), (1,) * prompt, (2,) * completion, 0.0) for i, (prompt, completion) in enumerate(lengths)
+    ]
     parts = forward_passes(batch_of(rows, range(5), 0, "cpu"), 2)
-    assert [part["row"].tolist() for part in parts] == [[1, 3], [4, 0], [2]]
+    assert [part["row"].tolist() for part in parts] == [[4, 1], [3, 0], [2]]
+    assert [part["prompt_ids"].shape[1] for part in parts] == [3, 1, 1]
+    assert [part["completion_ids"].shape[1] for part in parts] == [3, 3, 1]
 
 
 def test_truncated_completions_can_be_left_out():
