@@ -19,6 +19,7 @@ from trl import ModelConfig, SFTConfig
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.training.checkpoints import WholeCheckpoints
 from lmms_videominer.training.lessons import Lesson, LessonSet, read_lessons
 from lmms_videominer.training.resume import checkpoint_of, is_finished, save_settings, settings_of
 
@@ -129,7 +130,10 @@ def cold_start(args: ColdStartConfig, model: ModelConfig, arguments: ColdStartAr
 
     from trl import SFTTrainer, get_peft_config
 
-    trainer = SFTTrainer(
+    class Trainer(WholeCheckpoints, SFTTrainer):
+        """``SFTTrainer`` with checkpoints that tell whether they are whole."""
+
+    trainer = Trainer(
         policy.model, args, train_dataset=rows, processing_class=policy.tokenizer, peft_config=get_peft_config(model)
     )
     if trainer.is_world_process_zero():

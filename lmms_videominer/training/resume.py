@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.store.atomic import written
+from lmms_videominer.training.checkpoints import STATE, checkpoints, damage, damaged_file
 from lmms_videominer.training.rewards import RewardConfig
 
 logger = logging.getLogger("lmms_videominer.training")
 
 SETTINGS = "settings.json"  # in output_dir
-STATE = "trainer_state.json"  # in a checkpoint; transformers writes it last
 # settings that define a run and must not change; length, number of processes and logging may
 FIXED = {
     "model_name_or_path",
@@ -53,36 +54,66 @@ def settings_of(*parts: Any) -> dict[str, Any]:
     return json.loads(json.dumps(settings, default=str))
 
 
-def whole_checkpoints(folder: Path) -> list[Path]:
-    """The complete checkpoints in ``folder``, by step; a warning names the incomplete ones."""
-    checkpoints = [path for path in folder.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    checkpoints.sort(key=lambda path: int(path.name.removeprefix("checkpoint-")))
-    for path in checkpoints:
-        if not (path / STATE).is_file():
-            logger.warning("%s is incomplete and is ignored", path)
-    return [path for path in checkpoints if (path / STATE).is_file()]
-
-
 def checkpoint_of(args: Any, settings: Mapping[str, Any]) -> str | None:
-    """The checkpoint to resume from: the given folder, or for ``auto`` the last complete one in ``output_dir``, if any.
+    """The checkpoint to resume from: the given folder, or for ``auto`` the newest whole one in ``output_dir``, if any.
+
+    A warning names the checkpoints that are passed over, with the reason. All processes get the same answer: a
+    checkpoint that one of them finds damaged is passed over by all.
 
     Args:
-        args: ``output_dir`` and ``resume_from_checkpoint``.
+        args: ``output_dir`` and ``resume_from_checkpoint``; ``true`` means ``auto``, and ``false`` none.
         settings: The result of ``settings_of``.
 
     Raises:
-        ConfigError: The run in ``output_dir`` has other settings; the message quotes them.
+        ConfigError: The given checkpoint is damaged, or the run in ``output_dir`` has other settings; the message
+            quotes the reason.
     """
-    if args.resume_from_checkpoint != "auto":
-        return args.resume_from_checkpoint
+    wanted = str(args.resume_from_checkpoint or "")
+    if wanted.lower() in ("", "false", "none"):
+        return None
+    if wanted.lower() not in ("auto", "true"):
+        return _given(wanted)
     folder = Path(args.output_dir or ".")
-    checkpoints = whole_checkpoints(folder)
-    if checkpoints:
+    found = _agreed({str(path): damage(path) for path in checkpoints(folder)})
+    newest = next((path for path in reversed(found) if not found[path]), None)
+    for path in [path for path in found if found[path]] if _is_first() else ():
+        logger.warning("%s is incomplete and is ignored: %s", path, found[path])
+    if newest:
         _check_unchanged(folder, settings)
-        logger.info("Resuming from %s", checkpoints[-1])
+        logger.info("Resuming from %s", newest)
+    elif found:
+        logger.warning("%s has no complete checkpoint: training starts from step 0", folder)
     else:
         logger.info("Starting from step 0: there is no checkpoint yet")
-    return str(checkpoints[-1]) if checkpoints else None
+    return newest
+
+
+def _given(checkpoint: str) -> str:
+    reason = _agreed({checkpoint: damage(Path(checkpoint))})[checkpoint]
+    if not reason:
+        return checkpoint
+    others = _agreed({str(path): damage(path) for path in checkpoints(Path(checkpoint).parent)})
+    whole = [path for path in others if not others[path]]
+    raise ConfigError(
+        f"resume_from_checkpoint={checkpoint}: not a complete checkpoint ({reason}). "
+        + (f"Set it to {whole[-1]}, the newest complete one there, or" if whole else "No other one there is complete:")
+        + " set it to auto, which starts over where none is"
+    )
+
+
+def _agreed(reasons: dict[str, str]) -> dict[str, str]:
+    """``reasons`` by checkpoint, with what any process found: a file may not be on every node."""
+    from accelerate.utils import gather_object
+
+    merged: dict[str, str] = {}
+    everywhere = gather_object([reasons])
+    for path in dict.fromkeys(path for found in everywhere for path in found):
+        merged[path] = next((text for found in everywhere if (text := found.get(path, "it is not on every node"))), "")
+    return merged
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def save_settings(folder: str | None, settings: Mapping[str, Any]) -> None:
@@ -98,8 +129,9 @@ def is_finished(args: Any, checkpoint: str | None) -> bool:
     state = _state(checkpoint)
     same_end = args.num_train_epochs == state.get("num_train_epochs")
     last = args.max_steps if args.max_steps > 0 else state["max_steps"] if same_end else 0
-    saved = any((Path(args.output_dir or ".") / name).is_file() for name in ("config.json", "adapter_config.json"))
-    return saved and 0 < last <= state["global_step"]
+    folder = Path(args.output_dir or ".")
+    saved = any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return saved and 0 < last <= state["global_step"] and not damaged_file(folder)
 
 
 def warn_inside_rollout(args: Any, checkpoint: str | None) -> None:
@@ -116,13 +148,7 @@ def warn_inside_rollout(args: Any, checkpoint: str | None) -> None:
 
 
 def _state(checkpoint: str) -> dict[str, Any]:
-    try:
-        return json.loads((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"resume_from_checkpoint={checkpoint}: not a complete checkpoint ({error}). Set it to a folder "
-            f"checkpoint-N that has a {STATE}, or to auto"
-        ) from error
+    return json.loads((Path(checkpoint) / STATE).read_text(encoding="utf-8"))
 
 
 def _check_unchanged(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -130,6 +156,11 @@ def _check_unchanged(folder: Path, settings: Mapping[str, Any]) -> None:
         before = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return  # a run of an earlier version
+    except ValueError as error:
+        raise ConfigError(
+            f"{folder / SETTINGS}: cannot be read ({error}), so that the settings of the run there are not known. "
+            "Delete it if they are unchanged, or choose another output_dir"
+        ) from error
     changed = [name for name in settings if name in before and before[name] != settings[name]]
     if changed:
         changes = ", ".join(f"{name}={before[name]!r} (now {settings[name]!r})" for name in changed)

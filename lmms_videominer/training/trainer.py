@@ -26,6 +26,7 @@ from lmms_videominer.policy.prompted import PromptedPolicy
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
+from lmms_videominer.training.checkpoints import WholeCheckpoints
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows
 from lmms_videominer.training.metrics import rollout_metrics, save_trees, undecided
@@ -42,7 +43,7 @@ from lmms_videominer.types import Action, Question, Span
 logger = logging.getLogger(__name__)
 
 
-class TGRPOTrainer(GRPOTrainer):
+class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
     """Trains the policy of trees with T-GRPO (arXiv 2510.06040, section 3.2).
 
     A row of the dataset is a question: ``id``, ``video``, ``question``, ``options``, ``answer``. TRL's sampler
@@ -61,6 +62,7 @@ class TGRPOTrainer(GRPOTrainer):
     - ``_get_train_sampler``: the order of an epoch depends only on the seed and the epoch, so that a resumed run
       continues with the same order.
     - ``training_step``: logs the seconds of the update.
+    - ``_save_checkpoint``: as ``WholeCheckpoints`` says.
 
     The sampling of trees depends only on the training seed, the question's id, the tree's number and the step: neither
     on the number of processes nor on the rest of the batch (vLLM draws by itself).

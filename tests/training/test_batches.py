@@ -65,6 +65,37 @@ def test_a_forward_pass_is_no_wider_than_its_longest_rows():
     assert long["ref_per_token_logps"].tolist() == [[0.0]] and short["ref_per_token_logps"].tolist() == [[3, 4, 5]]
 
 
+def test_a_batch_by_hand():
+    rows = [Row("q", 0, "0.0", (1, 2, 3), (4,), 0.5), Row("q", 1, "0.1", (5,), (6, 7), -1.5)]
+    batch = batch_of(rows, [1, 0, PADDING], 9, "cpu")
+    assert {name: value.tolist() for name, value in batch.items()} == {
+        "prompt_ids": [[9, 9, 5], [1, 2, 3], [9, 9, 9]],
+        "prompt_mask": [[0, 0, 1], [1, 1, 1], [0, 0, 1]],
+        "completion_ids": [[6, 7], [4, 9], [9, 9]],
+        "completion_mask": [[1, 1], [1, 0], [0, 0]],
+        "advantages": [-1.5, 0.5, 0.0],
+        "row": [1, 0, PADDING],
+    }
+    assert batch["advantages"].dtype == torch.float32
+    assert {value.dtype for name, value in batch.items() if name != "advantages"} == {torch.int64}
+
+
+def test_decisions_are_dealt_in_turns():
+    assert [deal(5, process, 2, 2) for process in (0, 1)] == [[0, 2, 4, PADDING], [1, 3, PADDING, PADDING]]
+    assert deal(0, 1, 2, 3) == [PADDING] * 3
+
+
+def test_the_longest_rows_come_first_and_equal_ones_in_their_order():
+    lengths = [(1, 1), (3, 1), (1, 1), (1, 3), (2, 3)]  # of prompt and completion
+    rows = [
+        Row("q", 0, str(i), (1,) * prompt, (2,) * completion, 0.0) for i, (prompt, completion) in enumerate(lengths)
+    ]
+    parts = forward_passes(batch_of(rows, range(5), 0, "cpu"), 2)
+    assert [part["row"].tolist() for part in parts] == [[4, 1], [3, 0], [2]]
+    assert [part["prompt_ids"].shape[1] for part in parts] == [3, 1, 1]
+    assert [part["completion_ids"].shape[1] for part in parts] == [3, 3, 1]
+
+
 def test_truncated_completions_can_be_left_out():
     rows = [Row("q", 0, "0.0", (1,), (2, 3), 1.0), Row("q", 0, "0.1", (1,), (2,), 1.0)]
     assert batch_of(rows, [0, 1], 0, "cpu", [True, False])["completion_mask"].tolist() == [[0, 0], [1, 0]]
@@ -83,6 +114,35 @@ def test_importance_ratio_by_hand(mode, expected):
     old, sampled = torch.tensor([[math.log(4), 0.0, 9.0]]), torch.tensor([[0.0, math.log(2), 0.0]])
     ratio = importance_ratio(old, sampled, torch.tensor([[1, 1, 0]]), mode, None, 2.0)
     torch.testing.assert_close(ratio[:, : len(expected[0])], torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("mode", "low", "high", "expected"),
+    [
+        ("token_truncate", 1.0, None, [[4.0, 1.0]]),  # 1/2 is raised to 1, 4 has no limit
+        ("token_mask", 1.0, None, [[4.0, 0.0]]),
+        ("token_truncate", 0.75, 3.0, [[3.0, 0.75]]),
+        ("sequence_truncate", 3.0, None, [[3.0]]),
+        ("sequence_mask", 3.0, None, [[0.0]]),
+        ("sequence_mask", None, 1.0, [[0.0]]),
+    ],
+)
+def test_both_limits_of_the_importance_ratio_hold(mode, low, high, expected):
+    old = torch.tensor([[math.log(4), 0.0]], dtype=torch.float64)
+    sampled = torch.tensor([[0.0, math.log(2)]], dtype=torch.float64)
+    ratio = importance_ratio(old, sampled, torch.tensor([[1, 1]]), mode, low, high)
+    torch.testing.assert_close(ratio, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_a_limit_of_the_importance_ratio_is_inside():
+    same = torch.zeros(1, 1)
+    assert importance_ratio(same, same, torch.ones(1, 1), "token_mask", 1.0, 1.0).tolist() == [[1.0]]
+
+
+def test_padding_has_no_part_in_the_ratio_of_a_sequence():
+    old, sampled = torch.tensor([[math.log(2), 5.0]]), torch.zeros(1, 2)
+    ratio = importance_ratio(old, sampled, torch.tensor([[1, 0]]), "sequence_truncate", None, None)
+    torch.testing.assert_close(ratio, torch.tensor([[2.0]]))
 
 
 def test_a_token_that_the_sampler_could_not_score_is_not_corrected():

@@ -272,6 +272,16 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, policy_folder,
     assert code == 0 and state["global_step"] == 4 and (out / "checkpoint-2").is_dir()
 
 
+def test_a_damaged_checkpoint_of_a_cold_start_is_passed_over(tmp_path, policy_folder, rows, caplog):
+    more = {"save_strategy": "steps", "save_steps": 2, "resume_from_checkpoint": "auto"}
+    _, out = run(tmp_path, policy_folder, rows, **more, max_steps=4)
+    (out / "checkpoint-4" / "trainer_state.json").write_text("")
+    assert run(tmp_path, policy_folder, rows, **more, max_steps=6)[0] == 0
+    assert "checkpoint-4 is incomplete and is ignored" in caplog.text
+    assert json.loads((out / "trainer_state.json").read_text())["global_step"] == 6
+    assert all((out / f"checkpoint-{step}" / "files.json").stat().st_size for step in (2, 4, 6))
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [

@@ -218,3 +218,54 @@ def test_a_loss_that_is_no_number_ends_every_process(config, tmp_path):
     )
     assert run.returncode != 0
     assert "the loss is not finite at step 1; from: question film-" in run.stderr
+
+
+KILLED = """
+import os, signal, sys, time
+from lmms_videominer.training import run
+from lmms_videominer.training.trainer import TGRPOTrainer
+
+save = TGRPOTrainer._save_rng_state
+
+def killed(self, folder):
+    if os.environ["RANK"] == "1" and self.state.global_step == 2:
+        time.sleep(2)  # the other process has written everything by now
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(self, folder)
+
+TGRPOTrainer._save_rng_state = killed
+sys.exit(run.main())
+"""
+
+
+@pytest.mark.launches
+def test_a_checkpoint_that_one_of_two_processes_did_not_finish_is_passed_over_by_both(config, tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    settings = "--per_device_train_batch_size 8 --use_cpu True --save_strategy steps --save_steps 1"
+    settings += " --resume_from_checkpoint auto"
+    run = launched([*torchrun()[:-2], str(script)], config, tmp_path / "run", *settings.split())
+    assert run.returncode != 0 and (tmp_path / "run" / "checkpoint-2" / "model.safetensors").exists()
+    run = launched(torchrun(), config, tmp_path / "run", *settings.split())
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stderr.count("checkpoint-2 is incomplete and is ignored: it was not written to its end") == 1
+    assert f"Resuming from {tmp_path / 'run' / 'checkpoint-1'}" in run.stderr
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoint-2").glob("rng_state*")) == [
+        "rng_state_0.pth",
+        "rng_state_1.pth",
+    ]
+    assert log(tmp_path / "run")[-1]["step"] == 3
+
+
+@pytest.mark.launches
+def test_a_checkpoint_of_deepspeed_that_lacks_a_shard_is_passed_over(config, tmp_path):
+    settings = "--per_device_train_batch_size 8 --deepspeed zero2 --save_strategy steps --save_steps 1"
+    settings += " --resume_from_checkpoint auto"
+    run = launched(torchrun(), config, tmp_path, *settings.split(), "--max_steps", "2")
+    assert run.returncode == 0, run.stderr[-3000:]
+    [shard, *_] = (tmp_path / "checkpoint-2" / "global_step2").glob("*zero_pp_rank_1_*optim_states.pt")
+    shard.write_bytes(shard.read_bytes()[:1000])
+    run = launched(torchrun(), config, tmp_path, *settings.split(), "--max_steps", "3")
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert f"{shard.name} has 1000 bytes instead of" in run.stderr
+    assert f"Resuming from {tmp_path / 'checkpoint-1'}" in run.stderr

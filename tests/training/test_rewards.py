@@ -113,6 +113,24 @@ def test_tree_reward_of_an_open_question(answer, expected):
     assert tree_reward(answer, [], "a red disc") == expected
 
 
+def test_an_open_answer_is_compared_word_by_word_and_up_to_its_ends():
+    assert tree_reward('"A  Red\tdisc"!', [], "a red disc") == 1.0
+    assert tree_reward("a reddisc", [], "a red disc") == 0.0
+    assert tree_reward("Xa red disc", [], "a red disc") == 0.0
+    assert tree_reward("x axis", [], "axis") == 0.0 and tree_reward("XX", [], "") == 0.0
+
+
+def test_what_is_just_within_range_is_allowed():
+    config = RewardConfig(target_length=0, length_weight=0, format_full=0, format_partial=0)
+    assert length_reward(3, config) == 0.0 and format_reward(Reading.STRICT, config) == 0.0
+    assert RewardConfig(format_full=0.5, format_partial=0.5).format_partial == 0.5
+
+
+def test_a_partial_format_that_earns_more_than_the_full_one_is_refused_with_the_reason():
+    with pytest.raises(ConfigError, match=r"format_partial=2.*format_full=1.*a partly correct completion would earn"):
+        RewardConfig(format_partial=2.0)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

@@ -294,6 +294,105 @@ def test_lora_and_checkpointing_and_bf16_train(policy, questions, tmp_path):
     assert all(math.isfinite(loss) for loss in losses(run)) and "kl" in run.state.log_history[0]
 
 
+def test_the_reference_of_an_adapter_is_the_model_without_it(policy, questions, tmp_path):
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM
+
+    adapter = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+    run = trainer(policy, questions, tmp_path, max_steps=3, rest={"peft_config": adapter})
+    batches = []
+    known = run._known_logprobs
+    run._known_logprobs = lambda batch, share: batches.append((batch, known(batch, share))) or batches[-1][1]
+    run.train()
+    kl = [entry["kl"] for entry in run.state.log_history if "kl" in entry]
+    assert kl[0] == pytest.approx(0.0, abs=1e-6) and kl[2] > 1e-4  # the adapter starts as nothing, and then differs
+    batch, found = batches[-1]
+    base = AutoModelForCausalLM.from_pretrained(policy)
+    mask = batch["completion_mask"].bool()
+    ids, attended = (
+        torch.cat([batch[f"{side}_{what}"] for side in ("prompt", "completion")], 1) for what in ("ids", "mask")
+    )
+    with torch.no_grad():
+        logprobs = base(ids, attention_mask=attended).logits.log_softmax(-1)  # [R, P + C, V]
+    expected = logprobs[:, :-1].gather(-1, ids[:, 1:, None])[:, -mask.shape[1] :, 0]
+    torch.testing.assert_close(found["ref_per_token_logps"][mask], expected[mask], rtol=0, atol=1e-4)
+
+
+def completions(run) -> dict[tuple[str, int, str], tuple[int, ...]]:
+    """What the policy wrote in the last rollout, by question, tree and node."""
+    return {(row.question_id, row.tree, row.node_id): row.completion_ids for row in run._rows["train"]}
+
+
+def test_trees_are_sampled_at_the_temperature_of_the_settings(policy, questions, tmp_path):
+    cold = trainer(policy, questions, tmp_path / "cold", ONE_DECISION, max_steps=1, temperature=0.001)
+    hot = trainer(policy, questions, tmp_path / "hot", ONE_DECISION, max_steps=1, temperature=2.0)
+    cold.train(), hot.train()
+    for run, one_each in ((cold, True), (hot, False)):
+        written = completions(run)
+        groups = {
+            name: {ids for (question, _, _), ids in written.items() if question == name} for name, _, _ in written
+        }
+        assert all((len(group) == 1) is one_each for group in groups.values())  # 4 trees a group
+
+
+def test_a_question_is_sampled_anew_at_every_step_and_alike_at_every_evaluation(policy, questions, tmp_path):
+    two = questions.select([0, 1])
+    seen, evaluated = [], []
+    run = trainer(
+        policy,
+        two,
+        tmp_path,
+        max_steps=2,
+        learning_rate=0.0,  # the policy stays the same: what differs is the sampling
+        eval_strategy="steps",
+        eval_steps=1,
+        per_device_eval_batch_size=8,
+        rest={"eval_dataset": two},
+    )
+    batch = run._batch
+
+    def watched(rows):
+        (seen if run.model.training else evaluated).append(
+            {(row.question_id, row.tree, row.node_id): row.completion_ids for row in rows}
+        )
+        return batch(rows)
+
+    run._batch = watched
+    run.train()
+    first, second = seen
+    assert first.keys() & second.keys() and first != second
+    assert evaluated[0] and evaluated[0] == evaluated[1]
+    assert len({name for name, _, _ in first}) == 2 and {tree for _, tree, _ in first} == {0, 1, 2, 3}
+
+
+def test_completions_without_an_end_leave_the_loss_and_those_with_one_stay(policy, questions, tmp_path):
+    run = trainer(policy, questions, tmp_path, max_steps=1, mask_truncated_completions=True)
+    batches = []
+    batch = run._batch
+    run._batch = lambda rows: batches.append(batch(rows)) or batches[-1]
+    run.train()
+    rows, made = run._rows["train"], batches[0]
+    ended = [row.completion_ids[-1] == run.processing_class.eos_token_id for row in rows]
+    assert len(set(ended)) == 2  # there are both
+    counted = {row: bool(mask.any()) for row, mask in zip(made["row"].tolist(), made["completion_mask"])}
+    assert [counted[i] for i in range(len(rows))] == ended
+    assert made["num_items_in_batch"] == sum(len(row.completion_ids) for row, ends in zip(rows, ended) if ends)
+    whole = trainer(policy, questions, tmp_path, max_steps=1)
+    whole._rows["train"] = rows
+    assert whole._batch(rows)["num_items_in_batch"] == sum(len(row.completion_ids) for row in rows)
+
+
+def test_every_epoch_has_an_order_of_its_own(policy, questions, tmp_path):
+    run = trainer(policy, questions, tmp_path, ONE_DECISION, max_steps=8)  # 4 epochs of two steps of two questions
+    asked = []
+    jobs = run._jobs
+    run._jobs = lambda inputs: asked.append([row["id"] for row in inputs[::4]]) or jobs(inputs)
+    run.train()
+    epochs = [asked[i] + asked[i + 1] for i in range(0, 8, 2)]
+    assert all(sorted(epoch) == sorted(questions["id"]) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 2
+
+
 def test_evaluation_grows_trees_too(policy, questions, tmp_path):
     run = trainer(
         policy,
