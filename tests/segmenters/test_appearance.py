@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmms_videominer.segmenters.appearance import DIMENSIONS, TONE_SHARE, embed
+from lmms_videominer.segmenters.appearance import DIMENSIONS, TONE_SHARE, appearances, embed
+from lmms_videominer.video import open_video
 
 
 def plain(*rgb: int) -> np.ndarray:
@@ -29,6 +32,12 @@ def test_a_vector_is_of_length_one_and_the_share_of_tones():
     assert vectors.shape == (1, DIMENSIONS)
     assert (vectors**2).sum() == pytest.approx(1 + TONE_SHARE)
     assert 0.9 < weights[0] < 1
+
+
+def test_every_second_pixel_of_a_picture_with_more_than_4096_is_used(plain_video: Path):
+    with open_video(plain_video) as reader:  # 64 * 96 pixels
+        found, expected = appearances(reader, [3, 50]), embed(reader.frames([3, 50])[:, ::2, ::2])
+    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_a_black_frame_has_neither_vector_nor_weight():

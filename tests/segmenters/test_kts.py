@@ -10,7 +10,7 @@ import pytest
 from support import videos
 
 from lmms_videominer.segmenters import get_segmenter
-from lmms_videominer.segmenters.kts import blip_frames, event_lengths_s, without_blips
+from lmms_videominer.segmenters.kts import blip_frames, event_lengths_s, squared_shares, without_blips
 from lmms_videominer.types import Span
 from lmms_videominer.video import open_video
 
@@ -139,6 +139,17 @@ def test_blips_are_removed_within_each_span_and_steps_stay():
 
 
 def test_lengths_of_events_by_hand():
-    union, owners, cuts = (Span(0, 3), Span(8, 10)), np.array([0, 0, 1]), np.array([1.0, 5.0])
+    union, owners, cuts = (Span(0, 3), Span(8, 10), Span(12, 13)), np.array([0, 0, 1, 1, 2]), np.array([1.5, 5, 9, 11])
     no, whole = -np.inf, np.inf
-    assert event_lengths_s(union, owners, cuts).tolist() == [[1, whole, no], [no, 2, no], [no, no, whole]]
+    assert event_lengths_s(union, owners, cuts).tolist() == [
+        [1.5, whole, no, no, no],
+        [no, 1.5, no, no, no],
+        [no, no, 1, whole, no],
+        [no, no, no, 1, no],
+        [no, no, no, no, whole],
+    ]
+
+
+def test_the_share_of_an_event_is_that_of_its_frames_squared():
+    shares = squared_shares(4)
+    assert (shares[0, 3], shares[1, 2], shares[3, 3]) == (1, 1 / 4, 1 / 16)
