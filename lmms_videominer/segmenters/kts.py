@@ -76,7 +76,7 @@ def without_blips(vectors: np.ndarray, owners: np.ndarray, blip: int) -> np.ndar
     for owner in np.unique(owners):
         members = owners == owner
         span_vectors = vectors[members]
-        if len(span_vectors) > 1:
+        if len(span_vectors) > 2:  # of two frames, neither is a blip
             padded = np.pad(span_vectors, ((blip, blip), (0, 0)), mode="reflect")
             smoothed[members] = np.median(
                 np.lib.stride_tricks.sliding_window_view(padded, 2 * blip + 1, axis=0), axis=-1
