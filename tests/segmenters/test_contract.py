@@ -90,7 +90,7 @@ def test_damaged_frames_cost_no_events(segmenter: Segmenter, damaged_video: Path
 
 def test_registry():
     assert all(get_segmenter(name).name == name for name in SEGMENTERS)
-    with pytest.raises(ConfigError, match="'histogramm'; did you mean 'histogram'"):
+    with pytest.raises(ConfigError, match="unknown segmenter 'histogramm'; did you mean 'histogram'"):
         get_segmenter("histogramm")
 
 
