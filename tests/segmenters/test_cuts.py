@@ -57,5 +57,5 @@ def test_no_candidate_no_cut():
 
 
 def test_split_keeps_the_union_and_ignores_times_on_borders():
-    parts = split([Span(0, 4), Span(6, 7)], [2, 4, 6.5, 5])
+    parts = split([Span(0, 4), Span(6, 7)], [0, 2, 4, 6, 6.5, 5])
     assert parts == (Span(0, 2), Span(2, 4), Span(6, 6.5), Span(6.5, 7))
