@@ -52,6 +52,19 @@ def test_fillers_are_the_middles_of_the_longest_stretches_without_a_frame(chosen
 def test_a_frame_counts_once_in_its_first_group():
     frames = within_budget([[Pick(3, "a", 2.0)], [Pick(3, "b", 1.0), Pick(5, "b", 1.0)]], TEN_FPS, 2)
     assert [(f.frame_index, f.node_id, f.score, f.time_s) for f in frames] == [(3, "a", 2.0, 0.3), (5, "b", 1.0, 0.5)]
+    [frame] = within_budget([[Pick(3, "a", 2.0), Pick(3, "b", 1.0)]], TEN_FPS, 1)
+    assert (frame.node_id, frame.score) == ("a", 2.0)
+
+
+def test_the_first_group_that_does_not_fit_is_thinned_evenly_in_temporal_order_and_what_lacks_is_filled():
+    groups = [[Pick(100, "a")], [Pick(i, "b") for i in (50, 10, 40, 20, 30)]]
+    frames = within_budget(groups, TEN_FPS, 3)
+    assert [(f.frame_index, f.node_id) for f in frames] == [(20, "b"), (40, "b"), (100, "a")]
+    frames = within_budget(groups, TEN_FPS, 8)
+    assert [(f.frame_index, f.node_id, f.score) for f in frames if f.node_id is None] == [
+        (75, None, None),
+        (150, None, None),
+    ]
 
 
 @settings(deadline=None)
