@@ -17,6 +17,10 @@ def test_one_candidate_a_second_each_the_frame_in_the_middle_of_its_share():
     assert pool.spans[3] == Span(3.0, 4.0)
 
 
+def test_one_candidate_every_four_seconds():
+    assert candidates(Span(0, 20), TEN_FPS, most=200, every_s=4.0).indices.tolist() == [20, 60, 100, 140, 180]
+
+
 def test_candidates_are_thinned_evenly_to_the_most():
     pool = candidates(Span(0, 20), TEN_FPS, most=4)
     assert pool.indices.tolist() == [25, 75, 125, 175] and pool.spans[1] == Span(5.0, 10.0)
