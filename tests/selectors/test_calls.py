@@ -95,6 +95,7 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
         ({"selector": "qframe", "frames": 200}, math.inf, Calls(0, 0, 200)),
         ({"selector": "focus"}, 3600.0, Calls(0, 0, 225 * 3 + 57 * 16)),
         ({"selector": "focus", "focus_share": 0.1}, 38.0, Calls(0, 0, 8 * 3 + 4 * 5)),
+        ({"selector": "focus"}, 6.0, Calls(0, 0, 8 * 3 + 4)),
         ({"selector": "focus"}, math.inf, Calls(0, 0, math.inf)),
         ({"selector": "uniform"}, math.inf, Calls()),
     ],
