@@ -269,6 +269,11 @@ def test_focus_draws_nearer_to_what_it_has_where_the_budget_is_dense():
     assert 2 <= min(abs(pick.frame_index - other.frame_index) for pick in drawn for other in best) < 8
 
 
+def test_focus_passes_over_a_clip_without_a_frame_left():
+    choice, _, _ = search("focus", np.arange(8), frames=7, focus_share=1.0)  # 8 clips of a frame: one is the best
+    assert [pick.frame_index for pick in choice.picks] == [7, 6, 5, 4, 3, 2]
+
+
 def test_focus_scores_the_same_coarse_frames_for_every_question_and_others_with_another_seed():
     def coarse_and_chosen(text: str, seed: int = 0) -> tuple[list[int], list[int]]:
         _, key_frames, case = search("focus", np.zeros(320), text, frames=8, seed=seed)
@@ -336,6 +341,7 @@ def test_frames_are_sorted_unique_in_range_and_exactly_the_budget_or_all(name, s
     indices = [frame.frame_index for frame in key_frames]
     assert indices == sorted(set(indices)) and len(indices) == min(budget, len(scores))
     assert indices[0] >= 0 and indices[-1] < len(scores)
+    assert len({pick.frame_index for pick in choice.picks}) == len(choice.picks)
     if name != "focus":  # a clip may lack frames
         assert sorted(pick.frame_index for pick in choice.picks) == indices
 
