@@ -59,16 +59,30 @@ SUBJECTS = {
         ("segmenters",),
     ),
     "clustering": Subject(
-        ("search/clustering.py",),
-        ("search/test_clustering.py",),
+        ("search/clustering.py", "selectors/grouping.py"),
+        ("search/test_clustering.py", "selectors/test_grouping.py"),
     ),
     "selection": Subject(
-        ("search/key_frames.py",),
-        ("search/test_key_frames.py",),
+        (
+            "search/key_frames.py",
+            "search/candidates.py",
+            "selectors/scored.py",
+            "selectors/topk.py",
+            "selectors/aks.py",
+            "selectors/bolt.py",
+            "selectors/focus.py",
+            "selectors/qframe.py",
+        ),
+        (
+            "search/test_key_frames.py",
+            "search/test_candidates.py",
+            "selectors/test_rules.py",
+            "selectors/test_scored.py",
+        ),
     ),
     "parsing": Subject(
-        ("policy/parser.py",),
-        ("policy/test_parser.py",),
+        ("policy/parser.py", "selectors/replies.py"),
+        ("policy/test_parser.py", "selectors/test_replies.py"),
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig, check_names
+from lmms_videominer.config import MinerConfig
 
 
 class Clusterer(Protocol):
@@ -104,10 +104,5 @@ CLUSTERERS: dict[str, Callable[[MinerConfig], Clusterer]] = {
 
 
 def get_clusterer(config: MinerConfig) -> Clusterer:
-    """The clusterer that ``config.clustering`` names.
-
-    Raises:
-        ConfigError: The name is unknown; the message lists the valid ones.
-    """
-    check_names([config.clustering], CLUSTERERS, "clustering")
+    """The clusterer that ``config.clustering`` names."""
     return CLUSTERERS[config.clustering](config)

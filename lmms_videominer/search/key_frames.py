@@ -50,7 +50,7 @@ def _is_open(node: Node) -> bool:
 
 def node_key_frames(nodes: Sequence[Node], timestamps_s: np.ndarray, budget: int) -> tuple[KeyFrame, ...]:
     """``spread_frames`` over the spans of ``nodes``; each frame names its node."""
-    pairs = sorted(((span, node.id) for node in nodes for span in node.spans), key=lambda pair: pair[0])
+    pairs = sorted((span, node.id) for node in nodes for span in node.spans)
     return spread_frames([span for span, _ in pairs], timestamps_s, budget, [node_id for _, node_id in pairs])
 
 
@@ -120,10 +120,8 @@ def _shares(slots: Sequence[_Slot], budget: int) -> np.ndarray:
 
 
 def _largest_remainder(weights: np.ndarray, eligible: np.ndarray, total: int) -> np.ndarray:
-    """int64 [E] summing to ``total``, in proportion to ``weights`` among the ``eligible``."""
+    """int64 [E] summing to ``total``, in proportion to ``weights`` among the ``eligible``, which have some."""
     weights = np.where(eligible, weights, 0.0)
-    if not weights.sum() > 0:
-        weights = eligible.astype(np.float64)
     quota = total * (weights / weights.sum())
     parts = np.floor(quota).astype(np.int64)
     remainder = np.where(eligible, quota - parts, -1.0)

@@ -25,14 +25,16 @@ DIMENSIONS = COLOUR_BINS**2 + TONE_BINS
 
 
 def appearances(reader: VideoReader, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """``embed`` the frames at ``indices`` of a video, read in parts.
+    """``embed`` the frames at ``indices`` of a video, at least one, read in parts.
+
+    Every ``s``-th pixel of each ``s``-th line is used, so that there are at most ``_PIXELS``.
 
     Raises:
         VideoError: A frame cannot be decoded.
     """
     stride = math.ceil(math.sqrt(reader.info.height * reader.info.width / _PIXELS))
     parts = [embed(reader.frames(part)[:, ::stride, ::stride]) for part in in_parts(indices, reader.info, _CHUNK_BYTES)]
-    vectors, weights = zip((np.empty((0, DIMENSIONS)), np.empty(0)), *parts)
+    vectors, weights = zip(*parts)
     return np.concatenate(vectors), np.concatenate(weights)
 
 

@@ -47,7 +47,7 @@ class KTSSegmenter:
         smoothed = without_blips(vectors, owners, blip_frames(min_event_s, step_s, len(indices)))
         cuts_s = boundaries_s(reader, indices)
         lengths_s = event_lengths_s(union, owners, cuts_s)
-        costs = scatter(smoothed, weights) + EVENNESS * len(indices) * _squared_shares(len(indices))
+        costs = scatter(smoothed, weights) + EVENNESS * len(indices) * squared_shares(len(indices))
         costs[(lengths_s <= 0) | (lengths_s < min_event_s)] = np.inf
         begins = cheapest_partition(costs, len(np.unique(owners)) + events - 1)
         return split(union, [float(cuts_s[i - 1]) for i in begins if owners[i - 1] == owners[i]])
@@ -76,7 +76,7 @@ def without_blips(vectors: np.ndarray, owners: np.ndarray, blip: int) -> np.ndar
     for owner in np.unique(owners):
         members = owners == owner
         span_vectors = vectors[members]
-        if len(span_vectors) > 1:
+        if len(span_vectors) > 2:  # of two frames, neither is a blip
             padded = np.pad(span_vectors, ((blip, blip), (0, 0)), mode="reflect")
             smoothed[members] = np.median(
                 np.lib.stride_tricks.sliding_window_view(padded, 2 * blip + 1, axis=0), axis=-1
@@ -104,7 +104,7 @@ def event_lengths_s(union: Sequence[Span], owners: np.ndarray, cuts_s: np.ndarra
     return lengths_s
 
 
-def _squared_shares(count: int) -> np.ndarray:
+def squared_shares(count: int) -> np.ndarray:
     """float64 [count, count]: squared share of the frames from i to j among all frames."""
     places = np.arange(count)
     return ((places[None, :] - places[:, None] + 1) / count) ** 2

@@ -170,7 +170,7 @@ class FOCUSSelector(ScoredSelector):
             return Calls(scored=duration_s)
         settings = cls.settings_of(config)
         clips = max(LEAST_CLIPS, math.ceil(duration_s / settings.clip_s))
-        close = min(clips, max(LEAST_ARMS, math.ceil(clips * settings.share)))
+        close = max(LEAST_ARMS, math.ceil(clips * settings.share))
         return Calls(scored=clips * (1 + EXTRA) + close * max(1, math.ceil(duration_s / clips)))
 
     def rule(self, case: ScoredCase) -> Rule:

@@ -17,13 +17,14 @@ NOT_SURE, SURE = 1, 3  # confidence and relevance are rated 1, 2 or 3
 RATINGS = {Action.DELETE: 1, Action.CONTINUE: 2, Action.ACCEPT: 3}
 ACTIONS = {rating: action for action, rating in RATINGS.items()}
 
-_VALUES_TRIED = 64  # opening braces or brackets of a text at which a value is tried
+_VALUES_TRIED = 64  # opening braces of a text at which a value is tried
 _LONGEST_VALUE = 10_000  # characters of a Python literal
 _NO_VALUE = (ValueError, SyntaxError, RecursionError, MemoryError, TypeError)
 _MARKS = r"[\s*_`\"':=>]*"  # white space, markdown, quotes and signs between a label and its value
 # a label followed by all choices, "confidence: 1, 2 or 3", repeats the prompt and chooses nothing
 _OTHER_CHOICE = r"\s*(?:,|/|-|or\b)\s*(?:or\s+)?[1-3]\b"
 _CONFIDENCE = re.compile(rf"confidence(?:\s+level)?(?:\s+is)?{_MARKS}([1-3])\b(?!{_OTHER_CHOICE})", re.IGNORECASE)
+_RELEVANCE = re.compile(rf"relevance{_MARKS}\[([\d\s,]*)", re.IGNORECASE)
 _LONE_RATING = re.compile(r"[\s*_`\"'.]*([1-3])[\s*_`\"'.]*")
 _CLIPS = re.compile(rf"\bclips?{_MARKS}\[?((?:[\s,;&]|and\b|to\b|\d{{1,6}}|-|–)+)", re.IGNORECASE)
 _NUMBERS = re.compile(r"(\d{1,6})(?:\s*(?:-|–|to)\s*(\d{1,6}))?")
@@ -48,7 +49,7 @@ def read_relevance(text: str, count: int) -> Ratings:
     relevance = whole.get("relevance") if whole else None
     if _are_ratings(relevance) and len(relevance) == count:
         return Ratings(tuple(relevance), Reading.STRICT)
-    for value in (*(part.get("relevance") for part in _objects(text)), *_labelled_lists(text, "relevance")):
+    for value in (*(part.get("relevance") for part in _objects(text)), *_labelled_ratings(text)):
         ratings = [_as_int(entry) for entry in value] if isinstance(value, list) else []
         if any(_is_rating(rating) for rating in ratings):
             scores = [rating if _is_rating(rating) else NOT_SURE for rating in ratings] + [NOT_SURE] * count
@@ -86,7 +87,7 @@ def read_wishes(text: str, count: int) -> tuple[tuple[tuple[int, str], ...], Rea
             kept = [wish for wish in wishes if wish]
             if len(kept) == len(wishes):
                 return tuple(kept), Reading.STRICT
-    for entries in (*(part.get("frames") for part in _objects(text)), *_lists(text), list(_objects(text))):
+    for entries in (*(part.get("frames") for part in _objects(text)), list(_objects(text))):
         kept = [wish for entry in entries if (wish := _wish(entry, count))] if isinstance(entries, list) else []
         if kept:
             return tuple(dict.fromkeys(kept)), Reading.LENIENT
@@ -103,9 +104,8 @@ def read_clips(text: str, count: int) -> tuple[tuple[int, ...], Reading]:
     numbers = whole.get("clips") if whole else None
     if isinstance(numbers, list) and numbers and all(type(n) is int and 1 <= n <= count for n in numbers):
         return tuple(sorted({n - 1 for n in numbers})), Reading.STRICT
-    lists = (*(json.dumps(part.get("clips"), default=str) for part in _objects(text)), *_CLIPS.findall(text))
-    for value in lists:
-        if clips := {n - 1 for n in _numbers(value) if 1 <= n <= count}:
+    for numbers in (*(_as_text(part.get("clips")) for part in _objects(text)), *_CLIPS.findall(text)):
+        if clips := {n - 1 for n in _numbers(numbers, count)}:
             return tuple(sorted(clips)), Reading.LENIENT
     return (), Reading.DEFAULT
 
@@ -130,18 +130,14 @@ def _whole_object(text: str) -> dict[str, Any] | None:
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The objects in the text, as JSON or Python literals."""
-    return (value for value in _values(text, "{", "}") if isinstance(value, dict))
+    return (value for value in _values(text) if isinstance(value, dict))
 
 
-def _lists(text: str) -> Iterator[list[Any]]:
-    return (value for value in _values(text, "[", "]") if isinstance(value, list))
-
-
-def _values(text: str, opening: str, closing: str) -> Iterator[Any]:
-    """The values that start at one of the first ``_VALUES_TRIED`` ``opening`` marks."""
+def _values(text: str) -> Iterator[Any]:
+    """The values that start at one of the first ``_VALUES_TRIED`` opening braces."""
     decoder, start = json.JSONDecoder(), -1
     for _ in range(_VALUES_TRIED):
-        start = text.find(opening, start + 1)
+        start = text.find("{", start + 1)
         if start < 0:
             return
         try:
@@ -149,7 +145,7 @@ def _values(text: str, opening: str, closing: str) -> Iterator[Any]:
             continue
         except (ValueError, RecursionError):
             pass
-        stop = text.find(closing, start) + 1
+        stop = text.find("}", start) + 1
         with contextlib.suppress(*_NO_VALUE):
             yield _python_literal(text[start : min(stop, start + _LONGEST_VALUE)])
 
@@ -160,15 +156,23 @@ def _python_literal(text: str) -> Any:
         return ast.literal_eval(text)
 
 
-def _labelled_lists(text: str, label: str) -> list[list[str]]:
-    """Numbers in brackets after ``label``, as in ``relevance: [1, 2]``."""
-    lists = re.findall(rf"{label}{_MARKS}\[([\d\s,]*)", text, re.IGNORECASE)
-    return [numbers.replace(",", " ").split() for numbers in lists]
+def _labelled_ratings(text: str) -> list[list[str]]:
+    """Numbers in brackets after that word, as in ``relevance: [1, 2]``."""
+    return [numbers.replace(",", " ").split() for numbers in _RELEVANCE.findall(text)]
 
 
-def _numbers(text: str) -> Iterator[int]:
+def _numbers(text: str, most: int) -> Iterator[int]:
+    """The numbers from 1 to ``most`` in the text; ``3-5`` is 3, 4 and 5."""
     for first, last in _NUMBERS.findall(text):
-        yield from range(int(first), min(int(last or first), int(first) + 1000) + 1)
+        yield from range(max(int(first), 1), min(int(last or first), most) + 1)
+
+
+def _as_text(value: Any) -> str:
+    """The value as Python writes it; empty if it is nested too deep for that, or holds thousands of digits."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _as_int(value: Any) -> int | None:

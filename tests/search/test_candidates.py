@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmms_videominer.search.candidates import Pick, candidates, evenly, fillers, within_budget
+from lmms_videominer.search.candidates import Pick, candidates, evenly, fillers, top, within_budget
 from lmms_videominer.types import Span
 
 TEN_FPS = np.arange(200) / 10  # 20 s
@@ -15,6 +15,10 @@ def test_one_candidate_a_second_each_the_frame_in_the_middle_of_its_share():
     pool = candidates(Span(0, 20), TEN_FPS, most=200)
     assert pool.indices.tolist() == list(range(5, 200, 10))
     assert pool.spans[3] == Span(3.0, 4.0)
+
+
+def test_one_candidate_every_four_seconds():
+    assert candidates(Span(0, 20), TEN_FPS, most=200, every_s=4.0).indices.tolist() == [20, 60, 100, 140, 180]
 
 
 def test_candidates_are_thinned_evenly_to_the_most():
@@ -49,9 +53,27 @@ def test_fillers_are_the_middles_of_the_longest_stretches_without_a_frame(chosen
     assert fillers(chosen, 20, wanted) == added
 
 
+def test_the_top_is_in_temporal_order_and_the_earlier_of_equal_ones():
+    assert top(np.array([0.1, 0.5, 0.9, 0.5, 0.8]), 3).tolist() == [1, 2, 4]
+    assert top(np.array([2.0, 3.0]), 5).tolist() == [0, 1]
+
+
 def test_a_frame_counts_once_in_its_first_group():
     frames = within_budget([[Pick(3, "a", 2.0)], [Pick(3, "b", 1.0), Pick(5, "b", 1.0)]], TEN_FPS, 2)
     assert [(f.frame_index, f.node_id, f.score, f.time_s) for f in frames] == [(3, "a", 2.0, 0.3), (5, "b", 1.0, 0.5)]
+    [frame] = within_budget([[Pick(3, "a", 2.0), Pick(3, "b", 1.0)]], TEN_FPS, 1)
+    assert (frame.node_id, frame.score) == ("a", 2.0)
+
+
+def test_the_first_group_that_does_not_fit_is_thinned_evenly_in_temporal_order_and_what_lacks_is_filled():
+    groups = [[Pick(100, "a")], [Pick(i, "b") for i in (50, 10, 40, 20, 30)]]
+    frames = within_budget(groups, TEN_FPS, 3)
+    assert [(f.frame_index, f.node_id) for f in frames] == [(20, "b"), (40, "b"), (100, "a")]
+    frames = within_budget(groups, TEN_FPS, 8)
+    assert [(f.frame_index, f.node_id, f.score) for f in frames if f.node_id is None] == [
+        (75, None, None),
+        (150, None, None),
+    ]
 
 
 @settings(deadline=None)

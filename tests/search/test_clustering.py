@@ -65,6 +65,11 @@ def test_empty_captions_never_meet():
     assert clusters(["", "", "north"], embed=no_embedding) == [[0], [1], [2]]
 
 
+def test_vectors_that_do_not_match_the_captions_are_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        clusters(["north", "east", "west"], embed=lambda texts: embed_angles(texts[:-1]))
+
+
 def test_clustering_none_makes_every_event_a_node():
     clusterer = get_clusterer(MinerConfig(clustering="none"))
     assert clusterer.cluster(["east", "east"], no_embedding) == [[0], [1]]
@@ -83,7 +88,7 @@ def test_frames_are_clustered_as_events_are():
 
 
 def test_an_unknown_clustering_names_the_valid_ones():
-    with pytest.raises(ConfigError, match=r"'frames'; did you mean 'frame'.*event, frame, none"):
+    with pytest.raises(ConfigError, match=r"unknown clustering 'frames'; did you mean 'frame'.*event, frame, none"):
         get_clusterer(MinerConfig(clustering="frames"))
 
 

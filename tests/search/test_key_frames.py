@@ -80,6 +80,11 @@ def test_every_span_gets_a_frame_and_the_rest_goes_by_duration():
     assert indices([(0, 30), (50, 51), (60, 69)], 6) == [50, 150, 250, 505, 622, 667]
 
 
+def test_the_earlier_of_equal_remainders_gets_the_frame():
+    # 6 frames, spans of 50 and 30 s: one each, then 2.5 and 1.5 of 4 -> 3 and 1
+    assert indices([(0, 50), (60, 90)], 6) == [62, 187, 312, 437, 675, 825]
+
+
 def test_more_spans_than_budget_takes_evenly_spaced_frames_of_the_kept_time():
     # 8 s kept, two frames: at 2 and 6 s of it, which lie 0 s into the second span and into the fourth
     assert indices([(10, 12), (20, 22), (40, 42), (60, 62)], 2) == [200, 600]

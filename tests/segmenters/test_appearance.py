@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmms_videominer.segmenters.appearance import DIMENSIONS, TONE_SHARE, embed
+from lmms_videominer.segmenters.appearance import COLOUR_BINS, DIMENSIONS, TONE_SHARE, appearances, embed
+from lmms_videominer.video import open_video
 
 
 def plain(*rgb: int) -> np.ndarray:
@@ -29,6 +32,33 @@ def test_a_vector_is_of_length_one_and_the_share_of_tones():
     assert vectors.shape == (1, DIMENSIONS)
     assert (vectors**2).sum() == pytest.approx(1 + TONE_SHARE)
     assert 0.9 < weights[0] < 1
+
+
+def test_every_second_pixel_of_a_picture_with_more_than_4096_is_used(plain_video: Path):
+    with open_video(plain_video) as reader:  # 64 * 96 pixels
+        found, expected = appearances(reader, [3, 50]), embed(reader.frames([3, 50])[:, ::2, ::2])
+    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("rgb", "colours"),
+    [
+        # shares of red 204 / 292 and of blue 44 / 292, over 0.9 and times 11: 8.538813 and 1.841705
+        ((200, 40, 40), {(8, 1): 0.073007, (8, 2): 0.388180, (9, 1): 0.085288, (9, 2): 0.453525}),
+        # 259 / 267 is above 0.9, so the last bin; 4 / 267 gives 0.183104
+        ((255, 0, 0), {(11, 0): 0.816896, (11, 1): 0.183104}),
+        ((0, 0, 255), {(0, 11): 0.816896, (1, 11): 0.183104}),
+    ],
+)
+def test_a_plain_picture_by_hand(rgb, colours):
+    frame = plain(0, 0, 0)
+    frame[0, 3, 5] = rgb  # one visible pixel: what is black counts nothing
+    [vector], _ = embed(frame)
+    squares = np.split(vector**2, [COLOUR_BINS**2])
+    filled = [{int(i): float(part[i]) for i in np.flatnonzero(part > 1e-9)} for part in squares]
+    assert {divmod(i, COLOUR_BINS): share for i, share in filled[0].items()} == pytest.approx(colours, abs=1e-5)
+    # its tone is the mean, in the middle of 16 bins
+    assert filled[1] == pytest.approx({7: TONE_SHARE / 2, 8: TONE_SHARE / 2}, abs=1e-5)
 
 
 def test_a_black_frame_has_neither_vector_nor_weight():

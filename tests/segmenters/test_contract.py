@@ -79,13 +79,18 @@ def test_a_gap_is_a_boundary_already_and_not_counted(segmenter: Segmenter, plain
     assert len(parts) == 4 and merge_spans(parts, gap_s=0.0) == tuple(spans)
 
 
+def test_a_span_of_two_scanned_frames_is_cut_halfway_between_them(segmenter: Segmenter, static_video: Path):
+    parts = segment(segmenter, static_video, [Span(0, 2), Span(4, 8)], events=2, scan_frames=3)
+    assert parts == (Span(0, 2), Span(4, 6), Span(6, 8))
+
+
 def test_damaged_frames_cost_no_events(segmenter: Segmenter, damaged_video: Path):
     assert merge_spans(segment(segmenter, damaged_video), gap_s=0.0) == (Span(0.0, 4.0),)
 
 
 def test_registry():
     assert all(get_segmenter(name).name == name for name in SEGMENTERS)
-    with pytest.raises(ConfigError, match="'histogramm'; did you mean 'histogram'"):
+    with pytest.raises(ConfigError, match="unknown segmenter 'histogramm'; did you mean 'histogram'"):
         get_segmenter("histogramm")
 
 

@@ -42,8 +42,13 @@ def test_the_noise_of_compression_is_flat_and_a_real_change_comes_first():
     assert choose_cuts(candidates({1: FLAT_DISTANCE * 0.9, 4: 0.0}, Span(0, 8)), 1, 0) == [4]
 
 
-def test_full_ties_go_to_the_earliest():
+def test_a_distance_at_the_limit_is_a_change():
+    assert choose_cuts(candidates({1: FLAT_DISTANCE, 4: 0.0}, Span(0, 8)), 1, 0) == [1]
+
+
+def test_full_ties_go_to_the_earliest_whatever_a_clock_rounds():
     assert choose_cuts(candidates({2: 0.5, 6: 0.5}, Span(0, 8)), 1, 0) == [2]
+    assert choose_cuts(candidates({1.9999997: 0.5, 6: 0.5}, Span(0, 8)), 1, 0) == [1.9999997]
 
 
 def test_no_candidate_no_cut():
@@ -52,5 +57,5 @@ def test_no_candidate_no_cut():
 
 
 def test_split_keeps_the_union_and_ignores_times_on_borders():
-    parts = split([Span(0, 4), Span(6, 7)], [2, 4, 6.5, 5])
+    parts = split([Span(0, 4), Span(6, 7)], [0, 2, 4, 6, 6.5, 5])
     assert parts == (Span(0, 2), Span(2, 4), Span(6, 6.5), Span(6.5, 7))

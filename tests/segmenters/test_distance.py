@@ -17,6 +17,12 @@ def test_by_hand():
     np.testing.assert_allclose(bhattacharyya_distances(rows), [math.log(2) / 2, 0], atol=1e-15)
 
 
+def test_equal_neighbours_are_never_below_zero():
+    for bins in range(1, 257):  # the rounded sum of equal shares is on either side of 1
+        [distance] = bhattacharyya_distances(np.full((2, bins), 1 / bins))
+        assert 0 <= distance < 1e-12 and not np.signbit(distance)
+
+
 def test_disjoint_histograms_are_infinitely_far(recwarn):
     assert bhattacharyya_distances(np.eye(3)).tolist() == [math.inf, math.inf]
     assert not recwarn.list

@@ -10,7 +10,7 @@ import pytest
 from support import videos
 
 from lmms_videominer.segmenters import get_segmenter
-from lmms_videominer.segmenters.kts import blip_frames, event_lengths_s, without_blips
+from lmms_videominer.segmenters.kts import blip_frames, event_lengths_s, squared_shares, without_blips
 from lmms_videominer.types import Span
 from lmms_videominer.video import open_video
 
@@ -51,10 +51,10 @@ def drift(frame: np.ndarray, time_s: float) -> np.ndarray:
     return frame * (0.75 + 0.25 * np.cos(2 * np.pi * time_s / 8))
 
 
-def cuts_s(path: Path, events: int, scan_frames: int = 400) -> list[float]:
+def cuts_s(path: Path, events: int, scan_frames: int = 400, min_event_s: float = 0.5) -> list[float]:
     with open_video(path) as reader:
         whole = Span(0, reader.info.duration_s)
-        parts = get_segmenter("kts").segment(reader, [whole], events, scan_frames, min_event_s=0.5)
+        parts = get_segmenter("kts").segment(reader, [whole], events, scan_frames, min_event_s)
     return [part.start_s for part in parts[1:]]
 
 
@@ -66,6 +66,11 @@ def test_real_cuts_are_found_to_the_frame(tmp_path: Path):
 def test_a_sparse_scan_finds_them_within_half_its_step(tmp_path: Path):
     path = film(tmp_path / "cuts.mp4", [("red", 4), ("green", 3), ("blue", 4)])
     assert cuts_s(path, 3, scan_frames=22) == pytest.approx([4, 7], abs=0.25 + 1e-6)
+
+
+def test_a_real_cut_is_worth_more_than_equal_lengths_and_an_event_may_have_exactly_the_least_length(tmp_path: Path):
+    path = film(tmp_path / "cuts.mp4", [("red", 7), ("green", 0.52)])
+    assert cuts_s(path, 2, min_event_s=0.52) == pytest.approx([7], abs=1e-6)
 
 
 @pytest.mark.parametrize("scan_frames", [400, 40])
@@ -136,9 +141,22 @@ def test_blips_are_removed_within_each_span_and_steps_stay():
     values = np.array([9, 1, 1, 5, 1, 2, 2, 7, 7, 9, 7], float)[:, None]
     owners = np.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
     assert without_blips(values, owners, 1).ravel().tolist() == [1, 1, 1, 1, 2, 2, 2, 7, 7, 7, 9]
+    values, owners = np.array([1, 5, 5, 1, 5, 5], float)[:, None], np.array([0, 0, 0, 1, 1, 2])
+    assert without_blips(values, owners, 1).ravel().tolist() == [5, 5, 5, 1, 5, 5]
 
 
 def test_lengths_of_events_by_hand():
-    union, owners, cuts = (Span(0, 3), Span(8, 10)), np.array([0, 0, 1]), np.array([1.0, 5.0])
+    union, owners, cuts = (Span(0, 3), Span(8, 10), Span(12, 13)), np.array([0, 0, 1, 1, 2]), np.array([1.5, 5, 9, 11])
     no, whole = -np.inf, np.inf
-    assert event_lengths_s(union, owners, cuts).tolist() == [[1, whole, no], [no, 2, no], [no, no, whole]]
+    assert event_lengths_s(union, owners, cuts).tolist() == [
+        [1.5, whole, no, no, no],
+        [no, 1.5, no, no, no],
+        [no, no, 1, whole, no],
+        [no, no, no, 1, no],
+        [no, no, no, no, whole],
+    ]
+
+
+def test_the_share_of_an_event_is_that_of_its_frames_squared():
+    shares = squared_shares(4)
+    assert (shares[0, 3], shares[1, 2], shares[3, 3]) == (1, 1 / 4, 1 / 16)

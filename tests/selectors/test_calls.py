@@ -88,8 +88,15 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
         ({"selector": "videoagent", "judge": "policy"}, 3600.0, Calls(17, 14, 7200, 3600)),  # 5, 9, 17 looks
         ({"selector": "aks"}, 3600.0, Calls(0, 0, 3600)),
         ({"selector": "aks"}, math.inf, Calls(0, 0, math.inf)),
+        ({"selector": "topk"}, 3.0, Calls(0, 0, 8)),  # no fewer than the budget
+        ({"selector": "topk", "candidate_fps": 0.5}, 3600.0, Calls(0, 0, 1800)),
         ({"selector": "qframe"}, math.inf, Calls(0, 0, 128)),
+        ({"selector": "qframe"}, 60.0, Calls(0, 0, 60)),
+        ({"selector": "qframe", "frames": 200}, math.inf, Calls(0, 0, 200)),
         ({"selector": "focus"}, 3600.0, Calls(0, 0, 225 * 3 + 57 * 16)),
+        ({"selector": "focus", "focus_share": 0.1}, 38.0, Calls(0, 0, 8 * 3 + 4 * 5)),
+        ({"selector": "focus"}, 6.0, Calls(0, 0, 8 * 3 + 4)),
+        ({"selector": "focus"}, math.inf, Calls(0, 0, math.inf)),
         ({"selector": "uniform"}, math.inf, Calls()),
     ],
 )

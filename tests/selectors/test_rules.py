@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.families import SCORING
 
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.candidates import within_budget
 from lmms_videominer.selectors import aks, bolt, focus, qframe, topk
 from lmms_videominer.selectors.scored import Choice, ScoredCase, ScoredSelector
@@ -33,7 +34,7 @@ def search(
     """A video whose scores are given; of one frame a second: second, frame and candidate are one number."""
     config = configured(selector=name, **given_settings)
     info = VideoInfo("film.mp4", len(scores) / fps, len(scores), fps, 32, 32, "none")
-    scorer = SimpleNamespace(identity="given", logits=lambda values: np.asarray(values, np.float64))
+    scorer = SimpleNamespace(identity="given", logits=lambda values: 100 * np.asarray(values, np.float64))
     times_s = np.arange(len(scores), dtype=np.float64) / fps
     video = OpenVideo(SimpleNamespace(info=info), "film")
     case = ScoredCase(Question("film.mp4", text), video, times_s, config, scorer=scorer)
@@ -102,6 +103,15 @@ def test_aks_keeps_no_stretch_whose_spread_is_below_its_bar():
     assert judged(MIXED, 4, threshold=0.6, spread=0.44) == [0, 4, 8, 12]
 
 
+def test_aks_keeps_only_what_exceeds_its_bars():
+    assert judged([1, 0, 0, 0], 2, threshold=0.24) == [0, 1]  # lead: 0.5 - 0.25
+    assert judged([1, 0, 0, 0], 2, threshold=0.25) == [0, 2]
+    assert judged([1, 1, 0, 0], 2, threshold=0.4, spread=0.49) == [0, 1]  # standard deviation: 0.5
+    assert judged([1, 1, 0, 0], 2, threshold=0.4, spread=0.5) == [0, 2]
+    assert frames("aks", MIXED, frames=4, aks_threshold=0.6, aks_spread=0.44) == [0, 4, 8, 12]
+    assert frames("aks", MIXED, frames=4, aks_depth=0) == [0, 1, 8, 10]
+
+
 def test_aks_gives_the_odd_frame_to_the_half_with_the_best_score():
     assert judged([0, 0, 0, 0.5, 1, 0, 0, 0], 3) == [3, 4, 6]
     assert judged([0, 0, 0, 1, 0.5, 0, 0, 0], 3) == [0, 3, 4]
@@ -137,6 +147,9 @@ def test_bolt_inverts_the_cumulative_density_at_even_levels():
     # levels 1/3 -> 2; 1/2 and 2/3 -> 3; the densest left: 4
     assert bolt.inverse_transform(weights, 3).tolist() == [2, 3, 4]
     assert bolt.inverse_transform(weights, 1).tolist() == [3]  # the median
+    # cumulative sums that rounding leaves below a level, 0.7999999999999999 and 0.3
+    assert bolt.inverse_transform(np.full(10, 0.1), 5).tolist() == [1, 3, 4, 6, 7]
+    assert bolt.inverse_transform(np.full(3, 0.1), 2).tolist() == [0, 2]
 
 
 def test_bolt_takes_a_frame_once_and_then_the_densest_left():
@@ -156,6 +169,7 @@ def test_qframe_adds_noise_to_the_log_softmax():
     weights = qframe.perturbed(np.array([2.0, 0.0, 1.0]), 0.5, np.array([0.0, 5.0, 0.25]))
     assert weights == pytest.approx([-0.142932, 0.857068, -1.892932], abs=1e-6)
     assert topk.top(weights, 2).tolist() == [0, 1]
+    assert qframe.perturbed(np.array([2000.0, 0.0]), 0.5, np.zeros(2)).tolist() == [0.0, -4000.0]
 
 
 def test_qframes_first_rank_is_a_draw_from_the_softmax():
@@ -172,7 +186,7 @@ def test_qframe_chooses_from_128_candidates_spread_over_the_video():
 
 def test_qframe_follows_logits_far_apart_and_draws_anew_for_another_question():
     scores = np.zeros(100)
-    scores[[7, 40, 41]] = 1000.0
+    scores[[7, 40, 41]] = 0.5
     assert frames("qframe", scores, frames=3) == [7, 40, 41]
     drawn = {text: [f.frame_index for f in search("qframe", np.zeros(100), text)[1]] for text in ("a", "b", "a ", "c")}
     assert len({tuple(chosen) for chosen in drawn.values()}) == 4
@@ -212,6 +226,8 @@ def test_focus_samples_the_middle_and_two_others_and_closely_half_evenly_half_at
     assert len(first) == 3 and 23 in first and set(first) <= set(range(16, 32))
     close = focus.close_look(arm, 16, first, rng)
     assert close.tolist() == sorted(set(range(16, 32)) - set(first.tolist()))
+    assert focus.coarse([focus.Arm(Span(0, 3), 4, 7), focus.Arm(Span(3, 4), 7, 8)], rng)[0].tolist() == [4, 5, 6]
+    assert len(focus.close_look(arm, 1, np.array([], int), rng)) == 1
     half = focus.close_look(arm, 8, np.array([20]), rng)
     assert {18, 22, 26, 30} <= set(half.tolist()) and 20 not in half and len(half) == 8
 
@@ -222,7 +238,7 @@ def test_focus_gives_a_frame_the_score_of_the_nearest_scored_one():
 
 
 def test_focus_draws_by_the_softmax_of_scaled_scores():
-    rng, scores = np.random.default_rng(1), np.array([10.0, 20.0, 15.0])  # scaled: 0 1 0.5
+    rng, scores = np.random.default_rng(1), np.array([0.1, 0.2, 0.15])  # scaled: 0 1 0.5
     first = [focus.draw(scores, 1, 0.5, rng)[0] for _ in range(4000)]
     chances = np.exp([0.0, 2.0, 1.0])
     assert np.bincount(first) / 4000 == pytest.approx(chances / chances.sum(), abs=0.024)
@@ -246,6 +262,30 @@ def test_focus_draws_keep_a_second_from_the_best_frames_and_from_other_clips():
         assert min(abs(pick.frame_index - other.frame_index) for other in others) >= 8
 
 
+def test_focus_draws_nearer_to_what_it_has_where_the_budget_is_dense():
+    scores = np.random.default_rng(0).random(8 * 64)  # 64 frames of 64 s: a quarter of a second is enough
+    choice, _, _ = search("focus", scores, fps=8.0, frames=64, focus_clip_s=8.0, focus_share=1.0)
+    best, drawn = choice.picks[:13], choice.picks[13:]
+    assert len(drawn) == 51
+    assert 2 <= min(abs(pick.frame_index - other.frame_index) for pick in drawn for other in best) < 8
+
+
+def test_focus_passes_over_a_clip_without_a_frame_left():
+    choice, _, _ = search("focus", np.arange(8), frames=7, focus_share=1.0)  # 8 clips of a frame: one is the best
+    assert [pick.frame_index for pick in choice.picks] == [7, 6, 5, 4, 3, 2]
+
+
+def test_focus_scores_the_same_coarse_frames_for_every_question_and_others_with_another_seed():
+    def coarse_and_chosen(text: str, seed: int = 0) -> tuple[list[int], list[int]]:
+        _, key_frames, case = search("focus", np.zeros(320), text, frames=8, seed=seed)
+        # of equal clips the first five are looked at closely
+        return sorted(i for i in case.scores if i >= 80), [frame.frame_index for frame in key_frames]
+
+    first, second, third = coarse_and_chosen("a"), coarse_and_chosen("b"), coarse_and_chosen("a", seed=1)
+    assert first[0] == second[0] != third[0]
+    assert first[1] != second[1]
+
+
 def test_focus_finds_the_clip_that_stands_out_and_spends_its_budget_on_it_and_its_runners_up():
     scores = np.zeros(320)  # 20 clips of 16 s: 5 are looked at closely, 2 of 8 frames go to the best
     scores[64:80] = 0.9  # clip 4
@@ -257,7 +297,37 @@ def test_focus_finds_the_clip_that_stands_out_and_spends_its_budget_on_it_and_it
     assert [frame.score for frame in key_frames if frame.node_id == "0.4"] == [0.9] * 4
     assert len(case.scores) == 20 * 3 + 5 * (16 - 3)
     notes = {node.id: node.note for node in choice.nodes}
-    assert notes["0.4"].startswith("mean 0.900 of 16 scores") and notes["0.4"].endswith("looked at closely")
+    # 60 coarse scores: 0.9 + sqrt(2 ln(60) 1e-6 / 3) + ln(60)
+    assert notes["0.4"] == "mean 0.900 of 16 scores, coarse bound 4.996, looked at closely"
+    assert notes["0.3"] == notes["0.19"] == "mean 0.000 of 3 scores, coarse bound 4.096"
+    assert [(node.id, node.depth, node.spans) for node in choice.nodes[:2]] == [
+        ("0", 0, (Span(0, 320),)),
+        ("0.0", 1, (Span(0, 16),)),
+    ]
+
+
+# settings
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "bound"),
+    [
+        ("aks_depth", -1, 0),
+        ("bolt_power", -0.5, 0.0),
+        ("focus_clip_s", 0.0, 0.5),
+        ("focus_temperature", 0.0, 0.5),
+        ("focus_share", 1.5, 1.0),
+        ("focus_share", -0.5, 0.0),
+        ("focus_top", 1.5, 1.0),
+        ("qframe_candidates", 0, 1),
+        ("qframe_tau", 0.0, 0.5),
+    ],
+)
+def test_a_setting_out_of_range_is_named(name, wrong, bound):
+    selector = name.partition("_")[0]
+    with pytest.raises(ConfigError, match=f"^{name}={wrong}: "):
+        frames(selector, [0.5] * 20, frames=4, **{name: wrong})
+    assert len(frames(selector, [0.5] * 20, frames=4, **{name: bound})) == 4
 
 
 # whatever the scores are
@@ -272,6 +342,7 @@ def test_frames_are_sorted_unique_in_range_and_exactly_the_budget_or_all(name, s
     indices = [frame.frame_index for frame in key_frames]
     assert indices == sorted(set(indices)) and len(indices) == min(budget, len(scores))
     assert indices[0] >= 0 and indices[-1] < len(scores)
+    assert len({pick.frame_index for pick in choice.picks}) == len(choice.picks)
     if name != "focus":  # a clip may lack frames
         assert sorted(pick.frame_index for pick in choice.picks) == indices
 
