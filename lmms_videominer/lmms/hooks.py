@@ -1,9 +1,11 @@
-"""Wraps three functions of lmms-eval 0.7 that have no official hook, each once and only for the plugin's models.
+"""Wraps four functions of lmms-eval 0.7 that have no official hook, each once and only for the plugin's models.
 
 - Tasks have no entry point: ``TaskManager.initialize_tasks`` also searches the installed task folder.
 - Prompts are looked up by the model's exact name: for the plugin's models, the backbone's name is used.
 - The key of ``--use_cache`` includes neither the settings nor the policy's weights: both are added. It includes the
   secrets among the model arguments: these are left out.
+- Chat messages for services keep the pictures of a request encoded by ``id()``, which a later frame can share with one
+  that is gone: the server would get the earlier picture again. Pictures in memory are encoded each time.
 
 In addition, ``HF_HOME`` is set if it is not, so that tasks find their videos where lmms-eval puts them: its ``mlvu``
 searches below the working directory (``./~/.cache/huggingface``).
@@ -37,10 +39,12 @@ def install() -> None:
 def made_model(backbone: str, fingerprint: str) -> None:
     """Record the backbone of the running model, and the fingerprint of its settings and weights."""
     from lmms_eval.caching.response_cache import ResponseCache
+    from lmms_eval.protocol import ChatMessages
 
     install()
     _state.update(backbone=backbone, fingerprint=fingerprint)
     _wrap(ResponseCache, "create", _with_fingerprint)
+    _wrap(ChatMessages, "encode_image", _each_picture)
 
 
 def _wrap(owner: type, name: str, make: Callable[[Callable], Callable]) -> None:
@@ -104,3 +108,10 @@ def _with_fingerprint(original: Callable) -> Callable:
         return original(cls, *args, model=model, model_args=model_args, **kwargs)
 
     return create
+
+
+def _each_picture(original: Callable) -> Callable:
+    def encode_image(self: Any, image: Any, cache: Any = None, *args: Any, **kwargs: Any) -> str:
+        return original(self, image, cache if isinstance(image, str) else None, *args, **kwargs)
+
+    return encode_image
