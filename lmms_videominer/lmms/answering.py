@@ -279,6 +279,8 @@ class Answerer:
         for (sample, selection), output in zip(answered, outputs, strict=True):
             if _is_no_answer(output):
                 sample.problem = _no_answer(output)
+            elif len(mined) > 1 and _is_empty(output):
+                sample.problem = SampleError("the backbone gave an empty answer")
             else:
                 self._finish(sample, selection, output, each_s)
 
@@ -290,9 +292,12 @@ class Answerer:
     def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
         usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
         done = replace(selection, answer=text_of(output), usage=usage)
+        if _is_empty(output):
+            done = replace(done, fallbacks=(*done.fallbacks, "answer_missing"))
         tree = self._saved(done, sample)
         fallbacks = done.fallbacks if tree is not None else (*done.fallbacks, UNSAVED)
         note = Note.mined(sample.request.task, sample.request.doc_id, replace(done, fallbacks=fallbacks), tree or "")
+        note.empty = _is_empty(output)
         _note(sample, note, output)
 
     def _saved(self, selection: Selection, sample: Sample) -> str | None:
@@ -399,6 +404,11 @@ def _check_count(outputs: Sequence[Any], requests: Sequence[Any]) -> None:
 def _is_no_answer(output: Any) -> bool:
     text = text_of(output)
     return isinstance(text, str) and is_failure(text)
+
+
+def _is_empty(output: Any) -> bool:
+    text = text_of(output)
+    return isinstance(text, str) and not text.strip()
 
 
 def _no_answer(output: Any) -> SampleError:

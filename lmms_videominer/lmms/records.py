@@ -30,7 +30,7 @@ class Note:
         tree: File of the tree, or empty.
         fallbacks: Names of the fallbacks used.
         problem: Why the sample could not be mined or answered, or empty.
-        empty: Whether the backbone failed too, so that the answer is empty.
+        empty: Whether the answer is empty, because the backbone failed too or said nothing.
         usage: The cost.
         recall: Share of the evidence spans that contain a key frame; ``None`` if evidence or frames are unknown.
         precision: Share of the key frames that lie in evidence; 0 without key frames.

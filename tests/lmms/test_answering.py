@@ -178,6 +178,29 @@ def test_a_failed_request_is_no_answer_and_answers_of_the_same_call_are_kept(sel
     assert [call for call in backbone.calls if "ask 0" in call] == [["ask 0", "ask 1", "ask 2"]]
 
 
+class SilentBackbone(TouchyBackbone):
+    """Gives an empty answer to a question, always or only beside others."""
+
+    always: bool = True
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        self.calls.append([request.args[0] for request in requests])
+        silent = self.always or len(requests) > 1
+        return ["" if c == self.refused and silent else f"answer to {c}" for c in self.calls[-1]]
+
+
+@pytest.mark.parametrize(("always", "said"), [(False, "answer to ask 1"), (True, "")])
+def test_an_empty_answer_is_asked_for_once_more_and_counted(always, said, plain_video):
+    rows = questions(*[plain_video] * 3)
+    backbone = SilentBackbone(task_dict={"tiny": {"test": rows}})
+    backbone.always = always
+    answering = answerer(backbone, "oracle")
+    assert texts(answering, 0, 1, 2) == ["answer to ask 0", said, "answer to ask 2"]
+    assert backbone.calls == [["ask 0", "ask 1", "ask 2"], ["ask 1"]]
+    note = next(note for note in answering.notes if note.doc_id == 1)
+    assert (note.how, note.empty, note.fallbacks) == ("mined", always, ("answer_missing",) * always)
+
+
 def raises(error: BaseException) -> Callable[[object], list[str]]:
     def shows(row: object) -> list[str]:
         raise error
