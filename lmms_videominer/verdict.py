@@ -9,6 +9,7 @@ from lmms_videominer.types import KeyFrame, Span
 
 # "B", "(B)", "B. a star", "b)": the letter comes first, on its own
 _LEADING_LETTER = re.compile(r"\s*\(?([A-Za-z])(?:[).:,]|\s*$)")
+_LEADING_LETTERS = re.compile(r"\s*\(?([A-Za-z]{2,4})(?:[).:,]|\s*$)")
 # "a star (B)"
 _TRAILING_LETTER = re.compile(r"\(([A-Z])\)[\s.]*$")
 # "the answer is B", not "the answer is a star": the letter must be a capital
@@ -16,8 +17,9 @@ _NAMED_LETTER = re.compile(r"(?i:answer|option)\s*(?:is|:)?\s*\(?([A-Z])\b")
 
 
 def option_letter(index: int) -> str:
-    """``"A"`` for 0: the letter of an option in the answer prompt."""
-    return chr(ord("A") + index)
+    """``"A"`` for 0, ``"Z"`` for 25, ``"AA"`` for 26: the letter of an option in the answer prompt."""
+    before, last = divmod(index, 26)
+    return (option_letter(before - 1) if before else "") + chr(ord("A") + last)
 
 
 def chosen_option(answer: str | None, options: Sequence[str]) -> int | None:
@@ -28,9 +30,16 @@ def chosen_option(answer: str | None, options: Sequence[str]) -> int | None:
     if not answer or not options:
         return None
     match = _LEADING_LETTER.match(answer) or _TRAILING_LETTER.search(answer) or _NAMED_LETTER.search(answer)
-    letter = ord(match[1].upper()) - ord("A") if match else -1
+    letter = ord(match[1].upper()) - ord("A") if match else _letters_index(answer, len(options))
     readings = (_index_of(answer, options), letter, _index_of(answer.rpartition(":")[2], options))
     return next((index for index in readings if 0 <= index < len(options)), None)
+
+
+def _letters_index(answer: str, count: int) -> int:
+    """Index of an option beyond the 26th by its letters, which come first; -1 if the answer has none."""
+    match = _LEADING_LETTERS.match(answer) if count > 26 else None
+    named = match[1].upper() if match else ""
+    return next((i for i in range(26, count) if option_letter(i) == named), -1)
 
 
 def _index_of(text: str, options: Sequence[str]) -> int:

@@ -6,7 +6,8 @@ import pytest
 from support.mined import mined_selection
 
 from lmms_videominer.types import KeyFrame, Span
-from lmms_videominer.verdict import chosen_option, frames_hitting, in_evidence, windows_hit
+from lmms_videominer.verdict import chosen_option, frames_hitting, in_evidence, option_letter, windows_hit
+from lmms_videominer.vlm.prompts import answer_prompt
 
 OPTIONS = ("a circle", "a cross", "a star", "an arrow")
 
@@ -61,3 +62,13 @@ def test_windows_are_counted_not_frames():
 def test_a_frame_in_two_windows_that_overlap_is_one_frame_that_hits_both():
     frame, windows = [KeyFrame(5.0, 50)], [Span(4, 6), Span(5, 7)]
     assert (windows_hit(frame, windows), frames_hitting(frame, windows)) == (2, 1)
+
+
+def test_options_beyond_the_26th_have_letters_of_their_own():
+    options = [f"thing {i}" for i in range(800)]
+    letters = [option_letter(i) for i in range(800)]
+    named = [letters[i] for i in (25, 26, 27, 51, 52, 702)]
+    assert named == ["Z", "AA", "AB", "AZ", "BA", "AAA"]
+    assert [chosen_option(f"{letter}.", options) for letter in letters] == list(range(800))
+    assert "AA. thing 26\n" in answer_prompt("Which?", options)
+    assert chosen_option("No.", options[:15]) is None  # only where options have two letters

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lmms_videominer.verdict import option_letter
+
 CAPTION_PROMPT = "Describe what these frames show, with what matters for the question: {question}"
 ANSWER_SUFFIX = "Answer with the option's letter from the given choices directly."
 
@@ -17,5 +19,5 @@ def answer_prompt(question: str, options: Sequence[str]) -> str:
     """The question with lettered options and the suffix of lmms-eval's tasks; without options, the question alone."""
     if not options:
         return question
-    lines = [f"{chr(ord('A') + i)}. {option}" for i, option in enumerate(options)]
+    lines = [f"{option_letter(i)}. {option}" for i, option in enumerate(options)]
     return "\n".join([question, *lines, ANSWER_SUFFIX])
