@@ -14,7 +14,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -270,7 +270,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
     )
     return Selection(
         question=search.question,
-        video=case.video.info,
+        video=replace(case.video.info, identity=case.video.identity),
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,
