@@ -67,6 +67,7 @@ class VideoInfo:
         average_fps: ``frame_count / duration_s``; only an average if the rate varies.
         width, height: In pixels, after rotation metadata is applied.
         backend: Name of the reader that opened it.
+        identity: Identity of the file's content (``video_identity``); empty if unknown.
     """
 
     path: str
@@ -76,6 +77,7 @@ class VideoInfo:
     width: int
     height: int
     backend: str
+    identity: str = ""
 
 
 @dataclass(frozen=True)

@@ -123,13 +123,19 @@ def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute
 
 @contextmanager
 def _in_environment(secrets: Mapping[str, str]) -> Iterator[None]:
-    """Within the block, a program that is started has ``secrets`` in its environment, which others cannot read."""
+    """Within the block, a program that is started has ``secrets`` in its environment, which others cannot read.
+
+    It has none that the user's own environment may name: they would be part of no cell's arguments.
+    """
+    before = os.environ.pop(SECRETS, None)
     if secrets:
         os.environ[SECRETS] = json.dumps(secrets)
     try:
         yield
     finally:
         os.environ.pop(SECRETS, None)
+        if before is not None:
+            os.environ[SECRETS] = before
 
 
 def hide(secrets: Iterable[str], files: Iterable[Path]) -> None:

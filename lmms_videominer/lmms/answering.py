@@ -26,16 +26,16 @@ from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.records import UNSAVED, Note
 from lmms_videominer.lmms.requests import (
     Request,
-    legible,
     question_of,
     retold,
-    shortened,
     shown_video,
     shown_with,
     why_no_video,
     with_video,
 )
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
+from lmms_videominer.models.plain_text import legible
+from lmms_videominer.search.questions import MOST_PROMPTED, cut
 from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.video.parts import fitting
 
@@ -186,11 +186,11 @@ class Answerer:
         if not video:
             return
         question = question_of(sample.document, sample.request.context, video, request.task)
-        text, cut = question.text, shortened(question.text)
-        if cut != text:
-            self._retell(sample, lambda told: told.replace(text, cut), "question_cut")
+        text, short = question.text, cut(question.text, MOST_PROMPTED)
+        if short != text:
+            self._retell(sample, lambda told: told.replace(text, short), "question_cut")
             visuals = sample.request.shows(sample.document)
-        sample.question, sample.visuals = replace(question, text=cut), visuals
+        sample.question, sample.visuals = replace(question, text=short), visuals
         if not text.strip():
             raise SampleError(f"{video}: the question is empty")
 

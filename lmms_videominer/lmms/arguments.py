@@ -42,10 +42,18 @@ def secrets_given() -> dict[str, Any]:
     """The model arguments in the environment, read as those of a command line.
 
     They are taken out of it, so that no program started from here inherits them.
+
+    Raises:
+        ConfigError: They are no JSON object of texts.
     """
     from lmms_eval.utils import handle_arg_string
 
-    given = json.loads(os.environ.pop(SECRETS, "{}"))
+    try:
+        given = json.loads(os.environ.pop(SECRETS, "") or "{}")
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        raise ConfigError(f'${SECRETS} must be a JSON object of texts, such as {{"api_key": "..."}}; or unset it')
     return {name: handle_arg_string(value) for name, value in given.items()}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.types import Question, Span
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".a
 AUDIO_SUFFIXES = (".wav", ".mp3", ".flac", ".m4a", ".aac", ".opus", ".oga", ".ogg", ".wma", ".aiff")
 # The tasks of lmms-eval 0.7 whose documents have the options at the end of the question, by the beginning of the name.
 OPTIONS_IN_QUESTION = ("mlvu", "lvbench", "tempcompass", "temporalbench")
-MOST_CHARACTERS = 32_000  # of a question: more would take a backbone hours, or is beyond what it can read
 _OPTION_KEYS = ("options", "candidates", "choices", "option")
 _LETTERED = re.compile(r"^\s*\(?([A-Z])[.):]+\s*")
 _OPTIONS_HEAD = re.compile(r"^\s*options?:?\s*$", re.IGNORECASE)
@@ -59,19 +59,6 @@ class Request:
         settings = copy.deepcopy(self.settings)
         middle = (settings, self.shows) if self.is_simple else (self.shows, settings)
         return (self.context, *middle, self.doc_id, self.task, self.split)
-
-
-def legible(text: str) -> str:
-    """``text`` with a replacement character for every lone surrogate, which no tokenizer and no file takes."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def shortened(text: str) -> str:
-    """``text`` without its middle if it is longer than ``MOST_CHARACTERS``: what is asked stands first or last."""
-    if len(text) <= MOST_CHARACTERS:
-        return text
-    half = (MOST_CHARACTERS - 5) // 2
-    return f"{text[:half]} ... {text[-half:]}"
 
 
 def retold(request: Request, change: Callable[[str], str]) -> Request:

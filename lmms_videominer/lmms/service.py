@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import random
+import time
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.models.calls import told
 
 if TYPE_CHECKING:
@@ -33,18 +37,23 @@ class NoCompletion(Exception):
     """A service answered with something else than a completion, or not at all."""
 
 
-def persistent(backbone: B, timeout_s: float | None = None) -> B:
+def persistent(backbone: B, timeout: Any = None) -> B:
     """``backbone``, whose chat client tries again as this module says; unchanged if it has none.
 
     Args:
-        timeout_s: The longest time of one try; ``None``: the client's own. No try begins ``WAITS_S`` after twice this
-            time, so that a service that hangs is not waited for all ``max_retries`` times.
+        timeout: The longest time of one try, in seconds, as a user may write it; ``None``: the client's own. No try
+            begins ``WAITS_S`` after twice this time, so that a service that hangs is not waited for all
+            ``max_retries`` times.
+
+    Raises:
+        ConfigError: ``timeout`` is no number above 0.
     """
     client: Any = getattr(backbone, "client", None)
     completions: Any = getattr(getattr(client, "chat", None), "completions", None)
     if not callable(getattr(completions, "create", None)) or not hasattr(backbone, "max_retries"):
         return backbone
-    own: dict[str, Any] = {"max_retries": 0} | ({} if timeout_s is None else {"timeout": float(timeout_s)})
+    timeout_s = _seconds(timeout)
+    own: dict[str, Any] = {"max_retries": 0} | ({} if timeout_s is None else {"timeout": timeout_s})
     if hasattr(client, "with_options"):  # OpenAI's; LiteLLM takes both with each request
         if inspect.iscoroutinefunction(inspect.unwrap(completions.create)):
             # lmms-eval runs each call in an event loop of its own, where a connection of the last one loses its reply
@@ -55,6 +64,16 @@ def persistent(backbone: B, timeout_s: float | None = None) -> B:
     completions.create = _trying(completions.create, int(backbone.max_retries), longest_s, own)
     backbone.max_retries = 1
     return backbone
+
+
+def _seconds(timeout: Any) -> float | None:
+    try:
+        timeout_s = None if timeout in (None, "None") else float(timeout)
+    except (TypeError, ValueError, OverflowError):
+        timeout_s = math.nan
+    if timeout_s is not None and not 0 < timeout_s < math.inf:
+        raise ConfigError(f"timeout={timeout!r}: must be a number of seconds above 0, such as timeout=600")
+    return timeout_s
 
 
 def _trying(create: Any, tries: int, timeout_s: float, own: dict[str, Any]) -> Any:
@@ -107,10 +126,11 @@ def _wait_s(state: RetryCallState) -> float:
 
 
 def _wish_s(error: BaseException | None) -> float | None:
-    headers = getattr(getattr(error, "response", None), "headers", {})
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    wish = str(headers.get("retry-after", ""))
     try:
-        wish_s = float(headers.get("retry-after", ""))
-    except ValueError:  # none, or a date
+        wish_s = float(wish) if not wish.endswith("GMT") else parsedate_to_datetime(wish).timestamp() - time.time()
+    except (ValueError, OverflowError):  # none, or neither seconds nor a date
         return None
     return min(wish_s, LONGEST_WISH_S) if wish_s > 0 else None
 

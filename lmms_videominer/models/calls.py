@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from lmms_videominer.errors import CallError, VideoMinerError
 
@@ -26,6 +28,33 @@ def called(model: str, call: Callable[P, T], /, *arguments: P.args, **keywords: 
     except Exception as error:
         traceback.clear_frames(error.__traceback__)  # their tensors fill the memory that the next call needs
         raise CallError(f"the {model} failed ({told(error)})") from error
+
+
+def replied(
+    model: str, call: Callable[P, Iterable[T]], count: int, /, *arguments: P.args, **keywords: P.kwargs
+) -> list[T]:
+    """What ``called`` gives, which must be ``count`` replies.
+
+    Raises:
+        CallError: As by ``called``, or there are more or fewer, or none.
+    """
+    made = called(model, lambda: list(call(*arguments, **keywords)))
+    if len(made) != count:
+        raise CallError(f"the {model} gave {len(made)} replies to {count} requests; it must give one for each")
+    return made
+
+
+def computed(model: str, call: Callable[..., Any], shape: Sequence[int], /, *arguments: Any) -> np.ndarray:
+    """What ``called`` gives, as float32 of ``shape``, in which -1 stands for any number.
+
+    Raises:
+        CallError: As by ``called``, or it is no array of that shape.
+    """
+    array = called(model, lambda: np.asarray(call(*arguments), np.float32))
+    if array.ndim != len(shape) or any(-1 != n != found for n, found in zip(shape, array.shape)):
+        wanted = " x ".join("any" if n == -1 else str(n) for n in shape)
+        raise CallError(f"the {model} gave numbers of shape {array.shape} instead of {wanted}")
+    return array
 
 
 def told(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from lmms_videominer.errors import CallError
-from lmms_videominer.models.calls import called
+from lmms_videominer.models.calls import computed
 from lmms_videominer.models.identity import in_hub_cache, model_identity
 from lmms_videominer.models.loading import loading
 from lmms_videominer.models.plain_text import as_plain_text
@@ -114,7 +114,7 @@ class CachedEmbedder:
         return np.stack([vectors[text] for text in texts])
 
     def _new(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        vectors = called("embedder", self.embedder.embed, texts)
+        vectors = computed("embedder", self.embedder.embed, (len(texts), -1), texts)
         if not np.isfinite(vectors).all():
             raise CallError("the embedder returns vectors with NaN or infinity; choose another one with embedder=")
         return dict(zip(texts, vectors))

@@ -66,6 +66,11 @@ class ControlTokens:
         return self.broken(text, " ")
 
 
+def legible(text: str) -> str:
+    """``text`` with a replacement character for every lone surrogate, which no tokenizer and no file takes."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def as_plain_text(tokenizer: Any) -> None:
     """Let ``tokenizer``, of transformers or of tokenizers, read special tokens in texts as text.
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from lmms_videominer.errors import CallError, ConfigError, VideoError, VideoMinerError
-from lmms_videominer.models.calls import called
+from lmms_videominer.models.calls import computed
 from lmms_videominer.scoring.scorer import FrameEncoder, Scorer
 from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, pack, unpack
 from lmms_videominer.types import Usage
@@ -94,13 +94,13 @@ def _encode(
         for part in in_parts(missing, job.video.info, max_bytes):
             frames = job.video.reader.frames(job.frame_indices[part].tolist())
             for batch in batches(range(len(part)), scorer):
-                vectors = called("scorer", scorer.encode, frames[batch[0] : batch[-1] + 1])
+                vectors = computed("scorer", scorer.encode, (len(batch), -1), frames[batch[0] : batch[-1] + 1])
                 if not np.isfinite(vectors).all():
                     raise CallError(
                         f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
                         "choose another model with scorer="
                     )
-                encoded = {keys[part[i]]: row.astype(np.float32) for i, row in zip(batch, vectors, strict=True)}
+                encoded = {keys[part[i]]: row for i, row in zip(batch, vectors, strict=True)}
                 cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in encoded.items()})
                 vectors_by_key.update(encoded)
     except (VideoError, CallError) as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lmms_videominer.errors import CallError, VideoError, VideoMinerError
-from lmms_videominer.models.calls import called
+from lmms_videominer.models.calls import computed
 from lmms_videominer.scoring.features import MAX_BATCH_BYTES, FrameJob, batches, encode_frames
 from lmms_videominer.scoring.scorer import Encoder, Scorer
 from lmms_videominer.store.cache import Cache, pack, unpack
@@ -154,7 +154,8 @@ def _score(
                 return dict.fromkeys(group, encoded), 0
             decoded = encoded.frames_decoded
             texts = [member.text for member in group.values()]
-            scores = called("scorer", scorer.compare, encoded.vectors, texts)  # [n, m]
+            shape = (len(job.frame_indices), len(texts))
+            scores = computed("scorer", scorer.compare, shape, encoded.vectors, texts)
         else:
             scores, decoded = _score_in_batches(group, scorer, cache, max_bytes)
     except VideoError as error:
@@ -188,7 +189,8 @@ def _score_in_batches(
             if scores is None:
                 assert frames is not None
                 texts = [job.text for job in jobs]
-                scores = called("scorer", scorer.score, frames[read : read + len(batch)], texts)
+                shown = frames[read : read + len(batch)]
+                scores = computed("scorer", scorer.score, (len(batch), len(texts)), shown, texts)
                 read += len(batch)
                 if np.isfinite(scores).all() and len(batch) < len(indices):
                     keys = [_key(job, scorer, cache, batch) for job in jobs]

@@ -105,10 +105,11 @@ def _keys(
     for selection in selections:
         video, prompt = videos[_shown(selection)], _prompt(selection)
         frames = [frame.frame_index for frame in selection.key_frames]
+        mined = selection.video.identity if frames else ""  # the file may have been replaced since
         keys.append(
             video
             if isinstance(video, VideoError)
-            else cache.key(video=video, vlm=vlm.identity, prompt=prompt, frames=frames, tokens=ANSWER_TOKENS)
+            else cache.key(video=mined or video, vlm=vlm.identity, prompt=prompt, frames=frames, tokens=ANSWER_TOKENS)
         )
     return keys
 

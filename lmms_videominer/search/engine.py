@@ -14,14 +14,14 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
-from lmms_videominer.models.calls import called
+from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.scoring.features import FrameJob, encode_frames
@@ -270,7 +270,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
     )
     return Selection(
         question=search.question,
-        video=case.video.info,
+        video=replace(case.video.info, identity=case.video.identity),
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,
@@ -383,7 +383,7 @@ def _compare(searches: Sequence[Running], stages: Stages, config: MinerConfig) -
     ]
     scored = score_frames(jobs, needed(stages.scorer, "scorer"), stages.cache)
     replies: Replies = []
-    for done in _dealt(scored, [len(_wish(search, Compare).pairs) for search in searches], "scorer"):
+    for done in _dealt(scored, [len(_wish(search, Compare).pairs) for search in searches]):
         whole = [part for part in done if not isinstance(part, VideoMinerError)]
         usage = sum((part.usage for part in whole), Usage())
         error = next((part for part in done if isinstance(part, VideoMinerError)), None)
@@ -396,9 +396,9 @@ def _ask(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Re
     seeds = [seed_of(search.case.seed, prompt) for search, prompt in prompts]
     model = needed(stages.language_model, "language model")
     asked = [prompt for _, prompt in prompts]
-    completions = called("language model", model.complete, asked, config.temperature, seeds)
+    completions = replied("language model", model.complete, len(asked), asked, config.temperature, seeds)
     replies: Replies = []
-    for done in _dealt(completions, [len(_wish(search, Ask).prompts) for search in searches], "language model"):
+    for done in _dealt(completions, [len(_wish(search, Ask).prompts) for search in searches]):
         usage = sum((completion.usage for completion in done), Usage())
         replies.append((tuple(completion.text for completion in done), usage))
     return replies
@@ -408,24 +408,17 @@ def _decide(searches: Sequence[Running], stages: Stages, config: MinerConfig) ->
     wishes = [_wish(search, Decide) for search in searches]
     parts = [part for wish in wishes for part in wish.parts]
     seeds = [seed for search, wish in zip(searches, wishes) for seed in _seeds(search.case.seed, wish)]
-    decided = called("policy", needed(stages.policy, "policy").decide, parts, config.temperature, seeds)
+    policy = needed(stages.policy, "policy")
+    decided = replied("policy", policy.decide, len(parts), parts, config.temperature, seeds)
     replies: Replies = []
-    for done in _dealt(decided, [len(wish.parts) for wish in wishes], "policy"):
+    for done in _dealt(decided, [len(wish.parts) for wish in wishes]):
         usage = sum((part.usage for part in done), Usage())
         replies.append((tuple(part.decision for part in done), usage))
     return replies
 
 
-def _dealt(results: Sequence[T], counts: Sequence[int], model: str) -> Iterator[Sequence[T]]:
-    """``results`` in parts of these sizes.
-
-    Raises:
-        ModelError: There are more or fewer.
-    """
-    if len(results) != sum(counts):
-        raise ModelError(
-            f"the {model} gave {len(results)} replies to {sum(counts)} requests; it must give one for each"
-        )
+def _dealt(results: Sequence[T], counts: Sequence[int]) -> Iterator[Sequence[T]]:
+    """``results`` in parts of these sizes."""
     iterator = iter(results)
     return (list(itertools.islice(iterator, count)) for count in counts)
 
@@ -449,24 +442,27 @@ SERVERS: dict[type, tuple[str, Server]] = {
 
 # --- one plain call of the model behind a kind of wish, to tell a model that fails from one that refuses a question ---
 
+SAMPLING = 1.0  # temperature: a greedy reply might come from the cache
+
 
 def _embed_plainly(stages: Stages) -> None:
     CachedEmbedder(needed(stages.embedder, "embedder"), MemoryCache()).embed(["a picture"])
 
 
 def _score_plainly(stages: Stages) -> None:
-    scores = called("scorer", needed(stages.scorer, "scorer").score, GRAY[:1], ["a picture"])
+    scores = computed("scorer", needed(stages.scorer, "scorer").score, (1, 1), GRAY[:1], ["a picture"])
     if not np.isfinite(scores).all():
         raise CallError("the scorer gives NaN or infinity")
 
 
 def _ask_plainly(stages: Stages) -> None:
-    called("language model", needed(stages.language_model, "language model").complete, ["Say yes."], 0.0, [0])
+    model = needed(stages.language_model, "language model")
+    replied("language model", model.complete, 1, ["Say yes."], SAMPLING, [0])
 
 
 def _decide_plainly(stages: Stages) -> None:
     part = Part("What is shown?", "a picture", 1, 1)
-    called("policy", needed(stages.policy, "policy").decide, [part], 0.0, [0])
+    replied("policy", needed(stages.policy, "policy").decide, 1, [part], SAMPLING, [0])
 
 
 PLAIN: dict[type, Callable[[Stages], object]] = {

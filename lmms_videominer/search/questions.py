@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lmms_videominer.errors import ConfigError, ModelError
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.types import Question
 
 MOST_SEARCHED = 2_000  # characters of a question in the prompts of a search, which repeat it with every part of a video
 MOST_ANSWERED = 8_000  # characters of a question, and of each option, in the one prompt that asks for the answer
+MOST_PROMPTED = 32_000  # characters of a question in a task's own prompt: more would take a backbone hours
 
 
 def checked(question: Question) -> Question:
@@ -22,18 +24,18 @@ def checked(question: Question) -> Question:
         raise ConfigError(f"{question.video}: the question is no text, but {kind}; pass a str")
     if not question.text.strip():
         raise ConfigError(f"{question.video}: the question is empty; say what to look for in the video")
-    return replace(question, text=_legible(question.text), options=tuple(_legible(str(o)) for o in question.options))
+    return replace(question, text=legible(question.text), options=tuple(legible(str(o)) for o in question.options))
 
 
 def searchable(question: Question) -> Question:
     """``question`` as a search asks it: without its middle beyond ``MOST_SEARCHED`` characters."""
-    return replace(question, text=_cut(question.text, MOST_SEARCHED))
+    return replace(question, text=cut(question.text, MOST_SEARCHED))
 
 
 def answerable(question: Question) -> Question:
     """``question`` as its answer is asked for: without its middle beyond ``MOST_ANSWERED`` characters."""
-    options = tuple(_cut(option, MOST_ANSWERED) for option in question.options)
-    return replace(question, text=_cut(question.text, MOST_ANSWERED), options=options)
+    options = tuple(cut(option, MOST_ANSWERED) for option in question.options)
+    return replace(question, text=cut(question.text, MOST_ANSWERED), options=options)
 
 
 def named(question: Question, error: ModelError) -> ModelError:
@@ -43,13 +45,9 @@ def named(question: Question, error: ModelError) -> ModelError:
     return type(error)(f'{question.video}, question "{told}": {error}')
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
     """``text`` with its middle left out if it is longer than ``most``: what is asked stands first or last."""
     if len(text) <= most:
         return text
     half = (most - 5) // 2
     return f"{text[:half]} ... {text[-half:]}"
-
-
-def _legible(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

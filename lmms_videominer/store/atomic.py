@@ -17,7 +17,7 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
     are created.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: The file cannot be written; its ``filename`` says which.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -28,6 +28,10 @@ def written(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield part
         part.chmod(0o666 & ~_umask())  # mkstemp and some writers give 0600
         os.replace(part, target)
+    except OSError as error:
+        if error.filename is None:  # a full disk does not say which file it has no space for
+            error.filename = str(target)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

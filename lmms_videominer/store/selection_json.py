@@ -63,9 +63,11 @@ def _from_document(document: Any) -> Selection:
 
 
 def _upgrade(document: dict[str, Any], version: int) -> None:
-    """Add the fields introduced after ``version``: no scores, and counts of 0."""
+    """Add the fields introduced after ``version``: no scores, counts of 0, and a video whose identity is unknown."""
     if version < 2:
         document.setdefault("scores", None)
+    if version < 4 and isinstance(document.get("video"), dict):
+        document["video"] = {"identity": "", **document["video"]}
     if isinstance(document.get("usage"), dict):
         added = [name for since, names in _USAGE_FIELDS_SINCE.items() if version < since for name in names]
         document["usage"] = {**dict.fromkeys(added, 0), **document["usage"]}

@@ -1,7 +1,8 @@
-"""A reader whose decoder's own exceptions cost its video, not the run."""
+"""A reader whose decoder's own exceptions cost its video, not the run, and whose file must stay as it is."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -35,10 +36,22 @@ def decoded(path: object, call: Callable[P, T], /, *arguments: P.args, **keyword
 
 
 class GuardedReader:
-    """``reader``, with a ``VideoError`` in place of any other exception of its own."""
+    """The reader that ``open_video(path, backend)`` gives, with a ``VideoError`` in place of any exception of its own.
 
-    def __init__(self, reader: VideoReader):
-        self._reader, self.info = reader, reader.info
+    It also raises a ``VideoError`` once the file has changed: readers open it again as they go, and would find other
+    frames than those of its index.
+    """
+
+    def __init__(self, open_video: Callable[[str, str], VideoReader], path: str, backend: str):
+        before = _state(path)
+        self._reader = decoded(path, open_video, path, backend)
+        self._path, self._before, self.info = path, before, self._reader.info
+
+    def check_unchanged(self) -> None:
+        """Raise ``VideoError`` if the file has been replaced, removed or written to since it was opened."""
+        if _state(self._path) != self._before:
+            reason = "the file was changed, replaced or removed while it was read"
+            raise VideoError(self._path, reason, "Run again once nothing writes to it")
 
     @property
     def timestamps_s(self) -> np.ndarray:
@@ -53,10 +66,10 @@ class GuardedReader:
         return self._reader.substituted
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        return decoded(self.info.path, self._reader.frames, indices)
+        return self._unchanged(self._reader.frames, indices)
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
-        return decoded(self.info.path, self._reader.gray_histograms, indices)
+        return self._unchanged(self._reader.gray_histograms, indices)
 
     def close(self) -> None:
         self._reader.close()
@@ -66,3 +79,18 @@ class GuardedReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _unchanged(self, read: Callable[[Sequence[int]], np.ndarray], indices: Sequence[int]) -> np.ndarray:
+        try:
+            return decoded(self.info.path, read, indices)
+        finally:  # what a changed file makes a decoder raise would blame the file that was opened
+            self.check_unchanged()
+
+
+def _state(path: str) -> tuple[int, int] | None:
+    """Size and time of the last change of a file; ``None`` if it cannot be told."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns

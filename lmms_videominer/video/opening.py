@@ -90,9 +90,10 @@ def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo |
     with contextlib.ExitStack() as stack:
         for path in dict.fromkeys(paths):
             try:
-                reader = GuardedReader(decoded(path, open_video, path, backend))
+                reader = GuardedReader(open_video, path, backend)
                 stack.callback(reader.close)
                 videos[path] = OpenVideo(reader, decoded(path, video_identity, path))
+                reader.check_unchanged()  # the identity is that of the file that was opened
             except VideoError as error:
                 videos[path] = error
         yield videos

@@ -10,6 +10,7 @@ import numpy as np
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import Selection
 from lmms_videominer.video.guarded import GuardedReader, decoded
+from lmms_videominer.video.identity import video_identity
 from lmms_videominer.video.opening import open_video
 
 
@@ -44,25 +45,34 @@ def read_pixels(selections: Sequence[Selection], backend: str = "auto") -> list[
         if selection.key_frames:
             by_video.setdefault(selection.question.video, []).append(i)
     for video, members in by_video.items():
-        indices = [[frame.frame_index for frame in selections[i].key_frames] for i in members]
-        for i, pixels in zip(members, _read(video, indices, backend), strict=True):
+        for i, pixels in zip(members, _read(video, [selections[i] for i in members], backend), strict=True):
             frames[i] = pixels
     return frames
 
 
-def _read(video: str, groups: Sequence[Sequence[int]], backend: str) -> list[Pixels | VideoError]:
-    """The frames of each group of indices of one video; an error replaces each group that cannot be read."""
+def _read(video: str, selections: Sequence[Selection], backend: str) -> list[Pixels | VideoError]:
+    """The key frames of each selection of one video; an error replaces those that cannot be read."""
     try:
-        reader = GuardedReader(decoded(video, open_video, video, backend))
+        identity = decoded(video, video_identity, video)
+        reader = GuardedReader(open_video, video, backend)
     except VideoError as error:
-        return [error] * len(groups)
+        return [error] * len(selections)
     frames: list[Pixels | VideoError] = []
     try:
-        for indices in groups:
+        for selection in selections:
             try:
-                frames.append(Pixels(reader.frames(indices), reader.damaged))
+                _check_mined(selection, identity)
+                chosen = reader.frames([frame.frame_index for frame in selection.key_frames])
+                frames.append(Pixels(chosen, reader.damaged))
             except VideoError as error:
                 frames.append(error)
     finally:
         reader.close()
     return frames
+
+
+def _check_mined(selection: Selection, identity: str) -> None:
+    """Raise ``VideoError`` if ``selection`` is of another file, which had the name of the one with ``identity``."""
+    if selection.video.identity not in ("", identity):
+        reason = "the file is not the one that was mined: its content is another"
+        raise VideoError(selection.question.video, reason, "Mine it again, or put the earlier file back")

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from lmms_videominer.errors import CallError, ModelError
-from lmms_videominer.models.calls import called
+from lmms_videominer.models.calls import replied
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.vlm.vlm import VLM, PartedVLM, VLMRequest
 
 AT_ONCE = 64  # requests of one call of a video LLM that states no parts
@@ -48,18 +49,21 @@ def _parts(vlm: VLM, requests: Sequence[VLMRequest]) -> list[list[int]]:
 def _made(vlm: VLM, requests: Sequence[VLMRequest]) -> list[str | CallError]:
     """One reply per request, in order, by as few calls as the failing ones allow."""
     try:
-        made = called("video LLM", vlm.generate, requests)
+        return [_text(reply) for reply in replied("video LLM", vlm.generate, len(requests), requests)]
     except CallError as error:
         if len(requests) == 1:
             return [error]
-    else:
-        if len(made) != len(requests):
-            raise ModelError(
-                f"the video LLM gave {len(made)} replies to {len(requests)} requests; it must give one for each"
-            )
-        return [reply.strip() if isinstance(reply, str) else reply for reply in made]
     middle = len(requests) // 2
     return [*_made(vlm, requests[:middle]), *_made(vlm, requests[middle:])]
+
+
+def _text(reply: object) -> str | CallError:
+    """A reply, stripped, as text that a tokenizer and a file can take; empty for none."""
+    if isinstance(reply, CallError):
+        return reply
+    if not isinstance(reply, str | None):
+        return CallError(f"the video LLM gave {type(reply).__name__} in place of text")
+    return legible(reply or "").strip()
 
 
 def _check_alive(vlm: VLM, with_frames: bool, fault: CallError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ import pytest
 from support.cells import InProcess
 
 from lmms_videominer.bench.command import comparison_of, run_comparison
+from lmms_videominer.bench.evaluating import _in_environment
 from lmms_videominer.bench.load_tasks import Request
 from lmms_videominer.bench.plan import plan_cells, settings_of
 from lmms_videominer.bench.running import ask_tasks
@@ -20,6 +22,7 @@ from lmms_videominer.bench.variants import parse_variants
 from lmms_videominer.cli import _parser, main
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms import construct
+from lmms_videominer.lmms.arguments import SECRETS
 
 KEY = "canary-7f3a9c51"
 
@@ -191,3 +194,12 @@ def test_secrets_are_in_no_key_under_lmms_eval():
     assert KEY not in address
     assert _without_secrets(f"model=m,api_key={KEY}") == {"model": "m"} == _without_secrets("model=m,token=x")
     assert _without_secrets("model=m") == "model=m"
+
+
+def test_a_cell_gets_no_secrets_that_are_not_its_own(monkeypatch):
+    monkeypatch.setenv(SECRETS, "of the user's shell")
+    with _in_environment({}):
+        assert SECRETS not in os.environ
+    with _in_environment({"api_key": KEY}):
+        assert json.loads(os.environ[SECRETS]) == {"api_key": KEY}
+    assert os.environ[SECRETS] == "of the user's shell"

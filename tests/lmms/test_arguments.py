@@ -39,3 +39,10 @@ def test_secrets_come_from_the_environment_once_and_are_read_as_on_a_command_lin
     monkeypatch.setenv(SECRETS, '{"api_key": "a,b=c", "token": "true", "base_url": "https://me:pw@host"}')
     assert secrets_given() == {"api_key": "a,b=c", "token": True, "base_url": "https://me:pw@host"}
     assert SECRETS not in os.environ and secrets_given() == {}
+
+
+@pytest.mark.parametrize("value", ["hello", "[]", "null", '{"api_key": 1}', "[" * 100_000])
+def test_an_environment_without_secrets_in_their_form_is_an_error_that_says_so(value, monkeypatch):
+    monkeypatch.setenv(SECRETS, value)
+    with pytest.raises(ConfigError, match=f"{SECRETS} must be a JSON object of texts"):
+        secrets_given()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+from email.utils import formatdate
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from support.scripted import ColourEmbedder, always
 from support.service import Service, serving
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import CallError, ModelError
+from lmms_videominer.errors import CallError, ConfigError, ModelError
 from lmms_videominer.lmms import service as persistence
 from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.construct import backbone_class, build, profile_of
@@ -171,3 +173,37 @@ def test_a_decision_that_does_not_come_costs_its_question_and_the_others_are_kep
         [found] = miner(service).mine_batch([Question(film, "What is there?")], answer=False)
     assert len(service.asked) == 2  # the one that failed, and the one that was empty twice
     assert [node.decision.text for node in found.nodes[1:]] == ["a red square"] * 4
+
+
+@pytest.mark.parametrize("timeout", ["soon", "0", 0, -1, "nan", "inf", [], "1e999"])
+def test_a_timeout_that_is_no_time_is_an_error_that_quotes_it(timeout):
+    with serving() as service, pytest.raises(ConfigError, match="must be a number of seconds above 0"):
+        vlm_at(service, timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", ["2", 2, 2.0, None])
+def test_a_timeout_may_be_written_as_text(timeout):
+    with serving(["500"]) as service:
+        assert asked_for(vlm_at(service, timeout=timeout)) == ["a red square"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "least_s", "most_s"),
+    [
+        ("7", 7, 7),
+        (formatdate(time.time() + 100, usegmt=True), 30, 100),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", 120, 120),
+        ("1e999", 120, 120),
+    ],
+)
+def test_the_wait_that_a_service_asks_for_may_be_a_date_and_is_bounded(wish, least_s, most_s):
+    refusal = RuntimeError()
+    refusal.response = SimpleNamespace(headers={"retry-after": wish})
+    assert least_s <= persistence._wish_s(refusal) <= most_s
+
+
+@pytest.mark.parametrize("wish", ["", "-5", "nan", "soon", "Fri, 01 Jan 1999 00:00:00 GMT", "xx GMT"])
+def test_no_wait_that_makes_sense_is_no_wish(wish):
+    refusal = RuntimeError()
+    refusal.response = SimpleNamespace(headers={"retry-after": wish})
+    assert persistence._wish_s(refusal) is None

@@ -182,6 +182,90 @@ def test_a_policy_that_fails_at_everything_ends_the_run(film):
         )
 
 
+@pytest.mark.parametrize("odd", [b"red", 3, ["red"], [], None], ids=repr)
+@pytest.mark.parametrize("selector", ["videominer", "uniform"])
+def test_a_reply_that_is_no_text_costs_its_question(odd, selector, film):
+    class Odd(ColourVLM):
+        def generate(self, requests):
+            replies = super().generate(requests)
+            return [odd if "poison" in request.prompt else text for request, text in zip(requests, replies)]
+
+    settings = {"selector": selector, "clustering": "none"}
+    result, error = miner(Odd(), **settings).mine_batch([Question(film, "Is it red?"), Question(film, POISON)])
+    assert result.answer == miner(**settings).mine(film, "Is it red?").answer
+    if odd is None and selector == "uniform":
+        assert error.answer == "" and error.fallbacks == ("answer_missing",)
+    else:
+        assert isinstance(error, ModelError) and (odd is None or f"gave {type(odd).__name__} in place" in str(error))
+
+
+@pytest.mark.parametrize("count", ["fewer", "more", "none"])
+def test_a_video_llm_that_miscounts_a_batch_is_asked_for_less_at_once(count, film):
+    class Miscounting(ColourVLM):
+        def generate(self, requests):
+            replies = super().generate(requests)
+            return (
+                replies if len(requests) == 1 else {"fewer": replies[1:], "more": ["x", *replies], "none": None}[count]
+            )
+
+    result = miner(Miscounting(), clustering="none").mine(film, "Is it red?")
+    plain = miner(clustering="none").mine(film, "Is it red?")
+    assert result.answer == plain.answer
+    assert [node.caption for node in result.nodes] == [node.caption for node in plain.nodes]
+
+
+def test_half_characters_in_a_reply_are_replaced(film):
+    class Halved(ColourVLM):
+        def generate(self, requests):
+            return [f"{text} \ud83d" for text in super().generate(requests)]
+
+    result = miner(Halved(), clustering="none").mine(film, "Is it red?")
+    assert result.answer.endswith(" \ufffd") and all("\ud83d" not in (node.caption or "") for node in result.nodes)
+
+
+SHAPES: dict[str, Callable[[np.ndarray], object]] = {
+    "no array": lambda array: None,
+    "fewer rows": lambda array: array[:-1],
+    "turned": lambda array: array.T,
+    "flat": lambda array: array.ravel(),
+}
+
+
+def giving(model: type, call: str, change: Callable[[np.ndarray], object]):
+    own = getattr(model, call)
+    return type("Odd", (model,), {call: lambda self, *arguments: change(own(self, *arguments))})()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("model", "call"),
+    [(ColourEmbedder, "embed"), (ColourEncoder, "encode"), (ColourEncoder, "compare"), (ColourScorer, "score")],
+)
+def test_numbers_of_another_shape_are_an_error_that_says_so(model, call, shape, film):
+    odd = giving(model, call, SHAPES[shape])
+    mined = miner(embedder=odd, clustering="event") if call == "embed" else miner(scorer=odd, selector="topk")
+    with pytest.raises(ModelError, match="gave numbers of shape"):
+        mined.mine(film, "Is it red?")
+
+
+def test_a_language_model_that_dies_later_ends_the_run_whatever_the_cache_holds_of_it(film, tmp_path):
+    class Dying(PickyLM):
+        dead = False
+
+        def complete(self, prompts, temperature, seeds):
+            if self.dead:
+                raise RuntimeError("device-side assert")
+            return super().complete(prompts, temperature, seeds)
+
+    model = Dying(lambda prompt: "1")
+    model.identity = "dying"
+    mined = miner(policy=model, selector="llovi", cache_dir=str(tmp_path))
+    assert isinstance(mined.mine_batch([Question(film, POISON)])[0], ModelError)
+    model.dead = True
+    with pytest.raises(ModelError, match=r"device-side assert.*plain call fails too"):
+        mined.mine_batch([Question(film, "a?"), Question(film, "b?")])
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_who_stops_the_run_stops_it(stop, film):
     class Stopped(ColourVLM):
