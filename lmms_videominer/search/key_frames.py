@@ -131,7 +131,7 @@ def _largest_remainder(weights: np.ndarray, eligible: np.ndarray, total: int) ->
 
 def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: int) -> list[int]:
     """``count`` distinct frames of ``slots``, ascending: those at or next to the midpoints of equal shares."""
-    available = np.concatenate([np.arange(slot.first, slot.stop) for slot in slots]) if slots else np.arange(0)
+    available = np.concatenate([np.arange(slot.first, slot.stop) for slot in slots])
     count = min(count, len(available))
     if not count:
         return []

@@ -158,3 +158,11 @@ def test_trees_are_saved_under_the_name_of_their_question_and_verdict(tmp_path):
     assert [path.name for path in paths] == ["film-1.tree-0.right.json", "film-1.tree-1.wrong.json"]
     assert all(path.parent == tmp_path / "new" / "trees" and path.stat().st_size for path in paths)
     assert save_trees([right], tmp_path / "new" / "trees") == paths[:1]  # again, over what is there
+
+
+def test_trees_of_questions_that_differ_in_case_are_two_files_where_the_file_system_folds_it(tmp_path):
+    folder = tmp_path / "trees"
+    folder.mkdir()
+    (tmp_path / "TREES").symlink_to(folder)  # as a file system that folds case answers
+    trees = [TreeRollout(id, 0, rollout().selection, 1.0, ()) for id in ("film", "Film")]
+    assert len({path.name.lower() for path in save_trees(trees, folder)}) == 2
