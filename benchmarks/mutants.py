@@ -79,7 +79,9 @@ SUBJECTS = {
             "search/test_candidates.py",
             "selectors/test_rules.py",
             "selectors/test_scored.py",
+            "selectors/test_calls.py",
         ),
+        ("selectors/test_calls.py::test_no_selector_makes_more_calls_than_its_settings_allow",),
     ),
     "parsing": Subject(
         ("policy/parser.py", "selectors/replies.py"),
