@@ -114,7 +114,10 @@ def _shares(slots: Sequence[_Slot], budget: int) -> np.ndarray:
     room = np.array([slot.stop - slot.first for slot in slots], np.int64)
     duration_s = np.array([slot.span.duration_s for slot in slots], np.float64)
     shares = np.ones_like(room)
-    while len(slots) and (rest := min(budget, int(room.sum())) - int(shares.sum())):
+    for _ in slots:  # a round fills a slot or leaves no rest
+        rest = min(budget, int(room.sum())) - int(shares.sum())
+        if not rest:
+            break
         shares = np.minimum(shares + _largest_remainder(duration_s, shares < room, rest), room)
     return shares
 
