@@ -4,7 +4,8 @@
     python benchmarks/mutants.py rollout --only '*sample*' --out outputs/mutants.jsonl
 
 mutmut makes the mutants and runs the tests that reach them, in a temporary copy of the working tree; this command only
-chooses files and tests, and reads the results. ``--keep FOLDER`` keeps the copy: the next run tries only what survived
+chooses files and tests, and reads the results. ``--out`` puts a row in the place of the subject's last one, in which a
+survivor keeps the reason that is written there. ``--keep FOLDER`` keeps the copy: the next run tries only what survived
 and what changed, and ``mutmut browse`` works there. mutmut leaves decorated functions (properties, context managers)
 and module-level code as they are.
 """
@@ -78,7 +79,9 @@ SUBJECTS = {
             "search/test_candidates.py",
             "selectors/test_rules.py",
             "selectors/test_scored.py",
+            "selectors/test_calls.py",
         ),
+        ("selectors/test_calls.py::test_no_selector_makes_more_calls_than_its_settings_allow",),
     ),
     "parsing": Subject(
         ("policy/parser.py", "selectors/replies.py"),
@@ -93,20 +96,29 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants by name, a pattern such as '*_batch*'")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder of the copies, by subject; else temporary")
-    parser.add_argument("--out", type=Path, help="JSONL file to append a row per subject to")
+    parser.add_argument("--out", type=Path, help="JSONL file with a row per subject")
     arguments = parser.parse_args()
     if arguments.only and arguments.out:
         parser.error("--only counts a part of the mutants: leave out --out")
     for name in arguments.subjects:
+        row = {"subject": name, "files": SUBJECTS[name].files, "tests": SUBJECTS[name].tests, "commit": commit()}
         with tempfile.TemporaryDirectory() as folder:
             copy = (arguments.keep or Path(folder)).resolve() / name
             copy_tree(copy, SUBJECTS[name])
             mutate(copy, arguments.only, arguments.processes)
-            row = {"subject": name, "files": SUBJECTS[name].files, "commit": commit(), **report(name, copy)}
+            row |= report(name, copy)
         if arguments.out:
-            with arguments.out.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(row) + "\n")
+            record(row, arguments.out)
     return 0
+
+
+def record(row: dict, out: Path) -> None:
+    """Replace the row of the subject in ``out``; survivors keep their reasons, a new one has none."""
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    rows = {old["subject"]: old for old in map(json.loads, lines)}
+    known = dict(rows.get(row["subject"], {}).get("survivors", {}))
+    rows[row["subject"]] = row | {"survivors": {name: known.get(name, "") for name in row["survivors"]}}
+    out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values()), encoding="utf-8")
 
 
 def copy_tree(copy: Path, subject: Subject) -> None:

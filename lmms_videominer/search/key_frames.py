@@ -114,7 +114,10 @@ def _shares(slots: Sequence[_Slot], budget: int) -> np.ndarray:
     room = np.array([slot.stop - slot.first for slot in slots], np.int64)
     duration_s = np.array([slot.span.duration_s for slot in slots], np.float64)
     shares = np.ones_like(room)
-    while len(slots) and (rest := min(budget, int(room.sum())) - int(shares.sum())):
+    for _ in slots:  # a round fills a slot or leaves no rest
+        rest = min(budget, int(room.sum())) - int(shares.sum())
+        if not rest:
+            break
         shares = np.minimum(shares + _largest_remainder(duration_s, shares < room, rest), room)
     return shares
 
@@ -131,7 +134,7 @@ def _largest_remainder(weights: np.ndarray, eligible: np.ndarray, total: int) ->
 
 def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: int) -> list[int]:
     """``count`` distinct frames of ``slots``, ascending: those at or next to the midpoints of equal shares."""
-    available = np.concatenate([np.arange(slot.first, slot.stop) for slot in slots]) if slots else np.arange(0)
+    available = np.concatenate([np.arange(slot.first, slot.stop) for slot in slots])
     count = min(count, len(available))
     if not count:
         return []

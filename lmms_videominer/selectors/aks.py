@@ -92,7 +92,7 @@ def _judge(
 def _left_quota(left: np.ndarray, right: np.ndarray, quota: int) -> int:
     """The quota of the left half: half, with the odd frame where the best score is; never more than a half has."""
     odd = quota % 2 and left.max() >= right.max()
-    return int(np.clip(quota // 2 + bool(odd), quota - len(right), len(left)))
+    return min(quota // 2 + bool(odd), len(left))
 
 
 @dataclass(frozen=True)

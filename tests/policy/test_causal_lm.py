@@ -12,6 +12,7 @@ from lmms_videominer.errors import ModelError
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.policy.causal_lm import CausalLM
 from lmms_videominer.policy.prompt import policy_prompt
+from lmms_videominer.policy.seeded_sampling import GumbelNoise
 
 CAPTIONS = ["a red disc", "", "two frames that show the letter A " * 5, "A", "a red disc"]
 PROMPTS = [policy_prompt("Where is the red disc?", caption, depth, 3) for depth, caption in enumerate(CAPTIONS)]
@@ -273,3 +274,9 @@ def test_damaged_weights_are_an_error_that_names_the_folder(tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(ModelError, match="cut"):
         CausalLM.from_pretrained(folder)
+
+
+def test_a_sequence_without_a_seed_of_its_own_is_refused():
+    noise = GumbelNoise([1, 2], 1.0, "cpu")
+    with pytest.raises(ValueError, match="shorter"):
+        noise(torch.zeros(3, 1, dtype=torch.long), torch.zeros(3, 5))

@@ -85,6 +85,15 @@ def test_the_earlier_of_equal_remainders_gets_the_frame():
     assert indices([(0, 50), (60, 90)], 6) == [62, 187, 312, 437, 675, 825]
 
 
+def test_the_frames_of_a_full_span_are_divided_among_the_others_by_their_duration():
+    # one frame each, and 4 more: 4 * (50, 30) / 80 = 2.5 and 1.5 -> 3 and 1; the second span has no more than one
+    assert indices([(0, 50), (55, 55.1), (60, 90)], 7) == [62, 187, 312, 437, 550, 675, 825]
+
+
+def test_as_many_spans_as_the_budget_give_their_middles():
+    assert indices([(0, 30), (50, 52)], 2) == [150, 510]
+
+
 def test_more_spans_than_budget_takes_evenly_spaced_frames_of_the_kept_time():
     # 8 s kept, two frames: at 2 and 6 s of it, which lie 0 s into the second span and into the fourth
     assert indices([(10, 12), (20, 22), (40, 42), (60, 62)], 2) == [200, 600]
@@ -136,6 +145,16 @@ def test_each_key_frame_names_its_node_and_its_true_time():
         (55.0, 550, "0.1"),
         (85.0, 850, "0.0.1"),
     ]
+
+
+def test_the_first_frame_of_a_node_is_its_own_and_not_that_of_the_node_before():
+    frames = node_key_frames([node("0.0", "accept", (0, 0.1)), node("0.1", "accept", (20, 20.1))], TEN_FPS, 2)
+    assert [(f.frame_index, f.node_id) for f in frames] == [(0, "0.0"), (200, "0.1")]
+
+
+def test_a_span_without_a_node_among_those_that_have_one_is_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        spread_frames([Span(0, 1), Span(2, 3)], TEN_FPS, 2, ["0.0"])
 
 
 @st.composite

@@ -68,9 +68,12 @@ def test_a_sparse_scan_finds_them_within_half_its_step(tmp_path: Path):
     assert cuts_s(path, 3, scan_frames=22) == pytest.approx([4, 7], abs=0.25 + 1e-6)
 
 
-def test_a_real_cut_is_worth_more_than_equal_lengths_and_an_event_may_have_exactly_the_least_length(tmp_path: Path):
-    path = film(tmp_path / "cuts.mp4", [("red", 7), ("green", 0.52)])
-    assert cuts_s(path, 2, min_event_s=0.52) == pytest.approx([7], abs=1e-6)
+@pytest.mark.parametrize("length_s", [0.52, 1.0])
+def test_a_real_cut_is_worth_more_than_equal_lengths_and_an_event_may_have_exactly_the_least_length(
+    tmp_path: Path, length_s: float
+):
+    path = film(tmp_path / "cuts.mp4", [("red", 7), ("green", length_s)])
+    assert cuts_s(path, 2, min_event_s=length_s) == pytest.approx([7], abs=1e-6)
 
 
 @pytest.mark.parametrize("scan_frames", [400, 40])

@@ -115,6 +115,8 @@ def test_aks_keeps_only_what_exceeds_its_bars():
 def test_aks_gives_the_odd_frame_to_the_half_with_the_best_score():
     assert judged([0, 0, 0, 0.5, 1, 0, 0, 0], 3) == [3, 4, 6]
     assert judged([0, 0, 0, 1, 0.5, 0, 0, 0], 3) == [0, 3, 4]
+    assert judged([0, 0, 1, 0, 0, 0, 1, 0], 3) == [0, 2, 6]  # equal ones: to the first half
+    assert judged([0, 0, 0, 0, 1], 5) == [0, 1, 2, 3, 4]  # no more than it has
 
 
 def test_aks_brings_scores_to_0_and_1_first_and_its_nodes_say_what_was_judged():
@@ -124,10 +126,20 @@ def test_aks_brings_scores_to_0_and_1_first_and_its_nodes_say_what_was_judged():
     assert [frame.score for frame in key_frames] == [0.3, 0.3, 0.25, 0.25]
     assert [choice.weights[i] for i in (0, 2, 8)] == pytest.approx([1.0, 0.0, 0.5], abs=1e-6)
     told = {node.id: node for node in choice.nodes}
-    assert list(told) == ["0", "0.0", "0.1", "0.1.0", "0.1.1"]
+    assert [(id, node.depth) for id, node in told.items()] == [
+        ("0", 0),
+        ("0.0", 1),
+        ("0.1", 1),
+        ("0.1.0", 2),
+        ("0.1.1", 2),
+    ]
     assert told["0.0"].spans == (Span(0.0, 8.0),)
     assert told["0.0"].note == "best 2 lead by 0.750, spread 0.433: gives 2"
     assert told["0.1"].note == "best 2 lead by 0.050, spread 0.050: halved"
+
+
+def test_aks_takes_equal_scores_for_0():
+    assert aks.scaled(np.array([0.3, 0.3])).tolist() == [0.0, 0.0]
 
 
 # BOLT
@@ -135,6 +147,7 @@ def test_aks_brings_scores_to_0_and_1_first_and_its_nodes_say_what_was_judged():
 
 def test_bolts_density_is_the_power_of_the_scaled_scores():
     assert bolt.density(np.array([2.0, 3.0, 4.0, 3.0]), 1.0) == pytest.approx([0, 0.25, 0.5, 0.25])
+    assert bolt.density(np.array([0.2, 0.3, 0.4, 0.3]), 1.0) == pytest.approx([0, 0.25, 0.5, 0.25])
     # (0, 1/8, 1, 1/8) / 1.25
     assert bolt.density(np.array([2.0, 3.0, 4.0, 3.0]), 3.0) == pytest.approx([0, 0.1, 0.8, 0.1])
 
@@ -155,6 +168,11 @@ def test_bolt_inverts_the_cumulative_density_at_even_levels():
 def test_bolt_takes_a_frame_once_and_then_the_densest_left():
     # cumulative 0 1/3 1/3 1 1; both levels, 1/2, are reached at 3
     assert frames("bolt", [1, 2, 1, 3, 1], frames=2, bolt_power=1.0) == [1, 3]
+
+
+def test_bolt_tells_the_density_of_every_candidate():
+    choice, _, _ = search("bolt", [2, 3, 4, 3], frames=2, bolt_power=3.0)
+    assert choice.weights == pytest.approx({0: 0.0, 1: 0.1, 2: 0.8, 3: 0.1})
 
 
 def test_bolt_goes_evenly_where_all_scores_are_equal():
@@ -182,6 +200,16 @@ def test_qframes_first_rank_is_a_draw_from_the_softmax():
 def test_qframe_chooses_from_128_candidates_spread_over_the_video():
     _, _, case = search("qframe", np.zeros(1280), frames=8)
     assert sorted(case.scores) == list(range(5, 1280, 10))
+
+
+def test_qframe_tells_the_weights_by_which_it_ranked():
+    choice, key_frames, _ = search("qframe", [0.5, 0.0, 0.25, 0.0], frames=2, qframe_tau=100.0)
+    # the scorer's logits are 100 times the scores: (0.5 0 0.25 0), less ln(e^0.5 + e^0.25 + 2), and the noise
+    _, _, other = search("qframe", [0.0] * 4, frames=2, qframe_tau=1e9)
+    noise = other.rng("qframe", "What is it?").gumbel(size=4)
+    log_sum = math.log(math.exp(0.5) + math.exp(0.25) + 2)
+    assert choice.weights == pytest.approx(dict(enumerate(np.array([0.5, 0.0, 0.25, 0.0]) - log_sum + noise)))
+    assert [f.frame_index for f in key_frames] == sorted(sorted(choice.weights, key=choice.weights.get)[2:])
 
 
 def test_qframe_follows_logits_far_apart_and_draws_anew_for_another_question():
@@ -260,6 +288,22 @@ def test_focus_draws_keep_a_second_from_the_best_frames_and_from_other_clips():
     for pick in drawn:
         others = [*best, *(other for other in drawn if other.node_id != pick.node_id)]
         assert min(abs(pick.frame_index - other.frame_index) for other in others) >= 8
+
+
+def test_focus_tells_a_drawn_frame_the_score_of_its_own_clip():
+    scores = np.repeat(np.arange(8) / 8, 64)  # 8 clips of 8 s, 8 frames a second, each of one score
+    for seed in range(5):
+        choice, _, _ = search("focus", scores, fps=8.0, frames=64, focus_clip_s=8.0, focus_share=1.0, seed=seed)
+        assert [pick.score for pick in choice.picks] == [int(pick.node_id[2:]) / 8 for pick in choice.picks]
+
+
+def test_focus_looks_once_a_second_closely_and_once_at_a_clip_of_less():
+    def scored(clip_s: float) -> int:  # 8 s of 8 frames a second, all clips looked at closely
+        _, _, case = search("focus", np.zeros(64), fps=8.0, frames=4, focus_clip_s=clip_s, focus_share=1.0)
+        return len(case.scores)
+
+    assert scored(1.0) == 8 * (3 + 1)
+    assert scored(0.5) == 16 * (3 + 1)
 
 
 def test_focus_draws_nearer_to_what_it_has_where_the_budget_is_dense():

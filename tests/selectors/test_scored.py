@@ -11,7 +11,7 @@ from support.families import SCORING, settings_for
 from support.scripted import ColourScorer, colour_video
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ModelError, VideoError
+from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.scoring import ScoreJob, score_frames
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
@@ -132,3 +132,10 @@ def test_scores_that_are_no_numbers_are_refused_and_not_kept(film, tmp_path: Pat
     with pytest.raises(ModelError, match="'colours' gives scores that hold NaN"):
         select("topk", Question(film, "What is yellow?"), scorer=Broken(), cache_dir=str(tmp_path))
     assert select("topk", Question(film, "What is yellow?"), cache_dir=str(tmp_path))[0].usage.scores == 64
+
+
+def test_stages_built_without_a_scorer_are_told_so(film):
+    stages, config = stages_of(selector="topk")
+    selector = get_selector("topk", dataclasses.replace(stages, scorer=None), config)
+    [failed] = selector.select([Question(film, "What is yellow?")])
+    assert isinstance(failed, ConfigError) and "no scorer is loaded" in str(failed)

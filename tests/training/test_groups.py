@@ -152,9 +152,17 @@ def test_undecided_are_the_questions_none_of_whose_trees_decides_without_the_fai
 
 
 def test_trees_are_saved_under_the_name_of_their_question_and_verdict(tmp_path):
-    right = TreeRollout("film/1: a", 0, rollout().selection, 1.0, ())
-    wrong = TreeRollout("film/1: a", 1, rollout().selection, 0.0, ())
+    right = TreeRollout("film-1", 0, rollout().selection, 1.0, ())
+    wrong = TreeRollout("film-1", 1, rollout().selection, 0.0, ())
     paths = save_trees([right, wrong], tmp_path / "new" / "trees")
-    assert [path.name for path in paths] == ["film_1_a.tree-0.right.json", "film_1_a.tree-1.wrong.json"]
+    assert [path.name for path in paths] == ["film-1.tree-0.right.json", "film-1.tree-1.wrong.json"]
     assert all(path.parent == tmp_path / "new" / "trees" and path.stat().st_size for path in paths)
     assert save_trees([right], tmp_path / "new" / "trees") == paths[:1]  # again, over what is there
+
+
+def test_trees_of_questions_that_differ_in_case_are_two_files_where_the_file_system_folds_it(tmp_path):
+    folder = tmp_path / "trees"
+    folder.mkdir()
+    (tmp_path / "TREES").symlink_to(folder)  # as a file system that folds case answers
+    trees = [TreeRollout(id, 0, rollout().selection, 1.0, ()) for id in ("film", "Film")]
+    assert len({path.name.lower() for path in save_trees(trees, folder)}) == 2
