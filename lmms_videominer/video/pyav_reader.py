@@ -199,7 +199,10 @@ class _Cursor:
 
     def _forward(self, index: int) -> VideoFrame | None:
         """Frame ``index``, decoding forward to where it should be."""
+        seekable, pts = self._track.seekable, int(self._track.pts[index])
         for frame in self._decoded:
+            if seekable and self._is_whole and frame.pts is not None and frame.pts < pts:
+                continue  # their places do not matter
             self._position = self._index_of(frame)
             self._is_whole |= self._position == self._key
             if self._position >= index:
