@@ -402,8 +402,9 @@ def _check_count(outputs: Sequence[Any], requests: Sequence[Any]) -> None:
 
 
 def _is_no_answer(output: Any) -> bool:
+    """Whether an output is a failure text, or nothing at all; an empty text is an answer."""
     text = text_of(output)
-    return isinstance(text, str) and is_failure(text)
+    return is_failure(text) if text and isinstance(text, str) else getattr(output, "text", output) is None
 
 
 def _is_empty(output: Any) -> bool:

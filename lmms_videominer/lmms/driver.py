@@ -131,8 +131,8 @@ class Driver:
                 setattr(self.backbone, name, value)
 
 
-def text_of(output: Any) -> str:
+def text_of(output: Any) -> Any:
     """The text of a backbone's output: a string, or lmms-eval's ``GenerationResult``; empty if it has none."""
     from lmms_eval.api.instance import unwrap_generation_output
 
-    return unwrap_generation_output(output)[0] or ""
+    return "" if output is None else unwrap_generation_output(output)[0] or ""  # lmms-eval makes "None" of None

@@ -98,7 +98,7 @@ def damage(checkpoint: Path) -> str:
         listed = _listed(checkpoint)
     except FileNotFoundError:
         return f"{STATE} is missing"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"{STATE} or {FILES} cannot be read ({error})"
     if not isinstance(state, dict) or not isinstance(state.get("global_step"), int):
         return f"{STATE} has no global_step"
@@ -127,9 +127,10 @@ def damaged_file(folder: Path) -> str:
         if path.name.endswith(".index.json"):
             try:
                 shards = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
-            except (ValueError, KeyError):
+                absent = sorted(shard for shard in set(shards) if not (path.parent / shard).is_file())
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):  # whatever it holds instead
                 return f"{name} is damaged"
-            if absent := sorted(shard for shard in set(shards) if not (path.parent / shard).is_file()):
+            if absent:
                 return f"{absent[0]} is missing"
     return ""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from lmms_eval.api.instance import Instance, unwrap_generation_output
+from lmms_eval.api.instance import GenerationResult, Instance, unwrap_generation_output
 
 from lmms_videominer import errors
 from lmms_videominer.config import MinerConfig
@@ -84,6 +84,21 @@ def test_each_sample_is_asked_by_itself_and_the_broken_one_is_counted_and_logged
     assert [note.how for note in answering.notes] == ["uniform", "fallback", "uniform", "uniform"]
     assert summarise(answering.notes)["tiny"]["broken_videos"] == 1
     assert sum("broken.mp4 is not mined" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("nothing", [None, GenerationResult(None)], ids=repr)
+def test_an_output_that_is_nothing_is_no_answer(nothing):
+    class Silent(FragileBackbone):
+        def generate_until(self, requests):
+            outputs = super().generate_until(requests)
+            return [nothing if made.args[3] == 1 else text for made, text in zip(requests, outputs)]
+
+    silent = Silent(raises_value_error, task_dict={"tiny": {"test": ROWS[:1] * 4}})
+    answering = answerer(silent)
+    assert texts(answering, 0, 1, 2) == ["ask 0 until stop", "", "ask 2 until stop"]
+    assert [note.empty for note in answering.notes] == [False, True, False]
+    vlm = BackboneVLM(answering.driver, "silent")
+    assert vlm.generate([VLMRequest("What?")] * 3)[1] == ""
 
 
 def test_a_single_broken_sample_does_not_end_the_run():
