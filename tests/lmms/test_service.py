@@ -191,12 +191,14 @@ def test_a_timeout_may_be_written_as_text(timeout):
     ("wish", "least_s", "most_s"),
     [
         ("7", 7, 7),
-        (formatdate(time.time() + 100, usegmt=True), 30, 100),
+        ("in 100 s", 90, 100),
         ("Fri, 01 Jan 2100 00:00:00 GMT", 120, 120),
         ("1e999", 120, 120),
     ],
 )
 def test_the_wait_that_a_service_asks_for_may_be_a_date_and_is_bounded(wish, least_s, most_s):
+    if wish == "in 100 s":  # now, and not when the tests are collected
+        wish = formatdate(time.time() + 100, usegmt=True)
     refusal = RuntimeError()
     refusal.response = SimpleNamespace(headers={"retry-after": wish})
     assert least_s <= persistence._wish_s(refusal) <= most_s
