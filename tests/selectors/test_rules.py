@@ -64,6 +64,11 @@ def test_topk_takes_the_highest_in_temporal_order_and_of_equal_ones_the_earlier(
     assert frames("topk", [0.1, 0.9, 0.5, 0.5, 0.8], frames=3) == [1, 2, 4]
 
 
+def test_a_video_of_fewer_seconds_than_the_budget_has_as_many_candidates_as_the_budget():
+    # 3 s of 8 frames a second in 12 shares of two frames, of which the later is the middle one
+    assert sorted(search("topk", [0.5] * 24, fps=8.0, frames=12)[2].scores) == list(range(1, 24, 2))
+
+
 # AKS
 
 
