@@ -92,10 +92,6 @@ def _trimmed(part: Batch) -> Batch:
     by_side = {"prompt_ids": slice(-width, None), "prompt_mask": slice(-width, None)}
     per_token = completions.shape
     return {
-        name: value[:, by_side[name]]
-        if name in by_side
-        else value[:, :length]
-        if value.ndim == 2 and value.shape == per_token
-        else value
+        name: value[:, by_side[name]] if name in by_side else value[:, :length] if value.shape == per_token else value
         for name, value in part.items()
     }

@@ -138,6 +138,7 @@ def test_a_change_shorter_than_an_event_is_a_blip():
     assert blip_frames(0.5, step_s=3.5, frames=64) == 1
     assert blip_frames(0.0, step_s=0.04, frames=64) == 1
     assert blip_frames(3.0, step_s=1e-9, frames=64) == 1  # all of them together are no event
+    assert blip_frames(2.0, step_s=0.5, frames=4) == 1  # nor are they, if they last just that long
 
 
 def test_blips_are_removed_within_each_span_and_steps_stay():

@@ -64,6 +64,11 @@ def test_topk_takes_the_highest_in_temporal_order_and_of_equal_ones_the_earlier(
     assert frames("topk", [0.1, 0.9, 0.5, 0.5, 0.8], frames=3) == [1, 2, 4]
 
 
+def test_a_video_of_fewer_seconds_than_the_budget_has_as_many_candidates_as_the_budget():
+    # 3 s of 8 frames a second in 12 shares of two frames, of which the later is the middle one
+    assert sorted(search("topk", [0.5] * 24, fps=8.0, frames=12)[2].scores) == list(range(1, 24, 2))
+
+
 # AKS
 
 
@@ -256,6 +261,9 @@ def test_focus_samples_the_middle_and_two_others_and_closely_half_evenly_half_at
     assert close.tolist() == sorted(set(range(16, 32)) - set(first.tolist()))
     assert focus.coarse([focus.Arm(Span(0, 3), 4, 7), focus.Arm(Span(3, 4), 7, 8)], rng)[0].tolist() == [4, 5, 6]
     assert len(focus.close_look(arm, 1, np.array([], int), rng)) == 1
+    # eight of 15 evenly: at 0.9, 2.8, 4.7, ..., of which frame 4 is known
+    uneven = focus.close_look(focus.Arm(Span(0, 15), 0, 15), 15, np.array([4]), rng)
+    assert uneven.tolist() == [0, 1, 2, 3, *range(5, 15)]
     half = focus.close_look(arm, 8, np.array([20]), rng)
     assert {18, 22, 26, 30} <= set(half.tolist()) and 20 not in half and len(half) == 8
 

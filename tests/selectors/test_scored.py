@@ -16,9 +16,10 @@ from lmms_videominer.scoring import ScoreJob, score_frames
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.scored import scores_of
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.store.cache import MemoryCache
-from lmms_videominer.types import Question, Selection
+from lmms_videominer.types import Question, Scores, Selection
 from lmms_videominer.video.opening import opened
 
 CONFIG = MinerConfig(frames=4, cache_dir="off")
@@ -61,6 +62,21 @@ def test_a_result_keeps_the_scores_that_led_to_it(name, film):
     assert len(scores.weights) == (0 if name in ("topk", "focus") else len(scores.values))
     nodes = {node.id for node in selection.nodes}
     assert {frame.node_id for frame in selection.key_frames} <= (nodes or {None})
+
+
+def test_scores_are_kept_in_the_order_of_the_frames_to_six_places():
+    times_s, scores, weights = np.array([0.0, 0.5, 1.0]), {2: 0.12345678, 0: 0.5}, {2: 2 / 3, 0: 1 / 3}
+    kept = Scores("m", "what", (0, 2), (0.0, 1.0), (0.5, 0.123457), (0.333333, 0.666667))
+    assert scores_of("m", "what", times_s, scores, weights) == kept
+    assert scores_of("m", "what", times_s, scores) == dataclasses.replace(kept, weights=())
+
+
+def test_a_result_says_whether_frames_were_added_to_those_of_the_rule(tmp_path, film):
+    brief = colour_video(tmp_path / "brief.mp4", [("red", 0.8)])  # eight clips of one frame; the first is the best
+    [selection] = select("focus", Question(brief, "What is red?"), frames=7, focus_share=1.0)
+    assert len(selection.key_frames) == 7 and selection.fallbacks == ("filled",)
+    [selection] = select("topk", Question(film, "What is red?"))
+    assert selection.fallbacks == ()
 
 
 def test_questions_on_one_video_are_scored_on_frames_decoded_once(film):
