@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 HIDDEN = "***"
+SHORTEST_SECRET = 8  # characters: shorter ones may be words, as in ``api_key=none``
 # Tokens of a tokenizer are no secrets.
 _NAME = (
     r"(?!(?:\w*_)?(?:bos|eos|pad|unk|sep|cls|mask|image|video|audio|vision|start|end|stop|think|special|boi|eoi)_token\b)"
@@ -67,6 +69,13 @@ def secret_values(arguments: Mapping[str, Any]) -> set[str]:
     return found
 
 
+def hidden(text: str, secrets: Iterable[str]) -> str:
+    """``text`` with ``***`` for each of ``secrets`` that is long enough to be told from a word."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN) if len(secret) >= SHORTEST_SECRET else text
+    return text
+
+
 def _without_login(text: str) -> str:
     text = _IN_QUERY.sub("", _LOGIN.sub("", text))
     return text.rstrip("?&") if "://" in text else text
@@ -79,6 +88,7 @@ def _in_text(text: str) -> Iterator[str]:
             yield secret
             if pattern is _ADDRESS and ":" in secret:
                 yield secret.partition(":")[2]  # the password alone
+                yield base64.b64encode(secret.encode()).decode()  # the login as it goes to the service
 
 
 def _hidden(match: re.Match[str]) -> str:

@@ -25,12 +25,11 @@ from lmms_videominer.bench.plan import Cell
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.lmms.arguments import SECRETS
 from lmms_videominer.lmms.backbone_vlm import is_failure
-from lmms_videominer.redaction import HIDDEN
+from lmms_videominer.redaction import HIDDEN, SHORTEST_SECRET
 
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # for a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and then the plain backbone fails
 ENVIRONMENT = {"DECORD_EOF_RETRY_MAX": "1000000"}
-SHORTEST_SECRET = 8  # characters
 Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log file -> exit status
 
 # looked up at import: no library may be loaded between fork and exec

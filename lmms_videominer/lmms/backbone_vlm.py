@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from lmms_videominer.errors import CallError
@@ -11,6 +11,7 @@ from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
 from lmms_videominer.lmms.profiles import Profile
 from lmms_videominer.lmms.requests import shown_with
+from lmms_videominer.redaction import hidden
 from lmms_videominer.video.parts import fitting
 from lmms_videominer.vlm.vlm import VLMRequest, alike
 
@@ -28,10 +29,11 @@ class BackboneVLM:
     Attributes:
         driver: Calls the backbone.
         identity: Identifies its weights and its processing.
+        secrets: Among its arguments; a reply that repeats one has ``***`` instead, also in the cache.
     """
 
-    def __init__(self, driver: Driver, identity: str):
-        self.driver, self.identity = driver, identity
+    def __init__(self, driver: Driver, identity: str, secrets: Collection[str] = ()):
+        self.driver, self.identity, self.secrets = driver, identity, secrets
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str | CallError]:
         """One completion per request, in order, stripped; see ``VLM.generate``.
@@ -64,7 +66,7 @@ class BackboneVLM:
                 outputs = self.driver.generate(inputs, TASK, SPLIT, clip.wanted if clip else 0, clips.times_s)
         if len(outputs) != len(requests):  # some backbones add an empty output for a video that they cannot read
             raise CallError(f"the backbone gave {len(outputs)} replies to {len(requests)} requests")
-        return [_checked(text_of(output)) for output in outputs]
+        return [_checked(text_of(output), self.secrets) for output in outputs]
 
 
 def _clip_bytes(request: VLMRequest, profile: Profile) -> int:
@@ -76,8 +78,9 @@ def is_failure(text: str) -> bool:
     return bool(_FAILED.fullmatch(text.strip()))
 
 
-def _checked(text: str) -> str | CallError:
-    """``text``, stripped; an error for a failure text, which is no reply."""
+def _checked(text: str, secrets: Collection[str]) -> str | CallError:
+    """``text`` without ``secrets``, stripped; an error for a failure text, which is no reply."""
+    text = hidden(text, secrets)
     return CallError(f"the backbone gave no reply: {text.strip()}") if is_failure(text) else text.strip()
 
 

@@ -28,6 +28,7 @@ from lmms_videominer.lmms.records import Note, in_one_line, needs_a_look, summar
 from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.models.resolve import resolve
+from lmms_videominer.redaction import secret_values
 from lmms_videominer.selectors.settings import flat
 from lmms_videominer.store.file_names import file_name
 from lmms_videominer.types import Selection
@@ -71,9 +72,8 @@ class VideoMinerModel(lmms):
         self.backbone, self.profile, self.config = backbone, profile, arguments.config
         self._rank, self._world_size = backbone.rank, backbone.world_size
         driver = Driver(backbone, profile, self.is_simple)
-        self.stages = build_stages(
-            self.config, BackboneVLM(driver, vlm_identity), embedder=embedder or None, device=_device(backbone)
-        )
+        vlm = BackboneVLM(driver, vlm_identity, secret_values(arguments.passed))
+        self.stages = build_stages(self.config, vlm, embedder=embedder or None, device=_device(backbone))
         self.fingerprint = _fingerprint(self.config, vlm_identity, self.stages)
         self._trees_dir, self._warned = arguments.trees_dir, False
         own = self.config.frames if self.config.selector == "uniform" and "frames" in arguments.named else 0

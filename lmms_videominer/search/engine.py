@@ -23,7 +23,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
-from lmms_videominer.policy.policy import Part
+from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
@@ -408,13 +408,20 @@ def _decide(searches: Sequence[Running], stages: Stages, config: MinerConfig) ->
     wishes = [_wish(search, Decide) for search in searches]
     parts = [part for wish in wishes for part in wish.parts]
     seeds = [seed for search, wish in zip(searches, wishes) for seed in _seeds(search.case.seed, wish)]
-    policy = needed(stages.policy, "policy")
-    decided = replied("policy", policy.decide, len(parts), parts, config.temperature, seeds)
+    decided = _decided(stages, parts, config.temperature, seeds)
     replies: Replies = []
     for done in _dealt(decided, [len(wish.parts) for wish in wishes]):
         usage = sum((part.usage for part in done), Usage())
         replies.append((tuple(part.decision for part in done), usage))
     return replies
+
+
+def _decided(stages: Stages, parts: Sequence[Part], temperature: float, seeds: Sequence[int]) -> list[Decided]:
+    policy = needed(stages.policy, "policy")
+    made = replied("policy", policy.decide, len(parts), parts, temperature, seeds)
+    if strange := [part for part in made if not isinstance(part, Decided)]:
+        raise CallError(f"the policy gave {type(strange[0]).__name__} in place of Decided")
+    return made
 
 
 def _dealt(results: Sequence[T], counts: Sequence[int]) -> Iterator[Sequence[T]]:
@@ -462,7 +469,7 @@ def _ask_plainly(stages: Stages) -> None:
 
 def _decide_plainly(stages: Stages) -> None:
     part = Part("What is shown?", "a picture", 1, 1)
-    replied("policy", needed(stages.policy, "policy").decide, 1, [part], SAMPLING, [0])
+    _decided(stages, [part], SAMPLING, [0])
 
 
 PLAIN: dict[type, Callable[[Stages], object]] = {

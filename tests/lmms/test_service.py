@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import time
 from email.utils import formatdate
@@ -19,6 +20,7 @@ from lmms_videominer.lmms.backbone_vlm import BackboneVLM
 from lmms_videominer.lmms.construct import backbone_class, build, profile_of
 from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.redaction import secret_values
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.types import Action, Question, Selection
 from lmms_videominer.vlm.replies import replies
@@ -209,3 +211,14 @@ def test_no_wait_that_makes_sense_is_no_wish(wish):
     refusal = RuntimeError()
     refusal.response = SimpleNamespace(headers={"retry-after": wish})
     assert persistence._wish_s(refusal) is None
+
+
+def test_a_secret_that_a_service_repeats_is_in_no_caption():
+    """Captions go into the cache and into trees, which outlive the run and are passed on."""
+    secrets = secret_values({"api_key": "sk-0123456789", "base_url": "http://me:a-password@127.0.0.1/v1"})
+    login = base64.b64encode(b"me:a-password").decode()
+    said = f"a square, Bearer sk-0123456789, Basic {login}, a-password"
+    with serving(then=f"say {said}") as service:
+        vlm = vlm_at(service, api_key="sk-0123456789")
+        vlm.secrets = secrets
+        assert asked_for(vlm) == ["a square, Bearer ***, Basic ***, ***"]

@@ -199,6 +199,18 @@ def test_a_reply_that_is_no_text_costs_its_question(odd, selector, film):
         assert isinstance(error, ModelError) and (odd is None or f"gave {type(odd).__name__} in place" in str(error))
 
 
+def test_a_policy_that_gives_something_else_than_a_decision_costs_its_question(film):
+    class Odd(RulePolicy):
+        def decide(self, parts, temperature, seeds):
+            decided = super().decide(parts, temperature, seeds)
+            return ["accept" if "poison" in part.prompt else done for part, done in zip(parts, decided)]
+
+    odd = Odd(lambda caption, depth: Action.ACCEPT)
+    result, error = miner(policy=odd).mine_batch([Question(film, "Is it red?"), Question(film, POISON)])
+    assert result.answer == miner().mine(film, "Is it red?").answer
+    assert isinstance(error, ModelError) and "gave str in place of Decided" in str(error)
+
+
 @pytest.mark.parametrize("count", ["fewer", "more", "none"])
 def test_a_video_llm_that_miscounts_a_batch_is_asked_for_less_at_once(count, film):
     class Miscounting(ColourVLM):
