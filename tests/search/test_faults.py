@@ -26,10 +26,11 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.policy.causal_lm import CausalLM
+from lmms_videominer.policy.policy import Decided
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.questions import MOST_ANSWERED, MOST_SEARCHED
 from lmms_videominer.selectors.building import build_stages
-from lmms_videominer.types import Action, Question, Selection
+from lmms_videominer.types import Action, Decision, Question, Reading, Selection, Usage
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
@@ -200,13 +201,14 @@ def test_a_reply_that_is_no_text_costs_its_question(odd, selector, film):
 
 
 def test_a_policy_that_gives_something_else_than_a_decision_costs_its_question(film):
-    class Odd(RulePolicy):
-        def decide(self, parts, temperature, seeds):
-            decided = super().decide(parts, temperature, seeds)
-            return ["accept" if "poison" in part.prompt else done for part, done in zip(parts, decided)]
+    class Odd:
+        identity = ""
 
-    odd = Odd(lambda caption, depth: Action.ACCEPT)
-    result, error = miner(policy=odd).mine_batch([Question(film, "Is it red?"), Question(film, POISON)])
+        def decide(self, parts, temperature, seeds):
+            accepted = Decided(Decision(Action.ACCEPT, "", Reading.STRICT), Usage())
+            return ["accept" if "poison" in part.prompt else accepted for part in parts]
+
+    result, error = miner(policy=Odd()).mine_batch([Question(film, "Is it red?"), Question(film, POISON)])
     assert result.answer == miner().mine(film, "Is it red?").answer
     assert isinstance(error, ModelError) and "gave str in place of Decided" in str(error)
 
