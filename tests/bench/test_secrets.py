@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from support.cells import InProcess
+from support.service import Handler, completion, running
 
 from lmms_videominer.bench.command import comparison_of, run_comparison
 from lmms_videominer.bench.evaluating import _in_environment
@@ -30,41 +30,29 @@ KEY = "canary-7f3a9c51"
 class Service(ThreadingHTTPServer):
     """Chat completions for those with ``KEY``; others are told which key they came with."""
 
+    daemon_threads = True
+
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), KeyedHandler)
         self.keys: set[str] = set()
         self.refuses = False
 
 
-class Handler(BaseHTTPRequestHandler):
+class KeyedHandler(Handler):
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.rfile.read(int(self.headers["Content-Length"]))
         given = self.headers["Authorization"]
         self.server.keys.add(given)
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "B"}}
-        usage = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
-        answer = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"], "usage": usage}
         refusal = {"error": {"message": f"Incorrect API key provided: {given}", "code": "invalid_api_key"}}
-        data = json.dumps(refusal if self.server.refuses else {**answer, "choices": [choice]}).encode()
-        self.send_response(401 if self.server.refuses else 200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
+        refuses = self.server.refuses
+        data = json.dumps(refusal if refuses else completion("B")).encode()
+        self.send(401 if refuses else 200, "application/json", data)
 
 
 @pytest.fixture
 def service():
-    service = Service()
-    thread = threading.Thread(target=service.serve_forever)
-    thread.start()
-    yield service
-    service.shutdown()
-    thread.join()
-    service.server_close()
+    with running(Service()) as service:
+        yield service
 
 
 class Watched(InProcess):

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 HANGS_S = 3.0
+S = TypeVar("S", bound=ThreadingHTTPServer)
 
 
 class Service(ThreadingHTTPServer):
@@ -56,16 +57,16 @@ class Handler(BaseHTTPRequestHandler):
         elif answer == "hang":
             time.sleep(HANGS_S)
         elif answer.isdigit():
-            self._send(int(answer), "application/json", json.dumps({"error": {"message": f"status {answer}"}}).encode())
+            self.send(int(answer), "application/json", json.dumps({"error": {"message": f"status {answer}"}}).encode())
         elif answer == "html":
-            self._send(200, "text/html", b"<html>Sign in to the network first</html>")
+            self.send(200, "text/html", b"<html>Sign in to the network first</html>")
         else:
             said = answer.removeprefix("say ") if answer.startswith("say ") else "a red square"
             content = {"null": None, "empty": ""}.get(answer, said)
             data = json.dumps(completion(content)).encode()
-            self._send(200, "application/json", data[: len(data) // 2] if answer == "cut" else data)
+            self.send(200, "application/json", data[: len(data) // 2] if answer == "cut" else data)
 
-    def _send(self, status: int, kind: str, data: bytes) -> None:
+    def send(self, status: int, kind: str, data: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
@@ -91,7 +92,13 @@ def completion(content: str | None) -> dict[str, Any]:
 
 @contextmanager
 def serving(plan: Sequence[str] = (), then: str = "good") -> Iterator[Service]:
-    with Service(plan, then) as service:
+    with running(Service(plan, then)) as service:
+        yield service
+
+
+@contextmanager
+def running(service: S) -> Iterator[S]:
+    with service:
         thread = threading.Thread(target=service.serve_forever, args=(0.02,))
         thread.start()
         try:
