@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 
 class VideoMinerError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -46,3 +50,27 @@ class SchemaError(VideoMinerError, ValueError):
 
 class TrainingError(VideoMinerError):
     """Training cannot continue: a reward or a loss is not finite; the message names the question, tree and node."""
+
+
+@contextmanager
+def foreign(error_of: Callable[[str], VideoMinerError], *also: type[BaseException]) -> Iterator[None]:
+    """Within the block, which calls foreign code, raise ``error_of(reason)`` for any exception but this package's own.
+
+    Args:
+        error_of: Makes the error from the kind of the exception and its message (``told``).
+        also: Further exceptions that the foreign code may end with, besides every ``Exception``.
+    """
+    caught: tuple[type[BaseException], ...] = (Exception, *also)
+    try:
+        yield
+    except VideoMinerError:
+        raise
+    except caught as error:
+        traceback.clear_frames(error.__traceback__)  # their tensors fill the memory that the next call needs
+        raise error_of(told(error)) from error
+
+
+def told(error: BaseException) -> str:
+    """The kind of an exception and the beginning of its message, in one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message[:300]}" if message else type(error).__name__

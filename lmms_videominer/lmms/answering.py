@@ -10,16 +10,13 @@ from __future__ import annotations
 import copy
 import logging
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, ModelError, SchemaError, VideoError, VideoMinerError
+from lmms_videominer.errors import ConfigError, ModelError, SchemaError, VideoError, VideoMinerError, foreign
 from lmms_videominer.lmms.backbone_vlm import SPLIT, TASK, is_failure
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
 from lmms_videominer.lmms.handover import clip_folder, hand_over
@@ -38,6 +35,7 @@ from lmms_videominer.models.plain_text import legible
 from lmms_videominer.search.questions import MOST_PROMPTED, cut
 from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.video.parts import fitting
+from lmms_videominer.vlm.replies import GRAY
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from lmms_videominer.video.pixels import Pixels
 
 ANSWERS_AT_ONCE = 64
-GRAY = np.full((4, 224, 224, 3), 128, np.uint8)  # frames that any backbone takes
 
 logger = logging.getLogger(__name__)
 
@@ -55,17 +52,10 @@ class SampleError(VideoMinerError):
     """A call of a backbone, of a decoder or of a task's function failed: it costs its sample, not the run."""
 
 
-@contextmanager
-def costing_the_sample(what: str) -> Iterator[None]:
+def costing_the_sample(what: str) -> AbstractContextManager[None]:
     """Raise ``SampleError`` for whatever a call of foreign code raises, exits of the process included."""
-    try:
-        yield
-    except VideoMinerError:
-        raise
-    except (Exception, SystemExit) as error:  # tasks and backbones exit the process if a file is missing
-        traceback.clear_frames(error.__traceback__)  # their tensors would fill the memory that other samples need
-        message = " ".join(str(error).split())[:300]
-        raise SampleError(f"{what} failed ({type(error).__name__}{': ' if message else ''}{message})") from error
+    # tasks and backbones exit the process if a file is missing
+    return foreign(lambda reason: SampleError(f"{what} failed ({reason})"), SystemExit)
 
 
 @dataclass

@@ -16,8 +16,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lmms_videominer.errors import ConfigError
-from lmms_videominer.models.calls import told
+from lmms_videominer.errors import ConfigError, told
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms

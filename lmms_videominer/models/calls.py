@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from lmms_videominer.errors import CallError, VideoMinerError
+from lmms_videominer.errors import CallError, foreign
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,13 +20,8 @@ def called(model: str, call: Callable[P, T], /, *arguments: P.args, **keywords: 
         CallError: The call raised an exception that is not this package's.
         VideoMinerError: As the call raised it.
     """
-    try:
+    with foreign(lambda reason: CallError(f"the {model} failed ({reason})")):
         return call(*arguments, **keywords)
-    except VideoMinerError:
-        raise
-    except Exception as error:
-        traceback.clear_frames(error.__traceback__)  # their tensors fill the memory that the next call needs
-        raise CallError(f"the {model} failed ({told(error)})") from error
 
 
 def replied(
@@ -55,9 +49,3 @@ def computed(model: str, call: Callable[..., Any], shape: Sequence[int], /, *arg
         wanted = " x ".join("any" if n == -1 else str(n) for n in shape)
         raise CallError(f"the {model} gave numbers of shape {array.shape} instead of {wanted}")
     return array
-
-
-def told(error: BaseException) -> str:
-    """The kind of an exception and the beginning of its message, in one line."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:300]}" if message else type(error).__name__

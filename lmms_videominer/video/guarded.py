@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 
-from lmms_videominer.errors import VideoError, VideoMinerError
+from lmms_videominer.errors import VideoError, foreign
 from lmms_videominer.video.reader import VideoReader
 
 if TYPE_CHECKING:
@@ -26,13 +26,8 @@ def decoded(path: object, call: Callable[P, T], /, *arguments: P.args, **keyword
         VideoError: The call raised an exception that is not this package's.
         VideoMinerError: As the call raised it.
     """
-    try:
+    with foreign(lambda reason: VideoError(path, f"its decoder failed ({reason})", REMEDY)):
         return call(*arguments, **keywords)
-    except VideoMinerError:
-        raise
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise VideoError(path, f"its decoder failed ({reason})", REMEDY) from error
 
 
 class GuardedReader:
