@@ -71,7 +71,7 @@ def secret_values(arguments: Mapping[str, Any]) -> set[str]:
 
 def hidden(text: str, secrets: Iterable[str]) -> str:
     """``text`` with ``***`` for each of ``secrets`` that is long enough to be told from a word."""
-    for secret in secrets:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
         text = text.replace(secret, HIDDEN) if len(secret) >= SHORTEST_SECRET else text
     return text
 

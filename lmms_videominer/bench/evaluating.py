@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,7 @@ from lmms_videominer.bench.plan import Cell
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.lmms.arguments import SECRETS
 from lmms_videominer.lmms.backbone_vlm import is_failure
-from lmms_videominer.redaction import HIDDEN, SHORTEST_SECRET
+from lmms_videominer.redaction import hidden
 
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # for a sample whose output the plugin did not touch
 # on a busy machine decord gives up too early at the end of a file, and then the plain backbone fails
@@ -137,19 +137,18 @@ def _in_environment(secrets: Mapping[str, str]) -> Iterator[None]:
             os.environ[SECRETS] = before
 
 
-def hide(secrets: Iterable[str], files: Iterable[Path]) -> None:
+def hide(secrets: Collection[str], files: Iterable[Path]) -> None:
     """Write ``***`` over ``secrets`` that a backbone or a service has repeated in ``files``.
 
     Short ones, as ``none`` for a service that wants no key, may be words of any text and are left.
     """
-    words = [secret.encode() for secret in secrets if len(secret) >= SHORTEST_SECRET]
-    for path in files if words else ():
-        data = path.read_bytes() if path.is_file() else b""
-        for word in words:
-            data = data.replace(word, HIDDEN.encode())
-        if path.is_file() and data != path.read_bytes():
+    for path in files if secrets else ():
+        if not path.is_file():
+            continue
+        text = path.read_bytes().decode(errors="surrogateescape")  # a log may hold anything
+        if (shown := hidden(text, secrets)) != text:
             with written(path) as part:
-                part.write_bytes(data)
+                part.write_bytes(shown.encode(errors="surrogateescape"))
 
 
 def _fault_in(samples: Path, table: Path) -> str:
