@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.models.plain_text import legible
 from lmms_videominer.types import Question, Span
+from lmms_videominer.verdict import option_letter
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
@@ -174,7 +175,7 @@ def _options(document: Mapping[str, Any]) -> tuple[str, ...]:
 def without_letters(options: Sequence[str]) -> tuple[str, ...]:
     """``options`` without the letters before them, if these are A, B, C, ... in order, before each of two or more."""
     stripped = [option.strip() for option in options]
-    if len(stripped) < 2 or _letters(stripped) != [chr(ord("A") + i) for i in range(len(stripped))]:
+    if len(stripped) < 2 or _letters(stripped) != [option_letter(i) for i in range(len(stripped))]:
         return tuple(stripped)
     return tuple(_LETTERED.sub("", option).strip() for option in stripped)
 
@@ -205,7 +206,7 @@ def _split_options(text: str) -> tuple[str, tuple[str, ...]]:
     if not starts:
         return text, ()
     start = stop = starts[-1]
-    while stop < len(filled) and letters[stop] == chr(ord("A") + stop - start):
+    while stop < len(filled) and letters[stop] == option_letter(stop - start):
         stop += 1
     has_head = start > 0 and _OPTIONS_HEAD.match(lines[filled[start - 1]])
     before = "\n".join(lines[: filled[start - 1 if has_head else start]]).strip()

@@ -85,17 +85,17 @@ def score_frames(
     """
     keys = [_key(job, scorer, cache) for job in jobs]
     first = {key: job for key, job in zip(reversed(keys), reversed(jobs))}  # the first of equal jobs
-    computed: dict[str, np.ndarray | VideoMinerError] = {}
+    made: dict[str, np.ndarray | VideoMinerError] = {}
     values: dict[str, np.ndarray | VideoMinerError] = dict(_cached(first, cache))
     decoded: dict[str, int] = {}
     scored: dict[str, int] = {}  # frames that the model processed, by key
     for group in _groups({key: first[key] for key in keys if key not in values}):
         rows, count = _score(group, scorer, cache, max_batch_bytes)
-        computed.update(rows)
+        made.update(rows)
         cache.put_many(KIND, {key: pack(row) for key, row in rows.items() if isinstance(row, np.ndarray)})
         decoded.update(_shares(list(group), count))
         scored.update(dict.fromkeys(group, count))
-    values.update(computed)
+    values.update(made)
     encodes_once = isinstance(scorer, Encoder)
     results: list[ScoredFrames | VideoMinerError] = []
     for key, job in zip(keys, jobs, strict=True):
@@ -105,7 +105,7 @@ def score_frames(
             continue
         video = job.video
         lost = count_substituted(job.frame_indices.tolist(), video.reader.damaged, video.identity, cache)
-        if key in computed and first[key] is job:
+        if key in made and first[key] is job:
             processed = decoded[key] if encodes_once else scored[key]
             results.append(ScoredFrames(scores, processed, count - processed, decoded[key], lost))
         else:

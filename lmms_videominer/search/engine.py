@@ -300,7 +300,7 @@ def _scanned_substitutes(search: Running, stages: Stages, config: MinerConfig) -
     """The number of damaged frames that the scans of the wish met, now or before they were cached."""
     video = search.case.video
     unions = [merge_spans(spans, gap_s=0.0) for spans in _wish(search, Segment).nodes]
-    scanned = {i for union in unions if union for i in scan(video.reader, union, config.scan_frames)[0].tolist()}
+    scanned = (i for union in unions if union for i in scan(video.reader, union, config.scan_frames)[0].tolist())
     return count_substituted(scanned, video.reader.damaged, video.identity, stages.cache)
 
 

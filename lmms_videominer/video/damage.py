@@ -13,7 +13,8 @@ def count_substituted(used: Iterable[int], damaged: Set[int], video_id: str, cac
     """How many distinct frames of ``used`` are damaged, so that the nearest one that can be decoded served for each.
 
     Args:
-        used: Indices of the frames that a stage looked at, now or when it stored what is in the cache.
+        used: Indices of the frames that a stage looked at, now or when it stored what is in the cache; not looked at
+            if no frame is damaged.
         damaged: The damaged frames that a reader has met (``VideoReader.damaged``).
         video_id: The identity of the video's content (``video_identity``).
         cache: Keeps the damaged frames of the video, all that were met so far.
@@ -23,4 +24,5 @@ def count_substituted(used: Iterable[int], damaged: Set[int], video_id: str, cac
     known = {index for index in stored if isinstance(index, int)} if isinstance(stored, list) else set()
     if damaged - known:
         cache.put_many(KIND, {key: sorted(damaged | known)})
-    return len((damaged | known) & set(used))
+    met = damaged | known
+    return len(met & set(used)) if met else 0
