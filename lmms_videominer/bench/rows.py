@@ -142,19 +142,13 @@ def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
     """``rows`` as a table with the columns in the order of ``Row``; integers stay integers if some are missing."""
     import pandas as pd
 
-    values = [{name: _encodable(value) for name, value in asdict(row).items()} for row in rows]
-    table = pd.DataFrame(values, columns=[field.name for field in fields(Row)])
+    table = pd.DataFrame([asdict(row) for row in rows], columns=[field.name for field in fields(Row)])
     for field in fields(Row):
         if str(field.type).startswith("int"):
             table[field.name] = table[field.name].astype("Int64")
         elif str(field.type).startswith("float"):
             table[field.name] = table[field.name].astype("Float64")
     return table
-
-
-def _encodable(value: Any) -> Any:
-    """``value``, a text with its lone surrogates written out: no file could hold them."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def save_tables(table: pd.DataFrame, out: Path) -> list[Path]:
