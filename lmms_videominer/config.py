@@ -13,7 +13,10 @@ from typing import Any
 from lmms_videominer.errors import ConfigError
 
 NO_POLICY = "none"  # value of ``policy``: accept by embedding similarity
+PLAIN = "plain"  # value of ``search``: as published
 NAMES = {
+    "search": ("best-first", PLAIN),
+    "look": ("scorer", "none"),
     "segmenter": ("kts", "histogram"),
     "clustering": ("event", "frame", "none"),
     "default_action": ("accept", "continue", "delete"),
@@ -23,6 +26,7 @@ NAMES = {
     "reader": ("auto", "decord", "pyav"),
 }
 """Settings with a fixed set of values, listed here so that a wrong one is refused before anything is loaded."""
+CONTEXT = ("place", "accepted", "budget")  # parts of ``policy_context``
 
 
 def option(default: Any, help: str) -> Any:
@@ -42,6 +46,29 @@ class MinerConfig:
     """
 
     selector: str = option("videominer", "How key frames are chosen; docs/selectors.md compares the selectors.")
+    search: str = option(
+        "best-first",
+        "How the tree of videominer grows. best-first: the most promising events first, until what is sought is found; "
+        "plain: level by level, as published.",
+    )
+    look: str = option(
+        "scorer",
+        "search=best-first: what makes an event promising before it is captioned. scorer: its frames fit what is "
+        "sought, by an image-text model; none: only what the policy says of the part it belongs to.",
+    )
+    wave: int = option(
+        2, "search=best-first: events captioned at a time, for each moment sought; then the policy decides."
+    )
+    stop_margin: float = option(
+        0.5,
+        "search=best-first: a moment is found once no event that is left fits it better than an accepted one less this "
+        "many standard deviations over the frames of the video.",
+    )
+    policy_context: str = option(
+        "",
+        "What the policy is told besides question, caption and depth, joined by +: place (of the part in time), "
+        "accepted (captions of the parts accepted so far), budget (captions left). As published: nothing.",
+    )
     frames: int = option(8, "Budget N: maximum number of key frames passed to the video LLM.")
     max_depth: int = option(3, "Levels of the tree below the root.")
     events: int = option(16, "K: number of events of one segmentation.")
@@ -109,8 +136,10 @@ class MinerConfig:
     def __post_init__(self) -> None:
         for name, valid in NAMES.items():
             check_names([getattr(self, name)], valid, name)
+        check_names(self.policy_context.split("+") if self.policy_context else [], CONTEXT, "policy_context")
         for name in (
             "frames",
+            "wave",
             "max_depth",
             "caption_frames",
             "max_nodes",
@@ -131,7 +160,7 @@ class MinerConfig:
             )
         if not 0 < self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in (0, 2]")
-        for name in ("temperature", "min_event_s", "grain_s"):
+        for name in ("temperature", "min_event_s", "grain_s", "stop_margin"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         if not -1 <= self.similarity_delete <= self.similarity_accept <= 1:

@@ -17,19 +17,21 @@ class Part:
     Attributes:
         question: The text of the question.
         caption: The captions of the part, one line per event; may be empty.
-        depth: Depth of the part's node, from 1.
+        depth: Depth of the part's node; 0 for the whole video, before it is searched: it has no caption.
         max_depth: The last depth, at which no closer look follows.
+        context: Further lines about the search (``search.context``).
     """
 
     question: str
     caption: str
     depth: int
     max_depth: int
+    context: tuple[str, ...] = ()
 
     @property
     def prompt(self) -> str:
         """The user turn that asks a language model about the part."""
-        return policy_prompt(self.question, self.caption, self.depth, self.max_depth)
+        return policy_prompt(self.question, self.caption, self.depth, self.max_depth, self.context)
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,44 @@
-"""The prompt of the policy: caption, question and depth in; reasoning, then one action out."""
+"""The prompts of the policy: about one part of a video, and about the whole before it is searched.
+
+What is the same in every prompt comes first and what changes most comes last, so that a server computes the beginning
+once.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lmms_videominer.types import Action
 
-POLICY_PROMPT = """\
+PART = """\
 You search a long video for the moments that answer a question. Decide about one part of the video.
-Question: {question}
-Depth: {depth} of {max_depth}
-Caption of this part:
-{caption}
 Actions: accept = this part shows what the question asks about; continue = it may hold it, look closer; \
 delete = it has nothing to do with the question.
-Reply as <think>reasoning</think><action>accept, continue or delete</action>"""
-REPLY = POLICY_PROMPT.rpartition("Reply as ")[2]
-
-
+Reply as <think>reasoning</think><action>accept, continue or delete</action>
+"""
+WHOLE = """\
+Before a video is searched for the moments that answer a question, say what to look for.
+Actions: continue = search for these moments; accept = the question is about the video as a whole, and frames spread \
+evenly over it answer it.
+Reply as <think>what would be seen, one moment per line</think><action>continue or accept</action>
+"""
 NO_CAPTION = "(none)"  # replaces an empty caption
 
 
-def policy_prompt(question: str, caption: str, depth: int, max_depth: int) -> str:
-    """The user turn for one node (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``)."""
-    return POLICY_PROMPT.format(question=question, caption=caption or NO_CAPTION, depth=depth, max_depth=max_depth)
+def policy_prompt(question: str, caption: str, depth: int, max_depth: int, context: Sequence[str] = ()) -> str:
+    """The user turn for one node (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``).
+
+    Args:
+        question: The question.
+        caption: The captions of the node, one line per event; may be empty.
+        depth: 0 for the root, which has no caption: the prompt then asks what to look for.
+        max_depth: The last depth, at which no closer look follows.
+        context: Further lines about the search, such as the node's place in time.
+    """
+    lines = [f"Question: {question}", *context]
+    if not depth:
+        return WHOLE + "\n".join(lines)
+    return PART + "\n".join([*lines, f"Depth: {depth} of {max_depth}", "Caption of this part:", caption or NO_CAPTION])
 
 
 def policy_completion(reasoning: str, action: Action) -> str:

@@ -55,11 +55,13 @@ class SimilarityPolicy:
         return [read_decision(part, done, Action.CONTINUE) for part, done in zip(parts, completions, strict=True)]
 
     def _completions(self, parts: Sequence[Part]) -> list[Completion]:
-        captions = [_captions(part) for part in parts]
+        captions = [_captions(part) if part.depth else [part.question] for part in parts]
         texts = list(dict.fromkeys(text for part, lines in zip(parts, captions) for text in (part.question, *lines)))
         vectors = dict(zip(texts, self.embedder.embed(texts), strict=True)) if texts else {}
         return [
             self._completion(max(float(vectors[part.question] @ vectors[line]) for line in lines))
+            if part.depth
+            else Completion(policy_completion(part.question, Action.CONTINUE))  # the whole is searched, for these words
             for part, lines in zip(parts, captions, strict=True)
         ]
 

@@ -299,17 +299,27 @@ def _segment(searches: Sequence[Running], stages: Stages, config: MinerConfig) -
 def _scanned_substitutes(search: Running, stages: Stages, config: MinerConfig) -> int:
     """The number of damaged frames that the scans of the wish met, now or before they were cached."""
     video = search.case.video
-    unions = [merge_spans(spans, gap_s=0.0) for spans in _wish(search, Segment).nodes]
-    scanned = (i for union in unions if union for i in scan(video.reader, union, config.scan_frames)[0].tolist())
+    scanned = (
+        i
+        for spans, (_, frames) in _cuts(_wish(search, Segment), config)
+        if (union := merge_spans(spans, gap_s=0.0))
+        for i in scan(video.reader, union, frames)[0].tolist()
+    )
     return count_substituted(scanned, video.reader.damaged, video.identity, stages.cache)
+
+
+def _cuts(wish: Segment, config: MinerConfig) -> Iterator[tuple[tuple[Span, ...], tuple[int, int]]]:
+    """The spans of each node, with the number of events and of frames to compare."""
+    cuts = wish.cuts or ((config.events, config.scan_frames),) * len(wish.nodes)
+    return zip(wish.nodes, cuts, strict=True)
 
 
 def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...] | VideoError:
     """The events of each node, from the cache if another tree or an earlier run has cut the same spans."""
     wish, video = _wish(search, Segment), search.case.video
-    settings: dict[str, Any] = {name: getattr(config, name) for name in ("events", "scan_frames", "min_event_s")}
     events = []
-    for spans in wish.nodes:
+    for spans, (count, frames) in _cuts(wish, config):
+        settings: dict[str, Any] = {"events": count, "scan_frames": frames, "min_event_s": config.min_event_s}
         key = stages.cache.key(
             video=video.identity,
             backend=video.info.backend,

@@ -20,9 +20,14 @@ from lmms_videominer.video.opening import OpenVideo
 
 @dataclass(frozen=True)
 class Segment:
-    """Nodes to cut into events, each given by its spans. Reply: ``tuple[Span, ...]`` for each node."""
+    """Nodes to cut into events, each given by its spans. Reply: ``tuple[Span, ...]`` for each node.
+
+    Attributes:
+        cuts: For each node, the number of events and of frames to compare; empty: those of the settings, for all.
+    """
 
     nodes: tuple[tuple[Span, ...], ...]
+    cuts: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)

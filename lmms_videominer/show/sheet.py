@@ -10,7 +10,6 @@ from PIL import Image
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.show.canvas import Canvas, text_width, wrap
-from lmms_videominer.show.time_codes import clock
 from lmms_videominer.show.timeline import (
     DISC,
     EVIDENCE,
@@ -22,6 +21,7 @@ from lmms_videominer.show.timeline import (
     timeline_height,
 )
 from lmms_videominer.store.atomic import written
+from lmms_videominer.time_codes import clock
 from lmms_videominer.types import KeyFrame, Selection
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
 

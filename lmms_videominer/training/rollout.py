@@ -100,7 +100,8 @@ def roll_out(
 
     Captions, embeddings, segmentations and answers go through the cache of ``stages``: the requests of another tree
     or an earlier epoch are not repeated. A policy that samples, or has no identity, is called exactly
-    ``config.max_depth`` times for any jobs, even none, so that processes that generate together stay in step.
+    ``VideoMinerSelector.rounds_at_most`` times for any jobs, even none, so that processes that generate together stay in
+    step.
 
     Args:
         jobs: The trees to roll out; those of one question may be spread over the calls of several processes.
@@ -126,7 +127,9 @@ def roll_out(
 def _selections(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig) -> list[Selection | VideoMinerError]:
     """The answered selection of each job's tree, or its error."""
     searches = [Job(job.question, job.seed) for job in jobs]
-    results = run(VideoMinerSelector(stages, config), searches, decisions_in_step=config.max_depth)
+    results = run(
+        VideoMinerSelector(stages, config), searches, decisions_in_step=VideoMinerSelector.rounds_at_most(config)
+    )
     grown = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
     vlm = needed(stages.vlm, "video LLM")
     for i, answered in zip(grown, answer_selections(list(grown.values()), vlm, stages.cache, config.reader)):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lmms_videominer.policy.prompt import policy_completion, policy_prompt
+from lmms_videominer.search.context import accepted_line, budget_line, length_line, place_line
 from lmms_videominer.types import Action, Span, merge_spans
 from lmms_videominer.video.timing import uniform_times
 from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, caption_prompt
@@ -19,6 +20,7 @@ from lmms_videominer.world.render import render_times
 from lmms_videominer.world.script import COLOURS, PLACES, SIGNS, STATES, Actor, FrameState, Scene, Script, write_script
 
 MAX_DEPTH = 3
+CAPTIONS = 200  # limit of the searches in the prompts
 
 
 @dataclass(frozen=True)
@@ -168,9 +170,9 @@ class Flaws:
     slips: float = 0.0
     haste: float = 0.0
 
-    def reply(self, rng: np.random.Generator, reasoning: str, action: Action) -> str:
-        """The target completion for a sound decision, with flaws."""
-        if self.haste and action is Action.CONTINUE and rng.random() < self.haste:
+    def reply(self, rng: np.random.Generator, reasoning: str, action: Action, hasty: bool = True) -> str:
+        """The target completion for a sound decision, with flaws; ``hasty``: haste is among them."""
+        if hasty and self.haste and action is Action.CONTINUE and rng.random() < self.haste:
             action = Action.DELETE
         completion = policy_completion(reasoning, action)
         return completion.partition("<action>")[0] if self.slips and rng.random() < self.slips else completion
@@ -195,8 +197,35 @@ def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, 
             events.append(event)
     captions = [language.caption(event) for event in events]
     action, reasoning = language.decide(question, events, depth, MAX_DEPTH)
-    prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH)
+    context = _context(rng, script, question) if rng.random() < 0.5 else []
+    prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH, context)
     return Lesson(None, ((prompt, flaws.reply(rng, reasoning, action)),), action.value)
+
+
+def sought_lesson(rng: np.random.Generator, script: Script, flaws: Flaws = SOUND) -> Lesson:
+    """A question, and what to look for; ``flaws`` leave the action out."""
+    questions = write_questions(script, 10)
+    question = questions[int(rng.integers(len(questions)))]
+    prompt = policy_prompt(question.text, "", 0, MAX_DEPTH, [length_line(script.duration_s)])
+    reply = flaws.reply(rng, "\n".join(language.sought(question)), Action.CONTINUE, hasty=False)
+    return Lesson(None, ((prompt, reply),), "sought")
+
+
+def _context(rng: np.random.Generator, script: Script, question: WorldQuestion) -> list[str]:
+    """Lines about the search, some or all of them; a decision about the part does not depend on them."""
+    start_s, length_s = rng.uniform(0, script.duration_s), float(np.exp(rng.uniform(0, np.log(300))))
+    part = Span(start_s, min(start_s + length_s, script.duration_s))
+    seen = [
+        language.describe(script.state_at(t)) for s in question.scenes for m in s.moments for t in (m.span.start_s,)
+    ]
+    accepted = [seen[i] for i in rng.permutation(len(seen))[: int(rng.integers(len(seen) + 1))]]
+    lines = [
+        accepted_line(accepted),
+        budget_line(int(rng.integers(CAPTIONS)), CAPTIONS),
+        place_line([part], script.duration_s),
+    ]
+    kept = rng.random(len(lines)) < 0.7
+    return [line for line, keep in zip(lines, kept, strict=True) if keep]
 
 
 def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, Any]:

@@ -84,14 +84,23 @@ def decide(
     - so is, at depth 1, a node that shows the place, since few of its scenes can have been sampled.
     """
     lines = [line for event in events for line in event]
-    # in the words and order of the question, so that the model can copy them
-    clauses = question.text.rstrip("?").split(" while ")[1:]
     steps = []
-    for clause in (c.removesuffix(" and") for c in clauses):
+    for clause in clauses(question):
         scene = next(s for s in question.scenes if clause == where(s))
         steps += [f"Sought: {clause}.", *(_compare(scene, line) for line in lines)]
     action, verdict = _verdict(question, lines, depth, max_depth)
     return action, " ".join([*steps, verdict])
+
+
+def clauses(question: WorldQuestion) -> list[str]:
+    """The clauses that identify its scenes, in its own words and order, so that a model can copy them."""
+    parts = question.text.rstrip("?").split(" while ")[1:]
+    return [part.removesuffix(" and") for part in parts]
+
+
+def sought(question: WorldQuestion) -> list[str]:
+    """What would be seen at each moment that the question asks about, one line per scene."""
+    return [f"{clause}." for clause in clauses(question)]
 
 
 def _compare(scene: Scene, line: FrameState) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lmms_videominer.world.curriculum import SOUND, Flaws, Lesson, draw_script, policy_lesson
+from lmms_videominer.world.curriculum import SOUND, Flaws, Lesson, draw_script, policy_lesson, sought_lesson
 from lmms_videominer.world.learning import Learner, log
 
 TRAIN_SEED, DEV_SEED = 12, 1_000_012
+SOUGHT = 0.15  # share of lessons about what to look for
 
 
 def build(vlm: Path) -> tuple[Any, Any]:
@@ -79,7 +80,12 @@ def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
 
 
 def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND) -> list[Lesson]:
-    return [policy_lesson(rng, draw_script(rng, seed), noise, flaws) for _ in range(batch)]
+    return [
+        sought_lesson(rng, draw_script(rng, seed), flaws)
+        if rng.random() < SOUGHT
+        else policy_lesson(rng, draw_script(rng, seed), noise, flaws)
+        for _ in range(batch)
+    ]
 
 
 @torch.no_grad()

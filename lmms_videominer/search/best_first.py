@@ -1,0 +1,262 @@
+"""The search of a tree best first: one frontier over the whole video, ordered by promise, until all is found.
+
+The tree has the nodes of the method (arXiv 2510.06040): clusters of captioned events about which the policy decides.
+What differs from ``search=plain`` is the order, and that most of the tree is never grown:
+
+1. The policy says at the root what would be seen (one line per moment), or that frames spread over the whole video
+   answer the question.
+2. Events are cut as before, more of them the longer the span is, and looked at before they are captioned: an image-text
+   model compares the frames of the scan with each line.
+3. In waves, the most promising events are captioned and clustered, and the policy decides. The events of nodes that
+   continue are cut again and join the frontier.
+4. A moment is found once an accepted part fits it about as well as anything that is left. The search ends when every
+   moment is found, or at ``max_vlm_calls`` captions or ``max_nodes`` decisions.
+
+Besides those of ``search.plain``, a node's ``note`` may be ``"found"``: all was found before it was looked at
+more closely.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.policy.policy import Part
+from lmms_videominer.search.candidates import Pick, evenly, top, within_budget
+from lmms_videominer.search.clustering import Clusterer
+from lmms_videominer.search.context import length_line
+from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
+from lmms_videominer.search.trees import annotate, clustered, decide, has_action, part_of
+from lmms_videominer.search.wishes import Caption, Case, Compare, Found, Search, Segment
+from lmms_videominer.segmenters.scan import scan
+from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
+
+SCANNED = 4  # frames compared per event of a cut
+SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
+ROUNDED = 6  # decimal places of the scores in a result
+FITTING = 0.5  # share of the margin within which a frame fits about as well as the best of its part
+
+
+def best_first(case: Case, clusterer: Clusterer) -> Search:
+    """Key frames for one question, best first."""
+    return _BestFirst(case, clusterer).search()
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """An event of the frontier: not captioned yet.
+
+    Attributes:
+        span: The event.
+        parent: Position of the node that it belongs to.
+        fit: float64 [L]: how well the best of its scanned frames fits each line sought.
+    """
+
+    span: Span
+    parent: int
+    fit: np.ndarray
+
+
+@dataclass(frozen=True)
+class _KeyPart:
+    """Spans to take key frames from, and their node."""
+
+    spans: tuple[Span, ...]
+    node_id: str | None = None
+
+
+class _BestFirst:
+    """One search: the tree so far, the frontier, and what is found."""
+
+    def __init__(self, case: Case, clusterer: Clusterer):
+        self.case, self.config, self.clusterer = case, case.config, clusterer
+        self.nodes = [Node("0", 0, (Event(case.whole),))]
+        self.fits: list[np.ndarray] = [np.zeros(0)]  # by node: float64 [L]
+        self.frontier: list[_Candidate] = []
+        self.lines: tuple[str, ...] = ()
+        self.margins = np.zeros(0)  # float64 [L]
+        self.events: list[_Candidate] = []  # all that were ever in the frontier
+        self.captioned = 0
+
+    def search(self) -> Search:
+        yield from self._begin()
+        if not has_action(self.nodes[0], Action.ACCEPT):
+            yield from self._open([0])
+            while wave := self._wave():
+                yield from self._look(wave)
+            self._note_the_rest()
+        return (yield from self._found())
+
+    def _begin(self) -> Generator[Any, Any, None]:
+        """Let the policy say what is sought."""
+        config, whole = self.config, self.case.whole
+        part = Part(self.case.question.text, "", 0, config.max_depth, (length_line(whole.duration_s),))
+        yield from decide(self.case, self.nodes, [0], [part])
+        decision = self.nodes[0].decision
+        assert decision is not None
+        self.lines = sought(decision) or (self.case.question.text,)
+        self.fits[0] = np.zeros(len(self.lines))
+
+    def _open(self, positions: Sequence[int]) -> Generator[Any, Any, None]:
+        """Cut the events of these nodes; those that can be cut join the frontier in pieces."""
+        whole = [(i, event.span) for i in positions for event in self.nodes[i].events]
+        cuts = [cut_of(span.duration_s, self.config, first=not self.nodes[i].depth) for i, span in whole]
+        pieces = yield Segment(tuple((span,) for _, span in whole), tuple(cuts))
+        divided = [(i, span, cut, events) for (i, span), cut, events in zip(whole, cuts, pieces) if len(events) > 1]
+        fits = yield from self._fits([((span,), frames) for _, span, (_, frames), _ in divided])
+        if not self.margins.size:
+            self.margins = self._margins(fits)
+        for (i, _, _, events), (indices, fit) in zip(divided, fits, strict=True):
+            times_s = self.case.timestamps_s[indices]
+            owners = np.searchsorted([event.start_s for event in events], times_s, side="right") - 1
+            for k, event in enumerate(events):
+                own = fit[owners == k]
+                # a scanned frame may lie nowhere in a short event: it is as promising as its parent
+                self.events.append(_Candidate(event, i, own.max(axis=0) if len(own) else self.fits[i]))
+                self.frontier.append(self.events[-1])
+        cut_at = {i for i, *_ in divided}
+        annotate(self.nodes, [i for i in positions if i not in cut_at], "atomic")
+
+    def _fits(
+        self, scans: Sequence[tuple[tuple[Span, ...], int]]
+    ) -> Generator[Any, Any, list[tuple[np.ndarray, np.ndarray]]]:
+        """The frames of each scan, int64 [T], and how well they fit each line, float64 [T, L]."""
+        indices = [scan(self.case.video.reader, spans, frames)[0] for spans, frames in scans]
+        if self.config.look == "none":
+            return [(part, np.zeros((len(part), len(self.lines)))) for part in indices]
+        question = self.case.question.text
+        texts = list(dict.fromkeys((*self.lines, question)))
+        scores = iter((yield Compare(tuple((tuple(part.tolist()), text) for part in indices for text in texts))))
+        by_text = [{text: next(scores).astype(np.float64) for text in texts} for _ in indices]
+        # what is sought and the question itself: the one tells the place, the other the moment
+        return [
+            (part, np.stack([(values[line] + values[question]) / 2 for line in self.lines], axis=1))
+            for part, values in zip(indices, by_text, strict=True)
+        ]
+
+    def _margins(self, fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """float64 [L]: how much less than an accepted part an event may fit and still be worth a look."""
+        every = np.concatenate([fit for _, fit in fits]) if fits else np.zeros((1, len(self.lines)))
+        return self.config.stop_margin * every.std(axis=0)
+
+    def _wave(self) -> list[_Candidate]:
+        """The candidates to caption next; none if the search is over."""
+        room = min(self.config.max_vlm_calls - self.captioned, self.config.max_nodes - len(self.nodes) + 1)
+        missing = [k for k in range(len(self.lines)) if not self._is_found(k)]
+        chosen: dict[int, _Candidate] = {}
+        for k in missing:
+            best = sorted(self.frontier, key=lambda candidate: -candidate.fit[k])[: self.config.wave]
+            chosen.update((id(candidate), candidate) for candidate in best)
+        wave = list(chosen.values())[: max(room, 0)]
+        taken = {id(candidate) for candidate in wave}
+        self.frontier = [candidate for candidate in self.frontier if id(candidate) not in taken]
+        return wave
+
+    def _is_found(self, k: int) -> bool:
+        """Whether an accepted part fits line ``k`` about as well as anything that is left."""
+        accepted = [fit[k] for node, fit in zip(self.nodes, self.fits) if has_action(node, Action.ACCEPT)]
+        left = [candidate.fit[k] for candidate in self.frontier]
+        return bool(accepted) and (not left or max(accepted) - self.margins[k] > max(left))
+
+    def _look(self, wave: Sequence[_Candidate]) -> Generator[Any, Any, None]:
+        """Caption, cluster and decide about one wave, and open what continues."""
+        config = self.config
+        self.captioned += len(wave)
+        spans = tuple(candidate.span for candidate in wave)
+        events = yield Caption(spans, config.caption_frames, self.case.question.text)
+        fit = {candidate.span: candidate.fit for candidate in wave}
+        parents = list(dict.fromkeys(candidate.parent for candidate in wave))
+        groups = [[event for candidate, event in zip(wave, events) if candidate.parent == parent] for parent in parents]
+        clusters = yield from clustered(self.clusterer, groups)
+        new = range(len(self.nodes), len(self.nodes) + sum(map(len, clusters)))
+        for parent, siblings in zip(parents, clusters, strict=True):
+            above = self.nodes[parent]
+            born = sum(node.parent_id == above.id for node in self.nodes)
+            for i, members in enumerate(siblings, born):
+                self.nodes.append(Node(f"{above.id}.{i}", above.depth + 1, tuple(members)))
+                self.fits.append(np.max([fit[event.span] for event in members], axis=0))
+        parts = [part_of(self.case, self.nodes, i, self.captioned, self._is_last(self.nodes[i])) for i in new]
+        yield from decide(self.case, self.nodes, new, parts)
+        opened = [i for i in new if has_action(self.nodes[i], Action.CONTINUE) and not self._is_last(self.nodes[i])]
+        if opened:
+            yield from self._open(opened)
+
+    def _is_last(self, node: Node) -> bool:
+        """Whether no closer look follows: at the last level, or where all events are as short as the grain."""
+        config = self.config
+        return node.depth >= config.max_depth or all(event.span.duration_s <= config.grain_s for event in node.events)
+
+    def _note_the_rest(self) -> None:
+        """Say of each node that was to be looked at more closely, and was not, why."""
+        grown = {node.parent_id for node in self.nodes}
+        waiting = {candidate.parent for candidate in self.frontier}
+        if self.captioned >= self.config.max_vlm_calls:
+            note = "max_vlm_calls"
+        else:
+            note = "max_nodes" if len(self.nodes) > self.config.max_nodes else "found"
+        annotate(self.nodes, [i for i in waiting if self.nodes[i].id not in grown], note)
+
+    def _found(self) -> Generator[Any, Any, Found]:
+        nodes = tuple(sorted(self.nodes, key=lambda node: node.depth))
+        kept, fallback = kept_nodes(nodes)
+        if not self.events or self.config.look == "none":
+            frames = node_key_frames(kept, self.case.timestamps_s, self.config.frames)
+            return Found(frames, nodes, (fallback,) if fallback else ())
+        parts = [] if fallback else [_KeyPart(node.spans, node.id) for node in kept]
+        unfound = [k for k in range(len(self.lines)) if fallback or not self._is_found(k)]
+        parts += dict.fromkeys(_KeyPart((self._most_fitting(k),)) for k in unfound)
+        frames = within_budget([(yield from self._picks(parts))], self.case.timestamps_s, self.config.frames)
+        return Found(frames, nodes, tuple(name for name in (fallback, "unfound" if unfound else None) if name))
+
+    def _most_fitting(self, k: int) -> Span:
+        """The event that fits line ``k`` best, of several the shortest."""
+        return max(self.events, key=lambda event: (event.fit[k], -event.span.duration_s)).span
+
+    def _picks(self, parts: Sequence[_KeyPart]) -> Generator[Any, Any, list[Pick]]:
+        """Frames of each part, an equal share of the budget each, spread over its frames that fit what is sought."""
+        shares = [len(share) for share in np.array_split(np.arange(self.config.frames), len(parts))]
+        spans = [(part.spans, SHOWN * share) for part, share in zip(parts, shares) if share]
+        picks: list[Pick] = []
+        for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
+            line = int(fit.max(axis=0).argmax())  # the one that the part was kept for
+            value = fit[:, line]  # [T]
+            fitting = np.flatnonzero(value >= value.max() - FITTING * self.margins[line])
+            chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
+            picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
+        return picks
+
+
+def cut_of(duration_s: float, config: MinerConfig, first: bool) -> tuple[int, int]:
+    """How many events a span is cut into, and how many of its frames are compared.
+
+    The first cut has as many events as each has seconds, so that with the second one it costs the least; later cuts
+    have events of ``grain_s``, at most ``events`` of them.
+    """
+    shortest_s = max(config.min_event_s, 1e-3)
+    grain_s = math.sqrt(duration_s) if first else max(config.grain_s, shortest_s)
+    count = math.ceil(duration_s / grain_s - 1e-6) if grain_s else 2
+    if not first:
+        count = min(count, config.events)
+    count = max(2, min(count, int(duration_s / shortest_s)))
+    return count, max(SCANNED * count, config.scan_frames if first else 0)
+
+
+def frames_at_most(config: MinerConfig, duration_s: float) -> float:
+    """The most distinct frames that one search looks at."""
+    if not math.isfinite(duration_s):
+        return duration_s
+    _, first = cut_of(duration_s, config, first=True)
+    return first + config.max_vlm_calls * SCANNED * config.events + SHOWN * config.frames
+
+
+def sought(decision: Decision) -> tuple[str, ...]:
+    """What the policy looks for, one line per moment; none if its reply does not follow the format."""
+    if decision.reading is not Reading.STRICT:
+        return ()
+    reasoning = decision.text.partition("<think>")[2].partition("</think>")[0]
+    return tuple(dict.fromkeys(line.strip() for line in reasoning.splitlines() if line.strip()))

@@ -1,0 +1,66 @@
+"""The steps that every search of a tree shares: events become clusters, clusters nodes, and the policy decides."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lmms_videominer.policy.policy import Part
+from lmms_videominer.search.clustering import Clusterer
+from lmms_videominer.search.context import context_of
+from lmms_videominer.search.wishes import Case, Decide, Embed
+from lmms_videominer.types import Action, Event, Node
+
+
+def clustered(
+    clusterer: Clusterer, groups: Sequence[Sequence[Event]]
+) -> Generator[Embed, Any, list[list[list[Event]]]]:
+    """The clusters of each group of events, each in temporal order; the captions are embedded in one batch."""
+    captions = [[event.caption or "" for event in group] for group in groups]
+    compared = [clusterer.compared(lines) for lines in captions]
+    texts = tuple(lines[i] for lines, chosen in zip(captions, compared) for i in chosen)
+    vectors = (yield Embed(texts)) if texts else np.zeros((0, 0), np.float32)
+    rows = np.split(vectors, np.cumsum([len(chosen) for chosen in compared])[:-1])
+    return [
+        [
+            sorted((group[m] for m in members), key=lambda event: event.span)
+            for members in clusterer.cluster(lines, part)
+        ]
+        for group, lines, part in zip(groups, captions, rows, strict=True)
+    ]
+
+
+def decide(
+    case: Case, nodes: list[Node], positions: Sequence[int], parts: Sequence[Part]
+) -> Generator[Decide, Any, None]:
+    """Let the policy decide about the nodes at ``positions``, put to it as ``parts``, in one batch."""
+    if not positions:
+        return
+    decisions = yield Decide(tuple(parts), keys=tuple(nodes[i].id for i in positions))
+    for i, decision in zip(positions, decisions, strict=True):
+        nodes[i] = replace(nodes[i], decision=decision)
+
+
+def part_of(case: Case, nodes: Sequence[Node], position: int, captioned: int, last: bool = False) -> Part:
+    """The node at ``position`` as it is put to the policy.
+
+    Args:
+        nodes: The tree so far.
+        captioned: Number of captions so far.
+        last: No closer look at the node can follow, whatever its depth.
+    """
+    node, deepest = nodes[position], case.config.max_depth
+    context = context_of(case, node, nodes, captioned) if case.config.policy_context else ()
+    return Part(case.question.text, node.caption, deepest if last else node.depth, deepest, context)
+
+
+def has_action(node: Node, action: Action) -> bool:
+    return node.decision is not None and node.decision.action is action
+
+
+def annotate(nodes: list[Node], positions: Sequence[int], note: str) -> None:
+    for i in positions:
+        nodes[i] = replace(nodes[i], note=note)
