@@ -100,8 +100,8 @@ def roll_out(
 
     Captions, embeddings, segmentations and answers go through the cache of ``stages``: the requests of another tree
     or an earlier epoch are not repeated. A policy that samples, or has no identity, is called exactly
-    ``VideoMinerSelector.rounds_at_most`` times for any jobs, even none, so that processes that generate together stay in
-    step.
+    ``rounds_at_most`` times (see ``VideoMinerSelector``) for any jobs, even none, so that processes that generate
+    together stay in step.
 
     Args:
         jobs: The trees to roll out; those of one question may be spread over the calls of several processes.
