@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lmms_videominer.errors import TrainingError, VideoMinerError
 from lmms_videominer.training.advantages import group_advantages
+from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout
 
 Logprobs = Mapping[tuple[tuple[int, ...], tuple[int, ...]], Sequence[float]]
@@ -26,6 +27,8 @@ class TreeRecord:
         vlm_calls, vlm_calls_cached: Captions generated for it, and captions found in the cache.
         logprobs: By decision, the sampler's own log-probabilities of its tokens, if it returns them.
         failure: Why there is no tree; empty if there is one.
+        correct: Whether the answer is.
+        in_fallback: Whether the tree accepted nothing.
     """
 
     question_id: str
@@ -38,6 +41,8 @@ class TreeRecord:
     vlm_calls_cached: int = 0
     logprobs: tuple[tuple[float, ...], ...] = ()
     failure: str = ""
+    correct: bool = False
+    in_fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ def record(job: RolloutJob, rollout: TreeRollout | VideoMinerError, logprobs: Lo
         usage.vlm_calls,
         usage.vlm_calls_cached,
         tuple(tuple(logprobs[key]) for key in keys) if logprobs else (),
+        correct=rollout.correct,
+        in_fallback=rollout.in_fallback,
     )
 
 
@@ -108,8 +115,11 @@ def grouped(records: Sequence[TreeRecord]) -> list[Group]:
     ]
 
 
-def rows(groups: Sequence[Group]) -> list[Row]:
+def rows(groups: Sequence[Group], config: RewardConfig) -> list[Row]:
     """Every decision of every tree, with its advantage, without the groups that failed.
+
+    Args:
+        config: The settings that the rewards were computed with; they say how advantages are.
 
     Raises:
         TrainingError: A reward is not finite; the message names its decision and its parts.
@@ -119,7 +129,8 @@ def rows(groups: Sequence[Group]) -> list[Row]:
         if group.failure:
             continue
         _check_finite(group)
-        for tree, advantages in zip(group.trees, group_advantages(group.rewards), strict=True):
+        rewards = [[sample.rewards for sample in tree.decisions] for tree in group.trees]
+        for tree, advantages in zip(group.trees, group_advantages(rewards, config), strict=True):
             all_logprobs = tree.logprobs or [()] * len(tree.decisions)
             for sample, advantage, logprobs in zip(tree.decisions, advantages, all_logprobs, strict=True):
                 result.append(

@@ -43,6 +43,7 @@ FIXED = {
     "generation_batch_size",
     "max_completion_length",
     "max_length",
+    "scale_rewards",
     *(field.name for field in fields(RewardConfig)),
     *MinerConfig.names(),
 } - {"cache_dir", "reader"}

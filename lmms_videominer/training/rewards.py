@@ -13,6 +13,11 @@ from lmms_videominer.verdict import chosen_option
 
 # How far delta_d lies above, and delta_a below, their mean: the paper gives the order, not the size.
 DELETE_OVER_ACCEPT = 0.1
+CHOICES = {
+    "reward": ("t-grpo", "rf", "format"),
+    "advantages": ("paper", "floor", "apart", "unscaled"),
+    "fallback_reward": ("paper", "none", "above_uniform"),
+}
 
 
 def _option(default: Any, help: str) -> Any:
@@ -40,10 +45,21 @@ class RewardConfig:
     length_weight: float = _option(0.5, "rho: the length reward at the target length.")
     format_full: float = _option(1.0, "delta_max: reward of a completion that follows the format fully.")
     format_partial: float = _option(0.5, "delta_corr: reward if an action is recovered from a partly correct one.")
+    advantages: str = _option(
+        "paper",
+        "How the rewards of a group are normalised. paper: by their standard deviation; floor: by no less than one "
+        "wrong tree among right ones would give; apart: R_tree and the rewards of decisions apart.",
+    )
+    fallback_reward: str = _option(
+        "paper",
+        "R_tree of a tree that accepts nothing, so that a fallback chose its frames. paper: as of any other; none: 0; "
+        "above_uniform: less what uniform frames earn, but not below 0.",
+    )
 
     def __post_init__(self) -> None:
-        if self.reward not in ("t-grpo", "rf", "format"):
-            raise ConfigError(f"reward={self.reward!r}: one of t-grpo, rf, format")
+        for name, valid in CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: one of {', '.join(valid)}")
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
@@ -65,6 +81,26 @@ class RewardConfig:
             Action.ACCEPT: (1.0 - DELETE_OVER_ACCEPT) * self.lambda_auxin * s,
             Action.CONTINUE: s,
         }
+
+    def factor(self, tree: float) -> float:
+        """What r_length and r_action are multiplied by where R_tree is ``tree``: R_tree, or what replaces it."""
+        return {"t-grpo": tree, "rf": 1.0, "format": 0.0}[self.reward]
+
+
+@dataclass(frozen=True)
+class DecisionRewards:
+    """The rewards of one decision, by part: ``tree`` is R_tree of its tree, ``total`` comes from ``total_reward``."""
+
+    format: float
+    length: float
+    action: float
+    tree: float
+    total: float
+
+    @property
+    def node(self) -> float:
+        """``r_length + r_action``."""
+        return self.length + self.action
 
 
 def auxin(delta_d: float, delta_a: float, delta_c: float) -> float:
@@ -88,8 +124,8 @@ def action_reward(action: Action, config: RewardConfig) -> float:
     return config.deltas[action]
 
 
-def tree_reward(answer: str | None, options: Sequence[str], right: int | str) -> float:
-    """``R_tree``: 1 if the answer from the tree's key frames is correct, else 0.
+def answer_reward(answer: str | None, options: Sequence[str], right: int | str) -> float:
+    """1 if the answer from the tree's key frames is correct, else 0.
 
     Args:
         answer: The video LLM's answer.
@@ -103,6 +139,20 @@ def tree_reward(answer: str | None, options: Sequence[str], right: int | str) ->
     return float(chosen_option(answer, options) == index)
 
 
+def tree_reward(answer: float, config: RewardConfig, in_fallback: bool = False, uniform: float = 0.0) -> float:
+    """``R_tree``: the reward of a tree's answer, in [0, 1].
+
+    Args:
+        answer: ``answer_reward``.
+        config: Its ``fallback_reward`` applies to a tree that is ``in_fallback``.
+        in_fallback: Whether the tree accepted nothing (``FALLBACKS``).
+        uniform: With ``above_uniform``, what as many uniform frames earn.
+    """
+    if in_fallback:
+        return {"paper": answer, "none": 0.0, "above_uniform": max(0.0, answer - uniform)}[config.fallback_reward]
+    return answer
+
+
 def _normalised(text: str) -> str:
     return " ".join(text.casefold().split()).strip(" .,;:!?\"'")
 
@@ -112,4 +162,4 @@ def total_reward(format: float, length: float, action: float, tree: float, confi
 
     With ``reward="rf"`` R_tree is replaced by 1; with ``reward="format"`` only r_format remains.
     """
-    return format + (length + action) * {"t-grpo": tree, "rf": 1.0, "format": 0.0}[config.reward]
+    return format + (length + action) * config.factor(tree)

@@ -10,11 +10,16 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.engine import Job, run
+from lmms_videominer.search.key_frames import FALLBACKS
 from lmms_videominer.search.stages import Stages, needed
+from lmms_videominer.selectors.settings import configured
+from lmms_videominer.selectors.uniform import UniformSelector
 from lmms_videominer.selectors.videominer import VideoMinerSelector
 from lmms_videominer.training.rewards import (
+    DecisionRewards,
     RewardConfig,
     action_reward,
+    answer_reward,
     format_reward,
     length_reward,
     total_reward,
@@ -45,17 +50,6 @@ class RolloutJob:
 
 
 @dataclass(frozen=True)
-class DecisionRewards:
-    """The rewards of one decision, by part: ``tree`` is R_tree of its tree, ``total`` comes from ``total_reward``."""
-
-    format: float
-    length: float
-    action: float
-    tree: float
-    total: float
-
-
-@dataclass(frozen=True)
 class DecisionSample:
     """One decision of a tree: one training sample.
 
@@ -82,15 +76,22 @@ class TreeRollout:
     Attributes:
         question_id, tree: Those of its job.
         selection: The tree, its key frames, its answer and their cost.
-        tree_reward: R_tree, the correctness of the answer.
+        correct: Whether the answer is.
+        tree_reward: R_tree.
         decisions: By level and order; empty if the video is too short to be searched (``grain_s``).
     """
 
     question_id: str
     tree: int
     selection: Selection
+    correct: bool
     tree_reward: float
     decisions: tuple[DecisionSample, ...]
+
+    @property
+    def in_fallback(self) -> bool:
+        """Whether the tree accepted nothing, so that a fallback chose its key frames."""
+        return in_fallback(self.selection)
 
 
 def roll_out(
@@ -116,22 +117,69 @@ def roll_out(
         ConfigError: The policy returns no token ids.
     """
     results = _selections(jobs, stages, config)
+    if reward_config.fallback_reward == "above_uniform":
+        uniform = _uniform_rewards(jobs, results, stages, config)
+    else:
+        uniform = {}
     failed = _failed(jobs, results)
     return [
-        failed.get(job.question_id) or _rollout(job, result, reward_config)
+        failed.get(job.question_id) or _rollout(job, result, reward_config, uniform.get(job.question, 0.0))
         for job, result in zip(jobs, results, strict=True)
     ]
+
+
+def in_fallback(selection: Selection) -> bool:
+    """Whether the tree of ``selection`` accepted nothing, so that a fallback chose its key frames."""
+    return not FALLBACKS.isdisjoint(selection.fallbacks)
+
+
+def answer_from_uniform(
+    questions: Sequence[Question], stages: Stages, config: MinerConfig
+) -> list[Selection | VideoMinerError]:
+    """Each question answered from ``config.frames`` uniform frames: those of the fallback of a tree without nodes."""
+    settings = configured(config, selector="uniform")
+    results = list(UniformSelector(stages, settings).select(questions))
+    return _answered(results, stages, settings)
 
 
 def _selections(jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig) -> list[Selection | VideoMinerError]:
     """The answered selection of each job's tree, or its error."""
     searches = [Job(job.question, job.seed) for job in jobs]
     results = run(VideoMinerSelector(stages, config), searches, decisions_in_step=config.max_depth)
-    grown = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
+    return _answered(results, stages, config)
+
+
+def _answered(
+    results: Sequence[Selection | VideoMinerError], stages: Stages, config: MinerConfig
+) -> list[Selection | VideoMinerError]:
+    """``results`` with the answer of each selection, or the error of its answer."""
+    answered = list(results)
+    selections = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
     vlm = needed(stages.vlm, "video LLM")
-    for i, answered in zip(grown, answer_selections(list(grown.values()), vlm, stages.cache, config.reader)):
-        results[i] = answered
-    return results
+    answers = answer_selections(list(selections.values()), vlm, stages.cache, config.reader)
+    for i, result in zip(selections, answers, strict=True):
+        answered[i] = result
+    return answered
+
+
+def _uniform_rewards(
+    jobs: Sequence[RolloutJob],
+    results: Sequence[Selection | VideoMinerError],
+    stages: Stages,
+    config: MinerConfig,
+) -> dict[Question, float]:
+    """What uniform frames earn, by question, for those questions of which a tree ended in a fallback."""
+    asked = {
+        job.question: job
+        for job, result in zip(jobs, results, strict=True)
+        if isinstance(result, Selection) and in_fallback(result)
+    }
+    answers = answer_from_uniform(list(asked), stages, config)
+    return {
+        question: answer_reward(result.answer, question.options, asked[question].answer)
+        for question, result in zip(asked, answers, strict=True)
+        if isinstance(result, Selection)
+    }
 
 
 def _failed(jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMinerError]) -> dict[str, VideoMinerError]:
@@ -145,13 +193,14 @@ def _failed(jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMiner
 
 
 def _rollout(
-    job: RolloutJob, selection: Selection | VideoMinerError, config: RewardConfig
+    job: RolloutJob, selection: Selection | VideoMinerError, config: RewardConfig, uniform: float
 ) -> TreeRollout | VideoMinerError:
     if isinstance(selection, VideoMinerError):
         return selection
-    correctness = tree_reward(selection.answer, job.question.options, job.answer)
-    decisions = tuple(_sample(node, correctness, config) for node in selection.nodes if node.decision)
-    return TreeRollout(job.question_id, job.tree, selection, correctness, decisions)
+    answer = answer_reward(selection.answer, job.question.options, job.answer)
+    tree = tree_reward(answer, config, in_fallback(selection), uniform)
+    decisions = tuple(_sample(node, tree, config) for node in selection.nodes if node.decision)
+    return TreeRollout(job.question_id, job.tree, selection, bool(answer), tree, decisions)
 
 
 def _sample(node: Node, tree: float, config: RewardConfig) -> DecisionSample:

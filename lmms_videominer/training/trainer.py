@@ -122,7 +122,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:
         started = time.perf_counter()
         groups = self._roll_out(inputs)
-        self._rows[self._mode] = rows(groups)
+        self._rows[self._mode] = rows(groups, self._rewards)
         self._rollout_s = time.perf_counter() - started
         self._log_rollout(groups)
         return self._batch(self._rows[self._mode])
@@ -286,7 +286,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         return loss
 
     def _log_rollout(self, groups: Sequence[Group]) -> None:
-        metrics = rollout_metrics(groups)
+        metrics = rollout_metrics(groups, self._rows[self._mode])
         metrics["seconds/rollout"] = self._rollout_s
         metrics["seconds/generation"] = self._policy.seconds
         if self.model.training:

@@ -12,6 +12,7 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.training.rewards import (
     RewardConfig,
     action_reward,
+    answer_reward,
     auxin,
     format_reward,
     length_reward,
@@ -103,21 +104,38 @@ def test_the_format_alone_pays_nothing_for_actions_or_answers():
     ],
 )
 def test_tree_reward_of_options(answer, right, expected):
-    assert tree_reward(answer, ["a disc", "a star"], right) == expected
+    assert answer_reward(answer, ["a disc", "a star"], right) == expected
 
 
 @pytest.mark.parametrize(
     ("answer", "expected"), [("  A red   disc.", 1.0), ("a red disc", 1.0), ("a disc", 0.0), (None, 0.0)]
 )
 def test_tree_reward_of_an_open_question(answer, expected):
-    assert tree_reward(answer, [], "a red disc") == expected
+    assert answer_reward(answer, [], "a red disc") == expected
 
 
 def test_an_open_answer_is_compared_word_by_word_and_up_to_its_ends():
-    assert tree_reward('"A  Red\tdisc"!', [], "a red disc") == 1.0
-    assert tree_reward("a reddisc", [], "a red disc") == 0.0
-    assert tree_reward("Xa red disc", [], "a red disc") == 0.0
-    assert tree_reward("x axis", [], "axis") == 0.0 and tree_reward("XX", [], "") == 0.0
+    assert answer_reward('"A  Red\tdisc"!', [], "a red disc") == 1.0
+    assert answer_reward("a reddisc", [], "a red disc") == 0.0
+    assert answer_reward("Xa red disc", [], "a red disc") == 0.0
+    assert answer_reward("x axis", [], "axis") == 0.0 and answer_reward("XX", [], "") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer", "uniform", "expected"),
+    [
+        ("paper", 1.0, 1.0, 1.0),
+        ("none", 1.0, 0.0, 0.0),
+        ("above_uniform", 1.0, 0.0, 1.0),
+        ("above_uniform", 1.0, 1.0, 0.0),
+        ("above_uniform", 0.0, 1.0, 0.0),
+        ("above_uniform", 0.75, 0.5, 0.25),
+    ],
+)
+def test_r_tree_of_a_fallback_by_hand(setting, answer, uniform, expected):
+    config = RewardConfig(fallback_reward=setting)
+    assert tree_reward(answer, config, in_fallback=True, uniform=uniform) == expected
+    assert tree_reward(answer, config) == answer
 
 
 def test_what_is_just_within_range_is_allowed():
@@ -140,6 +158,8 @@ def test_a_partial_format_that_earns_more_than_the_full_one_is_refused_with_the_
         ("length_sigma", 0.0),
         ("length_weight", -0.1),
         ("reward", "grpo"),
+        ("advantages", "roof"),
+        ("fallback_reward", "half"),
         ("format_partial", 2.0),
     ],
 )

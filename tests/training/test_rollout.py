@@ -79,6 +79,39 @@ def test_without_the_trees_reward_a_wrong_tree_earns_as_much_as_a_right_one(film
     assert [d.rewards.total for d in right.decisions] == [d.rewards.total for d in wrong.decisions]
 
 
+@pytest.mark.parametrize("policy", [always(Action.DELETE), always(Action.CONTINUE)])
+@pytest.mark.parametrize(("fallback_reward", "expected"), [("paper", 1.0), ("none", 0.0), ("above_uniform", 0.0)])
+def test_a_tree_that_accepts_nothing_earns_no_r_tree_if_so_set(film, policy, fallback_reward, expected):
+    stages, config, rewards = make(policy, frames=2)
+    options = ("a scene in green and yellow", "a scene in pink")  # what two uniform frames show
+    asked = dataclasses.replace(job(film, answer=0), question=Question(film, "What is there?", options))
+    settings = dataclasses.replace(rewards, fallback_reward=fallback_reward)
+    [rollout] = roll_out([asked], stages, config, settings)
+    assert rollout.correct and rollout.in_fallback and rollout.tree_reward == expected
+    assert {d.rewards.tree for d in rollout.decisions} == {expected}
+    assert all(d.rewards.total == pytest.approx(1.0) for d in rollout.decisions) is (expected == 0.0)
+
+
+def test_a_fallback_that_beats_uniform_frames_earns_the_difference(film):
+    # continues yellow until the depth is spent, and deletes the rest: its open leaves are kept, and show yellow alone
+    def rule(caption, depth):
+        promising = "yellow" in caption if depth == 1 else caption == "a scene in yellow"
+        return Action.CONTINUE if promising else Action.DELETE
+
+    policy = RulePolicy(rule)
+    stages, config, rewards = make(policy)
+    settings = dataclasses.replace(rewards, fallback_reward="above_uniform")
+    right, wrong = roll_out([job(film), job(film, 1, answer=0)], stages, config, settings)
+    assert right.in_fallback and (right.tree_reward, wrong.tree_reward) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("fallback_reward", ["paper", "none", "above_uniform"])
+def test_a_tree_that_accepts_earns_r_tree_whatever_fallbacks_earn(film, fallback_reward):
+    stages, config, rewards = make(finder("yellow"))
+    [rollout] = roll_out([job(film)], stages, config, dataclasses.replace(rewards, fallback_reward=fallback_reward))
+    assert not rollout.in_fallback and rollout.tree_reward == 1.0
+
+
 def test_half_right_and_unreadable_completions_earn_part_of_the_format_and_nothing(film):
     rule = RulePolicy(lambda caption, depth: "Action: accept" if "yellow" in caption else "hm")
     [rollout] = roll_out([job(film)], *make(rule, default_action="delete", max_depth=1))

@@ -62,12 +62,15 @@ class Recorder(TrainerCallback):
         run._roll_out = recorded
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
-def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path, loss_type):
+@pytest.mark.parametrize(
+    "settings",
+    [{"loss_type": "grpo"}, {"loss_type": "dapo"}, {"loss_type": "dr_grpo"}, {"scale_rewards": "none"}],
+    ids=str,
+)
+def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path, settings):
     recorder = Recorder()
-    ours = trainer(
-        policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], loss_type=loss_type, forward_batch_size=8
-    )
+    settings = {"loss_type": "grpo", **settings}
+    ours = trainer(policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], forward_batch_size=8, **settings)
     recorder.run = ours
     ours.train()
     assert [len(samples) for samples in recorder.rollouts] == [8, 8]  # 8 trees of one decision
@@ -82,7 +85,7 @@ def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path,
     def reward(completions, **columns):
         return [sample.rewards.total for sample in pending]
 
-    args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, "loss_type": loss_type})
+    args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, **settings})
     theirs = GRPOTrainer(
         policy, reward, args, questions.add_column("prompt", questions["question"]), rollout_func=rollout
     )
@@ -250,6 +253,20 @@ def test_logs_and_trees_tell_what_happened(policy, questions, tmp_path):
         assert part in entry
     saved = sorted((tmp_path / "trees").rglob("*.json"))
     assert [path.parent.name for path in saved] == ["step-000000"] * 4  # steps 0, 2, ...: one question's trees
+
+
+@pytest.mark.parametrize("kind", ["floor", "apart"])
+def test_advantages_of_every_kind_train_and_are_logged(policy, questions, tmp_path, kind):
+    run = trainer(policy, questions, tmp_path, max_steps=1, advantages=kind, fallback_reward="none")
+    run.train()
+    entry = run.state.log_history[0]
+    shares = [entry[f"groups/{name}"] for name in ("all_right", "all_wrong")] + [entry["tree/fallback"]]
+    assert all(0 <= share <= 1 for share in shares) and entry["tree/reward"] <= entry["tree/correct"]
+    means = [entry[f"action/{a}"] * entry.get(f"advantage/{a}", 0.0) for a in ("accept", "continue", "delete")]
+    assert sum(means) == pytest.approx(0.0, abs=1e-6) and any(means)
+    assert losses(run)[0] == pytest.approx(
+        -sum(row.advantage for row in run._rows["train"]) / entry["decisions"], abs=1e-6
+    )
 
 
 def test_trees_are_saved_in_the_first_rollout_of_every_so_many_steps(policy, questions, tmp_path):
@@ -422,6 +439,7 @@ def test_evaluation_grows_trees_too(policy, questions, tmp_path):
         ({"top_p": 0.9}, "top_p=0.9"),
         ({"forward_batch_size": 0}, "forward_batch_size=0"),
         ({"scale_rewards": "batch"}, "scale_rewards='batch'"),
+        ({"scale_rewards": "none", "advantages": "floor"}, "scale_rewards='none' with advantages='floor'"),
         ({"deepspeed": "zero3"}, "use_cpu=True with deepspeed='zero3'"),
         ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
         (
