@@ -80,6 +80,9 @@ class TGRPOConfig(GRPOConfig):
     format_full: float = _of_rewards("format_full")
     format_partial: float = _of_rewards("format_partial")
     advantages: str = _of_rewards("advantages")
+    answer_reward: str = _of_rewards("answer_reward")
+    evidence_target: float = _of_rewards("evidence_target")
+    evidence_ungated: float = _of_rewards("evidence_ungated")
     fallback_reward: str = _of_rewards("fallback_reward")
 
     forward_batch_size: int = field(default=8, metadata={"help": "Decisions in one forward and backward pass."})

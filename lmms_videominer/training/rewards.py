@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.types import Action, Reading
+from lmms_videominer.types import Action, KeyFrame, Reading, Span, merge_spans
 from lmms_videominer.verdict import chosen_option
 
 # How far delta_d lies above, and delta_a below, their mean: the paper gives the order, not the size.
 DELETE_OVER_ACCEPT = 0.1
+REACH_S = 1.0  # a key frame shows what happens up to this many seconds before and after it
 CHOICES = {
     "reward": ("t-grpo", "rf", "format"),
     "advantages": ("paper", "floor", "apart", "unscaled"),
+    "answer_reward": ("correct", "probability"),
     "fallback_reward": ("paper", "none", "above_uniform"),
 }
 
@@ -50,6 +52,19 @@ class RewardConfig:
         "How the rewards of a group are normalised. paper: by their standard deviation; floor: by no less than one "
         "wrong tree among right ones would give; apart: R_tree and the rewards of decisions apart.",
     )
+    answer_reward: str = _option(
+        "correct",
+        "What an answer earns. correct: 1 if it is the right one, else 0; probability: the probability that the video "
+        "LLM gives to the right option (it must give probabilities).",
+    )
+    evidence_target: float = _option(
+        0.0,
+        "Share of the evidence's time that key frames must show for the full R_tree, for questions that have evidence; "
+        "less earns in proportion. 0: the answer alone counts.",
+    )
+    evidence_ungated: float = _option(
+        0.2, "With evidence_target, the share of R_tree that shown evidence earns even if the answer is wrong."
+    )
     fallback_reward: str = _option(
         "paper",
         "R_tree of a tree that accepts nothing, so that a fallback chose its frames. paper: as of any other; none: 0; "
@@ -63,6 +78,9 @@ class RewardConfig:
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
+        for name in ("evidence_target", "evidence_ungated"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: a share, from 0 to 1")
         for name in ("target_length", "length_weight", "format_full", "format_partial"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
@@ -135,15 +153,57 @@ def answer_reward(answer: str | None, options: Sequence[str], right: int | str) 
     """
     if not options:
         return float(answer is not None and _normalised(answer) == _normalised(str(right)))
-    index = ord(right.strip().upper()) - ord("A") if isinstance(right, str) else right
-    return float(chosen_option(answer, options) == index)
+    return float(chosen_option(answer, options) == option_index(right))
+
+
+def option_index(right: int | str) -> int:
+    """The index of the correct option, given by index or letter."""
+    return ord(right.strip().upper()) - ord("A") if isinstance(right, str) else right
+
+
+def evidence_shown(key_frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> float:
+    """The share of the evidence that ``key_frames`` show: of each window the share of its time, and their mean.
+
+    A frame shows the time up to ``REACH_S`` before and after it, and times that several frames show count once, as do
+    windows that overlap. Key frames are measured, and not accepted nodes, since the answer comes from them: accepting
+    the whole video would hold all of the evidence and show almost none, and how little more than the evidence is
+    accepted does not matter once its frames are close together.
+
+    Args:
+        key_frames: The frames that the answer comes from.
+        evidence: At least one window; one without length is shown or not.
+    """
+    shown = merge_spans([Span(max(0.0, frame.time_s - REACH_S), frame.time_s + REACH_S) for frame in key_frames])
+    windows = merge_spans(evidence)
+    return math.fsum(_share_shown(window, shown) for window in windows) / len(windows)
+
+
+def _share_shown(window: Span, shown: Sequence[Span]) -> float:
+    if not window.duration_s:
+        return float(any(span.start_s <= window.start_s <= span.end_s for span in shown))
+    overlaps = (min(span.end_s, window.end_s) - max(span.start_s, window.start_s) for span in shown)
+    return math.fsum(overlap for overlap in overlaps if overlap > 0) / window.duration_s
+
+
+def grounded_reward(answer: float, shown: float, config: RewardConfig) -> float:
+    """``((1 - u) answer + u) min(1, shown / target)``: what an answer earns by the evidence that was shown.
+
+    A right answer that no evidence was shown for earns nothing, and a wrong one from all the evidence ``u``.
+
+    Args:
+        answer: ``answer_reward``, or the right option's probability.
+        shown: ``evidence_shown``.
+        config: ``evidence_target`` (above 0) and ``evidence_ungated``, u.
+    """
+    ungated = config.evidence_ungated
+    return ((1 - ungated) * answer + ungated) * min(1.0, shown / config.evidence_target)
 
 
 def tree_reward(answer: float, config: RewardConfig, in_fallback: bool = False, uniform: float = 0.0) -> float:
-    """``R_tree``: the reward of a tree's answer, in [0, 1].
+    """``R_tree``, in [0, 1]: what the tree's answer earns, or in a fallback what the settings leave of it.
 
     Args:
-        answer: ``answer_reward``.
+        answer: ``answer_reward``, the right option's probability, or ``grounded_reward``.
         config: Its ``fallback_reward`` applies to a tree that is ``in_fallback``.
         in_fallback: Whether the tree accepted nothing (``FALLBACKS``).
         uniform: With ``above_uniform``, what as many uniform frames earn.

@@ -11,6 +11,7 @@ from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.key_frames import FALLBACKS
+from lmms_videominer.search.option_probabilities import option_probabilities
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.selectors.uniform import UniformSelector
@@ -20,12 +21,16 @@ from lmms_videominer.training.rewards import (
     RewardConfig,
     action_reward,
     answer_reward,
+    evidence_shown,
     format_reward,
+    grounded_reward,
     length_reward,
+    option_index,
     total_reward,
     tree_reward,
 )
 from lmms_videominer.types import Action, Node, Question, Reading, Selection
+from lmms_videominer.vlm.vlm import VLM, ScoringVLM
 
 logger = logging.getLogger(__name__)
 
@@ -117,14 +122,14 @@ def roll_out(
         ConfigError: The policy returns no token ids.
     """
     results = _selections(jobs, stages, config)
+    earned = _earned(jobs, results, stages, config, reward_config)
+    uniform: dict[str, float] = {}
     if reward_config.fallback_reward == "above_uniform":
-        uniform = _uniform_rewards(jobs, results, stages, config)
-    else:
-        uniform = {}
-    failed = _failed(jobs, results)
+        uniform = _earned_by_uniform(jobs, results, stages, config, reward_config)
+    failed = _failed(jobs, earned)
     return [
-        failed.get(job.question_id) or _rollout(job, result, reward_config, uniform.get(job.question, 0.0))
-        for job, result in zip(jobs, results, strict=True)
+        failed.get(job.question_id) or _rollout(job, result, answer, uniform.get(job.question_id, 0.0), reward_config)
+        for job, result, answer in zip(jobs, results, earned, strict=True)
     ]
 
 
@@ -162,45 +167,93 @@ def _answered(
     return answered
 
 
-def _uniform_rewards(
+def scoring_vlm(vlm: VLM | None) -> ScoringVLM:
+    """``vlm``, which must give probabilities.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if not isinstance(vlm, ScoringVLM):
+        raise ConfigError(
+            f"answer_reward='probability': the video LLM ({type(vlm).__name__}) gives no probabilities of replies. "
+            "Use a video LLM of transformers, or answer_reward=correct"
+        )
+    return vlm
+
+
+def _earned(
     jobs: Sequence[RolloutJob],
     results: Sequence[Selection | VideoMinerError],
     stages: Stages,
     config: MinerConfig,
-) -> dict[Question, float]:
+    rewards: RewardConfig,
+) -> list[float | VideoMinerError]:
+    """What each answer earns by itself and by the evidence that its key frames show; the error of one without."""
+    earned: list[float | VideoMinerError] = [
+        result
+        if isinstance(result, VideoMinerError)
+        else answer_reward(result.answer, job.question.options, job.answer)
+        for job, result in zip(jobs, results, strict=True)
+    ]
+    if rewards.answer_reward == "probability":
+        asked = {i: r for i, r in enumerate(results) if isinstance(r, Selection) and r.question.options}
+        vlm = scoring_vlm(stages.vlm)
+        found = option_probabilities(list(asked.values()), vlm, stages.cache, config.reader)
+        for i, made in zip(asked, found, strict=True):
+            earned[i] = made if isinstance(made, VideoMinerError) else made[option_index(jobs[i].answer)]
+    if not rewards.evidence_target:
+        return earned
+    return [
+        grounded_reward(answer, evidence_shown(result.key_frames, job.question.evidence), rewards)
+        if isinstance(result, Selection) and not isinstance(answer, VideoMinerError) and job.question.evidence
+        else answer
+        for job, result, answer in zip(jobs, results, earned, strict=True)
+    ]
+
+
+def _earned_by_uniform(
+    jobs: Sequence[RolloutJob],
+    results: Sequence[Selection | VideoMinerError],
+    stages: Stages,
+    config: MinerConfig,
+    rewards: RewardConfig,
+) -> dict[str, float]:
     """What uniform frames earn, by question, for those questions of which a tree ended in a fallback."""
     asked = {
-        job.question: job
+        job.question_id: job
         for job, result in zip(jobs, results, strict=True)
         if isinstance(result, Selection) and in_fallback(result)
     }
-    answers = answer_from_uniform(list(asked), stages, config)
-    return {
-        question: answer_reward(result.answer, question.options, asked[question].answer)
-        for question, result in zip(asked, answers, strict=True)
-        if isinstance(result, Selection)
-    }
+    answers = answer_from_uniform([job.question for job in asked.values()], stages, config)
+    earned = _earned(list(asked.values()), answers, stages, config, rewards)
+    return {name: answer for name, answer in zip(asked, earned, strict=True) if isinstance(answer, float)}
 
 
-def _failed(jobs: Sequence[RolloutJob], results: Sequence[Selection | VideoMinerError]) -> dict[str, VideoMinerError]:
+def _failed(jobs: Sequence[RolloutJob], earned: Sequence[float | VideoMinerError]) -> dict[str, VideoMinerError]:
     """The first error of each question that has one: its whole group fails, since trees are compared within a group."""
     failed: dict[str, VideoMinerError] = {}
-    for job, result in zip(jobs, results, strict=True):
-        if isinstance(result, VideoMinerError) and job.question_id not in failed:
-            failed[job.question_id] = result
-            logger.warning("Question %s is left out of this rollout: %s", job.question_id, result)
+    for job, answer in zip(jobs, earned, strict=True):
+        if isinstance(answer, VideoMinerError) and job.question_id not in failed:
+            failed[job.question_id] = answer
+            logger.warning("Question %s is left out of this rollout: %s", job.question_id, answer)
     return failed
 
 
 def _rollout(
-    job: RolloutJob, selection: Selection | VideoMinerError, config: RewardConfig, uniform: float
+    job: RolloutJob,
+    selection: Selection | VideoMinerError,
+    answer: float | VideoMinerError,
+    uniform: float,
+    config: RewardConfig,
 ) -> TreeRollout | VideoMinerError:
     if isinstance(selection, VideoMinerError):
         return selection
-    answer = answer_reward(selection.answer, job.question.options, job.answer)
+    if isinstance(answer, VideoMinerError):
+        return answer
+    correct = bool(answer_reward(selection.answer, job.question.options, job.answer))
     tree = tree_reward(answer, config, in_fallback(selection), uniform)
     decisions = tuple(_sample(node, tree, config) for node in selection.nodes if node.decision)
-    return TreeRollout(job.question_id, job.tree, selection, bool(answer), tree, decisions)
+    return TreeRollout(job.question_id, job.tree, selection, correct, tree, decisions)
 
 
 def _sample(node: Node, tree: float, config: RewardConfig) -> DecisionSample:

@@ -37,7 +37,13 @@ from lmms_videominer.training.policy_in_training import (
     each_process_alone,
     importance_ratio,
 )
-from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout, roll_out
+from lmms_videominer.training.rollout import (
+    DecisionSample,
+    RolloutJob,
+    TreeRollout,
+    roll_out,
+    scoring_vlm,
+)
 from lmms_videominer.types import Action, Question, Span
 
 logger = logging.getLogger(__name__)
@@ -76,7 +82,8 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         **rest: See ``GRPOTrainer``.
 
     Raises:
-        ConfigError: The dataset cannot fill a rollout, or its ids are not unique.
+        ConfigError: The dataset cannot fill a rollout, its ids are not unique, or the video LLM gives no probabilities
+            where the reward needs them.
     """
 
     _tag_names = ["trl", "grpo", "t-grpo", "videominer"]  # noqa: RUF012 (as TRL declares it)
@@ -100,6 +107,8 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
                 "use a datasets.Dataset"
             )
         args.check_questions(train_dataset["id"])
+        if args.answer_reward == "probability":
+            scoring_vlm(stages.vlm)
         rest["processing_class"] = rest.get("processing_class") or _tokenizer(model, args)
         rewards: Any = _rewarded_in_rollout
         super().__init__(model, rewards, args, train_dataset, **rest)

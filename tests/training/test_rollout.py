@@ -16,7 +16,7 @@ from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
-from lmms_videominer.types import Action, Question, Reading
+from lmms_videominer.types import Action, Question, Reading, Span
 from lmms_videominer.world import render_world
 
 CONFIG = MinerConfig(
@@ -110,6 +110,46 @@ def test_a_tree_that_accepts_earns_r_tree_whatever_fallbacks_earn(film, fallback
     stages, config, rewards = make(finder("yellow"))
     [rollout] = roll_out([job(film)], stages, config, dataclasses.replace(rewards, fallback_reward=fallback_reward))
     assert not rollout.in_fallback and rollout.tree_reward == 1.0
+
+
+EVIDENCE = (Span(24.0, 27.0),)  # the yellow scene
+
+
+@pytest.mark.parametrize(
+    ("colour", "answer", "expected"),
+    [
+        ("yellow", 1, 1.0),  # right, from its evidence
+        ("yellow", 0, 0.2),  # wrong, near the evidence
+        ("red", 1, 0.0),  # wrong, far from it
+        ("red", 0, 0.0),  # right by luck
+    ],
+)
+def test_an_answer_earns_what_its_evidence_is_worth(film, colour, answer, expected):
+    stages, config, rewards = make(finder(colour))
+    asked = job(film, answer=answer)
+    asked = dataclasses.replace(asked, question=dataclasses.replace(asked.question, evidence=EVIDENCE))
+    settings = dataclasses.replace(rewards, evidence_target=0.5, evidence_ungated=0.2)
+    [rollout] = roll_out([asked], stages, config, settings)
+    assert rollout.tree_reward == pytest.approx(expected)
+    [without] = roll_out([job(film, answer=answer)], stages, config, settings)
+    assert without.tree_reward == float(without.correct)  # no evidence: the answer alone
+
+
+def test_an_answer_earns_the_probability_of_the_right_option(film):
+    @dataclasses.dataclass
+    class Scoring(ColourVLM):
+        def reply_logprobs(self, request, replies):
+            return [math.log(0.6 if reply == "a scene in yellow" else 0.1) for reply in replies]
+
+    stages, config, rewards = make(finder("yellow"))
+    settings = dataclasses.replace(rewards, answer_reward="probability")
+    stages = dataclasses.replace(stages, vlm=Scoring())
+    right, wrong = roll_out([job(film), job(film, 1, answer="A")], stages, config, settings)
+    assert (right.tree_reward, wrong.tree_reward) == (pytest.approx(0.7 / 0.9), pytest.approx(0.2 / 0.9))
+    assert (right.correct, wrong.correct) == (True, False)
+    opened = dataclasses.replace(job(film, answer="a scene in yellow"), question=Question(film, "What is there?"))
+    [open_question] = roll_out([opened], stages, config, settings)
+    assert open_question.tree_reward == 1.0  # without options, right or wrong
 
 
 def test_half_right_and_unreadable_completions_earn_part_of_the_format_and_nothing(film):

@@ -456,6 +456,11 @@ def test_settings_that_cannot_work_are_refused_with_their_values(settings, messa
         TGRPOConfig(output_dir=str(tmp_path), **{**QUICK, **settings})
 
 
+def test_probabilities_from_a_video_llm_that_gives_none_are_refused_before_the_model_loads(questions, tmp_path):
+    with pytest.raises(ConfigError, match=r"answer_reward='probability'.*ColourVLM.*answer_reward=correct"):
+        trainer("no/such-model", questions, tmp_path, answer_reward="probability")
+
+
 def test_data_that_cannot_work_is_refused_before_the_model_loads(questions, tmp_path):
     with pytest.raises(ConfigError, match=r"1 questions cannot fill one rollout of 2"):
         trainer("no/such-model", questions.select([0]), tmp_path)
