@@ -40,7 +40,7 @@ WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD
 DEEPSPEED = ("zero2", "zero3", "zero3_offload")  # names of the files shipped in deepspeed_configs
 PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}
 # Settings of MinerConfig that training sets itself or does not use.
-SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens", "embedder")
+SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens", "policy_batch_size", "embedder")
 
 # The settings of mining that a training file may have, with the names, help texts and defaults of MinerConfig.
 MiningArguments = dataclasses.make_dataclass(

@@ -27,7 +27,7 @@ from lmms_videominer.types import Selection
 
 UNIFORM_AT_ONCE = 16  # questions whose frames are in memory at once
 # mining settings that do not change a verdict, or are covered by the models' identities
-_NOT_IN_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir")
+_NOT_IN_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir", "vlm_batch_size", "policy_batch_size")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lmms_videominer.training.advantages import group_advantages
 from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout
 
-Logprobs = Mapping[tuple[tuple[int, ...], tuple[int, ...]], Sequence[float]]
+Logprobs = Mapping[tuple[tuple[int, ...], tuple[int, ...]], Sequence[float | None]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class TreeRecord:
         tree_reward: R_tree.
         nodes, depth: Number of nodes without the root, and depth of the tree.
         vlm_calls, vlm_calls_cached: Captions generated for it, and captions found in the cache.
-        logprobs: By decision, the sampler's own log-probabilities of its tokens, if it returns them.
+        logprobs: By decision, the sampler's own log-probabilities of its tokens, if it returns them; ``None`` for a
+            token that it could not score.
         failure: Why there is no tree; empty if there is one.
         correct: Whether the answer is.
         in_fallback: Whether the tree accepted nothing.
@@ -39,7 +40,7 @@ class TreeRecord:
     depth: int = 0
     vlm_calls: int = 0
     vlm_calls_cached: int = 0
-    logprobs: tuple[tuple[float, ...], ...] = ()
+    logprobs: tuple[tuple[float | None, ...], ...] = ()
     failure: str = ""
     correct: bool = False
     in_fallback: bool = False
@@ -55,7 +56,7 @@ class Row:
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     advantage: float
-    logprobs: tuple[float, ...] = ()
+    logprobs: tuple[float | None, ...] = ()
 
     def __str__(self) -> str:
         return f"question {self.question_id}, tree {self.tree}, node {self.node_id}"

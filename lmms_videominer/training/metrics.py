@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -80,6 +80,25 @@ def _mean_advantages(actions: Sequence[Action], advantages: Sequence[float]) -> 
     for action, advantage in zip(actions, advantages, strict=True):
         by_action.setdefault(action, []).append(advantage)
     return {f"advantage/{action.value}": fmean(values) for action, values in by_action.items()}
+
+
+def ending_metrics(completions: Sequence[Sequence[int]], ends: Collection[int]) -> dict[str, float]:
+    """The share of completions that were cut off, and the lengths of the others, under TRL's names.
+
+    Args:
+        completions: Token ids of every completion.
+        ends: The tokens that end one.
+    """
+    if not completions:
+        return {}
+    lengths = [len(ids) for ids in completions if ids[-1] in ends]
+    ended = lengths or [0]  # as in TRL
+    return {
+        "completions/clipped_ratio": 1 - len(lengths) / len(completions),
+        "completions/mean_terminated_length": fmean(ended),
+        "completions/min_terminated_length": float(min(ended)),
+        "completions/max_terminated_length": float(max(ended)),
+    }
 
 
 def _shares(name: str, kinds: Iterable[Action] | Iterable[Reading], values: Sequence[object]) -> dict[str, float]:

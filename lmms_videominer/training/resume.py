@@ -46,7 +46,7 @@ FIXED = {
     "scale_rewards",
     *(field.name for field in fields(RewardConfig)),
     *MinerConfig.names(),
-} - {"cache_dir", "reader"}
+} - {"cache_dir", "reader", "vlm_batch_size", "policy_batch_size"}
 
 
 def settings_of(*parts: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch.utils.data import Sampler
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import get_config_model_id, use_adapter
+from trl.trainer.utils import get_config_model_id, nanmax, nanmin, use_adapter
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, TrainingError
@@ -29,13 +29,14 @@ from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, for
 from lmms_videominer.training.checkpoints import WholeCheckpoints
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows
-from lmms_videominer.training.metrics import rollout_metrics, save_trees, undecided
+from lmms_videominer.training.metrics import ending_metrics, rollout_metrics, save_trees, undecided
 from lmms_videominer.training.order import EpochSampler
 from lmms_videominer.training.policy_in_training import (
     PolicyInTraining,
     PolicyInVLLM,
     each_process_alone,
     importance_ratio,
+    sampling_metrics,
 )
 from lmms_videominer.training.rollout import (
     DecisionSample,
@@ -111,6 +112,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
             scoring_vlm(stages.vlm)
         rest["processing_class"] = rest.get("processing_class") or _tokenizer(model, args)
         rewards: Any = _rewarded_in_rollout
+        _warn_of_dropout(rest.get("peft_config"))
         super().__init__(model, rewards, args, train_dataset, **rest)
         if self.aux_loss_enabled and args.loss_type not in MEAN_OVER_ROWS:
             raise ConfigError(
@@ -139,6 +141,11 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
     @property
     def _mode(self) -> str:
         return "train" if self.model.training else "eval"
+
+    @property
+    def _ends(self) -> set[int]:
+        """The tokens by which a completion has ended, as ``GRPOTrainer`` reads them."""
+        return {*self.eos_token_ids, self._tokenizer.pad_token_id}
 
     @property
     def _steps(self) -> int:
@@ -173,8 +180,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         """This process's share of the decisions, in the form that ``GRPOTrainer`` passes to ``_compute_loss``."""
         share = deal(len(decisions), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
         masked = [
-            self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids
-            for row in decisions
+            self.args.mask_truncated_completions and row.completion_ids[-1] not in self._ends for row in decisions
         ]
         device = self.accelerator.device
         batch = batch_of(decisions, share, self._tokenizer.pad_token_id, device, masked)
@@ -202,9 +208,21 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
                     self.vllm_importance_sampling_clip_min,
                     self.vllm_importance_sampling_clip_max,
                 )
+                self._log_sampling(batch, known)
             if self.beta:
                 known["ref_per_token_logps"] = self._reference_logprobs(batch)
         return known
+
+    def _log_sampling(self, batch: Batch, known: Batch) -> None:
+        """Log how far vLLM's log-probabilities are from the model's, over the decisions of all processes."""
+        real = batch["row"] != PADDING
+        names = ("old_per_token_logps", "sampling_per_token_logps")
+        mode = self.vllm_importance_sampling_mode
+        old, sampled, ratio = (known[name][real] for name in (*names, "importance_sampling_ratio"))
+        reductions: dict[str, Any] = {"min": nanmin, "mean": torch.nanmean, "max": nanmax}
+        for name, value in sampling_metrics(old, sampled, batch["completion_mask"][real], ratio, mode).items():
+            everywhere = self.accelerator.gather(value.reshape(1))
+            self._metrics[self._mode][name].append(reductions[name.rpartition("/")[2]](everywhere).item())
 
     def _reference_logprobs(self, batch: Batch) -> torch.Tensor:
         if self.ref_model is not None:
@@ -296,6 +314,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
 
     def _log_rollout(self, groups: Sequence[Group]) -> None:
         metrics = rollout_metrics(groups, self._rows[self._mode])
+        metrics |= ending_metrics([row.completion_ids for row in self._rows[self._mode]], self._ends)
         metrics["seconds/rollout"] = self._rollout_s
         metrics["seconds/generation"] = self._policy.seconds
         if self.model.training:
@@ -366,6 +385,16 @@ def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:
             padding_side="left",
             truncation_side="left",
             trust_remote_code=args.trust_remote_code,
+        )
+
+
+def _warn_of_dropout(adapter: Any) -> None:
+    dropout = getattr(adapter, "lora_dropout", 0.0)
+    if dropout:
+        logger.warning(
+            "lora_dropout=%g: trees are grown without dropout and learnt from with it, so that their probability ratio "
+            "is off before any update. Set lora_dropout to 0",
+            dropout,
         )
 
 

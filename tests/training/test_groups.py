@@ -8,7 +8,7 @@ import pytest
 
 from lmms_videominer.errors import ConfigError, TrainingError
 from lmms_videominer.training.groups import Group, Row, TreeRecord, grouped, record, rows
-from lmms_videominer.training.metrics import rollout_metrics, save_trees, undecided
+from lmms_videominer.training.metrics import ending_metrics, rollout_metrics, save_trees, undecided
 from lmms_videominer.training.rewards import DecisionRewards, RewardConfig
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout
 from lmms_videominer.types import Action, Node, Question, Reading, Selection, Usage, VideoInfo
@@ -155,6 +155,19 @@ def test_metrics_by_hand():
             "completions/max_length": 4.0,
         }
     )
+
+
+def test_ends_of_completions_by_hand():
+    made = ending_metrics([(5, 9), (5, 6, 7, 8), (9,), (5, 5, 0)], ends={9, 0})
+    assert made == {
+        "completions/clipped_ratio": 0.25,
+        "completions/mean_terminated_length": 2.0,
+        "completions/min_terminated_length": 1.0,
+        "completions/max_terminated_length": 3.0,
+    }
+    cut = ending_metrics([(5,), (5, 6)], ends={9})
+    assert cut["completions/clipped_ratio"] == 1.0 and cut["completions/mean_terminated_length"] == 0.0
+    assert ending_metrics([], ends={9}) == {}
 
 
 def test_metrics_without_a_good_group_or_a_decision_leave_theirs_out():

@@ -96,6 +96,53 @@ def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path,
     torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=2e-6)
 
 
+class Sampler(dict):
+    """What vLLM would say of its tokens: all a little less likely than they are to the policy, some not scored."""
+
+    def __bool__(self):
+        return True
+
+    def __missing__(self, key):
+        _, completion = key
+        return [None if i == 1 and token % 2 else -0.25 - 0.01 * token for i, token in enumerate(completion)]
+
+
+@pytest.mark.parametrize("mode", ["token_truncate", "sequence_mask"])
+def test_metrics_of_sampling_and_of_ends_are_those_of_trl(policy, questions, tmp_path, mode):
+    """vLLM itself needs a GPU: what it returns is given here, to both trainers alike."""
+    recorder = Recorder()
+    settings = {"max_steps": 1, "vllm_importance_sampling_mode": mode}
+    ours = trainer(policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], forward_batch_size=8, **settings)
+    recorder.run = ours
+    ours.use_vllm, ours._policy.logprobs = True, Sampler()
+    ours.train()
+    [samples] = recorder.rollouts
+
+    def rollout(prompts, trainer):
+        ids = [list(sample.completion_ids) for sample in samples]
+        logprobs = [Sampler()[sample.prompt_ids, sample.completion_ids] for sample in samples]
+        return {
+            "prompt_ids": [list(sample.prompt_ids) for sample in samples],
+            "completion_ids": ids,
+            "logprobs": logprobs,
+        }
+
+    def reward(completions, **columns):
+        return [sample.rewards.total for sample in samples]
+
+    args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, "loss_type": "grpo", **settings})
+    rows = questions.add_column("prompt", questions["question"])
+    theirs = GRPOTrainer(policy, reward, args, rows, rollout_func=rollout)
+    theirs.use_vllm, theirs._last_loaded_step = True, 0
+    theirs.train()
+    names = {name for name in theirs.state.log_history[0] if name.startswith(("sampling/", "completions/"))}
+    assert {"sampling/sampling_logp_difference/mean", "completions/clipped_ratio"} < names and len(names) == 12
+    found, expected = (run.state.log_history[0] for run in (ours, theirs))
+    assert {name: found[name] for name in names} == pytest.approx({name: expected[name] for name in names}, abs=1e-5)
+    assert 0 < found["completions/clipped_ratio"] < 1 and found["sampling/sampling_logp_difference/mean"] > 0
+    assert losses(ours) == pytest.approx(losses(theirs), abs=1e-6)
+
+
 def test_batch_one_times_eight_equals_eight_times_one(policy, questions, tmp_path):
     whole = trainer(policy, questions, tmp_path / "8x1", per_device_train_batch_size=8)
     parts = trainer(
@@ -309,6 +356,15 @@ def test_lora_and_checkpointing_and_bf16_train(policy, questions, tmp_path):
     changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
     assert changed and all("lora" in name for name in changed)
     assert all(math.isfinite(loss) for loss in losses(run)) and "kl" in run.state.log_history[0]
+
+
+@pytest.mark.parametrize(("dropout", "warned"), [(0.05, True), (0.0, False)])
+def test_dropout_of_an_adapter_is_warned_of(policy, questions, tmp_path, caplog, dropout, warned):
+    from peft import LoraConfig
+
+    adapter = LoraConfig(r=2, target_modules=["q_proj"], lora_dropout=dropout, task_type="CAUSAL_LM")
+    trainer(policy, questions, tmp_path, rest={"peft_config": adapter})
+    assert ("lora_dropout=0.05" in caplog.text and "Set lora_dropout to 0" in caplog.text) is warned
 
 
 def test_the_reference_of_an_adapter_is_the_model_without_it(policy, questions, tmp_path):
