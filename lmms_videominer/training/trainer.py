@@ -143,11 +143,6 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         return "train" if self.model.training else "eval"
 
     @property
-    def _ends(self) -> set[int]:
-        """The tokens by which a completion has ended, as ``GRPOTrainer`` reads them."""
-        return {*self.eos_token_ids, self._tokenizer.pad_token_id}
-
-    @property
     def _steps(self) -> int:
         """The number of parts that a rollout is split into."""
         return self.args.steps_per_generation if self.model.training else 1
@@ -180,7 +175,8 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         """This process's share of the decisions, in the form that ``GRPOTrainer`` passes to ``_compute_loss``."""
         share = deal(len(decisions), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
         masked = [
-            self.args.mask_truncated_completions and row.completion_ids[-1] not in self._ends for row in decisions
+            self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids
+            for row in decisions
         ]
         device = self.accelerator.device
         batch = batch_of(decisions, share, self._tokenizer.pad_token_id, device, masked)
@@ -314,7 +310,8 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
 
     def _log_rollout(self, groups: Sequence[Group]) -> None:
         metrics = rollout_metrics(groups, self._rows[self._mode])
-        metrics |= ending_metrics([row.completion_ids for row in self._rows[self._mode]], self._ends)
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}  # as in GRPOTrainer
+        metrics |= ending_metrics([row.completion_ids for row in self._rows[self._mode]], ends)
         metrics["seconds/rollout"] = self._rollout_s
         metrics["seconds/generation"] = self._policy.seconds
         if self.model.training:
