@@ -50,7 +50,8 @@ class RewardConfig:
     advantages: str = _option(
         "paper",
         "How the rewards of a group are normalised. paper: by their standard deviation; floor: by no less than one "
-        "wrong tree among right ones would give; apart: R_tree and the rewards of decisions apart.",
+        "wrong tree among right ones would give; apart: R_tree and the rewards of decisions apart; "
+        "unscaled: not at all, as by scale_rewards=none.",
     )
     answer_reward: str = _option(
         "correct",

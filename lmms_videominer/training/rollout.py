@@ -123,13 +123,13 @@ def roll_out(
     """
     results = _selections(jobs, stages, config)
     earned = _earned(jobs, results, stages, config, reward_config)
-    uniform: dict[str, float] = {}
+    by_uniform: list[float | VideoMinerError] = [0.0] * len(jobs)
     if reward_config.fallback_reward == "above_uniform":
-        uniform = _earned_by_uniform(jobs, results, stages, config, reward_config)
-    failed = _failed(jobs, earned)
+        by_uniform = _earned_by_uniform(jobs, results, stages, config, reward_config)
+    failed = _failed([*jobs, *jobs], [*earned, *by_uniform])
     return [
-        failed.get(job.question_id) or _rollout(job, result, answer, uniform.get(job.question_id, 0.0), reward_config)
-        for job, result, answer in zip(jobs, results, earned, strict=True)
+        failed.get(job.question_id) or _rollout(job, result, answer, uniform, reward_config)
+        for job, result, answer, uniform in zip(jobs, results, earned, by_uniform, strict=True)
     ]
 
 
@@ -217,16 +217,19 @@ def _earned_by_uniform(
     stages: Stages,
     config: MinerConfig,
     rewards: RewardConfig,
-) -> dict[str, float]:
-    """What uniform frames earn, by question, for those questions of which a tree ended in a fallback."""
+) -> list[float | VideoMinerError]:
+    """What uniform frames earn for the question of each job, or the error; 0 where no tree of it ended in a fallback.
+
+    Each question is answered once.
+    """
     asked = {
         job.question_id: job
         for job, result in zip(jobs, results, strict=True)
         if isinstance(result, Selection) and in_fallback(result)
     }
     answers = answer_from_uniform([job.question for job in asked.values()], stages, config)
-    earned = _earned(list(asked.values()), answers, stages, config, rewards)
-    return {name: answer for name, answer in zip(asked, earned, strict=True) if isinstance(answer, float)}
+    earned = dict(zip(asked, _earned(list(asked.values()), answers, stages, config, rewards), strict=True))
+    return [earned.get(job.question_id, 0.0) for job in jobs]
 
 
 def _failed(jobs: Sequence[RolloutJob], earned: Sequence[float | VideoMinerError]) -> dict[str, VideoMinerError]:
@@ -243,13 +246,15 @@ def _rollout(
     job: RolloutJob,
     selection: Selection | VideoMinerError,
     answer: float | VideoMinerError,
-    uniform: float,
+    uniform: float | VideoMinerError,
     config: RewardConfig,
 ) -> TreeRollout | VideoMinerError:
     if isinstance(selection, VideoMinerError):
         return selection
     if isinstance(answer, VideoMinerError):
         return answer
+    if isinstance(uniform, VideoMinerError):
+        return uniform
     correct = bool(answer_reward(selection.answer, job.question.options, job.answer))
     tree = tree_reward(answer, config, in_fallback(selection), uniform)
     decisions = tuple(_sample(node, tree, config) for node in selection.nodes if node.decision)

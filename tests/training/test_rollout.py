@@ -10,7 +10,7 @@ import pytest
 from support.scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.building import build_stages
@@ -92,17 +92,33 @@ def test_a_tree_that_accepts_nothing_earns_no_r_tree_if_so_set(film, policy, fal
     assert all(d.rewards.total == pytest.approx(1.0) for d in rollout.decisions) is (expected == 0.0)
 
 
-def test_a_fallback_that_beats_uniform_frames_earns_the_difference(film):
-    # continues yellow until the depth is spent, and deletes the rest: its open leaves are kept, and show yellow alone
-    def rule(caption, depth):
-        promising = "yellow" in caption if depth == 1 else caption == "a scene in yellow"
-        return Action.CONTINUE if promising else Action.DELETE
+def hesitant(caption: str, depth: int) -> Action:
+    """Continues yellow until the depth is spent and deletes the rest: its open leaves are kept, and show yellow alone."""
+    promising = "yellow" in caption if depth == 1 else caption == "a scene in yellow"
+    return Action.CONTINUE if promising else Action.DELETE
 
-    policy = RulePolicy(rule)
-    stages, config, rewards = make(policy)
+
+def test_a_fallback_that_beats_uniform_frames_earns_the_difference(film):
+    stages, config, rewards = make(RulePolicy(hesitant))
     settings = dataclasses.replace(rewards, fallback_reward="above_uniform")
     right, wrong = roll_out([job(film), job(film, 1, answer=0)], stages, config, settings)
     assert right.in_fallback and (right.tree_reward, wrong.tree_reward) == (1.0, 0.0)
+
+
+def test_a_question_without_an_answer_from_uniform_frames_fails_and_is_not_paid_in_full(film):
+    class Failing(ColourVLM):
+        def generate(self, requests):
+            replies = super().generate(requests)
+            if any("red" in text for text, request in zip(replies, requests) if request.prompt.endswith("directly.")):
+                raise RuntimeError("out of memory")  # at the answer from uniform frames alone
+            return replies
+
+    stages, config, rewards = make(RulePolicy(hesitant))
+    stages = dataclasses.replace(stages, vlm=Failing())
+    [paid] = roll_out([job(film)], stages, config, rewards)
+    assert paid.tree_reward == 1.0
+    [outcome] = roll_out([job(film)], stages, config, dataclasses.replace(rewards, fallback_reward="above_uniform"))
+    assert isinstance(outcome, ModelError) and "out of memory" in str(outcome)
 
 
 @pytest.mark.parametrize("fallback_reward", ["paper", "none", "above_uniform"])
