@@ -93,7 +93,7 @@ def test_a_tree_that_accepts_nothing_earns_no_r_tree_if_so_set(film, policy, fal
 
 
 def hesitant(caption: str, depth: int) -> Action:
-    """Continues yellow until the depth is spent and deletes the rest: its open leaves are kept, and show yellow alone."""
+    """Continues yellow until the depth is spent, deletes the rest: its open leaves are kept, and show yellow alone."""
     promising = "yellow" in caption if depth == 1 else caption == "a scene in yellow"
     return Action.CONTINUE if promising else Action.DELETE
 
