@@ -4,7 +4,8 @@
 
 Renders the world's videos, trains every run with ``--config`` from the bundle's initial policy, and evaluates each
 policy on the questions of the lmms-eval tasks. Existing results are reused; an interrupted run resumes from its
-checkpoint. Writes ``report.md``, ``curves.png``, ``auxin.png`` and ``trees.svg`` (a tree before and after training).
+checkpoint. Unknown arguments go to every training run: ``--advantages paper``. Writes ``report.md``, ``curves.png``,
+``auxin.png`` and ``trees.svg`` (a tree before and after training).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ CONFIG = Path(__file__).parent.parent / "examples" / "train_world.yaml"
 SEGMENTER = "histogram"  # as published, in training and evaluation
 NONE = "none"
 COLOURS = {"rf": "#c33d32", "format": "#d99a1c", "t-grpo": "#22945a"}
+LAST_ROLLOUTS = 4  # of 16
 TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "questions": 5}
 
 
@@ -57,9 +59,10 @@ class Run:
 
 
 def plan(arguments: argparse.Namespace) -> list[Run]:
-    """The comparison of rewards for every seed, then the other lambdas for the first seed."""
+    """The comparison of rewards for every seed, then T-GRPO with the other lambdas for every seed."""
     runs = [Run(reward, seed) for seed in arguments.seeds for reward in arguments.rewards]
-    return runs + [Run("t-grpo", arguments.seeds[0], value) for value in arguments.lambdas if value != 1.0]
+    others = [value for value in arguments.lambdas if value != 1.0]
+    return runs + [Run("t-grpo", seed, value) for seed in arguments.seeds for value in others]
 
 
 # --- running ------------------------------------------------------------------------------------------------
@@ -222,30 +225,81 @@ def _moving_average(values: Sequence[float], width: int = 5) -> np.ndarray:
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
 
+AT_THE_END = {
+    "action/accept": ("accept %", 100),
+    "action/continue": ("continue %", 100),
+    "action/delete": ("delete %", 100),
+    "tree/reward": ("R_tree", 1),
+    "tree/fallback": ("in a fallback %", 100),
+}
+
+
+def end_of_training(runs: Sequence[Run], out: Path) -> dict[str, float]:
+    """Means of ``AT_THE_END`` over the last ``LAST_ROLLOUTS`` rollouts of all ``runs``; those that were logged."""
+    entries = []
+    for run in runs:
+        history = json.loads((out / run.name / "trainer_state.json").read_text())["log_history"]
+        entries += [entry for entry in history if "tree/reward" in entry][-LAST_ROLLOUTS:]
+    return {
+        name: float(np.mean([entry[name] for entry in entries]))
+        for name in AT_THE_END
+        if all(name in entry for entry in entries)
+    }
+
+
 def auxin(runs: Sequence[Run], minutes: Sequence[int], out: Path) -> str:
-    """Accuracy against nodes explored, by lambda_auxin: returns a table and writes ``auxin.png``."""
+    """By lambda_auxin, means over training seeds: returns two tables and writes ``auxin.png``.
+
+    The first has accuracy and cost by video length, the second what the policy did at the end of training.
+    """
+    by_lambda: dict[float, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.lambda_auxin, run.seed)):
+        by_lambda.setdefault(run.lambda_auxin, []).append(run)
     rows = []
     figure, axes = new_figure(len(minutes))
     for axis, length in zip(axes, minutes, strict=True):
-        means = {run.lambda_auxin: summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in runs}
-        for value, mean in sorted(means.items()):
-            axis.scatter(mean["nodes"], 100 * mean["correct"], label=f"{value:g}", s=60, alpha=0.7)
+        for value, members in by_lambda.items():
+            seeds = [summary(out / "results" / f"{run.name}-{length}min.jsonl") for run in members]
+            axis.scatter(
+                [seed["nodes"] for seed in seeds],
+                [100 * seed["correct"] for seed in seeds],
+                label=f"{value:g}",
+                s=60,
+                alpha=0.7,
+            )
+            means = [np.mean([seed[name] for seed in seeds]) for name in ("recall", "nodes", "vlm_calls")]
             rows.append(
                 [
                     f"{length}",
                     f"{value:g}",
-                    f"{mean['questions']:g}",
-                    f"{100 * mean['correct']:.1f}",
-                    f"{100 * mean['recall']:.1f}",
-                    f"{mean['nodes']:.1f}",
-                    f"{mean['vlm_calls']:.1f}",
+                    f"{seeds[0]['questions']:g}",
+                    _each([100 * seed["correct"] for seed in seeds]),
                 ]
+                + [f"{factor * mean:.1f}" for factor, mean in zip((100, 1, 1), means, strict=True)]
             )
         axis.set(title=f"{length} minutes", xlabel="nodes explored per question", ylabel="accuracy %", ylim=(0, 100))
         axis.legend(title="lambda_auxin")
     save_figure(figure, out / "auxin.png")
     heads = ["minutes", "lambda_auxin", "questions", "accuracy %", "evidence recall %", "nodes", "VLM calls"]
-    return markdown_table(heads, rows)
+    ends = []
+    for value, members in by_lambda.items():
+        means_of = end_of_training(members, out)
+        cells = [
+            f"{factor * means_of[name]:.{0 if factor > 1 else 2}f}" if name in means_of else "-"
+            for name, (_, factor) in AT_THE_END.items()
+        ]
+        ends.append([f"{value:g}", f"{len(members)}", *cells])
+    end_heads = ["lambda_auxin", "seeds", *(head for head, _ in AT_THE_END.values())]
+    return (
+        f"{markdown_table(heads, rows)}\n\nAt the end of training, over the last {LAST_ROLLOUTS} rollouts:\n\n"
+        f"{markdown_table(end_heads, ends)}"
+    )
+
+
+def _each(values: Sequence[float]) -> str:
+    """The mean, and in parentheses each value if there are several."""
+    each = f" ({', '.join(f'{value:.1f}' for value in values)})" if len(values) > 1 else ""
+    return f"{np.mean(values):.1f}{each}"
 
 
 def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
@@ -289,7 +343,7 @@ def main() -> None:
         type=float,
         nargs="*",
         default=[],
-        help="more values of lambda_auxin for T-GRPO, with the first seed",
+        help="more values of lambda_auxin for T-GRPO, with every seed",
     )
     parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
     parser.add_argument(
@@ -318,8 +372,8 @@ def main() -> None:
     text = report(groups, arguments.minutes, out)
     curves(base, out)
     if arguments.lambdas:
-        first = [run for run in runs if run.reward == "t-grpo" and run.seed == arguments.seeds[0]]
-        text += f"\n### lambda_auxin\n\n{auxin(first, lambda_minutes, out)}\n"
+        of_t_grpo = [run for run in runs if run.reward == "t-grpo"]
+        text += f"\n### lambda_auxin\n\n{auxin(of_t_grpo, lambda_minutes, out)}\n"
     (out / "report.md").write_text(text)
     before_and_after(start, Run("t-grpo", arguments.seeds[0]).name, arguments.minutes[0], out)
     print(text)

@@ -105,6 +105,12 @@ class MinerConfig:
     temperature: float = option(0.0, "Sampling temperature of the policy; 0 is greedy.")
     caption_tokens: int = option(96, "Maximum number of tokens of a caption.")
     policy_tokens: int = option(256, "Maximum number of tokens of a policy completion.")
+    vlm_batch_size: int = option(
+        8, "Captions and answers of one forward pass, for a video LLM that is loaded by transformers."
+    )
+    policy_batch_size: int = option(
+        16, "Completions of one forward pass of the policy; in training rollout_batch_size."
+    )
     llm_tokens: int = option(
         1024, "Maximum number of tokens of a reply, for the selectors that ask a language model for replies."
     )
@@ -147,6 +153,8 @@ class MinerConfig:
             "cluster_min_samples",
             "caption_tokens",
             "policy_tokens",
+            "vlm_batch_size",
+            "policy_batch_size",
             "llm_tokens",
         ):
             if getattr(self, name) < 1:

@@ -83,7 +83,7 @@ class VideoMiner:
         if vlm is None:
             from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
-            vlm = TransformersVLM.from_pretrained(names.vlm, device=device)
+            vlm = TransformersVLM.from_pretrained(names.vlm, device=device, batch_size=config.vlm_batch_size)
         return cls(build_stages(config, vlm, names.policy, names.embedder, device, names.scorer), config)
 
     def mine(

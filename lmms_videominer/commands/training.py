@@ -83,9 +83,8 @@ def add_difficulty(subcommands: Subcommands) -> None:
     parser.add_argument(
         "--uniform-frames",
         type=positive,
-        default=4,
         metavar="N",
-        help="uniform frames that must not solve a question (default: %(default)s)",
+        help="uniform frames that must not solve a question (default: as many as --frames)",
     )
     parser.add_argument(
         "--temperature", type=float, default=1.0, metavar="T", help="temperature of the policy (default: %(default)s)"

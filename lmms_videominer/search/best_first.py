@@ -34,7 +34,7 @@ from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
 from lmms_videominer.search.trees import annotate, clustered, decide, has_action, part_of
 from lmms_videominer.search.wishes import Caption, Case, Compare, Found, Search, Segment
 from lmms_videominer.segmenters.scan import scan
-from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
+from lmms_videominer.types import Action, Decision, Event, Node, Span
 
 SCANNED = 4  # frames compared per event of a cut
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
@@ -255,8 +255,6 @@ def frames_at_most(config: MinerConfig, duration_s: float) -> float:
 
 
 def sought(decision: Decision) -> tuple[str, ...]:
-    """What the policy looks for, one line per moment; none if its reply does not follow the format."""
-    if decision.reading is not Reading.STRICT:
-        return ()
+    """What the policy looks for, one line per moment; none if its reply says nothing before the action."""
     reasoning = decision.text.partition("<think>")[2].partition("</think>")[0]
     return tuple(dict.fromkeys(line.strip() for line in reasoning.splitlines() if line.strip()))

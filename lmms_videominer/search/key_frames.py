@@ -10,6 +10,8 @@ import numpy as np
 from lmms_videominer.types import Action, KeyFrame, Node, Span
 from lmms_videominer.video import frames_beginning_in, frames_shown_at, uniform_times
 
+FALLBACKS = frozenset({"none_accepted", "children_deleted", "all_deleted"})  # of trees that accept nothing
+
 
 def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
     """The nodes whose frames are used, and the name of the fallback if no node was accepted.

@@ -16,7 +16,6 @@ from lmms_videominer.policy.policy import Policy
 from lmms_videominer.scoring.scorer import Scorer
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import selector_class
-from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Action
 from lmms_videominer.vlm.vlm import VLM
 
@@ -78,7 +77,7 @@ def build_stages(
     if "policy" in needs:
         _add_policy(stages, policy, config, device)
     if "language_model" in needs:
-        stages.language_model = _language_model(policy, vlm, device, config.llm_tokens, stages.cache)
+        stages.language_model = _language_model(policy, stages, device, config.llm_tokens, config.policy_batch_size)
     return stages
 
 
@@ -93,7 +92,7 @@ def _add_policy(
             needed(stages.embedder, "embedder"), config.similarity_accept, config.similarity_delete, stages.cache
         )
     elif isinstance(policy, (str, os.PathLike)) or not _has(policy, "decide"):
-        model = _language_model(policy, stages.vlm, device, config.policy_tokens, stages.cache)
+        model = _language_model(policy, stages, device, config.policy_tokens, config.policy_batch_size)
         stages.language_model = model
         stages.policy = PromptedPolicy(model, Action(config.default_action))
     else:
@@ -102,36 +101,36 @@ def _add_policy(
 
 def _language_model(
     model: Policy | LanguageModel | str | os.PathLike[str],
-    vlm: VLM | None,
+    stages: Stages,
     device: str | None,
     tokens: int,
-    cache: Cache,
+    batch_size: int,
 ) -> LanguageModel:
-    """``model`` itself, the causal LM of that name, or ``vlm`` if the name is empty; greedy completions are cached."""
+    """``model`` itself, the causal LM of that name, or the video LLM if it is empty; greedy completions are cached."""
     from lmms_videominer.policy.cached import CachedLanguageModel
 
     if isinstance(model, (str, os.PathLike)):
-        return CachedLanguageModel(_loaded(os.fspath(model), vlm, device, tokens), cache)
+        return CachedLanguageModel(_loaded(os.fspath(model), stages.vlm, device, tokens, batch_size), stages.cache)
     if not _has(model, "complete"):
         raise ConfigError(
             f"{type(model).__name__} writes no replies (it has no complete()): pass a language model, or, if it "
             "decides, set judge=policy"
         )
-    return CachedLanguageModel(cast("LanguageModel", model), cache)
+    return CachedLanguageModel(cast("LanguageModel", model), stages.cache)
 
 
 def _has(model: object, method: str) -> bool:
     return callable(getattr(type(model), method, None))
 
 
-def _loaded(name: str, vlm: VLM | None, device: str | None, tokens: int) -> LanguageModel:
+def _loaded(name: str, vlm: VLM | None, device: str | None, tokens: int, batch_size: int) -> LanguageModel:
     if not name:
         from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
 
         return TextOnlyVLM(needed(vlm, "video LLM"), max_new_tokens=tokens)
     from lmms_videominer.policy.causal_lm import CausalLM
 
-    return CausalLM.from_pretrained(name, device=device, max_new_tokens=tokens)
+    return CausalLM.from_pretrained(name, device=device, max_new_tokens=tokens, batch_size=batch_size)
 
 
 def _embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -> Embedder:

@@ -91,6 +91,13 @@ def _is_span(value: Any) -> bool:
     return all(map(_is_finite, value)) and 0 <= value[0] <= value[1]
 
 
+def _are_probabilities(value: Any) -> bool:
+    """Of at least two options, with a sum of 1."""
+    if not isinstance(value, list) or len(value) < 2 or not all(type(part) in (int, float) for part in value):
+        return False
+    return all(0 <= part <= 1 for part in value) and abs(sum(value) - 1) < 1e-6
+
+
 def _is_finite(value: float) -> bool:
     try:
         return math.isfinite(value)
@@ -106,6 +113,7 @@ FORMS: dict[str, Callable[[Any], bool]] = {
     "damage": _are_frame_indices,
     "embedding": _are_features,
     IMAGE_FEATURES: _are_features,
+    "option_probabilities": _are_probabilities,
     "score": _is_vector,
     "segmentation": _are_spans,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,11 +63,15 @@ def batch_of(
 
 
 def sampler_logprobs(rows: Sequence[Row | None], like: torch.Tensor) -> torch.Tensor:
-    """The sampler's log-probabilities, float32 [R, C], padded to the shape of ``like``; 0 for padding and ``None``."""
+    """The sampler's log-probabilities, float32 [R, C], padded to the shape of ``like``.
+
+    0 for padding and for a row that is ``None``; NaN for a token that the sampler could not score, as in TRL.
+    """
     padded = torch.zeros(like.shape, dtype=torch.float32, device=like.device)
     for line, row in zip(padded, rows, strict=True):
         logprobs = row.logprobs if row is not None else ()
-        line[: len(logprobs)] = torch.tensor(logprobs, dtype=torch.float32, device=like.device)
+        scores = [math.nan if logprob is None else logprob for logprob in logprobs]
+        line[: len(scores)] = torch.tensor(scores, dtype=torch.float32, device=like.device)
     return padded
 
 

@@ -26,7 +26,6 @@ MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")  # losses that are a mean 
 SUM_OVER_TOKENS = ("dapo", "cispo", "vespo")  # losses divided by the tokens of the whole generation batch
 # Settings of GRPOConfig that the rollout of trees does not support, with the value they must keep and the reason.
 FIXED = {
-    "scale_rewards": ("group", "advantages are normalised over all decisions of a group"),
     "multi_objective_aggregation": ("sum_then_normalize", "the rewards of a decision are summed first"),
     "reward_weights": (None, "set the parts of the reward: length_weight, format_full, lambda_auxin"),
     "entropy_coef": (0.0, "its mean over a forward pass would weight decisions by their batch"),
@@ -41,7 +40,7 @@ WORLD_SIZES = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD
 DEEPSPEED = ("zero2", "zero3", "zero3_offload")  # names of the files shipped in deepspeed_configs
 PLAIN_SAMPLING = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}
 # Settings of MinerConfig that training sets itself or does not use.
-SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens", "embedder")
+SET_BY_TRAINING = ("selector", "policy", "temperature", "seed", "policy_tokens", "policy_batch_size", "embedder")
 
 # The settings of mining that a training file may have, with the names, help texts and defaults of MinerConfig.
 MiningArguments = dataclasses.make_dataclass(
@@ -80,6 +79,11 @@ class TGRPOConfig(GRPOConfig):
     length_weight: float = _of_rewards("length_weight")
     format_full: float = _of_rewards("format_full")
     format_partial: float = _of_rewards("format_partial")
+    advantages: str = _of_rewards("advantages")
+    answer_reward: str = _of_rewards("answer_reward")
+    evidence_target: float = _of_rewards("evidence_target")
+    evidence_ungated: float = _of_rewards("evidence_ungated")
+    fallback_reward: str = _of_rewards("fallback_reward")
 
     forward_batch_size: int = field(default=8, metadata={"help": "Decisions in one forward and backward pass."})
     rollout_batch_size: int = field(default=16, metadata={"help": "Decisions that transformers generates in a batch."})
@@ -153,6 +157,16 @@ class TGRPOConfig(GRPOConfig):
             )
 
     def _check_fixed(self) -> None:
+        if self.scale_rewards not in ("group", "none"):
+            raise ConfigError(
+                f"scale_rewards={self.scale_rewards!r}: T-GRPO compares the trees of one question: group, or none for "
+                "rewards less their mean"
+            )
+        if self.scale_rewards == "none" and self.advantages not in ("paper", "unscaled"):
+            raise ConfigError(
+                f"scale_rewards='none' with advantages={self.advantages!r}: without scaling there is no deviation to "
+                "bound; leave out one of them"
+            )
         for name, (value, reason) in FIXED.items():
             if getattr(self, name) != value:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: T-GRPO needs {value!r}: {reason}")
@@ -184,8 +198,9 @@ class TGRPOConfig(GRPOConfig):
             )
 
     def rewards(self) -> RewardConfig:
-        """The settings of the rewards."""
-        return RewardConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(RewardConfig)})
+        """The settings of the rewards; ``scale_rewards=none`` leaves advantages unscaled, as in TRL."""
+        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(RewardConfig)}
+        return RewardConfig(**settings | ({"advantages": "unscaled"} if self.scale_rewards == "none" else {}))
 
     def mining(self, config: MinerConfig | None = None) -> MinerConfig:
         """``config`` for rollouts: with the videominer selector and a sampling policy."""

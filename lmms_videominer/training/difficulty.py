@@ -1,11 +1,12 @@
-"""The difficulty filter: drops questions that uniform frames already solve, and those that no sampled tree solves.
+"""The difficulty filter: drops questions that uniform frames already solve, and that none or all sampled trees solve.
 
-A group whose trees all get the same result has no signal. This step finds such questions before training. It saves
-each verdict as it comes, and resumes where it was stopped.
+A group whose trees all get the same result has no signal, or none but a preference between actions. This step finds
+such questions before training. It saves each verdict as it comes, and resumes where it was stopped.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,40 +14,45 @@ from typing import Any
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
-from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.settings import configured, flat
-from lmms_videominer.selectors.uniform import UniformSelector
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.metrics import save_trees
-from lmms_videominer.training.rewards import RewardConfig, tree_reward
-from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
+from lmms_videominer.training.rewards import RewardConfig, answer_reward
+from lmms_videominer.training.rollout import RolloutJob, TreeRollout, answer_from_uniform, roll_out
 from lmms_videominer.training.verdicts import Verdict, VerdictFile
 from lmms_videominer.types import Selection
 
 UNIFORM_AT_ONCE = 16  # questions whose frames are in memory at once
 # mining settings that do not change a verdict, or are covered by the models' identities
-_NOT_IN_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir")
+_NOT_IN_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir", "vlm_batch_size", "policy_batch_size")
 
 
 @dataclass(frozen=True)
 class DifficultyConfig:
     """Settings of the filter.
 
+    Attributes:
+        trees: Sampled trees of a question.
+        uniform_frames: Uniform frames that must not solve it; ``None``: as many as a tree has key frames, so those
+            that a tree falls back to if it deletes everything.
+        temperature: The policy's.
+        questions_at_once: Their trees grow in one batch; a killed run loses at most this many.
+
     Raises:
         ConfigError: A value is out of range; the message quotes it.
     """
 
     trees: int = 8
-    uniform_frames: int = 4
+    uniform_frames: int | None = None
     temperature: float = 1.0
-    questions_at_once: int = 4  # their trees grow in one batch; a killed run loses at most this many
+    questions_at_once: int = 4
 
     def __post_init__(self) -> None:
         for name in ("trees", "uniform_frames", "questions_at_once"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.trees > 1 and not self.temperature > 0:
             raise ConfigError(
@@ -60,8 +66,10 @@ class Report:
     """The questions by verdict, each list in the original order.
 
     Attributes:
-        kept: Some tree solves it; uniform frames do not.
+        config: The settings, with the number of uniform frames.
+        kept: Some trees solve it, and some do not; uniform frames do not.
         easy: Uniform frames solve it.
+        solved: All of the trees solve it, and there is more than one.
         hard: None of the trees solves it.
         short: Its trees have no decisions: its video is too short to be searched.
         failed: Its video cannot be used; ``failures`` has the reason by the question's id.
@@ -71,6 +79,7 @@ class Report:
     config: DifficultyConfig
     kept: list[TrainingQuestion] = field(default_factory=list)
     easy: list[TrainingQuestion] = field(default_factory=list)
+    solved: list[TrainingQuestion] = field(default_factory=list)
     hard: list[TrainingQuestion] = field(default_factory=list)
     short: list[TrainingQuestion] = field(default_factory=list)
     failed: list[TrainingQuestion] = field(default_factory=list)
@@ -78,11 +87,12 @@ class Report:
     failures: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        total = sum(len(getattr(self, name)) for name in ("kept", "easy", "hard", "short", "failed", "undecided"))
+        lists = ("kept", "easy", "solved", "hard", "short", "failed", "undecided")
+        total = sum(len(getattr(self, name)) for name in lists)
         text = (
             f"kept {len(self.kept)} of {total} questions: {len(self.easy)} are solved by "
-            f"{self.config.uniform_frames} uniform frames, {len(self.hard)} by none of {self.config.trees} trees, "
-            f"{len(self.failed)} cannot be mined"
+            f"{self.config.uniform_frames} uniform frames, {len(self.solved)} by all and {len(self.hard)} by none of "
+            f"{self.config.trees} trees, {len(self.failed)} cannot be mined"
         )
         text += f", {len(self.short)} are too short to be searched" if self.short else ""
         return text + (f"; {len(self.undecided)} are left to other parts" if self.undecided else "")
@@ -122,7 +132,8 @@ class DifficultyFilter:
         if not identity:
             raise ConfigError("the policy has no identity to file verdicts under: save it to a folder and pass that")
         self.stages, self.verdicts, self.trees_dir = stages, verdicts, trees_dir
-        self.config = config or DifficultyConfig()
+        config = config or DifficultyConfig()
+        self.config = dataclasses.replace(config, uniform_frames=config.uniform_frames or mining.frames)
         self.mining = configured(mining, selector="videominer", temperature=self.config.temperature)
         self._vlm = needed(stages.vlm, "video LLM")
         self._models = {
@@ -197,14 +208,8 @@ class DifficultyFilter:
 
     def _uniform(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
         """``solved``, ``of`` and ``failure`` of each question, answered once from uniform frames."""
-        settings = configured(self.mining, selector="uniform", frames=self.config.uniform_frames)
-        results: list[Selection | VideoMinerError] = list(
-            UniformSelector(self.stages, settings).select([question.question for question in questions])
-        )
-        selections = {i: result for i, result in enumerate(results) if isinstance(result, Selection)}
-        answers = answer_selections(list(selections.values()), self._vlm, self.stages.cache, settings.reader)
-        for i, result in zip(selections, answers, strict=True):
-            results[i] = result
+        settings = configured(self.mining, frames=self.config.uniform_frames)
+        results = answer_from_uniform([question.question for question in questions], self.stages, settings)
         return [_outcome([(result, question)]) for result, question in zip(results, questions, strict=True)]
 
     def _trees(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
@@ -239,8 +244,10 @@ class DifficultyFilter:
                 report.undecided.append(question)
             elif not trees.of:
                 report.short.append(question)
+            elif not trees.solved:
+                report.hard.append(question)
             else:
-                (report.kept if trees.solved else report.hard).append(question)
+                (report.solved if trees.solved == trees.of > 1 else report.kept).append(question)
         return report
 
 
@@ -262,7 +269,7 @@ def _outcome(results: Sequence[tuple[Selection | VideoMinerError, TrainingQuesti
     if failure:
         return 0, 0, failure
     rewards = [
-        tree_reward(result.answer, question.options, question.answer)
+        answer_reward(result.answer, question.options, question.answer)
         for result, question in results
         if isinstance(result, Selection)
     ]

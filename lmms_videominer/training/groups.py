@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from lmms_videominer.errors import TrainingError, VideoMinerError
 from lmms_videominer.training.advantages import group_advantages
+from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout
 
-Logprobs = Mapping[tuple[tuple[int, ...], tuple[int, ...]], Sequence[float]]
+Logprobs = Mapping[tuple[tuple[int, ...], tuple[int, ...]], Sequence[float | None]]
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class TreeRecord:
         tree_reward: R_tree.
         nodes, depth: Number of nodes without the root, and depth of the tree.
         vlm_calls, vlm_calls_cached: Captions generated for it, and captions found in the cache.
-        logprobs: By decision, the sampler's own log-probabilities of its tokens, if it returns them.
+        logprobs: By decision, the sampler's own log-probabilities of its tokens, if it returns them; ``None`` for a
+            token that it could not score.
         failure: Why there is no tree; empty if there is one.
+        correct: Whether the answer is.
+        in_fallback: Whether the tree accepted nothing.
     """
 
     question_id: str
@@ -36,8 +40,10 @@ class TreeRecord:
     depth: int = 0
     vlm_calls: int = 0
     vlm_calls_cached: int = 0
-    logprobs: tuple[tuple[float, ...], ...] = ()
+    logprobs: tuple[tuple[float | None, ...], ...] = ()
     failure: str = ""
+    correct: bool = False
+    in_fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Row:
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     advantage: float
-    logprobs: tuple[float, ...] = ()
+    logprobs: tuple[float | None, ...] = ()
 
     def __str__(self) -> str:
         return f"question {self.question_id}, tree {self.tree}, node {self.node_id}"
@@ -72,6 +78,8 @@ def record(job: RolloutJob, rollout: TreeRollout | VideoMinerError, logprobs: Lo
         usage.vlm_calls,
         usage.vlm_calls_cached,
         tuple(tuple(logprobs[key]) for key in keys) if logprobs else (),
+        correct=rollout.correct,
+        in_fallback=rollout.in_fallback,
     )
 
 
@@ -108,8 +116,11 @@ def grouped(records: Sequence[TreeRecord]) -> list[Group]:
     ]
 
 
-def rows(groups: Sequence[Group]) -> list[Row]:
+def rows(groups: Sequence[Group], config: RewardConfig) -> list[Row]:
     """Every decision of every tree, with its advantage, without the groups that failed.
+
+    Args:
+        config: The settings that the rewards were computed with; they say how advantages are.
 
     Raises:
         TrainingError: A reward is not finite; the message names its decision and its parts.
@@ -119,7 +130,8 @@ def rows(groups: Sequence[Group]) -> list[Row]:
         if group.failure:
             continue
         _check_finite(group)
-        for tree, advantages in zip(group.trees, group_advantages(group.rewards), strict=True):
+        rewards = [[sample.rewards for sample in tree.decisions] for tree in group.trees]
+        for tree, advantages in zip(group.trees, group_advantages(rewards, config), strict=True):
             all_logprobs = tree.logprobs or [()] * len(tree.decisions)
             for sample, advantage, logprobs in zip(tree.decisions, advantages, all_logprobs, strict=True):
                 result.append(

@@ -13,7 +13,7 @@ from typing import Any
 from lmms_videominer.errors import ConfigError, SchemaError
 from lmms_videominer.store.selection_json import load
 from lmms_videominer.training.layouts import TrainingQuestion
-from lmms_videominer.training.rewards import tree_reward
+from lmms_videominer.training.rewards import answer_reward
 from lmms_videominer.training.row_files import PlacedRow, read_rows
 from lmms_videominer.types import Reading, Selection
 from lmms_videominer.verdict import chosen_option
@@ -204,7 +204,7 @@ def _verdict(selection: Selection, record: AnswerRecord, right_answers: Mapping[
     if isinstance(record, LoggedAnswer):
         right = chosen_option(record.target, question.options) if question.options else record.target
         answer = record.reply
-    return None if right is None else bool(tree_reward(answer, question.options, right))
+    return None if right is None else bool(answer_reward(answer, question.options, right))
 
 
 def _load(path: Path) -> Selection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class PolicyInTraining:
     def __init__(self, trainer: GRPOTrainer):
         self._trainer: Any = trainer  # TRL types its settings as those of any Trainer
         self.seconds = 0.0
-        self.logprobs: dict[tuple[tuple[int, ...], tuple[int, ...]], list[float]] = {}
+        self.logprobs: dict[tuple[tuple[int, ...], tuple[int, ...]], list[float | None]] = {}
 
     def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         started = time.perf_counter()
@@ -64,7 +65,8 @@ class PolicyInVLLM(PolicyInTraining):
     """Completes through vLLM, server or colocated, with the current weights; vLLM ignores our seeds.
 
     Attributes:
-        logprobs: vLLM's log-probabilities of its samples, by prompt and completion, since it was last cleared.
+        logprobs: vLLM's log-probabilities of its samples, by prompt and completion, since it was last cleared; ``None``
+            for a token that it could not score.
     """
 
     def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
@@ -142,3 +144,31 @@ def importance_ratio(
     if mode.endswith("truncate"):
         return ratio.clamp(least, most)
     return ratio.masked_fill((ratio < least) | (ratio > most), 0.0)
+
+
+def sampling_metrics(
+    old: torch.Tensor, sampled: torch.Tensor, mask: torch.Tensor, ratio: torch.Tensor, mode: str
+) -> dict[str, torch.Tensor]:
+    """How far the sampler is from the trained model on the rows of one process, under TRL's names.
+
+    Args:
+        old, sampled, mask, mode: As for ``importance_ratio``, without rows of padding. Tokens that the sampler could
+            not score are left out of ``sampling/sampling_logp_difference/*``.
+        ratio: What ``importance_ratio`` gives for them.
+
+    Returns:
+        Scalars; NaN for a process without rows. ``*/mean`` are to be averaged over processes.
+    """
+    counted = mask.bool()
+    difference = (old - sampled).abs()
+    difference = difference[counted & ~difference.isnan()]
+    ratios = ratio.flatten() if mode.startswith("sequence") else ratio[counted]
+    values = {"sampling/sampling_logp_difference": difference, "sampling/importance_sampling_ratio": ratios}
+    reductions: dict[str, Any] = {"min": torch.min, "mean": torch.mean, "max": torch.max}
+    nothing = torch.full((), math.nan, device=old.device)
+    return {
+        f"{name}/{kind}": reduce(value) if value.numel() else nothing
+        for name, value in values.items()
+        for kind, reduce in reductions.items()
+        if (name, kind) != ("sampling/sampling_logp_difference", "min")
+    }

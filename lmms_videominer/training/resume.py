@@ -43,9 +43,10 @@ FIXED = {
     "generation_batch_size",
     "max_completion_length",
     "max_length",
+    "scale_rewards",
     *(field.name for field in fields(RewardConfig)),
     *MinerConfig.names(),
-} - {"cache_dir", "reader"}
+} - {"cache_dir", "reader", "vlm_batch_size", "policy_batch_size"}
 
 
 def settings_of(*parts: Any) -> dict[str, Any]:

@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.types import Action, Reading
+from lmms_videominer.types import Action, KeyFrame, Reading, Span, merge_spans
 from lmms_videominer.verdict import chosen_option
 
 # How far delta_d lies above, and delta_a below, their mean: the paper gives the order, not the size.
 DELETE_OVER_ACCEPT = 0.1
+REACH_S = 1.0  # a key frame shows what happens up to this many seconds before and after it
+CHOICES = {
+    "reward": ("t-grpo", "rf", "format"),
+    "advantages": ("paper", "floor", "apart", "unscaled"),
+    "answer_reward": ("correct", "probability"),
+    "fallback_reward": ("paper", "none", "above_uniform"),
+}
 
 
 def _option(default: Any, help: str) -> Any:
@@ -40,13 +47,41 @@ class RewardConfig:
     length_weight: float = _option(0.5, "rho: the length reward at the target length.")
     format_full: float = _option(1.0, "delta_max: reward of a completion that follows the format fully.")
     format_partial: float = _option(0.5, "delta_corr: reward if an action is recovered from a partly correct one.")
+    advantages: str = _option(
+        "paper",
+        "How the rewards of a group are normalised. paper: by their standard deviation; floor: by no less than one "
+        "wrong tree among right ones would give; apart: R_tree and the rewards of decisions apart; "
+        "unscaled: not at all, as by scale_rewards=none.",
+    )
+    answer_reward: str = _option(
+        "correct",
+        "What an answer earns. correct: 1 if it is the right one, else 0; probability: the probability that the video "
+        "LLM gives to the right option (it must give probabilities).",
+    )
+    evidence_target: float = _option(
+        0.0,
+        "Share of the evidence's time that key frames must show for the full R_tree, for questions that have evidence; "
+        "less earns in proportion. 0: the answer alone counts.",
+    )
+    evidence_ungated: float = _option(
+        0.2, "With evidence_target, the share of R_tree that shown evidence earns even if the answer is wrong."
+    )
+    fallback_reward: str = _option(
+        "paper",
+        "R_tree of a tree that accepts nothing, so that a fallback chose its frames. paper: as of any other; none: 0; "
+        "above_uniform: less what uniform frames earn, but not below 0.",
+    )
 
     def __post_init__(self) -> None:
-        if self.reward not in ("t-grpo", "rf", "format"):
-            raise ConfigError(f"reward={self.reward!r}: one of t-grpo, rf, format")
+        for name, valid in CHOICES.items():
+            if getattr(self, name) not in valid:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: one of {', '.join(valid)}")
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
+        for name in ("evidence_target", "evidence_ungated"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: a share, from 0 to 1")
         for name in ("target_length", "length_weight", "format_full", "format_partial"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
@@ -65,6 +100,26 @@ class RewardConfig:
             Action.ACCEPT: (1.0 - DELETE_OVER_ACCEPT) * self.lambda_auxin * s,
             Action.CONTINUE: s,
         }
+
+    def factor(self, tree: float) -> float:
+        """What r_length and r_action are multiplied by where R_tree is ``tree``: R_tree, or what replaces it."""
+        return {"t-grpo": tree, "rf": 1.0, "format": 0.0}[self.reward]
+
+
+@dataclass(frozen=True)
+class DecisionRewards:
+    """The rewards of one decision, by part: ``tree`` is R_tree of its tree, ``total`` comes from ``total_reward``."""
+
+    format: float
+    length: float
+    action: float
+    tree: float
+    total: float
+
+    @property
+    def node(self) -> float:
+        """``r_length + r_action``."""
+        return self.length + self.action
 
 
 def auxin(delta_d: float, delta_a: float, delta_c: float) -> float:
@@ -88,8 +143,8 @@ def action_reward(action: Action, config: RewardConfig) -> float:
     return config.deltas[action]
 
 
-def tree_reward(answer: str | None, options: Sequence[str], right: int | str) -> float:
-    """``R_tree``: 1 if the answer from the tree's key frames is correct, else 0.
+def answer_reward(answer: str | None, options: Sequence[str], right: int | str) -> float:
+    """1 if the answer from the tree's key frames is correct, else 0.
 
     Args:
         answer: The video LLM's answer.
@@ -99,8 +154,64 @@ def tree_reward(answer: str | None, options: Sequence[str], right: int | str) ->
     """
     if not options:
         return float(answer is not None and _normalised(answer) == _normalised(str(right)))
-    index = ord(right.strip().upper()) - ord("A") if isinstance(right, str) else right
-    return float(chosen_option(answer, options) == index)
+    return float(chosen_option(answer, options) == option_index(right))
+
+
+def option_index(right: int | str) -> int:
+    """The index of the correct option, given by index or letter."""
+    return ord(right.strip().upper()) - ord("A") if isinstance(right, str) else right
+
+
+def evidence_shown(key_frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> float:
+    """The share of the evidence that ``key_frames`` show: of each window the share of its time, and their mean.
+
+    A frame shows the time up to ``REACH_S`` before and after it, and times that several frames show count once, as do
+    windows that overlap. Key frames are measured, and not accepted nodes, since the answer comes from them: accepting
+    the whole video would hold all of the evidence and show almost none, and how little more than the evidence is
+    accepted does not matter once its frames are close together.
+
+    Args:
+        key_frames: The frames that the answer comes from.
+        evidence: At least one window; one without length is shown or not.
+    """
+    shown = merge_spans([Span(max(0.0, frame.time_s - REACH_S), frame.time_s + REACH_S) for frame in key_frames])
+    windows = merge_spans(evidence)
+    return math.fsum(_share_shown(window, shown) for window in windows) / len(windows)
+
+
+def _share_shown(window: Span, shown: Sequence[Span]) -> float:
+    if not window.duration_s:
+        return float(any(span.start_s <= window.start_s <= span.end_s for span in shown))
+    overlaps = (min(span.end_s, window.end_s) - max(span.start_s, window.start_s) for span in shown)
+    return math.fsum(overlap for overlap in overlaps if overlap > 0) / window.duration_s
+
+
+def grounded_reward(answer: float, shown: float, config: RewardConfig) -> float:
+    """``((1 - u) answer + u) min(1, shown / target)``: what an answer earns by the evidence that was shown.
+
+    A right answer that no evidence was shown for earns nothing, and a wrong one from all the evidence ``u``.
+
+    Args:
+        answer: ``answer_reward``, or the right option's probability.
+        shown: ``evidence_shown``.
+        config: ``evidence_target`` (above 0) and ``evidence_ungated``, u.
+    """
+    ungated = config.evidence_ungated
+    return ((1 - ungated) * answer + ungated) * min(1.0, shown / config.evidence_target)
+
+
+def tree_reward(answer: float, config: RewardConfig, in_fallback: bool = False, uniform: float = 0.0) -> float:
+    """``R_tree``, in [0, 1]: what the tree's answer earns, or in a fallback what the settings leave of it.
+
+    Args:
+        answer: ``answer_reward``, the right option's probability, or ``grounded_reward``.
+        config: Its ``fallback_reward`` applies to a tree that is ``in_fallback``.
+        in_fallback: Whether the tree accepted nothing (``FALLBACKS``).
+        uniform: With ``above_uniform``, what as many uniform frames earn.
+    """
+    if in_fallback:
+        return {"paper": answer, "none": 0.0, "above_uniform": max(0.0, answer - uniform)}[config.fallback_reward]
+    return answer
 
 
 def _normalised(text: str) -> str:
@@ -112,4 +223,4 @@ def total_reward(format: float, length: float, action: float, tree: float, confi
 
     With ``reward="rf"`` R_tree is replaced by 1; with ``reward="format"`` only r_format remains.
     """
-    return format + (length + action) * {"t-grpo": tree, "rf": 1.0, "format": 0.0}[config.reward]
+    return format + (length + action) * config.factor(tree)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from lmms_videominer.search.stages import Stages
     from lmms_videominer.training.config import TGRPOConfig
+    from lmms_videominer.vlm.vlm import VLM
 
 logger = logging.getLogger("lmms_videominer.training")
 
@@ -212,12 +213,17 @@ def _stages(run: Run) -> Stages:
     """The frozen models, each loaded completely in every process, on its device."""
     from lmms_videominer.selectors.building import build_stages
     from lmms_videominer.training.policy_in_training import each_process_alone
+
+    with each_process_alone():
+        embedder, device = _names(run).embedder, str(run.args.device)
+        return build_stages(run.args.mining(run.mining), _video_llm(run), embedder=embedder, device=device)
+
+
+def _video_llm(run: Run) -> VLM:
     from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
-    names, device = _names(run), str(run.args.device)
-    with each_process_alone():
-        vlm = TransformersVLM.from_pretrained(names.vlm, device=device)
-        return build_stages(run.args.mining(run.mining), vlm, embedder=names.embedder, device=device)
+    size, device = run.mining.vlm_batch_size, str(run.args.device)
+    return TransformersVLM.from_pretrained(_names(run).vlm, device=device, batch_size=size)
 
 
 def leave() -> None:

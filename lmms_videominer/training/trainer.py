@@ -17,7 +17,7 @@ from torch.utils.data import Sampler
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.utils import get_config_model_id, use_adapter
+from trl.trainer.utils import get_config_model_id, nanmax, nanmin, use_adapter
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, TrainingError
@@ -29,15 +29,22 @@ from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, for
 from lmms_videominer.training.checkpoints import WholeCheckpoints
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows
-from lmms_videominer.training.metrics import rollout_metrics, save_trees, undecided
+from lmms_videominer.training.metrics import ending_metrics, rollout_metrics, save_trees, undecided
 from lmms_videominer.training.order import EpochSampler
 from lmms_videominer.training.policy_in_training import (
     PolicyInTraining,
     PolicyInVLLM,
     each_process_alone,
     importance_ratio,
+    sampling_metrics,
 )
-from lmms_videominer.training.rollout import DecisionSample, RolloutJob, TreeRollout, roll_out
+from lmms_videominer.training.rollout import (
+    DecisionSample,
+    RolloutJob,
+    TreeRollout,
+    roll_out,
+    scoring_vlm,
+)
 from lmms_videominer.types import Action, Question, Span
 
 logger = logging.getLogger(__name__)
@@ -76,7 +83,8 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         **rest: See ``GRPOTrainer``.
 
     Raises:
-        ConfigError: The dataset cannot fill a rollout, or its ids are not unique.
+        ConfigError: The dataset cannot fill a rollout, its ids are not unique, or the video LLM gives no probabilities
+            where the reward needs them.
     """
 
     _tag_names = ["trl", "grpo", "t-grpo", "videominer"]  # noqa: RUF012 (as TRL declares it)
@@ -100,8 +108,11 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
                 "use a datasets.Dataset"
             )
         args.check_questions(train_dataset["id"])
+        if args.answer_reward == "probability":
+            scoring_vlm(stages.vlm)
         rest["processing_class"] = rest.get("processing_class") or _tokenizer(model, args)
         rewards: Any = _rewarded_in_rollout
+        _warn_of_dropout(rest.get("peft_config"))
         super().__init__(model, rewards, args, train_dataset, **rest)
         if self.aux_loss_enabled and args.loss_type not in MEAN_OVER_ROWS:
             raise ConfigError(
@@ -122,7 +133,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:
         started = time.perf_counter()
         groups = self._roll_out(inputs)
-        self._rows[self._mode] = rows(groups)
+        self._rows[self._mode] = rows(groups, self._rewards)
         self._rollout_s = time.perf_counter() - started
         self._log_rollout(groups)
         return self._batch(self._rows[self._mode])
@@ -193,9 +204,21 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
                     self.vllm_importance_sampling_clip_min,
                     self.vllm_importance_sampling_clip_max,
                 )
+                self._log_sampling(batch, known)
             if self.beta:
                 known["ref_per_token_logps"] = self._reference_logprobs(batch)
         return known
+
+    def _log_sampling(self, batch: Batch, known: Batch) -> None:
+        """Log how far vLLM's log-probabilities are from the model's, over the decisions of all processes."""
+        real = batch["row"] != PADDING
+        names = ("old_per_token_logps", "sampling_per_token_logps")
+        mode = self.vllm_importance_sampling_mode
+        old, sampled, ratio = (known[name][real] for name in (*names, "importance_sampling_ratio"))
+        reductions: dict[str, Any] = {"min": nanmin, "mean": torch.nanmean, "max": nanmax}
+        for name, value in sampling_metrics(old, sampled, batch["completion_mask"][real], ratio, mode).items():
+            everywhere = self.accelerator.gather(value.reshape(1))
+            self._metrics[self._mode][name].append(reductions[name.rpartition("/")[2]](everywhere).item())
 
     def _reference_logprobs(self, batch: Batch) -> torch.Tensor:
         if self.ref_model is not None:
@@ -286,7 +309,9 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         return loss
 
     def _log_rollout(self, groups: Sequence[Group]) -> None:
-        metrics = rollout_metrics(groups)
+        metrics = rollout_metrics(groups, self._rows[self._mode])
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}  # as in GRPOTrainer
+        metrics |= ending_metrics([row.completion_ids for row in self._rows[self._mode]], ends)
         metrics["seconds/rollout"] = self._rollout_s
         metrics["seconds/generation"] = self._policy.seconds
         if self.model.training:
@@ -357,6 +382,16 @@ def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:
             padding_side="left",
             truncation_side="left",
             trust_remote_code=args.trust_remote_code,
+        )
+
+
+def _warn_of_dropout(adapter: Any) -> None:
+    dropout = getattr(adapter, "lora_dropout", 0.0)
+    if dropout:
+        logger.warning(
+            "lora_dropout=%g: trees are grown without dropout and learnt from with it, so that their probability ratio "
+            "is off before any update. Set lora_dropout to 0",
+            dropout,
         )
 
 

@@ -95,6 +95,51 @@ class TransformersVLM:
             for start in range(0, len(members), self.batch_size)
         ]
 
+    def reply_logprobs(self, request: VLMRequest, replies: Sequence[str]) -> list[float]:
+        """The log-probability of each reply, its end included: see ``ScoringVLM``. Nothing is generated.
+
+        Args:
+            request: The prompt and its frames; its length and temperature are not used.
+            replies: Texts as the model would write them, without control tokens.
+        """
+        rows = [self.processor.tokenizer(reply, add_special_tokens=False)["input_ids"] for reply in replies]
+        return [
+            logprob
+            for start in range(0, len(rows), self.batch_size)
+            for logprob in self._row_logprobs(request, rows[start : start + self.batch_size])
+        ]
+
+    def _row_logprobs(self, request: VLMRequest, rows: Sequence[list[int]]) -> list[float]:
+        """The log-probability of each of ``rows``, token ids, and of an end after it, as replies to ``request``."""
+        import torch
+
+        # whole prompts, not their cache: transformers gives Qwen2.5-VL other positions after the cache of a video
+        inputs = self._inputs([request] * len(rows))
+        shape, longest = inputs["input_ids"].shape, max(map(len, rows))
+        more = {
+            "input_ids": [row + [0] * (longest - len(row)) for row in rows],
+            "attention_mask": [[1] * len(row) + [0] * (longest - len(row)) for row in rows],
+        }
+        for name, value in inputs.items():
+            if value.shape == shape:  # one value per token, such as its type, which is 0 for text
+                added = torch.tensor(more[name]) if name in more else torch.zeros(len(rows), longest)
+                inputs[name] = torch.cat([value, added.to(value)], dim=1)
+        with torch.inference_mode():
+            logits = self.model(**inputs, logits_to_keep=longest + 1, use_cache=False).logits  # [R, L + 1, V]
+            logprobs = logits.float().log_softmax(-1).cpu()
+        ends = torch.tensor(self._eos_ids)
+        return [
+            float(sum(line[i, token] for i, token in enumerate(row)) + line[len(row), ends].logsumexp(-1))
+            for line, row in zip(logprobs, rows, strict=True)
+        ]
+
+    @property
+    def _eos_ids(self) -> list[int]:
+        """All tokens that end a reply."""
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        return [i for i in dict.fromkeys([*ids, self.processor.tokenizer.eos_token_id]) if i is not None]
+
     def _complete(self, batch: Sequence[VLMRequest]) -> list[str]:
         """Completions of requests with the same frame count, length and temperature."""
         import torch

@@ -55,6 +55,15 @@ class PartedVLM(VLM, Protocol):
         ...
 
 
+@runtime_checkable
+class ScoringVLM(VLM, Protocol):
+    """A video LLM that says how probable given replies are."""
+
+    def reply_logprobs(self, request: VLMRequest, replies: Sequence[str]) -> Sequence[float]:
+        """The natural logarithm of the probability of each reply, its end included, at temperature 1."""
+        ...
+
+
 def alike(requests: Sequence[VLMRequest]) -> list[list[int]]:
     """The positions of requests that may share a call: with the same frame count, length and temperature."""
     groups: dict[tuple, list[int]] = {}

@@ -24,6 +24,7 @@ SOUND = {
     "damage": [[3, 4, 117], []],
     "embedding": [VECTOR],
     IMAGE_FEATURES: [VECTOR, pack(np.full(2**19, 2**-10, np.float32))],
+    "option_probabilities": [[0.25, 0.75], [1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]],
     "score": [VECTOR, pack(np.zeros(0, np.float32))],
     "segmentation": [[[0.0, 1.5], [1.5, 4.25]], [[0.1 + 0.2, 10]], [[3, 3]]],
 }
@@ -54,6 +55,17 @@ FOREIGN = {
     "damage": ["3", [3.0], [True], [-1], [4, 3], [3, 3], {"3": 4}, [[3]]],
     "embedding": [*NOT_A_VECTOR, ""],
     IMAGE_FEATURES: [*NOT_A_VECTOR, ""],
+    "option_probabilities": [
+        "0.5",
+        [],
+        [1.0],
+        [True, False],
+        ["0.5", "0.5"],
+        [0.5, 0.6],
+        [-0.5, 1.5],
+        [10**400, 0],
+        {"A": 1.0},
+    ],
     "score": NOT_A_VECTOR,
     "segmentation": [
         "spans",

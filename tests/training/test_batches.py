@@ -15,7 +15,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from lmms_videominer.training.batches import PADDING, batch_of, deal, forward_passes, sampler_logprobs  # noqa: E402
 from lmms_videominer.training.groups import Row  # noqa: E402
-from lmms_videominer.training.policy_in_training import PolicyInVLLM, importance_ratio  # noqa: E402
+from lmms_videominer.training.policy_in_training import PolicyInVLLM, importance_ratio, sampling_metrics  # noqa: E402
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
 ROWS = st.lists(
@@ -155,6 +155,34 @@ def test_a_token_that_the_sampler_could_not_score_is_not_corrected():
 def test_sampler_logprobs_are_padded_as_the_completions():
     row = Row("q", 0, "0.0", (1,), (2, 3), 0.0, (-0.5, -1.0))
     assert sampler_logprobs([row, None], torch.zeros(2, 3)).tolist() == [[-0.5, -1.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_a_token_without_a_log_probability_is_not_a_number_and_is_not_corrected():
+    row = Row("q", 0, "0.0", (1,), (2, 3), 0.0, (-0.5, None))  # as TRL hands vLLM's NaN
+    sampled = sampler_logprobs([row], torch.zeros(1, 2))
+    assert sampled[0, 0] == -0.5 and sampled[0, 1].isnan()
+    ratio = importance_ratio(torch.zeros(1, 2), sampled, torch.ones(1, 2), "token_truncate", None, 3.0)
+    assert ratio.tolist() == [[pytest.approx(math.exp(0.5)), 1.0]]
+
+
+def test_sampling_metrics_by_hand():
+    old = torch.tensor([[-1.0, -2.0, -3.0], [-1.0, 0.0, 0.0]])
+    sampled = torch.tensor([[-1.5, math.nan, -2.0], [-1.25, 0.0, 0.0]])
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0]])
+    ratio = importance_ratio(old, sampled, mask, "token_mask", None, None)
+    found = {name: float(v) for name, v in sampling_metrics(old, sampled, mask, ratio, "token_mask").items()}
+    ratios = [math.exp(0.5), 1.0, math.exp(-1.0), math.exp(0.25)]
+    assert found == pytest.approx(
+        {
+            "sampling/sampling_logp_difference/mean": (0.5 + 1.0 + 0.25) / 3,
+            "sampling/sampling_logp_difference/max": 1.0,
+            "sampling/importance_sampling_ratio/min": math.exp(-1.0),
+            "sampling/importance_sampling_ratio/mean": sum(ratios) / 4,
+            "sampling/importance_sampling_ratio/max": math.exp(0.5),
+        }
+    )
+    nothing = sampling_metrics(*(part[:0] for part in (old, sampled, mask, ratio)), "token_mask")
+    assert all(value.isnan() for value in nothing.values())
 
 
 def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_path):

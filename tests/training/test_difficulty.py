@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,25 @@ def questions(film) -> list[TrainingQuestion]:
     ]
 
 
+class Hesitant:
+    """Finds yellow, except that of each three trees that grow together the first deletes everything."""
+
+    identity = "hesitant"
+
+    def complete(self, prompts, temperature, seeds):
+        seen = Counter()
+        replies = []
+        for prompt in prompts:
+            errs = "Depth: 1 " in prompt and seen[prompt] % 3 == 0
+            seen[prompt] += 1
+            policy = always(Action.DELETE) if errs else finder("yellow")
+            replies += policy.complete([prompt], temperature, [0])
+        return replies
+
+
 def make(path: Path, policy=None, config: DifficultyConfig = CONFIG, trees_dir: Path | None = None, **settings):
     mining = dataclasses.replace(MINING, **settings)
-    stages = build_stages(mining, ColourVLM(), policy or finder("yellow"))
+    stages = build_stages(mining, ColourVLM(), policy or Hesitant())
     return DifficultyFilter(stages, mining, VerdictFile(path), config, trees_dir)
 
 
@@ -62,8 +79,36 @@ def test_questions_are_told_apart_by_what_solves_them(questions, tmp_path):
     )
     assert "none.mp4" in report.failures["broken"]
     assert str(report) == (
-        "kept 1 of 4 questions: 1 are solved by 2 uniform frames, 1 by none of 3 trees, 1 cannot be mined"
+        "kept 1 of 4 questions: 1 are solved by 2 uniform frames, 0 by all and 1 by none of 3 trees, 1 cannot be mined"
     )
+
+
+def test_what_all_trees_solve_is_dropped_and_counted(questions, tmp_path):
+    report = make(tmp_path / "v.jsonl", finder("yellow")).run(questions)
+    assert (ids(report.easy), ids(report.solved), ids(report.kept), ids(report.hard)) == (
+        ["easy"],
+        ["kept"],
+        [],
+        ["hard"],
+    )
+    assert "1 by all and 1 by none of 3 trees" in str(report)
+
+
+def test_what_the_only_tree_solves_is_kept(questions, tmp_path):
+    config = dataclasses.replace(CONFIG, trees=1)  # nothing says that another tree would solve it, too
+    report = make(tmp_path / "v.jsonl", finder("yellow"), config).run(questions[:3])
+    assert (ids(report.kept), ids(report.solved)) == (["kept"], [])
+
+
+@pytest.mark.parametrize(("frames", "asked_for", "easy"), [(2, None, True), (1, None, False), (1, 2, True)])
+def test_uniform_frames_are_as_many_as_the_fallback_shows_unless_told_otherwise(
+    questions, tmp_path, frames, asked_for, easy
+):
+    config = DifficultyConfig(trees=1, uniform_frames=asked_for)
+    judge = make(tmp_path / "v.jsonl", always(Action.DELETE), config, frames=frames)
+    report = judge.run(questions[:1])  # right with two uniform frames, not with one
+    assert (ids(report.easy) == ["easy"]) is easy
+    assert f"solved by {asked_for or frames} uniform frames" in str(report)
 
 
 def test_a_question_on_which_nothing_is_decided_is_not_kept(questions, tmp_path):
@@ -83,7 +128,7 @@ def test_one_right_tree_among_many_is_enough(film, tmp_path):
 def test_a_second_run_asks_no_model_again(questions, tmp_path):
     first = make(tmp_path / "v.jsonl").run(questions)
     policy = always(Action.DELETE)
-    policy.identity = finder("yellow").identity
+    policy.identity = Hesitant().identity
     again = make(tmp_path / "v.jsonl", policy)
     assert again.run(questions[:3]) == dataclasses.replace(first, failed=[], failures={})
     assert not policy.calls and not again.stages.vlm.calls
@@ -127,7 +172,7 @@ def test_a_run_that_is_killed_keeps_the_batches_that_were_done(questions, film, 
     policy.rule = rule
     policy.calls.clear()
     report = make(tmp_path / "v.jsonl", policy).run(many)
-    assert len(report.kept) == 8
+    assert len(report.solved) == 8
     lines = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text().splitlines()]
     assert sorted(line["id"] for line in lines if line["step"] == "trees") == sorted(ids(many))
 
@@ -150,11 +195,9 @@ def test_a_video_that_failed_is_tried_again(questions, film, tmp_path):
 def test_trees_are_saved_with_their_verdict(questions, tmp_path):
     make(tmp_path / "v.jsonl", trees_dir=tmp_path / "trees").run(questions[:3])
     names = sorted(path.name for path in (tmp_path / "trees").iterdir())
-    assert names == [
-        f"{id}.tree-{tree}.{verdict}.json"
-        for id, verdict in (("hard", "wrong"), ("kept", "right"))
-        for tree in range(3)
-    ]
+    right = {"kept.tree-1", "kept.tree-2"}
+    trees = [f"{id}.tree-{tree}" for id in ("hard", "kept") for tree in range(3)]
+    assert names == [f"{tree}.{'right' if tree in right else 'wrong'}.json" for tree in trees]
     assert load(tmp_path / "trees" / names[-1]).answer == "a scene in yellow"
 
 

@@ -12,13 +12,16 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.training.rewards import (
     RewardConfig,
     action_reward,
+    answer_reward,
     auxin,
+    evidence_shown,
     format_reward,
+    grounded_reward,
     length_reward,
     total_reward,
     tree_reward,
 )
-from lmms_videominer.types import Action, Reading
+from lmms_videominer.types import Action, KeyFrame, Reading, Span
 
 LAMBDAS = st.floats(0.05, 20.0)
 
@@ -103,21 +106,83 @@ def test_the_format_alone_pays_nothing_for_actions_or_answers():
     ],
 )
 def test_tree_reward_of_options(answer, right, expected):
-    assert tree_reward(answer, ["a disc", "a star"], right) == expected
+    assert answer_reward(answer, ["a disc", "a star"], right) == expected
 
 
 @pytest.mark.parametrize(
     ("answer", "expected"), [("  A red   disc.", 1.0), ("a red disc", 1.0), ("a disc", 0.0), (None, 0.0)]
 )
 def test_tree_reward_of_an_open_question(answer, expected):
-    assert tree_reward(answer, [], "a red disc") == expected
+    assert answer_reward(answer, [], "a red disc") == expected
 
 
 def test_an_open_answer_is_compared_word_by_word_and_up_to_its_ends():
-    assert tree_reward('"A  Red\tdisc"!', [], "a red disc") == 1.0
-    assert tree_reward("a reddisc", [], "a red disc") == 0.0
-    assert tree_reward("Xa red disc", [], "a red disc") == 0.0
-    assert tree_reward("x axis", [], "axis") == 0.0 and tree_reward("XX", [], "") == 0.0
+    assert answer_reward('"A  Red\tdisc"!', [], "a red disc") == 1.0
+    assert answer_reward("a reddisc", [], "a red disc") == 0.0
+    assert answer_reward("Xa red disc", [], "a red disc") == 0.0
+    assert answer_reward("x axis", [], "axis") == 0.0 and answer_reward("XX", [], "") == 0.0
+
+
+def at(*times_s: float) -> list[KeyFrame]:
+    return [KeyFrame(time_s, round(10 * time_s)) for time_s in times_s]
+
+
+@pytest.mark.parametrize(
+    ("times_s", "expected"),
+    [
+        ((), 0.0),
+        ((50.0,), 0.0),
+        ((12.0,), 0.5),  # a second before and after, of four seconds
+        ((11.0, 13.0), 1.0),
+        ((12.0, 12.0, 12.5), 2.5 / 4),  # what frames show together counts once
+        ((9.5,), 0.125),  # near it
+    ],
+)
+def test_the_evidence_that_is_shown_by_hand(times_s, expected):
+    assert evidence_shown(at(*times_s), [Span(10.0, 14.0)]) == pytest.approx(expected)
+
+
+def test_every_window_of_the_evidence_counts_the_same_and_windows_that_overlap_are_one():
+    two = [Span(10.0, 12.0), Span(30.0, 50.0)]
+    assert evidence_shown(at(11.0), two) == pytest.approx(0.5)
+    overlapping = [Span(10.0, 13.0), Span(11.0, 14.0), Span(11.0, 12.0)]
+    assert evidence_shown(at(12.0), overlapping) == pytest.approx(0.5)
+    assert [evidence_shown(at(time_s), [Span(10.0, 10.0)]) for time_s in (10.5, 12.0)] == [1.0, 0.0]
+
+
+SPANS = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 20)), min_size=1, max_size=4)
+TIMES = st.lists(st.floats(0, 120), max_size=8)
+
+
+@given(SPANS, TIMES, st.floats(0, 120))
+def test_evidence_shown_is_a_share_and_grows_with_frames(spans, times_s, more):
+    evidence = [Span(start, start + length) for start, length in spans]
+    before, after = evidence_shown(at(*times_s), evidence), evidence_shown(at(*times_s, more), evidence)
+    assert -1e-9 <= before <= after + 1e-9 and after <= 1 + 1e-9
+
+
+def test_grounded_rewards_by_hand():
+    config = RewardConfig(evidence_target=0.5, evidence_ungated=0.2)
+    assert [grounded_reward(1.0, shown, config) for shown in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.5, 1.0, 1.0]
+    assert [grounded_reward(0.0, shown, config) for shown in (0.0, 0.25, 1.0)] == pytest.approx([0.0, 0.1, 0.2])
+    assert grounded_reward(0.5, 1.0, config) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer", "uniform", "expected"),
+    [
+        ("paper", 1.0, 1.0, 1.0),
+        ("none", 1.0, 0.0, 0.0),
+        ("above_uniform", 1.0, 0.0, 1.0),
+        ("above_uniform", 1.0, 1.0, 0.0),
+        ("above_uniform", 0.0, 1.0, 0.0),
+        ("above_uniform", 0.75, 0.5, 0.25),
+    ],
+)
+def test_r_tree_of_a_fallback_by_hand(setting, answer, uniform, expected):
+    config = RewardConfig(fallback_reward=setting)
+    assert tree_reward(answer, config, in_fallback=True, uniform=uniform) == expected
+    assert tree_reward(answer, config) == answer
 
 
 def test_what_is_just_within_range_is_allowed():
@@ -140,6 +205,11 @@ def test_a_partial_format_that_earns_more_than_the_full_one_is_refused_with_the_
         ("length_sigma", 0.0),
         ("length_weight", -0.1),
         ("reward", "grpo"),
+        ("advantages", "roof"),
+        ("fallback_reward", "half"),
+        ("answer_reward", "likely"),
+        ("evidence_target", 1.5),
+        ("evidence_ungated", -0.1),
         ("format_partial", 2.0),
     ],
 )

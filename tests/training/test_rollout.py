@@ -10,13 +10,13 @@ import pytest
 from support.scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.training.rewards import RewardConfig
 from lmms_videominer.training.rollout import RolloutJob, TreeRollout, roll_out
-from lmms_videominer.types import Action, Question, Reading
+from lmms_videominer.types import Action, Question, Reading, Span
 from lmms_videominer.world import render_world
 
 CONFIG = MinerConfig(
@@ -77,6 +77,95 @@ def test_without_the_trees_reward_a_wrong_tree_earns_as_much_as_a_right_one(film
     )
     assert (right.tree_reward, wrong.tree_reward) == (1.0, 0.0)
     assert [d.rewards.total for d in right.decisions] == [d.rewards.total for d in wrong.decisions]
+
+
+@pytest.mark.parametrize("policy", [always(Action.DELETE), always(Action.CONTINUE)])
+@pytest.mark.parametrize(("fallback_reward", "expected"), [("paper", 1.0), ("none", 0.0), ("above_uniform", 0.0)])
+def test_a_tree_that_accepts_nothing_earns_no_r_tree_if_so_set(film, policy, fallback_reward, expected):
+    stages, config, rewards = make(policy, frames=2)
+    options = ("a scene in green and yellow", "a scene in pink")  # what two uniform frames show
+    asked = dataclasses.replace(job(film, answer=0), question=Question(film, "What is there?", options))
+    settings = dataclasses.replace(rewards, fallback_reward=fallback_reward)
+    [rollout] = roll_out([asked], stages, config, settings)
+    assert rollout.correct and rollout.in_fallback and rollout.tree_reward == expected
+    assert {d.rewards.tree for d in rollout.decisions} == {expected}
+    assert all(d.rewards.total == pytest.approx(1.0) for d in rollout.decisions) is (expected == 0.0)
+
+
+def hesitant(caption: str, depth: int) -> Action:
+    """Continues yellow until the depth is spent, deletes the rest: its open leaves are kept, and show yellow alone."""
+    promising = "yellow" in caption if depth == 1 else caption == "a scene in yellow"
+    return Action.CONTINUE if promising else Action.DELETE
+
+
+def test_a_fallback_that_beats_uniform_frames_earns_the_difference(film):
+    stages, config, rewards = make(RulePolicy(hesitant))
+    settings = dataclasses.replace(rewards, fallback_reward="above_uniform")
+    right, wrong = roll_out([job(film), job(film, 1, answer=0)], stages, config, settings)
+    assert right.in_fallback and (right.tree_reward, wrong.tree_reward) == (1.0, 0.0)
+
+
+def test_a_question_without_an_answer_from_uniform_frames_fails_and_is_not_paid_in_full(film):
+    class Failing(ColourVLM):
+        def generate(self, requests):
+            replies = super().generate(requests)
+            if any("red" in text for text, request in zip(replies, requests) if request.prompt.endswith("directly.")):
+                raise RuntimeError("out of memory")  # at the answer from uniform frames alone
+            return replies
+
+    stages, config, rewards = make(RulePolicy(hesitant))
+    stages = dataclasses.replace(stages, vlm=Failing())
+    [paid] = roll_out([job(film)], stages, config, rewards)
+    assert paid.tree_reward == 1.0
+    [outcome] = roll_out([job(film)], stages, config, dataclasses.replace(rewards, fallback_reward="above_uniform"))
+    assert isinstance(outcome, ModelError) and "out of memory" in str(outcome)
+
+
+@pytest.mark.parametrize("fallback_reward", ["paper", "none", "above_uniform"])
+def test_a_tree_that_accepts_earns_r_tree_whatever_fallbacks_earn(film, fallback_reward):
+    stages, config, rewards = make(finder("yellow"))
+    [rollout] = roll_out([job(film)], stages, config, dataclasses.replace(rewards, fallback_reward=fallback_reward))
+    assert not rollout.in_fallback and rollout.tree_reward == 1.0
+
+
+EVIDENCE = (Span(24.0, 27.0),)  # the yellow scene
+
+
+@pytest.mark.parametrize(
+    ("colour", "answer", "expected"),
+    [
+        ("yellow", 1, 1.0),  # right, from its evidence
+        ("yellow", 0, 0.2),  # wrong, near the evidence
+        ("red", 1, 0.0),  # wrong, far from it
+        ("red", 0, 0.0),  # right by luck
+    ],
+)
+def test_an_answer_earns_what_its_evidence_is_worth(film, colour, answer, expected):
+    stages, config, rewards = make(finder(colour))
+    asked = job(film, answer=answer)
+    asked = dataclasses.replace(asked, question=dataclasses.replace(asked.question, evidence=EVIDENCE))
+    settings = dataclasses.replace(rewards, evidence_target=0.5, evidence_ungated=0.2)
+    [rollout] = roll_out([asked], stages, config, settings)
+    assert rollout.tree_reward == pytest.approx(expected)
+    [without] = roll_out([job(film, answer=answer)], stages, config, settings)
+    assert without.tree_reward == float(without.correct)  # no evidence: the answer alone
+
+
+def test_an_answer_earns_the_probability_of_the_right_option(film):
+    @dataclasses.dataclass
+    class Scoring(ColourVLM):
+        def reply_logprobs(self, request, replies):
+            return [math.log(0.6 if reply == "a scene in yellow" else 0.1) for reply in replies]
+
+    stages, config, rewards = make(finder("yellow"))
+    settings = dataclasses.replace(rewards, answer_reward="probability")
+    stages = dataclasses.replace(stages, vlm=Scoring())
+    right, wrong = roll_out([job(film), job(film, 1, answer="A")], stages, config, settings)
+    assert (right.tree_reward, wrong.tree_reward) == (pytest.approx(0.7 / 0.9), pytest.approx(0.2 / 0.9))
+    assert (right.correct, wrong.correct) == (True, False)
+    opened = dataclasses.replace(job(film, answer="a scene in yellow"), question=Question(film, "What is there?"))
+    [open_question] = roll_out([opened], stages, config, settings)
+    assert open_question.tree_reward == 1.0  # without options, right or wrong
 
 
 def test_half_right_and_unreadable_completions_earn_part_of_the_format_and_nothing(film):

@@ -62,12 +62,15 @@ class Recorder(TrainerCallback):
         run._roll_out = recorded
 
 
-@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo"])
-def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path, loss_type):
+@pytest.mark.parametrize(
+    "settings",
+    [{"loss_type": "grpo"}, {"loss_type": "dapo"}, {"loss_type": "dr_grpo"}, {"scale_rewards": "none"}],
+    ids=str,
+)
+def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path, settings):
     recorder = Recorder()
-    ours = trainer(
-        policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], loss_type=loss_type, forward_batch_size=8
-    )
+    settings = {"loss_type": "grpo", **settings}
+    ours = trainer(policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], forward_batch_size=8, **settings)
     recorder.run = ours
     ours.train()
     assert [len(samples) for samples in recorder.rollouts] == [8, 8]  # 8 trees of one decision
@@ -82,7 +85,7 @@ def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path,
     def reward(completions, **columns):
         return [sample.rewards.total for sample in pending]
 
-    args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, "loss_type": loss_type})
+    args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, **settings})
     theirs = GRPOTrainer(
         policy, reward, args, questions.add_column("prompt", questions["question"]), rollout_func=rollout
     )
@@ -91,6 +94,53 @@ def test_one_decision_a_tree_trains_exactly_as_grpo(policy, questions, tmp_path,
     assert losses(ours) == pytest.approx(losses(theirs), abs=1e-6)
     assert (weights(theirs) - start).abs().max() > 1e-3  # there was something to learn
     torch.testing.assert_close(weights(ours), weights(theirs), rtol=0, atol=2e-6)
+
+
+class Sampler(dict):
+    """What vLLM would say of its tokens: all a little less likely than they are to the policy, some not scored."""
+
+    def __bool__(self):
+        return True
+
+    def __missing__(self, key):
+        _, completion = key
+        return [None if i == 1 and token % 2 else -0.25 - 0.01 * token for i, token in enumerate(completion)]
+
+
+@pytest.mark.parametrize("mode", ["token_truncate", "sequence_mask"])
+def test_metrics_of_sampling_and_of_ends_are_those_of_trl(policy, questions, tmp_path, mode):
+    """vLLM itself needs a GPU: what it returns is given here, to both trainers alike."""
+    recorder = Recorder()
+    settings = {"max_steps": 1, "vllm_importance_sampling_mode": mode}
+    ours = trainer(policy, questions, tmp_path / "ours", ONE_DECISION, [recorder], forward_batch_size=8, **settings)
+    recorder.run = ours
+    ours.use_vllm, ours._policy.logprobs = True, Sampler()
+    ours.train()
+    [samples] = recorder.rollouts
+
+    def rollout(prompts, trainer):
+        ids = [list(sample.completion_ids) for sample in samples]
+        logprobs = [Sampler()[sample.prompt_ids, sample.completion_ids] for sample in samples]
+        return {
+            "prompt_ids": [list(sample.prompt_ids) for sample in samples],
+            "completion_ids": ids,
+            "logprobs": logprobs,
+        }
+
+    def reward(completions, **columns):
+        return [sample.rewards.total for sample in samples]
+
+    args = GRPOConfig(output_dir=str(tmp_path / "trl"), **{**QUICK, "loss_type": "grpo", **settings})
+    rows = questions.add_column("prompt", questions["question"])
+    theirs = GRPOTrainer(policy, reward, args, rows, rollout_func=rollout)
+    theirs.use_vllm, theirs._last_loaded_step = True, 0
+    theirs.train()
+    names = {name for name in theirs.state.log_history[0] if name.startswith(("sampling/", "completions/"))}
+    assert {"sampling/sampling_logp_difference/mean", "completions/clipped_ratio"} < names and len(names) == 12
+    found, expected = (run.state.log_history[0] for run in (ours, theirs))
+    assert {name: found[name] for name in names} == pytest.approx({name: expected[name] for name in names}, abs=1e-5)
+    assert 0 < found["completions/clipped_ratio"] < 1 and found["sampling/sampling_logp_difference/mean"] > 0
+    assert losses(ours) == pytest.approx(losses(theirs), abs=1e-6)
 
 
 def test_batch_one_times_eight_equals_eight_times_one(policy, questions, tmp_path):
@@ -252,6 +302,20 @@ def test_logs_and_trees_tell_what_happened(policy, questions, tmp_path):
     assert [path.parent.name for path in saved] == ["step-000000"] * 4  # steps 0, 2, ...: one question's trees
 
 
+@pytest.mark.parametrize("kind", ["floor", "apart"])
+def test_advantages_of_every_kind_train_and_are_logged(policy, questions, tmp_path, kind):
+    run = trainer(policy, questions, tmp_path, max_steps=1, advantages=kind, fallback_reward="none")
+    run.train()
+    entry = run.state.log_history[0]
+    shares = [entry[f"groups/{name}"] for name in ("all_right", "all_wrong")] + [entry["tree/fallback"]]
+    assert all(0 <= share <= 1 for share in shares) and entry["tree/reward"] <= entry["tree/correct"]
+    means = [entry[f"action/{a}"] * entry.get(f"advantage/{a}", 0.0) for a in ("accept", "continue", "delete")]
+    assert sum(means) == pytest.approx(0.0, abs=1e-6) and any(means)
+    assert losses(run)[0] == pytest.approx(
+        -sum(row.advantage for row in run._rows["train"]) / entry["decisions"], abs=1e-6
+    )
+
+
 def test_trees_are_saved_in_the_first_rollout_of_every_so_many_steps(policy, questions, tmp_path):
     rollouts_at = {"per_device_train_batch_size": 4, "steps_per_generation": 2}  # steps 0, 2, 4
     trainer(policy, questions, tmp_path, max_steps=6, tree_log_steps=3, **rollouts_at).train()
@@ -292,6 +356,15 @@ def test_lora_and_checkpointing_and_bf16_train(policy, questions, tmp_path):
     changed = {name for name, p in run.model.named_parameters() if not torch.equal(p, before[name])}
     assert changed and all("lora" in name for name in changed)
     assert all(math.isfinite(loss) for loss in losses(run)) and "kl" in run.state.log_history[0]
+
+
+@pytest.mark.parametrize(("dropout", "warned"), [(0.05, True), (0.0, False)])
+def test_dropout_of_an_adapter_is_warned_of(policy, questions, tmp_path, caplog, dropout, warned):
+    from peft import LoraConfig
+
+    adapter = LoraConfig(r=2, target_modules=["q_proj"], lora_dropout=dropout, task_type="CAUSAL_LM")
+    trainer(policy, questions, tmp_path, rest={"peft_config": adapter})
+    assert ("lora_dropout=0.05" in caplog.text and "Set lora_dropout to 0" in caplog.text) is warned
 
 
 def test_the_reference_of_an_adapter_is_the_model_without_it(policy, questions, tmp_path):
@@ -422,6 +495,7 @@ def test_evaluation_grows_trees_too(policy, questions, tmp_path):
         ({"top_p": 0.9}, "top_p=0.9"),
         ({"forward_batch_size": 0}, "forward_batch_size=0"),
         ({"scale_rewards": "batch"}, "scale_rewards='batch'"),
+        ({"scale_rewards": "none", "advantages": "floor"}, "scale_rewards='none' with advantages='floor'"),
         ({"deepspeed": "zero3"}, "use_cpu=True with deepspeed='zero3'"),
         ({"ds3_gather_for_generation": False}, "ds3_gather_for_generation=False"),
         (
@@ -436,6 +510,11 @@ def test_evaluation_grows_trees_too(policy, questions, tmp_path):
 def test_settings_that_cannot_work_are_refused_with_their_values(settings, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         TGRPOConfig(output_dir=str(tmp_path), **{**QUICK, **settings})
+
+
+def test_probabilities_from_a_video_llm_that_gives_none_are_refused_before_the_model_loads(questions, tmp_path):
+    with pytest.raises(ConfigError, match=r"answer_reward='probability'.*ColourVLM.*answer_reward=correct"):
+        trainer("no/such-model", questions, tmp_path, answer_reward="probability")
 
 
 def test_data_that_cannot_work_is_refused_before_the_model_loads(questions, tmp_path):

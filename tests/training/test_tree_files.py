@@ -12,7 +12,7 @@ from lmms_videominer.training.metrics import save_trees
 def test_ids_that_look_alike_have_files_of_their_own(tmp_path):
     ids = ["12", "fFjv93ACGo8-1", "a/b", "a_b", "a b", "../x", "/etc/x", "a\0b", "z" * 300, "z" * 299, "..", "日本"]
     rollouts = [
-        SimpleNamespace(question_id=id, tree=tree, tree_reward=1.0, selection=mined_selection())
+        SimpleNamespace(question_id=id, tree=tree, correct=True, selection=mined_selection())
         for id in ids
         for tree in range(2)
     ]

@@ -244,3 +244,47 @@ def test_special_tokens_and_placeholders_in_a_prompt_are_text(vlm, frames):
         read, shown = control_ids_read(vlm, f"What is {text}?", frames)
         assert read == of_harmless
         assert "".join(text.split()) in "".join(shown.split())
+
+
+# probabilities of given replies
+
+
+@pytest.mark.parametrize("count", [0, 1, 8])
+def test_the_probability_of_a_reply_is_that_of_all_its_tokens_and_an_end(vlm, count):
+    replies = ["A", "a red disc with a star", "B", ""]
+    request = asks(noise(count) if count else None, times=() if not count else None)
+    found = vlm.reply_logprobs(request, replies)
+    ends = vlm.model.generation_config.eos_token_id
+    ends = ends if isinstance(ends, list) else [ends]
+    ends = {*ends, vlm.processor.tokenizer.eos_token_id} - {None}
+    for reply, logprob in zip(replies, found, strict=True):
+        ids = vlm.processor.tokenizer(reply, add_special_tokens=False)["input_ids"]
+        inputs = vlm._inputs([request])
+        start = inputs["input_ids"].shape[1]
+        forced = vlm.model.generate(  # the reply is written word by word, whatever the model would write
+            **inputs,
+            max_new_tokens=len(ids) + 1,
+            do_sample=False,
+            prefix_allowed_tokens_fn=lambda row, written, ids=ids, start=start: [*ids, *ends][len(written) - start :][
+                :1
+            ],
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        logprobs = torch.cat(forced.logits).float().log_softmax(-1)  # [C + 1, V]
+        expected = sum(logprobs[i, token] for i, token in enumerate(ids))
+        expected += torch.logsumexp(logprobs[len(ids), sorted(ends)], 0)
+        assert logprob == pytest.approx(float(expected), abs=1e-3)
+
+
+def test_a_reply_is_as_probable_alone_as_among_others(qwen2_vl):
+    replies = ["A", "a red disc with a star", "B"] * 4  # more than one batch
+    together = qwen2_vl.reply_logprobs(asks(noise(4)), replies)
+    alone = [qwen2_vl.reply_logprobs(asks(noise(4)), [reply])[0] for reply in replies]
+    assert together == pytest.approx(alone, abs=1e-3)
+
+
+def test_the_likeliest_reply_is_the_one_that_is_written(qwen2_vl):
+    request = asks(noise(4), tokens=1)
+    [token] = qwen2_vl.generate([request])
+    assert token and max(["A", "B", token], key=lambda t: qwen2_vl.reply_logprobs(request, [t])[0]) == token
