@@ -60,6 +60,7 @@ class VideoMinerSelector(Selector):
         nodes = [Node("0", 0, (Event(case.whole),), note="short" if short else "")]
         frontier = [] if short else [0]  # positions in ``nodes``
         captioned = decided = 0
+        embedded: list[np.ndarray] = []  # the captions so far, by level
         for depth in range(1, config.max_depth + 1):
             if decided >= config.max_nodes:
                 _annotate(nodes, frontier, "max_nodes")
@@ -73,7 +74,7 @@ class VideoMinerSelector(Selector):
                     parents.append((nodes[position], units))
             if not parents:
                 break
-            children = yield from self._children(case, parents)
+            children = yield from self._children(case, parents, embedded)
             open_nodes = range(len(nodes), len(nodes) + min(len(children), config.max_nodes - decided))
             nodes += children
             _annotate(nodes, range(open_nodes.stop, len(nodes)), "max_nodes")
@@ -94,8 +95,13 @@ class VideoMinerSelector(Selector):
             for events in cut
         ]
 
-    def _children(self, case: Case, parents: Sequence[tuple[Node, Units]]) -> Generator[Any, Any, list[Node]]:
-        """The undecided children of all parents, in order; all are captioned and embedded in one batch."""
+    def _children(
+        self, case: Case, parents: Sequence[tuple[Node, Units]], embedded: list[np.ndarray]
+    ) -> Generator[Any, Any, list[Node]]:
+        """The undecided children of all parents, in order; all are captioned and embedded in one batch.
+
+        The embeddings are added to ``embedded``, which holds those of the captions before.
+        """
         config, clusterer = case.config, self.stages.clusterer
         frames = 1 if config.clustering == "frame" else config.caption_frames
         every_unit = tuple(unit for _, units in parents for unit in units)
@@ -106,10 +112,12 @@ class VideoMinerSelector(Selector):
         texts = tuple(siblings[i] for siblings, chosen in zip(captions, compared) for i in chosen)
         vectors = (yield Embed(texts)) if texts else np.zeros((0, 0), np.float32)
         rows = np.split(vectors, np.cumsum([len(chosen) for chosen in compared])[:-1])
+        embedded += [vectors] if texts else []
+        common = np.concatenate(embedded).mean(axis=0) if embedded else np.zeros(0, np.float32)
         return [
             child
             for (parent, _), siblings, lines, part in zip(parents, events, captions, rows, strict=True)
-            for child in _clusters(parent, siblings, clusterer.cluster(lines, part))
+            for child in _clusters(parent, siblings, clusterer.cluster(lines, part, common))
         ]
 
 
