@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from lmms_videominer.config import MinerConfig
+
+_WORD = re.compile(r"\w{4,}")  # shorter words are mostly articles, prepositions and forms of to be
+_SENTENCE_END = re.compile(r"(?<=[.?!;:])\s+")
+_REPEATED = 0.7  # share of a sentence's words that are the question's
 
 
 class Clusterer(Protocol):
@@ -23,6 +28,10 @@ class Clusterer(Protocol):
         """Positions of the captions that ``cluster`` compares, ascending."""
         ...
 
+    def compared_text(self, caption: str, question: str) -> str:
+        """What is embedded of a caption that is compared."""
+        ...
+
     def cluster(self, captions: Sequence[str], vectors: np.ndarray, common: np.ndarray) -> list[list[int]]:
         """A partition of ``range(len(captions))``.
 
@@ -30,7 +39,8 @@ class Clusterer(Protocol):
 
         Args:
             captions: One per event.
-            vectors: float32 [n, d], rows L2-normalised: embeddings of ``compared(captions)``, in order.
+            vectors: float32 [n, d], rows L2-normalised: embeddings of ``compared(captions)``, in order, each of its
+                ``compared_text``.
             common: float32 [d]: the mean over all captions that the tree has compared so far, these among them.
         """
         ...
@@ -55,6 +65,9 @@ class EventClusterer:
         nonempty = [i for i, caption in enumerate(captions) if caption.strip()]
         return nonempty if len(nonempty) > 1 else []
 
+    def compared_text(self, caption: str, question: str) -> str:
+        return caption
+
     def cluster(self, captions: Sequence[str], vectors: np.ndarray, common: np.ndarray) -> list[list[int]]:
         labels = dict(zip(self.compared(captions), self._labels(vectors, common), strict=True))
         clusters: dict[object, list[int]] = {}
@@ -78,14 +91,20 @@ class ContrastClusterer(EventClusterer):
 
     Captions repeat the words of the question and the manner of the captioner. How near that brings two of them differs
     from question to question and from embedder to embedder, so no fixed ``eps`` fits; the difference from the mean is
-    free of it. Two clusters become one while the mean cosine distance between their members is at most ``eps``, just
-    below 1, the distance of captions that share nothing but the mean. Average linkage, because DBSCAN chains scenes
-    together by single captions that lie between them. ``eps`` was chosen on one half of
-    tests/search/scenes.json; docs/deviations.md has the figures.
+    free of it, and sentences that only repeat the question are left out before. Two clusters become one while the mean
+    cosine distance between their members is at most ``eps``, just below 1, the distance of captions that share nothing
+    but the mean. Average linkage, because DBSCAN chains scenes together by single captions that lie between them.
+    ``eps`` was chosen on one half of tests/search/scenes.json; docs/deviations.md has the figures.
     """
 
     eps: float = 0.95
     min_samples: int = 1
+
+    def compared_text(self, caption: str, question: str) -> str:
+        """The caption without the sentences that repeat the question; the whole caption if it has no others."""
+        asked = set(_WORD.findall(question.casefold()))
+        told = [part for part in _SENTENCE_END.split(caption) if not _repeats(part, asked)]
+        return " ".join(told) or caption
 
     def _labels(self, vectors: np.ndarray, common: np.ndarray) -> list[int]:
         if not len(vectors):
@@ -109,8 +128,16 @@ class NoClusterer:
     def compared(self, captions: Sequence[str]) -> list[int]:
         return []
 
+    def compared_text(self, caption: str, question: str) -> str:
+        return caption
+
     def cluster(self, captions: Sequence[str], vectors: np.ndarray, common: np.ndarray) -> list[list[int]]:
         return [[i] for i in range(len(captions))]
+
+
+def _repeats(sentence: str, asked: set[str]) -> bool:
+    words = set(_WORD.findall(sentence.casefold()))
+    return len(words) >= 3 and len(words & asked) >= _REPEATED * len(words)
 
 
 def _by_caption(config: MinerConfig, usual_eps: float) -> Clusterer:

@@ -109,7 +109,11 @@ class VideoMinerSelector(Selector):
         events: list[list[Event]] = [[next(captioned) for _ in units] for _, units in parents]
         captions = [[event.caption or "" for event in siblings] for siblings in events]
         compared = [clusterer.compared(siblings) for siblings in captions]
-        texts = tuple(siblings[i] for siblings, chosen in zip(captions, compared) for i in chosen)
+        texts = tuple(
+            clusterer.compared_text(siblings[i], case.question.text)
+            for siblings, chosen in zip(captions, compared)
+            for i in chosen
+        )
         vectors = (yield Embed(texts)) if texts else np.zeros((0, 0), np.float32)
         rows = np.split(vectors, np.cumsum([len(chosen) for chosen in compared])[:-1])
         embedded += [vectors] if texts else []

@@ -154,3 +154,19 @@ def test_an_eps_that_is_given_is_used_as_given_and_none_is_the_embedders():
     assert get_clusterer(MinerConfig(cluster_eps=0.3), 0.1) == EventClusterer(0.3, 2)
     assert get_clusterer(MinerConfig(), 0.1) == EventClusterer(0.1, 2)
     assert get_clusterer(MinerConfig(clustering="frame")) == ContrastClusterer(name="frame")
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("A cup is washed. It is not clear what the woman puts into the dishwasher.", "A cup is washed."),
+        ("What does the woman put into the dishwasher? A plate.", "A plate."),
+        ("No dishwasher: the woman sits.", "No dishwasher: the woman sits."),
+        ("the woman, dishwasher", "the woman, dishwasher"),
+        ("A woman opens the dishwasher and takes out a plate.", "A woman opens the dishwasher and takes out a plate."),
+    ],
+)
+def test_sentences_that_repeat_the_question_are_not_compared(caption, told):
+    question = "What does the woman put into the dishwasher: is it clear?"
+    assert ContrastClusterer().compared_text(caption, question) == told
+    assert EventClusterer(0.1, 2).compared_text(caption, question) == caption

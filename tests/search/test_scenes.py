@@ -46,7 +46,7 @@ def figures(pairs):
     return hits / max(1, found), hits / max(1, true)
 
 
-def same_scene(half, embedder, clusterer, most_scenes=99, words="{}"):
+def same_scene(half, embedder, clusterer, most_scenes=99, words=("{}",)):
     """Of each two captions of a film: whether they are clustered together, and whether they show one scene.
 
     All scenes of a film are clustered, as on the first level of a tree, or with ``most_scenes`` each choice of so many,
@@ -54,8 +54,8 @@ def same_scene(half, embedder, clusterer, most_scenes=99, words="{}"):
     """
     for film in (film for film in FILMS if film["half"] == half):
         captions = [(scene, text) for scene, texts in film["scenes"].items() for text in texts]
-        texts = [words.format(text, question=film["question"]) for _, text in captions]
-        vectors = embedder.embed(texts)
+        texts = [words[i % len(words)].format(text, question=film["question"]) for i, (_, text) in enumerate(captions)]
+        vectors = embedder.embed([clusterer.compared_text(text, film["question"]) for text in texts])
         for chosen in itertools.combinations(film["scenes"], min(most_scenes, len(film["scenes"]))):
             rows = [i for i, (scene, _) in enumerate(captions) if scene in chosen]
             if len(rows) < 2:
@@ -74,13 +74,20 @@ def test_captions_of_one_scene_meet_and_others_do_not(minilm, half, precision, r
     assert found[0] >= precision and found[1] >= recall, found
 
 
+REPEATING = {
+    "all": ["These frames matter for the question: {question} {}"],
+    "some": ["{} This is what the question asks: {question}", "{}", "{} There is no answer here to: {question}"],
+}
+
+
 @pytest.mark.parametrize("half", ["tune", "test"])
-def test_captions_that_repeat_the_question_are_still_told_apart(minilm, half):
-    words = "These frames matter for the question: {question} {}"
+@pytest.mark.parametrize("which", REPEATING)
+def test_captions_that_repeat_the_question_are_still_told_apart(minilm, half, which):
+    words = REPEATING[which]
     precision, recall = figures(same_scene(half, minilm, stages_with(minilm).clusterer, words=words))
-    assert precision >= 0.7 and recall >= 0.55  # 0.78 and 0.60, 0.78 and 0.63; any distance merges all or nothing
+    assert precision >= 0.65 and recall >= 0.65
     precision, _ = figures(same_scene(half, minilm, EventClusterer(0.35, 2), words=words))
-    assert precision < 0.2
+    assert precision < 0.2  # of whole captions
 
 
 @pytest.mark.parametrize("half", ["tune", "test"])
