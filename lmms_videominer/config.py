@@ -13,10 +13,11 @@ from typing import Any
 from lmms_videominer.errors import ConfigError
 
 NO_POLICY = "none"  # value of ``policy``: accept by embedding similarity
+ASK = "ask"  # value of ``default_action``: the policy is asked once more
 NAMES = {
     "segmenter": ("kts", "histogram"),
     "clustering": ("event", "frame", "none"),
-    "default_action": ("accept", "continue", "delete"),
+    "default_action": (ASK, "accept", "continue", "delete"),
     "judge": ("reply", "policy"),
     "captioning": ("plain", "question"),
     "features": ("scorer", "captions"),
@@ -84,7 +85,11 @@ class MinerConfig:
         0.0, "policy=none: delete below this cosine. 0: by the embedder: 0.25 with the bundle's, 0.35 with any other."
     )
     embedder: str = option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
-    default_action: str = option("continue", "Action taken if none can be parsed from the policy's text.")
+    default_action: str = option(
+        ASK,
+        "Action taken if none can be read from the policy's text. ask: it is asked once more, for one word, then the "
+        "part is deleted (in training: continue).",
+    )
     temperature: float = option(0.0, "Sampling temperature of the policy; 0 is greedy.")
     caption_tokens: int = option(96, "Maximum number of tokens of a caption.")
     policy_tokens: int = option(256, "Maximum number of tokens of a policy completion.")

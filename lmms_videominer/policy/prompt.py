@@ -14,7 +14,12 @@ Actions: accept = this part shows what the question asks about; continue = it ma
 delete = it has nothing to do with the question.
 Reply as <think>reasoning</think><action>accept, continue or delete</action>"""
 REPLY = POLICY_PROMPT.rpartition("Reply as ")[2]
-
+AGAIN = """\
+{prompt}
+You replied:
+{reply}
+This names no action. Reply with one word: accept, continue or delete."""
+REPLY_SHOWN = 500  # characters, the last ones
 
 NO_CAPTION = "(none)"  # replaces an empty caption
 
@@ -22,6 +27,11 @@ NO_CAPTION = "(none)"  # replaces an empty caption
 def policy_prompt(question: str, caption: str, depth: int, max_depth: int) -> str:
     """The user turn for one node (arXiv 2510.06040, section 3.1: ``PM(Caption, Q, depth)``)."""
     return POLICY_PROMPT.format(question=question, caption=caption or NO_CAPTION, depth=depth, max_depth=max_depth)
+
+
+def again_prompt(prompt: str, reply: str) -> str:
+    """The user turn that asks for the action alone, after ``reply`` to ``prompt`` has named none."""
+    return AGAIN.format(prompt=prompt, reply=reply[-REPLY_SHOWN:])
 
 
 def policy_completion(reasoning: str, action: Action) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import cast
 
-from lmms_videominer.config import NO_POLICY, MinerConfig
+from lmms_videominer.config import ASK, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.models.bundle import BUNDLED, is_shipped
 from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, Embedder
@@ -103,7 +103,9 @@ def _add_policy(
     elif isinstance(policy, (str, os.PathLike)) or not _has(policy, "decide"):
         model = _language_model(policy, stages.vlm, device, config.policy_tokens, stages.cache)
         stages.language_model = model
-        stages.policy = PromptedPolicy(model, Action(config.default_action))
+        asks_again = config.default_action == ASK
+        default = Action.DELETE if asks_again else Action(config.default_action)
+        stages.policy = PromptedPolicy(model, default, asks_again)
     else:
         stages.policy = cast("Policy", policy)
 

@@ -49,7 +49,7 @@ def test_a_setting_that_cannot_work_is_refused_with_its_value(given, message):
 def test_the_names_that_settings_take_are_those_that_there_are():
     assert set(NAMES["segmenter"]) == set(SEGMENTERS)
     assert set(NAMES["clustering"]) == set(CLUSTERERS)
-    assert set(NAMES["default_action"]) == {action.value for action in Action}
+    assert set(NAMES["default_action"]) == {"ask", *(action.value for action in Action)}
 
 
 def test_the_page_of_arguments_is_that_of_this_version():
