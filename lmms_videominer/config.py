@@ -14,12 +14,13 @@ from lmms_videominer.errors import ConfigError
 
 NO_POLICY = "none"  # value of ``policy``: accept by embedding similarity
 PLAIN = "plain"  # value of ``search``: as published
+ASK = "ask"  # value of ``default_action``: the policy is asked once more
 NAMES = {
     "search": ("best-first", PLAIN),
     "look": ("scorer", "none"),
     "segmenter": ("kts", "histogram"),
     "clustering": ("event", "frame", "none"),
-    "default_action": ("accept", "continue", "delete"),
+    "default_action": (ASK, "accept", "continue", "delete"),
     "judge": ("reply", "policy"),
     "captioning": ("plain", "question"),
     "features": ("scorer", "captions"),
@@ -91,17 +92,31 @@ class MinerConfig:
         "event",
         "event: DBSCAN over event captions; frame: over captions of single frames; none: every event is a node.",
     )
-    cluster_eps: float = option(0.1, "DBSCAN eps, as cosine distance between caption embeddings.")
+    cluster_eps: float = option(
+        0.0,
+        "DBSCAN eps, as cosine distance between caption embeddings. 0: by the embedder: 0.1 with the bundle's; with "
+        "any other, no DBSCAN but average linkage over what sets the captions apart (docs/deviations.md).",
+    )
     cluster_min_samples: int = option(2, "DBSCAN min_samples.")
     policy: str = option(
         "",
         "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone; "
         "none: accept by embedding similarity.",
     )
-    similarity_accept: float = option(0.5, "policy=none: accept from this cosine of caption and question upwards.")
-    similarity_delete: float = option(0.25, "policy=none: delete below this cosine.")
+    similarity_accept: float = option(
+        0.0,
+        "policy=none: accept from this cosine of caption and question upwards. 0: by the embedder: 0.5 with the "
+        "bundle's; 0.55, measured with all-MiniLM-L6-v2, with any other.",
+    )
+    similarity_delete: float = option(
+        0.0, "policy=none: delete below this cosine. 0: by the embedder: 0.25 with the bundle's, 0.35 with any other."
+    )
     embedder: str = option("", "sentence-transformers model; empty: the bundle's, or all-MiniLM-L6-v2.")
-    default_action: str = option("continue", "Action taken if none can be parsed from the policy's text.")
+    default_action: str = option(
+        ASK,
+        "Action taken if none can be read from the policy's text. ask: it is asked once more, for one word, then the "
+        "part is deleted (in training: continue).",
+    )
     temperature: float = option(0.0, "Sampling temperature of the policy; 0 is greedy.")
     caption_tokens: int = option(96, "Maximum number of tokens of a caption.")
     policy_tokens: int = option(256, "Maximum number of tokens of a policy completion.")
@@ -166,15 +181,17 @@ class MinerConfig:
                 f"scan_frames={self.scan_frames} cannot be cut into events={self.events}: "
                 f"set scan_frames to {self.events} or more"
             )
-        if not 0 < self.cluster_eps <= 2:
-            raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in (0, 2]")
+        if not 0 <= self.cluster_eps <= 2:
+            raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in [0, 2]")
         for name in ("temperature", "min_event_s", "grain_s", "stop_margin"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
-        if not -1 <= self.similarity_delete <= self.similarity_accept <= 1:
+        for name in ("similarity_delete", "similarity_accept"):
+            if not -1 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name}={getattr(self, name)}: a cosine must be in [-1, 1]")
+        if self.similarity_accept and self.similarity_delete > self.similarity_accept:
             raise ConfigError(
-                f"similarity_delete={self.similarity_delete}, "
-                f"similarity_accept={self.similarity_accept}: must be cosines, the first no more than the second"
+                f"similarity_delete={self.similarity_delete} is above similarity_accept={self.similarity_accept}"
             )
         if not self.candidate_fps > 0:
             raise ConfigError(f"candidate_fps={self.candidate_fps}: must be above 0")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class Action(str, enum.Enum):
@@ -205,6 +205,7 @@ class Usage:
     answer_calls: int = 0  # without answers found in the cache
     policy_calls: int = 0  # completions generated
     policy_calls_cached: int = 0  # completions found in the cache
+    decisions_unread: int = 0  # decisions that named no action, also when asked again
     prompt_tokens: int = 0  # of the generated completions
     completion_tokens: int = 0
     embeddings: int = 0

@@ -133,6 +133,32 @@ def test_a_policy_that_answers_nonsense_takes_the_default_and_says_so(plain_vide
     assert decisions and {(d.action, d.reading) for d in decisions} == {(Action.ACCEPT, Reading.DEFAULT)}
     assert all("the weather is fine" in decision.text for decision in decisions)
     assert selection.answer and len(selection.key_frames) == 4
+    assert "unread_decisions" in selection.fallbacks and selection.usage.decisions_unread == len(decisions)
+
+
+def test_a_policy_that_answers_nonsense_does_not_open_every_part(plain_video):
+    """By default it is asked once more, then the part is deleted: no more captions than the first level has."""
+    babbler = RulePolicy(lambda caption, depth: "the weather is fine")
+    selection = miner(babbler).mine(plain_video, "What is there?")
+    assert {node.depth for node in selection.nodes} == {0, 1} and "all_deleted" in selection.fallbacks
+    assert selection.usage.decisions_unread == len(selection.nodes) - 1
+    first, second = babbler.calls
+    assert len(first) == len(second) and all(prompt.endswith("accept, continue or delete.") for prompt in second)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [("B", ()), ("**B**", ()), ("nothing to see", ("unread_answer",)), ("", ("answer_missing",))]
+)
+def test_an_answer_that_names_no_option_is_told(answer, told, plain_video):
+    class Answering(ColourVLM):
+        def generate(self, requests):
+            made = super().generate(requests)
+            return [answer if "Answer with" in r.prompt else text for r, text in zip(requests, made, strict=True)]
+
+    options = ("a cat", "a dog")
+    many = VideoMiner.from_pretrained(vlm=Answering(), policy=always(Action.ACCEPT), **SETTINGS, cache_dir="off")
+    selection = many.mine(plain_video, "What is there?", options=options)
+    assert selection.fallbacks == told
 
 
 # helpers

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.mined import mined_selection
 
 from lmms_videominer.types import KeyFrame, Span
@@ -39,6 +41,112 @@ OPTIONS = ("a circle", "a cross", "a star", "an arrow")
 )
 def test_an_answer_names_an_option_by_letter_or_in_full(answer, index):
     assert chosen_option(answer, OPTIONS) == index
+
+
+SCENES = ("A man walks in", "The man opens the door", "He leaves", "A woman calls", "I do not know")
+
+
+@pytest.mark.parametrize(
+    ("answer", "index"),
+    [
+        ("**B**", 1),
+        ("**B.** The man opens the door", 1),
+        ("**(B)**", 1),
+        ("*B*", 1),
+        ("`B`", 1),
+        ("The answer is: B", 1),
+        ("The answer is **B**.", 1),
+        ("The correct answer is option B.", 1),
+        ("The correct option is (B).", 1),
+        ("The answer would be B, since the door moves.", 1),
+        ("Answer: (C)", 2),
+        ("Answer: c", 2),
+        ("ANSWER: B", 1),
+        ("Final answer: (b)", 1),
+        ("I choose B.", 1),
+        ("B The man opens the door", 1),
+        ("B Opens the door", 1),
+        ("B - he opens the door", 1),
+        ("B \u2013 he opens the door", 1),
+        ("B\nThe man opens the door, as seen in the second frame.", 1),
+        ("A\nA man walks in.", 0),
+        ("A - a man walks in", 0),
+        ("A A man walks in", 0),
+        ("A The man walks in", 0),
+        ("A man walks in", 0),
+        ("A woman calls", 3),
+        ("A woman calls.", 3),
+        ("The answer is: A woman calls", 3),
+        ("Answer: A. A man walks in", 0),
+        ("\\boxed{B}", 1),
+        ("The door opens, so $\\boxed{\\text{B}}$.", 1),
+        ("<answer>B</answer>", 1),
+        ("<think>A or C? The answer is A.</think><answer>C</answer>", 2),
+        ("<think>The answer is A.</think>\nC", 2),
+        ("<answer>A woman calls</answer>", 3),
+        ('{"answer": "B"}', 1),
+        ("{'reason': 'A door', 'answer': 'C. He leaves'}", 2),
+        ('```json\n{"answer": "D"}\n```', 3),
+        ("Option A is wrong. The answer is B.", 1),
+        ("The answer is A. No, the answer is B.", 1),
+        ("A man runs", None),  # an article
+        ("A Ford drives by", None),
+        ("A man, then a woman", None),
+        ("I think he stays", None),
+        ("The answer is a man", None),
+        ("The answer is A man in red", None),
+        ("The answer is not B", None),
+        ("A, B", None),
+        ("B and C", None),
+        ("Option A or option B", None),
+        ("A. A man walks in\nB. The man opens the door\nC. He leaves", None),
+        ("Answer with the option's letter from the given choices directly.", None),
+        ("<answer></answer>", None),
+        ("e.g. a man", None),
+    ],
+)
+def test_answers_in_the_forms_that_video_llms_give_them(answer, index):
+    assert chosen_option(answer, SCENES) == index
+
+
+_LOWER = st.text("abcdefghij ", min_size=1, max_size=12).filter(lambda text: text.strip() and text[0] != " ")
+
+
+@given(
+    st.integers(0, 3),
+    _LOWER,
+    st.sampled_from(["{}", "({})", "**{}**", "{}.", "{}: {}", "{} - {}", "{}\n{}", "{} The {}"]),
+)
+def test_a_letter_is_read_whatever_follows_it_and_an_article_is_none(index, words, form):
+    options = ("one thing", "two things", "three things", "four things")
+    letter = "ABCD"[index]
+    assert chosen_option(form.format(letter, words), options) == index
+    assert chosen_option(f"A {words.strip()}x seen", options) is None
+
+
+@given(st.text(max_size=60), st.lists(st.text(max_size=8), max_size=5))
+def test_any_text_is_read_without_an_error(answer, options):
+    index = chosen_option(answer, options)
+    assert index is None or 0 <= index < len(options)
+
+
+@given(
+    st.lists(
+        st.text("abc DEF", min_size=2, max_size=9).filter(str.strip),
+        min_size=2,
+        max_size=5,
+        unique_by=lambda t: t.strip().casefold(),
+    )
+)
+def test_an_option_in_full_is_itself_whatever_letter_it_begins_with(options):
+    assert [chosen_option(option, options) for option in options] == list(range(len(options)))
+
+
+@pytest.mark.parametrize(
+    "text", ["answer " * 20000, "option is " * 20000, "(" * 100000, "A, " * 30000, " " * 100000 + "x"]
+)
+def test_long_degenerate_answers_are_read_in_linear_time(text):
+    assert chosen_option(text, OPTIONS) is None
 
 
 def test_an_open_question_has_no_chosen_option():

@@ -32,6 +32,7 @@ from lmms_videominer.lmms.requests import (
 )
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
 from lmms_videominer.models.plain_text import legible
+from lmms_videominer.search.answers import with_answer
 from lmms_videominer.search.questions import MOST_PROMPTED, cut
 from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.video.parts import fitting
@@ -281,9 +282,8 @@ class Answerer:
 
     def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
         usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
-        done = replace(selection, answer=text_of(output), usage=usage)
-        if _is_empty(output):
-            done = replace(done, fallbacks=(*done.fallbacks, "answer_missing"))
+        text = text_of(output)
+        done = with_answer(replace(selection, usage=usage), text if isinstance(text, str) else str(text))
         tree = self._saved(done, sample)
         fallbacks = done.fallbacks if tree is not None else (*done.fallbacks, UNSAVED)
         note = Note.mined(sample.request.task, sample.request.doc_id, replace(done, fallbacks=fallbacks), tree or "")

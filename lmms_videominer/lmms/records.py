@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer.search.answers import UNREAD_ANSWER
 from lmms_videominer.store.atomic import written
 from lmms_videominer.types import KeyFrame, Selection, Span
 from lmms_videominer.verdict import frames_hitting, windows_hit
@@ -93,6 +94,8 @@ def _summary(notes: Sequence[Note]) -> dict[str, Any]:
     summary["empty_answers"] = sum(note.empty for note in notes)
     summary["trees_not_saved"] = sum(UNSAVED in note.fallbacks for note in notes)
     summary["frames_substituted"] = sum(note.usage.get("frames_substituted", 0) for note in notes)
+    summary["unread_answers"] = sum(UNREAD_ANSWER in note.fallbacks for note in notes)
+    summary["unread_decisions"] = sum(note.usage.get("decisions_unread", 0) for note in notes)
     summary["fallbacks"] = dict(Counter(name for note in notes for name in note.fallbacks))
     for name in ("vlm_calls", "vlm_calls_cached", "policy_calls", "policy_calls_cached", "scores", "frames_decoded"):
         summary[f"{name}_per_sample"] = _mean([note.usage.get(name, 0) for note in mined])
@@ -110,7 +113,13 @@ def in_one_line(summary: Mapping[str, Mapping[str, Any]]) -> str:
     """How the samples of a run were answered, from ``summarise``."""
     counts = summary["all"]
     answered = [f"{how} {counts[how]}" for how in ("mined", "uniform", "passed", "fallback") if counts.get(how)]
-    amiss = {"empty": "empty_answers", "trees not saved": "trees_not_saved", "damaged frames": "frames_substituted"}
+    amiss = {
+        "empty": "empty_answers",
+        "unread answers": "unread_answers",
+        "unread decisions": "unread_decisions",
+        "trees not saved": "trees_not_saved",
+        "damaged frames": "frames_substituted",
+    }
     told = [f"{name} {counts[key]}" for name, key in amiss.items() if counts[key]]
     return f"{counts['samples']} samples: {', '.join([*answered, *told])}"
 

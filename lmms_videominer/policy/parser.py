@@ -9,14 +9,31 @@ from lmms_videominer.types import Action, Reading
 _WORD = "accept|continue|delete"
 _MARKS = r"[\s*_`\"'#>.!-]*"  # white space, markdown and quotes that may surround the word
 _STRICT = re.compile(rf"\s*<think>(?:(?!</?(?:think|action)>).)*</think>\s*<action>({_WORD})</action>\s*", re.DOTALL)
+_THOUGHT = re.compile("<think>", re.IGNORECASE)
 _THOUGHT_END = re.compile("</think>", re.IGNORECASE)
 _TAG = re.compile(r"<action>([^<]*)", re.IGNORECASE)
 _FIRST_WORD = re.compile(rf"{_MARKS}({_WORD})\b", re.IGNORECASE)
 _ANY_WORD = re.compile(rf"\b({_WORD})\b", re.IGNORECASE)
 # a label followed by all choices, "Action: accept, continue or delete", repeats the prompt and chooses nothing
 _OTHER_CHOICE = rf"\s*(?:,|/|\||or\b|and\b)\s*(?:or\s+)?(?:{_WORD})\b"
-_LABEL = re.compile(rf"\baction[*_`\"']*\s*[:=]{_MARKS}({_WORD})\b(?!{_OTHER_CHOICE})", re.IGNORECASE)
+_LABEL = re.compile(
+    rf"\b(?:action|decision|verdict)[*_`\"']*\s*(?:[:=]|\bis\b){_MARKS}(?:to\s+)?({_WORD})\b(?!{_OTHER_CHOICE})",
+    re.IGNORECASE,
+)
 _LONE_WORD = re.compile(rf"{_MARKS}({_WORD}){_MARKS}", re.IGNORECASE)
+# "Delete: there is no cat", "**Accept** - it shows the cat", not "Delete: no"
+_LEADING = re.compile(
+    rf"^[ \t*_`\"'#>-]*({_WORD})[*_`\"']*(?::|[ \t]+[-\u2013\u2014][ \t]|[ \t]*$)[*_`\"']*(?![ \t]*(?:no|not|never)\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# "I would delete this part", not "I would not delete it", "I would delete it if ..."
+_STATED = re.compile(
+    rf"\b(?:I|we)(?:\s+(?:would|will|should|choose\s+to|decide\s+to)|['\u2019](?:d|ll))\s+[*_`\"']*({_WORD})[*_`\"']*"
+    r"(?=\s+(?:this|it|the|that|because|since|as)\b|\s*[.,;:!]|\s*$)(?![^.!?\n]{0,100}\b(?:if|unless)\b)",
+    re.IGNORECASE,
+)
+_NEGATED = re.compile(r"\b(?:not|never|no|nor|cannot|don['\u2019]t|doubt)\b[^.!?\n]*\Z", re.IGNORECASE)
+_BEFORE = 100  # characters in which a negation is looked for
 
 
 def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
@@ -24,14 +41,20 @@ def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
 
     Strict: the whole text is ``<think>…</think><action>X</action>``, apart from white space around
     the parts. Lenient: exactly one distinct action is named by an ``<action>`` tag, else by a label
-    (``Action: X``, ``{"action": "X"}``), else by a last line that consists of that word; the text
-    after ``</think>`` takes precedence over the reasoning. Anything else, such as contradictory
-    tags, gives ``default``.
+    (``Action: X``, ``{"decision": "X"}``), else by a last line that consists of that word; the text
+    after ``</think>`` takes precedence over the reasoning. Outside the reasoning also by lines that
+    begin with the word (``X: it shows ...``), else by a sentence (``I would X this part``). Anything
+    else, such as contradictory tags, a negation or the template itself, gives ``default``.
     """
     if match := _STRICT.fullmatch(text):
         return Action(match[1]), Reading.STRICT
-    for part in (_after_thought(text), text):
-        for named in (_tagged, _labelled, _last_line):
+    reply = _after_thought(text)
+    weaker = () if _THOUGHT.search(reply) else (_leading, _stated)
+    for part, readings in (
+        (reply, (_tagged, _labelled, _last_line, *weaker)),
+        (text, (_tagged, _labelled, _last_line)),
+    ):
+        for named in readings:
             actions = named(part)
             if len(actions) == 1:
                 return Action(actions.pop()), Reading.LENIENT
@@ -63,3 +86,16 @@ def _last_line(text: str) -> set[str]:
     lines = text.strip().splitlines()
     match = _LONE_WORD.fullmatch(lines[-1]) if lines else None
     return {match[1].lower()} if match else set()
+
+
+def _leading(text: str) -> set[str]:
+    return _lower(_LEADING.findall(text))
+
+
+def _stated(text: str) -> set[str]:
+    said = [
+        match
+        for match in _STATED.finditer(text)
+        if not _NEGATED.search(text[max(0, match.start() - _BEFORE) : match.start()])
+    ]
+    return _lower([match[1] for match in said])

@@ -22,6 +22,12 @@ Actions: continue = search for these moments; accept = the question is about the
 evenly over it answer it.
 Reply as <think>what would be seen, one moment per line</think><action>continue or accept</action>
 """
+AGAIN = """\
+{prompt}
+You replied:
+{reply}
+This names no action. Reply with one word: accept, continue or delete."""
+REPLY_SHOWN = 500  # characters, the last ones
 NO_CAPTION = "(none)"  # replaces an empty caption
 
 
@@ -39,6 +45,11 @@ def policy_prompt(question: str, caption: str, depth: int, max_depth: int, conte
     if not depth:
         return WHOLE + "\n".join(lines)
     return PART + "\n".join([*lines, f"Depth: {depth} of {max_depth}", "Caption of this part:", caption or NO_CAPTION])
+
+
+def again_prompt(prompt: str, reply: str) -> str:
+    """The user turn that asks for the action alone, after ``reply`` to ``prompt`` has named none."""
+    return AGAIN.format(prompt=prompt, reply=reply[-REPLY_SHOWN:])
 
 
 def policy_completion(reasoning: str, action: Action) -> str:

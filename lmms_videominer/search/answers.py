@@ -11,6 +11,7 @@ from lmms_videominer.errors import CallError, VideoError, VideoMinerError
 from lmms_videominer.search.questions import answerable, named
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Selection, Usage
+from lmms_videominer.verdict import chosen_option
 from lmms_videominer.video import video_identity
 from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.parts import fitting
@@ -20,6 +21,7 @@ from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
 KIND = "answer"  # kind of the cache entries
+UNREAD_ANSWER = "unread_answer"  # the fallback of an answer that names none of the options, or several
 ANSWER_TOKENS = 128  # enough for a letter, or for the few sentences that an open question may need
 ANSWERS_AT_ONCE = 64
 
@@ -74,7 +76,7 @@ def answer_selections(
         if made:
             results.append(_answered(answered, made, pays=first[str(key)] is selection))
         else:
-            results.append(dataclasses.replace(answered, answer=known[str(key)]))
+            results.append(with_answer(answered, known[str(key)]))
     return results
 
 
@@ -161,10 +163,19 @@ def _request(selection: Selection, pixels: Pixels | None) -> VLMRequest:
     )
 
 
+def with_answer(selection: Selection, answer: str) -> Selection:
+    """``selection`` with ``answer``; fallbacks tell an empty one, and one that names none of the options."""
+    options = selection.question.options
+    amiss = "answer_missing" if not answer.strip() else ""
+    if not amiss and options and chosen_option(answer, options) is None:
+        amiss = UNREAD_ANSWER
+    fallbacks = (*selection.fallbacks, amiss) if amiss else selection.fallbacks
+    return dataclasses.replace(selection, answer=answer, fallbacks=fallbacks)
+
+
 def _answered(selection: Selection, answer: _Generated, pays: bool) -> Selection:
     """``selection`` with its answer; if it ``pays``, the cost of the answer is added to its usage."""
-    fallbacks = selection.fallbacks if answer.text else (*selection.fallbacks, "answer_missing")
-    answered = dataclasses.replace(selection, answer=answer.text, fallbacks=fallbacks)
+    answered = with_answer(selection, answer.text)
     if not pays:
         return answered
     cost = Usage(answer_calls=1, frames_decoded=len(selection.key_frames), seconds=answer.seconds)

@@ -81,6 +81,7 @@ class _BestFirst:
         self.lines: tuple[str, ...] = ()
         self.margins = np.zeros(0)  # float64 [L]
         self.events: list[_Candidate] = []  # all that were ever in the frontier
+        self.embedded: list[np.ndarray] = []  # the captions so far, by wave
         self.captioned = 0
 
     def search(self) -> Search:
@@ -172,7 +173,7 @@ class _BestFirst:
         fit = {candidate.span: candidate.fit for candidate in wave}
         parents = list(dict.fromkeys(candidate.parent for candidate in wave))
         groups = [[event for candidate, event in zip(wave, events) if candidate.parent == parent] for parent in parents]
-        clusters = yield from clustered(self.clusterer, groups)
+        clusters = yield from clustered(self.clusterer, groups, self.case.question.text, self.embedded)
         new = range(len(self.nodes), len(self.nodes) + sum(map(len, clusters)))
         for parent, siblings in zip(parents, clusters, strict=True):
             above = self.nodes[parent]

@@ -266,6 +266,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         *result.fallbacks,
         "question_cut" if case.question.text != search.question.text else "",
         "captions_missing" if search.usage.captions_missing else "",
+        "unread_decisions" if search.usage.decisions_unread else "",
         *method.stages.cache.fallbacks,
     )
     return Selection(

@@ -35,7 +35,7 @@ def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
     leaves = tuple(node for node in nodes if node.id not in parents and _is_open(node))
     if leaves:
         return leaves, None if leaves[0].note == "short" else "none_accepted"
-    continued = _with_action(nodes, Action.CONTINUE)
+    continued = tuple(node for node in _with_action(nodes, Action.CONTINUE) if node.depth)
     if continued:
         depth = max(node.depth for node in continued)
         return tuple(node for node in continued if node.depth == depth), "children_deleted"

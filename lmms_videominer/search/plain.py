@@ -43,6 +43,7 @@ def plain(case: Case, clusterer: Clusterer) -> Search:
     nodes = [Node("0", 0, (Event(case.whole),), note="short" if short else "")]
     frontier = [] if short else [0]  # positions in ``nodes``
     captioned = decided = 0
+    embedded: list[np.ndarray] = []  # the captions so far, by level
     for depth in range(1, config.max_depth + 1):
         if decided >= config.max_nodes:
             annotate(nodes, frontier, "max_nodes")
@@ -56,7 +57,7 @@ def plain(case: Case, clusterer: Clusterer) -> Search:
                 parents.append((nodes[position], units))
         if not parents:
             break
-        children = yield from _children(case, parents, clusterer)
+        children = yield from _children(case, parents, clusterer, embedded)
         open_nodes = range(len(nodes), len(nodes) + min(len(children), config.max_nodes - decided))
         nodes += children
         annotate(nodes, range(open_nodes.stop, len(nodes)), "max_nodes")
@@ -80,15 +81,18 @@ def _units(case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Genera
 
 
 def _children(
-    case: Case, parents: Sequence[tuple[Node, Units]], clusterer: Clusterer
+    case: Case, parents: Sequence[tuple[Node, Units]], clusterer: Clusterer, embedded: list[np.ndarray]
 ) -> Generator[Any, Any, list[Node]]:
-    """The undecided children of all parents, in order; all are captioned and embedded in one batch."""
+    """The undecided children of all parents, in order; all are captioned and embedded in one batch.
+
+    The embeddings are added to ``embedded``, which holds those of the captions before.
+    """
     config = case.config
     frames = 1 if config.clustering == "frame" else config.caption_frames
     every_unit = tuple(unit for _, units in parents for unit in units)
     captioned = iter((yield Caption(every_unit, frames, case.question.text)))
     events: list[list[Event]] = [[next(captioned) for _ in units] for _, units in parents]
-    clusters = yield from clustered(clusterer, events)
+    clusters = yield from clustered(clusterer, events, case.question.text, embedded)
     return [
         Node(f"{parent.id}.{i}", parent.depth + 1, tuple(members))
         for (parent, _), siblings in zip(parents, clusters, strict=True)

@@ -16,18 +16,25 @@ from lmms_videominer.types import Action, Event, Node
 
 
 def clustered(
-    clusterer: Clusterer, groups: Sequence[Sequence[Event]]
+    clusterer: Clusterer, groups: Sequence[Sequence[Event]], question: str, embedded: list[np.ndarray]
 ) -> Generator[Embed, Any, list[list[list[Event]]]]:
-    """The clusters of each group of events, each in temporal order; the captions are embedded in one batch."""
+    """The clusters of each group of events, each in temporal order; the captions are embedded in one batch.
+
+    The embeddings are added to ``embedded``, which holds those of the tree's captions before.
+    """
     captions = [[event.caption or "" for event in group] for group in groups]
     compared = [clusterer.compared(lines) for lines in captions]
-    texts = tuple(lines[i] for lines, chosen in zip(captions, compared) for i in chosen)
+    texts = tuple(
+        clusterer.compared_text(lines[i], question) for lines, chosen in zip(captions, compared) for i in chosen
+    )
     vectors = (yield Embed(texts)) if texts else np.zeros((0, 0), np.float32)
     rows = np.split(vectors, np.cumsum([len(chosen) for chosen in compared])[:-1])
+    embedded += [vectors] if texts else []
+    common = np.concatenate(embedded).mean(axis=0) if embedded else np.zeros(0, np.float32)
     return [
         [
             sorted((group[m] for m in members), key=lambda event: event.span)
-            for members in clusterer.cluster(lines, part)
+            for members in clusterer.cluster(lines, part, common)
         ]
         for group, lines, part in zip(groups, captions, rows, strict=True)
     ]

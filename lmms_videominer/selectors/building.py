@@ -7,10 +7,11 @@ import logging
 import os
 from typing import cast
 
-from lmms_videominer.config import NO_POLICY, MinerConfig
+from lmms_videominer.config import ASK, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.models.bundle import BUNDLED, is_shipped
 from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, Embedder
+from lmms_videominer.models.thresholds import thresholds_of
 from lmms_videominer.policy.language_model import LanguageModel
 from lmms_videominer.policy.policy import Policy
 from lmms_videominer.scoring.scorer import Scorer
@@ -66,12 +67,13 @@ def build_stages(
             config.selector,
             BUNDLED,
         )
+    embeds = _embedder(embedder, device) if "embedder" in needs else None
     stages = Stages(
         vlm=vlm,
         segmenter=get_segmenter(config.segmenter),
-        clusterer=get_clusterer(config),
+        clusterer=get_clusterer(config, thresholds_of(embeds).cluster_eps),
         cache=open_cache(config.cache_dir),
-        embedder=_embedder(embedder, device) if "embedder" in needs else None,
+        embedder=embeds,
         scorer=_scorer(scorer, device) if "scorer" in needs else None,
     )
     if "policy" in needs:
@@ -88,13 +90,21 @@ def _add_policy(
     from lmms_videominer.policy.similarity import SimilarityPolicy
 
     if policy == NO_POLICY:
-        stages.policy = SimilarityPolicy(
-            needed(stages.embedder, "embedder"), config.similarity_accept, config.similarity_delete, stages.cache
-        )
+        embedder = needed(stages.embedder, "embedder")
+        usual = thresholds_of(embedder)
+        accept = config.similarity_accept or usual.similarity_accept
+        delete = config.similarity_delete or usual.similarity_delete
+        if delete > accept:
+            raise ConfigError(
+                f"similarity_delete={delete} is above similarity_accept={accept}: for this embedder, set both"
+            )
+        stages.policy = SimilarityPolicy(embedder, accept, delete, stages.cache)
     elif isinstance(policy, (str, os.PathLike)) or not _has(policy, "decide"):
         model = _language_model(policy, stages, device, config.policy_tokens, config.policy_batch_size)
         stages.language_model = model
-        stages.policy = PromptedPolicy(model, Action(config.default_action))
+        asks_again = config.default_action == ASK
+        default = Action.DELETE if asks_again else Action(config.default_action)
+        stages.policy = PromptedPolicy(model, default, asks_again)
     else:
         stages.policy = cast("Policy", policy)
 

@@ -29,7 +29,7 @@ class Calls:
 
     Attributes:
         vlm: Captions by the video LLM.
-        llm: Decisions or replies of the language model.
+        llm: Decisions or replies of the language model, without those asked again because they could not be read.
         scored: Comparisons of a frame with a text by the image-text model.
         seen: The distinct frames among these, which the model encodes once each and which take the time; ``None``: all.
     """

@@ -103,13 +103,14 @@ def cost_text(usage: Usage) -> Text:
         f"calls ({usage.prompt_tokens} + {usage.completion_tokens} tokens), {usage.policy_calls_cached} from the cache "
         f"· {usage.answer_calls} answer calls"
     )
+    unread = f"{usage.decisions_unread} decisions that named no action" if usage.decisions_unread else ""
     work = f"{usage.embeddings} embeddings · {usage.frames_decoded} frames decoded"
     if usage.scores or usage.scores_cached:
         work = f"{usage.scores} frames scored, {usage.scores_cached} from the cache · {work}"
     lost = usage.frames_substituted
     damage = f"{lost} damaged frame{'s' * (lost != 1)}, for which the nearest served" if lost else ""
     seconds = " · ".join(f"{stage} {value:.1f} s" for stage, value in usage.seconds.items())
-    return _plain("\n".join(filter(None, (calls, work, damage, seconds))))
+    return _plain("\n".join(filter(None, (calls, unread, work, damage, seconds))))
 
 
 def _header(selection: Selection) -> Text:

@@ -20,6 +20,7 @@ _USAGE_FIELDS_SINCE = {  # by schema version
     2: ("scores", "scores_cached"),
     3: ("policy_calls_cached",),
     4: ("frames_substituted", "captions_missing"),
+    5: ("decisions_unread",),
 }
 _REMEDY = "it was not written by this version, or was modified since; mine the video again"
 

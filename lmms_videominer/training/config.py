@@ -16,7 +16,7 @@ import torch
 from accelerate import PartialState
 from trl import GRPOConfig
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import ASK, MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.shipped import shipped_folder
@@ -205,6 +205,9 @@ class TGRPOConfig(GRPOConfig):
     def mining(self, config: MinerConfig | None = None) -> MinerConfig:
         """``config`` for rollouts: with the videominer selector and a sampling policy."""
         tokens: Any = self.max_completion_length  # checked on construction
+        config = config or MinerConfig()
+        if config.default_action == ASK:  # each decision is a sample of its own: nothing is asked again
+            config = dataclasses.replace(config, default_action="continue")
         return configured(
             config,
             selector="videominer",

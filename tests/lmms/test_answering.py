@@ -58,6 +58,9 @@ class FragileBackbone:
         return outputs
 
 
+METADATA = {"task": "tiny", "doc_id": 0, "repeats": 1}
+
+
 def request(doc_id: int) -> Instance:
     arguments = (f"ask {doc_id}", {"until": "stop"}, lambda row: row["shown"], doc_id, "tiny", "test")
     return Instance("generate_until", arguments, 0, {"task": "tiny", "doc_id": doc_id, "repeats": 1})
@@ -302,6 +305,17 @@ def test_the_run_is_told_in_one_line():
     texts(answering, 0, 1, 5)
     assert in_one_line(summarise(answering.notes)) == "3 samples: uniform 1, passed 1, fallback 1, empty 1"
     assert needs_a_look(summarise(answering.notes)) and not needs_a_look(summarise(answering.notes[:1]))
+
+
+def test_an_answer_that_names_no_option_is_counted(plain_video):
+    row = {"question": "what?", "shown": [str(plain_video)], "options": ["a cat", "a dog"], "evidence": [[0, 1]]}
+    answering = answerer(FragileBackbone(raises_value_error, task_dict={"tiny": {"test": [row]}}), "oracle")
+    context = "what?\nA. a cat\nB. a dog\nAnswer with the option's letter from the given choices directly."
+    asked = Instance("generate_until", (context, {}, lambda row: row["shown"], 0, "tiny", "test"), 0, METADATA)
+    answering.generate([asked])  # the backbone repeats the question
+    assert answering.notes[0].fallbacks == ("unread_answer",)
+    summary = summarise(answering.notes)
+    assert summary["all"]["unread_answers"] == 1 and "unread answers 1" in in_one_line(summary)
 
 
 def test_a_damaged_key_frame_is_counted_in_the_note(damaged_video):

@@ -51,6 +51,26 @@ def test_the_full_format_is_read_strictly(text, action):
         ("I would delete most parts.\n**ACCEPT**.", ACCEPT),
         ("<think>first delete, then accept</think> continue", CONTINUE),
         ("<think><action>accept</action></think>", ACCEPT),
+        ("Decision: delete", DELETE),
+        ("**Decision:** Continue.", CONTINUE),
+        ("**Action:** accept", ACCEPT),
+        ("**Action**: `accept`\nIt shows the cat.", ACCEPT),
+        ("My decision is to delete this part.", DELETE),
+        ("The action is **accept**.", ACCEPT),
+        ('{"decision": "continue"}', CONTINUE),
+        ("{'decision': 'continue', 'reason': 'I would not delete it'}", CONTINUE),
+        ("Delete: the part shows a dog, not a cat.", DELETE),
+        ("**Delete**: nothing about the cat.", DELETE),
+        ("**Delete:** nothing about the cat.", DELETE),
+        ("Accept - it shows the cat.", ACCEPT),
+        ("Accept \u2014 it shows the cat.", ACCEPT),
+        ("Continue\nThe cat may be in it.", CONTINUE),
+        ("There is no cat in it. I would delete this part.", DELETE),
+        ("I would delete this part, as there is no cat.", DELETE),
+        ("I'd accept it.", ACCEPT),
+        ("I will continue.", CONTINUE),
+        ("I would not accept this. I would continue.", CONTINUE),
+        ("<think>I would accept it</think>\nI would delete this part.", DELETE),
     ],
 )
 def test_a_partly_right_text_is_read_leniently(text, action):
@@ -77,6 +97,27 @@ def test_a_partly_right_text_is_read_leniently(text, action):
         "accept / delete",
         "I might accept, continue or delete it",
         "<action>accept</action> on reflection <action>delete</action>\ndelete",
+        "I would not delete this",
+        "I would not delete this part.",
+        "I do not think I would delete this part.",
+        "I don't believe I'd delete this part.",
+        "I would delete this part if there were no cat.",
+        "I would delete most parts of such films",
+        "Decision: not delete",
+        "My decision is not to delete it",
+        "Delete: no",
+        "Delete: no, it shows a cat",
+        "Do not delete: it shows a cat",
+        "<think>I would delete this part",
+        "<think>delete: nothing of it</think>",
+        "<think>reasoning</think><action>accept, continue or delete</action>",
+        "reasoning</think><action>accept, continue or delete</action>",
+        "Reply as <think>reasoning</think><action>accept, continue or delete</action>",
+        "accept: this part shows it\ncontinue: look closer\ndelete: nothing to do with it",
+        "Actions: accept = this part shows what the question asks about; continue = it may hold it",
+        "Decision: accept, continue or delete",
+        '{"decision": "accept | continue | delete"}',
+        "I would accept it. I would delete it.",
     ],
 )
 @pytest.mark.parametrize("default", list(Action))
@@ -114,6 +155,28 @@ def test_every_completion_of_the_format_is_strict_whatever_the_reasoning(reasoni
     assert parse_completion(policy_completion(reasoning, action), default) == (action, Reading.STRICT)
 
 
-@pytest.mark.parametrize("text", ["<think>" * 20000, "action:" * 20000, "<action>" + "*" * 100000, " " * 100000 + "x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>" * 20000,
+        "action:" * 20000,
+        "<action>" + "*" * 100000,
+        "I would accept not " * 20000,
+        "decision " * 30000,
+        " " * 100000 + "x",
+    ],
+)
 def test_long_degenerate_texts_are_read_in_linear_time(text):
     assert parse_completion(text, CONTINUE) == (CONTINUE, Reading.DEFAULT)  # quadratic readings would hang here
+
+
+_reasons = st.text(st.characters(exclude_characters="<>", exclude_categories=["Cs", "Cc"])).map(
+    lambda text: re.sub("accept|continue|delete", "", text, flags=re.IGNORECASE)
+)
+
+
+@given(_reasons, st.sampled_from(Action))
+def test_a_decision_before_any_reason_is_read_and_its_negation_is_not(reason, action):
+    word, default = action.value, next(other for other in Action if other is not action)
+    assert parse_completion(f"{word.title()}: the part, {reason}", default) == (action, Reading.LENIENT)
+    assert parse_completion(f"I would not {word} it, {reason}", default) == (default, Reading.DEFAULT)

@@ -8,7 +8,7 @@ from sklearn.cluster import DBSCAN
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.search.clustering import EventClusterer, get_clusterer
+from lmms_videominer.search.clustering import ContrastClusterer, EventClusterer, get_clusterer
 
 ANGLES = {"north": 90.0, "north too": 91.0, "east": 0.0, "east too": 1.0, "west": 180.0, "south": 270.0}
 
@@ -19,6 +19,9 @@ def embed_angles(texts):
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
+NOTHING = np.zeros(2, np.float32)  # what all captions have in common: DBSCAN does not ask
+
+
 def no_embedding(texts):
     raise AssertionError("nothing to embed")
 
@@ -26,7 +29,7 @@ def no_embedding(texts):
 def clusters(captions, eps=0.01, min_samples=2, embed=embed_angles):
     clusterer = EventClusterer(eps, min_samples)
     texts = [captions[i] for i in clusterer.compared(captions)]
-    return clusterer.cluster(captions, embed(texts) if texts else np.zeros((0, 0), np.float32))
+    return clusterer.cluster(captions, embed(texts) if texts else np.zeros((0, 0), np.float32), NOTHING)
 
 
 def test_like_captions_meet_and_noise_points_are_nodes_of_their_own():
@@ -72,7 +75,7 @@ def test_vectors_that_do_not_match_the_captions_are_refused():
 
 def test_clustering_none_makes_every_event_a_node():
     clusterer = get_clusterer(MinerConfig(clustering="none"))
-    assert clusterer.cluster(["east", "east"], no_embedding) == [[0], [1]]
+    assert clusterer.cluster(["east", "east"], no_embedding, NOTHING) == [[0], [1]]
 
 
 def test_the_settings_reach_dbscan():
@@ -84,7 +87,7 @@ def test_frames_are_clustered_as_events_are():
     clusterer = get_clusterer(MinerConfig(clustering="frame", cluster_eps=0.01))
     assert clusterer.name == "frame"
     captions = ["west", "north", "north too"]
-    assert clusterer.cluster(captions, embed_angles(captions)) == [[0], [1, 2]]
+    assert clusterer.cluster(captions, embed_angles(captions), NOTHING) == [[0], [1, 2]]
 
 
 def test_an_unknown_clustering_names_the_valid_ones():
@@ -109,3 +112,61 @@ def test_clusters_partition_the_events_in_order_and_equal_sklearns(vectors, eps,
             assert len({labels[i] for i in cluster}) == 1
             assert labels[cluster[0]] != -1 or len(cluster) == 1
         assert len(found) == len(set(labels) - {-1}) + (labels == -1).sum()
+
+
+def contrasted(vectors, common=None):
+    vectors = np.array(vectors, np.float32)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    common = vectors.mean(axis=0) if common is None else common
+    return ContrastClusterer().cluster([str(i) for i in range(len(vectors))], vectors, common)
+
+
+def test_what_all_captions_share_does_not_bring_them_together():
+    """Four captions of two scenes that repeat the question: nearer to each other than any usual eps."""
+    shared, first, second = np.array([9.0, 0, 0, 0]), np.array([0, 1.0, 0, 0.3]), np.array([0, 0, 1.0, 0.3])
+    vectors = [shared + first, shared + second, shared + 1.1 * first, shared + 0.9 * second]
+    assert clusters(list("0123"), 0.1, 2, lambda texts: np.array(vectors)) == [[0, 1, 2, 3]]
+    assert contrasted(vectors) == [[0, 2], [1, 3]]
+
+
+def test_parts_of_one_scene_meet_where_the_rest_of_the_film_differs():
+    parts = [[1.0, 0.2, 0.0], [1.0, 0.0, 0.2], [1.0, 0.1, 0.1]]
+    elsewhere = np.array([0.0, 0.7, 0.7], np.float32)
+    assert contrasted(parts, common=elsewhere) == [[0, 1, 2]]
+    assert len(contrasted(parts)) > 1  # by themselves they differ
+
+
+def test_equal_captions_are_one_node_even_if_there_are_no_others():
+    assert contrasted([[0.6, 0.8]] * 4) == [[0, 1, 2, 3]]
+    assert contrasted([[0.6, 0.8], [1, 0], [0.6, 0.8], [0.6, 0.8]]) == [[0, 2, 3], [1]]
+
+
+@settings(deadline=None)
+@given(vectors.filter(lambda rows: len(rows) > 1), st.floats(-1, 1))
+def test_contrast_partitions_the_events_in_order(vectors, shift):
+    found = contrasted(vectors, np.full(3, shift, np.float32))
+    assert sorted(i for cluster in found for i in cluster) == list(range(len(vectors)))
+    assert all(cluster == sorted(cluster) for cluster in found)
+    assert [cluster[0] for cluster in found] == sorted(cluster[0] for cluster in found)
+
+
+def test_an_eps_that_is_given_is_used_as_given_and_none_is_the_embedders():
+    assert get_clusterer(MinerConfig(cluster_eps=0.3), 0.1) == EventClusterer(0.3, 2)
+    assert get_clusterer(MinerConfig(), 0.1) == EventClusterer(0.1, 2)
+    assert get_clusterer(MinerConfig(clustering="frame")) == ContrastClusterer(name="frame")
+
+
+@pytest.mark.parametrize(
+    ("caption", "told"),
+    [
+        ("A cup is washed. It is not clear what the woman puts into the dishwasher.", "A cup is washed."),
+        ("What does the woman put into the dishwasher? A plate.", "A plate."),
+        ("No dishwasher: the woman sits.", "No dishwasher: the woman sits."),
+        ("the woman, dishwasher", "the woman, dishwasher"),
+        ("A woman opens the dishwasher and takes out a plate.", "A woman opens the dishwasher and takes out a plate."),
+    ],
+)
+def test_sentences_that_repeat_the_question_are_not_compared(caption, told):
+    question = "What does the woman put into the dishwasher: is it clear?"
+    assert ContrastClusterer().compared_text(caption, question) == told
+    assert EventClusterer(0.1, 2).compared_text(caption, question) == caption

@@ -142,7 +142,10 @@ def test_vectors_that_are_no_numbers_are_refused_by_name(film):
     ("given", "message"),
     [
         ({"judge": "vote"}, "unknown judge 'vote'"),
-        ({"similarity_accept": 0.1}, "similarity_delete=0.25, similarity_accept=0.1"),
+        (
+            {"similarity_accept": 0.1, "similarity_delete": 0.25},
+            "similarity_delete=0.25 is above similarity_accept=0.1",
+        ),
         ({"features": "clip"}, "unknown features 'clip'"),
         ({"captioning": "plane"}, "did you mean 'plain'"),
         ({"selector": "videotree", "videotree_first": 64}, "videotree_first=64 is more than videotree_most=32"),

@@ -30,7 +30,8 @@ def test_values_from_a_shell_are_read_by_the_type_of_their_setting():
         ({"frames": 0}, "frames=0"),
         ({"events": 1}, "events=1"),
         ({"events": 32, "scan_frames": 16}, "scan_frames=16"),
-        ({"cluster_eps": 0}, "cluster_eps=0"),
+        ({"cluster_eps": -0.1}, "cluster_eps=-0.1"),
+        ({"similarity_delete": -2}, "similarity_delete=-2"),
         ({"temperature": -1}, "temperature=-1"),
         ({"grain_s": "-0.5"}, "grain_s=-0.5"),
         ({"default_action": "keep"}, "unknown default_action 'keep'"),
@@ -48,7 +49,7 @@ def test_a_setting_that_cannot_work_is_refused_with_its_value(given, message):
 def test_the_names_that_settings_take_are_those_that_there_are():
     assert set(NAMES["segmenter"]) == set(SEGMENTERS)
     assert set(NAMES["clustering"]) == set(CLUSTERERS)
-    assert set(NAMES["default_action"]) == {action.value for action in Action}
+    assert set(NAMES["default_action"]) == {"ask", *(action.value for action in Action)}
 
 
 def test_the_page_of_arguments_is_that_of_this_version():

@@ -122,6 +122,16 @@ def test_a_policy_of_nonsense_takes_the_default_action_and_is_read_as_such(make,
     assert {n.decision.reading for n in tree.nodes[1:]} == {Reading.DEFAULT}
 
 
+def test_a_policy_of_nonsense_costs_the_captions_of_one_level(make, film):
+    nonsense = RulePolicy(lambda c, d: "colourless green ideas")
+    [tree] = grow_trees([job(film)], *make(nonsense))
+    [opened] = grow_trees([job(film)], *make(nonsense, default_action="continue"))  # as published
+    assert {n.depth for n in tree.nodes} == {0, 1} and max(n.depth for n in opened.nodes) > 1
+    captions = [t.usage.vlm_calls + t.usage.vlm_calls_cached for t in (tree, opened)]
+    assert captions[0] == CONFIG.events < captions[1]
+    assert "unread_decisions" in tree.fallbacks and tree.usage.decisions_unread == len(tree.nodes) - 1
+
+
 def test_without_clustering_every_event_is_a_node(make, film):
     [tree] = grow_trees([job(film)], *make(always(Action.DELETE), clustering="none"))
     assert len(tree.nodes) == 1 + CONFIG.events

@@ -90,6 +90,13 @@ def test_costs_and_fallbacks_are_told():
     assert text.rstrip().endswith("filled")
 
 
+def test_decisions_that_could_not_be_read_are_told_where_there_are_any():
+    selection = mined_selection()
+    unread = dataclasses.replace(selection, usage=dataclasses.replace(selection.usage, decisions_unread=3))
+    assert "named no action" not in printed(selection)
+    assert "3 decisions that named no action" in printed(unread)
+
+
 def test_damaged_frames_are_told_where_there_are_any():
     selection = mined_selection()
     damaged = dataclasses.replace(selection, usage=dataclasses.replace(selection.usage, frames_substituted=3))

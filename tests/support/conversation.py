@@ -72,7 +72,7 @@ def converse(
         elif isinstance(wish, Decide):
             asked = [part.prompt for part in wish.parts]
             prompts += asked
-            default = Action(case.config.default_action)
+            default = Action.CONTINUE
             made = [Completion(reply(prompt)) for prompt in asked]
             answer = tuple(read_decision(p, c, default).decision for p, c in zip(wish.parts, made, strict=True))
         else:
