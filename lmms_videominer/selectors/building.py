@@ -8,7 +8,7 @@ import os
 from typing import cast
 
 from lmms_videominer.config import ASK, NO_POLICY, MinerConfig
-from lmms_videominer.errors import ConfigError
+from lmms_videominer.errors import ConfigError, ModelError
 from lmms_videominer.models.bundle import BUNDLED, is_shipped
 from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, Embedder
 from lmms_videominer.models.thresholds import thresholds_of
@@ -74,7 +74,7 @@ def build_stages(
         clusterer=get_clusterer(config, thresholds_of(embeds).cluster_eps),
         cache=open_cache(config.cache_dir),
         embedder=embeds,
-        scorer=_scorer(scorer, device) if "scorer" in needs else None,
+        scorer=_scorer(scorer, device, config.selector) if "scorer" in needs else None,
     )
     if "policy" in needs:
         _add_policy(stages, policy, config, device)
@@ -152,10 +152,15 @@ def _embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -
     return SentenceTransformerEmbedder.from_pretrained(os.fspath(embedder) or DEFAULT_EMBEDDER, device=device)
 
 
-def _scorer(scorer: Scorer | str | os.PathLike[str], device: str | None) -> Scorer:
+def _scorer(scorer: Scorer | str | os.PathLike[str], device: str | None, selector: str) -> Scorer:
     """``scorer`` itself, or the image-text model of that name; the default one if empty."""
     if not isinstance(scorer, (str, os.PathLike)):
         return scorer
     from lmms_videominer.scoring.pretrained import load_scorer
 
-    return load_scorer(os.fspath(scorer), device)
+    try:
+        return load_scorer(os.fspath(scorer), device)
+    except ModelError as error:
+        if selector != "videominer":
+            raise
+        raise ModelError(f"{error}. With look=none the search needs no image-text model") from error
