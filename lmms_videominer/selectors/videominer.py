@@ -19,16 +19,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lmms_videominer.config import NO_POLICY, MinerConfig
+from lmms_videominer.config import NO_POLICY, MinerConfig, check_names, option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.policy.policy import Part
-from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
-from lmms_videominer.search.wishes import Caption, Case, Decide, Embed, Found, Search, Segment
-from lmms_videominer.selectors.selector import Calls, Selector
+from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
+from lmms_videominer.search.wishes import Caption, Case, Compare, Decide, Embed, Found, Search, Segment
+from lmms_videominer.selectors.selector import Calls, Selector, about
 from lmms_videominer.types import Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
 
@@ -37,14 +38,39 @@ ROUNDING_S = 1e-6  # tolerance: a duration is a sum of inexact floats
 Units = tuple[Span, ...]  # the spans of one node that are captioned and clustered
 
 
+@dataclass(frozen=True)
+class VideoMinerSettings:
+    """Which frames of the tree are taken."""
+
+    key_frames: str = option(
+        "spread",
+        "Which frames of accepted parts are taken. spread: evenly spaced ones, as published; seen: first those that "
+        "the captioner saw; scored: first those that fit the question by the scorer, of candidate_fps a second.",
+    )
+    uniform_share: float = option(
+        0.0, "Share of the budget, from 0 to 1, that is kept for frames spaced evenly over the whole video."
+    )
+
+    def __post_init__(self) -> None:
+        check_names([self.key_frames], ("spread", "seen", "scored"), "videominer_key_frames")
+        if not 0 <= self.uniform_share <= 1:
+            raise ConfigError(f"videominer_uniform_share={self.uniform_share}: must be from 0 to 1")
+
+
 class VideoMinerSelector(Selector):
     """Key frames from a tree (arXiv 2510.06040, section 3.1)."""
 
     name = "videominer"
+    Settings = VideoMinerSettings
 
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
-        return frozenset({"vlm", "policy"} | ({"embedder"} if config.clustering != "none" else set()))
+        names = {"vlm", "policy"}
+        if config.clustering != "none":
+            names.add("embedder")
+        if cls.settings_of(config).key_frames == "scored":
+            names.add("scorer")
+        return frozenset(names)
 
     @classmethod
     def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
@@ -52,7 +78,8 @@ class VideoMinerSelector(Selector):
             return Calls()  # too short for a search
         events = sum(config.events**depth for depth in range(1, config.max_depth + 1))
         captions = min(events * (config.caption_frames if config.clustering == "frame" else 1), config.max_vlm_calls)
-        return Calls(captions, 0 if config.policy == NO_POLICY else min(config.max_nodes, captions))
+        scored = _scored_at_most(config, duration_s) if cls.settings_of(config).key_frames == "scored" else 0
+        return Calls(captions, 0 if config.policy == NO_POLICY else min(config.max_nodes, captions), scored)
 
     def search(self, case: Case) -> Search:
         config = case.config
@@ -80,7 +107,7 @@ class VideoMinerSelector(Selector):
             decided += len(open_nodes)
             yield from _decide(case, nodes, open_nodes)
             frontier = [i for i in open_nodes if _continues(nodes[i])] if depth < config.max_depth else []
-        return _found(case, nodes)
+        return (yield from _found(case, nodes, self.settings))
 
     def _units(self, case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Generator[Any, Any, list[Units]]:
         """The events of each node of the frontier; with ``clustering=frame``, one part per frame shown of them."""
@@ -165,7 +192,26 @@ def _frame_parts(event: Span, timestamps_s: np.ndarray, config: MinerConfig) -> 
     return [Span(start_s, end_s) for start_s, end_s in itertools.pairwise(edges)]
 
 
-def _found(case: Case, nodes: Sequence[Node]) -> Found:
+def _found(case: Case, nodes: Sequence[Node], settings: VideoMinerSettings) -> Search:
     kept, fallback = kept_nodes(nodes)
-    frames = node_key_frames(kept, case.timestamps_s, case.config.frames)
-    return Found(frames, tuple(nodes), (fallback,) if fallback else ())
+    budget, timestamps_s = case.config.frames, case.timestamps_s
+    uniform = round(settings.uniform_share * budget) if kept[0].depth else 0  # the root is the whole video
+    values: dict[int, float] = {}
+    if kept[0].depth and not fallback and settings.key_frames == "seen":
+        values = frames_seen(kept, timestamps_s)
+    elif kept[0].depth and not fallback and settings.key_frames == "scored":
+        most = _scored_at_most(case.config, sum(node.duration_s for node in kept))
+        indices = tuple(frame.frame_index for frame in node_key_frames(kept, timestamps_s, most))
+        [scores] = yield Compare(((indices, case.question.text),))
+        values = dict(zip(indices, scores.tolist(), strict=True))
+    frames = node_key_frames(kept, timestamps_s, budget - uniform, values)
+    if settings.key_frames == "scored":
+        frames = tuple(replace(frame, score=values.get(frame.frame_index)) for frame in frames)
+    return Found(
+        with_uniform_frames(frames, timestamps_s, case.whole, uniform), tuple(nodes), (fallback,) if fallback else ()
+    )
+
+
+def _scored_at_most(config: MinerConfig, duration_s: float) -> int:
+    """How many frames of parts of ``duration_s`` seconds are compared with the question."""
+    return max(config.frames, int(min(about(duration_s * config.candidate_fps), config.scan_frames)))

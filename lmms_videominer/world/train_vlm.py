@@ -157,7 +157,7 @@ class Lessons(IterableDataset):
             frames = int(rng.choice([1, 4, 4, 4, 8]))
             return [caption_lesson(rng, script(), frames) for _ in range(self.batch)]
         frames = int(rng.choice([4, 8, 8, 8]))
-        if kind in (3, 6):
+        if kind in (3, 4, 6):
             return [named_lesson(rng, TRAIN_SEED, frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
         return [question_lesson(rng, script(), frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
 
@@ -242,7 +242,7 @@ def train(
     model, processor = load(folder) if resume else load(start) if start else build(folder, seed)
     processor.save_pretrained(folder)
     batch_vision_attention(model)
-    learner = Learner(model, lr, 200, steps)
+    learner = Learner(model, lr, min(200, steps // 10), steps)
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(
         Lessons(processor, batch, seed + first, warmup - first),
