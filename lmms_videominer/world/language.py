@@ -67,14 +67,17 @@ def answer_text(question: WorldQuestion, boards: list[str]) -> str:
 def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | None:
     """The reply to ``question`` from frames in temporal order; ``None`` if they do not suffice to answer it.
 
-    The places of the whole video come before the option that follows from them (``"desert, sea, cave: 2"``).
+    About the whole video, the place of each frame comes before the option that follows from them
+    (``"desert, desert, sea, cave: 2"``).
     """
-    if question.kind == "last":
-        place = states[-1 if " last" in question.text else 0].place
-        return question.right if place == question.right else None
     if question.kind in WHOLE_VIDEO:
-        places = list(dict.fromkeys(state.place for state in states))
-        return f"{', '.join(places)}: {question.right}" if len(places) == len(question.evidence) else None
+        places = [state.place for state in states]
+        enough = (
+            places[-1 if " last" in question.text else 0] == question.right
+            if question.kind == "last"
+            else len(set(places)) == len(question.evidence)
+        )
+        return f"{', '.join(places)}: {question.right}" if enough else None
     boards = boards_seen(question, states)
     return answer_text(question, boards) if is_answerable(question, boards) else None
 
