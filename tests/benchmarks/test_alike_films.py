@@ -24,7 +24,7 @@ def alike_films(monkeypatch):
 
 
 @pytest.mark.parametrize("index", range(5))
-@pytest.mark.parametrize("kind", ["alike", "same"])
+@pytest.mark.parametrize("kind", ["alike", "same", "scenes"])
 def test_one_question_has_one_needle_and_frames_of_it_answer(alike_films, kind, index):
     draw, each = alike_films.FILMS[kind]
     script, questions = draw(index)
@@ -50,9 +50,10 @@ def test_an_hour_that_reads_alike_has_one_caption_outside_of_its_moments(alike_f
     assert len(questions) == 2
 
 
-def test_an_hour_that_looks_alike_stands_still(alike_films):
-    script, questions = alike_films.alike(0)
-    needles = [scene.span for q in questions for scene in q.scenes]
+@pytest.mark.parametrize("kind", ["alike", "scenes"])
+def test_an_hour_that_looks_alike_stands_still(alike_films, kind):
+    script, questions = alike_films.FILMS[kind][0](0)
+    needles = [span for q in questions for span in (*q.evidence, *(s.span for s in q.scenes if kind == "scenes"))]
     still = [t for t in EVERY_S[::40] if not any(span.start_s <= t < span.end_s for span in needles)]
     frames = render_times(script, np.array(still))
     assert len(still) > 150 and (frames == frames[0]).all()
