@@ -242,7 +242,7 @@ def train(
     model, processor = load(folder) if resume else load(start) if start else build(folder, seed)
     processor.save_pretrained(folder)
     batch_vision_attention(model)
-    learner = Learner(model, lr, min(200, steps // 10), steps)
+    learner = Learner(model, lr, min(200, 1 + steps // 10), steps)
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(
         Lessons(processor, batch, seed + first, warmup - first),
