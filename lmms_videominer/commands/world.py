@@ -26,6 +26,7 @@ def add_world(subcommands: Subcommands) -> None:
         [
             "videominer world hour --minutes 60 --videos 10 --seed 3000001",
             "videominer world hard --minutes 15 --videos 4 --seed 3000002 --nuisances flashes fades",
+            "videominer world whole --minutes 15 --videos 10 --seed 3000003 --kinds places never last which",
             "VIDEOMINER_WORLD=hour lmms-eval --model videominer_qwen2vl --model_args pretrained=videominer-world "
             "--tasks videominer_world_60min",
         ],
@@ -42,6 +43,14 @@ def add_world(subcommands: Subcommands) -> None:
     parser.add_argument("--questions", type=positive, default=10, metavar="Q", help="questions per video (default: 10)")
     parser.add_argument("--workers", type=positive, metavar="W", help="parallel processes (default: one per core)")
     parser.add_argument(
+        "--kinds",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="kinds of questions, in equal shares: sign, action, order, count; places, never and last, about the whole "
+        "video; which, whose options say what to look for (default: the first four, sign most often)",
+    )
+    parser.add_argument(
         "--nuisances",
         nargs="+",
         default=[],
@@ -53,9 +62,11 @@ def add_world(subcommands: Subcommands) -> None:
 def run_world(args: argparse.Namespace) -> int:
     from lmms_videominer.config import check_names
     from lmms_videominer.world import render_world
+    from lmms_videominer.world.questions import ALL_KINDS
     from lmms_videominer.world.script import NUISANCES
 
     try:
+        check_names(args.kinds, ALL_KINDS, "kind")
         check_names(args.nuisances, NUISANCES, "nuisance")
     except ConfigError as error:
         raise UsageError(str(error)) from error
@@ -69,6 +80,7 @@ def run_world(args: argparse.Namespace) -> int:
         progress=not args.quiet,
         questions=args.questions,
         nuisances=args.nuisances,
+        kinds=args.kinds,
     )
     print(path)
     return 0

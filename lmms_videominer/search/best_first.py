@@ -30,8 +30,8 @@ from lmms_videominer.policy.policy import Part
 from lmms_videominer.search.candidates import Pick, evenly, top, within_budget
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
-from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
-from lmms_videominer.search.trees import annotate, clustered, decide, has_action, part_of
+from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
+from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, has_action, part_of
 from lmms_videominer.search.wishes import Caption, Case, Compare, Found, Search, Segment
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Action, Decision, Event, Node, Span
@@ -42,9 +42,9 @@ ROUNDED = 6  # decimal places of the scores in a result
 FITTING = 0.5  # share of the margin within which a frame fits about as well as the best of its part
 
 
-def best_first(case: Case, clusterer: Clusterer) -> Search:
-    """Key frames for one question, best first."""
-    return _BestFirst(case, clusterer).search()
+def best_first(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_share: float = 0.0) -> Search:
+    """Key frames for one question, best first; see ``trees.found`` for the last two arguments."""
+    return _BestFirst(case, clusterer, key_frames, uniform_share).search()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,9 @@ class _KeyPart:
 class _BestFirst:
     """One search: the tree so far, the frontier, and what is found."""
 
-    def __init__(self, case: Case, clusterer: Clusterer):
+    def __init__(self, case: Case, clusterer: Clusterer, key_frames: str, uniform_share: float):
         self.case, self.config, self.clusterer = case, case.config, clusterer
+        self.key_frames, self.uniform_share = key_frames, uniform_share
         self.nodes = [Node("0", 0, (Event(case.whole),))]
         self.fits: list[np.ndarray] = [np.zeros(0)]  # by node: float64 [L]
         self.frontier: list[_Candidate] = []
@@ -202,25 +203,29 @@ class _BestFirst:
             note = "max_nodes" if len(self.nodes) > self.config.max_nodes else "found"
         annotate(self.nodes, [i for i in waiting if self.nodes[i].id not in grown], note)
 
-    def _found(self) -> Generator[Any, Any, Found]:
+    def _found(self) -> Search:
         nodes = tuple(sorted(self.nodes, key=lambda node: node.depth))
+        by_fit = self.config.look != "none" and self.key_frames in (AUTO, "scored")
+        if not self.events or not by_fit:
+            return (yield from found(self.case, nodes, self.key_frames, self.uniform_share))
         kept, fallback = kept_nodes(nodes)
-        if not self.events or self.config.look == "none":
-            frames = node_key_frames(kept, self.case.timestamps_s, self.config.frames)
-            return Found(frames, nodes, (fallback,) if fallback else ())
         parts = [] if fallback else [_KeyPart(node.spans, node.id) for node in kept]
         unfound = [k for k in range(len(self.lines)) if fallback or not self._is_found(k)]
         parts += dict.fromkeys(_KeyPart((self._most_fitting(k),)) for k in unfound)
-        frames = within_budget([(yield from self._picks(parts))], self.case.timestamps_s, self.config.frames)
-        return Found(frames, nodes, tuple(name for name in (fallback, "unfound" if unfound else None) if name))
+        timestamps_s, budget = self.case.timestamps_s, self.config.frames
+        uniform = round(self.uniform_share * budget)
+        picks = yield from self._picks(parts, budget - uniform)
+        frames = within_budget([picks], timestamps_s, budget - uniform) if uniform < budget else ()
+        told = tuple(name for name in (fallback, "unfound" if unfound else None) if name)
+        return Found(with_uniform_frames(frames, timestamps_s, self.case.whole, uniform), nodes, told)
 
     def _most_fitting(self, k: int) -> Span:
         """The event that fits line ``k`` best, of several the shortest."""
         return max(self.events, key=lambda event: (event.fit[k], -event.span.duration_s)).span
 
-    def _picks(self, parts: Sequence[_KeyPart]) -> Generator[Any, Any, list[Pick]]:
-        """Frames of each part, an equal share of the budget each, spread over its frames that fit what is sought."""
-        shares = [len(share) for share in np.array_split(np.arange(self.config.frames), len(parts))]
+    def _picks(self, parts: Sequence[_KeyPart], budget: int) -> Generator[Any, Any, list[Pick]]:
+        """Frames of each part, an equal share of ``budget`` each, spread over its frames that fit what is sought."""
+        shares = [len(share) for share in np.array_split(np.arange(budget), len(parts))]
         spans = [(part.spans, SHOWN * share) for part, share in zip(parts, shares) if share]
         picks: list[Pick] = []
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):

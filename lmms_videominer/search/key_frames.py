@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from lmms_videominer.search.candidates import evenly, fillers
 from lmms_videominer.types import Action, KeyFrame, Node, Span
 from lmms_videominer.video import frames_beginning_in, frames_shown_at, uniform_times
 
@@ -50,14 +51,46 @@ def _is_open(node: Node) -> bool:
     return node.decision is None or node.decision.action is Action.CONTINUE
 
 
-def node_key_frames(nodes: Sequence[Node], timestamps_s: np.ndarray, budget: int) -> tuple[KeyFrame, ...]:
+def node_key_frames(
+    nodes: Sequence[Node], timestamps_s: np.ndarray, budget: int, values: Mapping[int, float] = {}
+) -> tuple[KeyFrame, ...]:
     """``spread_frames`` over the spans of ``nodes``; each frame names its node."""
     pairs = sorted((span, node.id) for node in nodes for span in node.spans)
-    return spread_frames([span for span, _ in pairs], timestamps_s, budget, [node_id for _, node_id in pairs])
+    return spread_frames([span for span, _ in pairs], timestamps_s, budget, [node_id for _, node_id in pairs], values)
+
+
+def frames_seen(nodes: Sequence[Node], timestamps_s: np.ndarray) -> dict[int, float]:
+    """The frames of ``nodes`` that the captioner saw, all of one value, for ``node_key_frames``."""
+    times_s = [time_s for node in nodes for event in node.events for time_s in event.frame_times_s]
+    return dict.fromkeys(frames_shown_at(timestamps_s, times_s).tolist(), 1.0)
+
+
+def with_uniform_frames(
+    frames: Sequence[KeyFrame], timestamps_s: np.ndarray, whole: Span, count: int
+) -> tuple[KeyFrame, ...]:
+    """``frames``, and ``count`` others of the ``whole`` video, or all that it has left, which name no node.
+
+    They are those at the midpoints of ``count`` equal shares; for each that is among ``frames`` already, the middle of
+    the longest stretch without a frame.
+
+    Returns:
+        Key frames with unique indices, ascending.
+    """
+    taken = {frame.frame_index: frame for frame in frames}
+    total = min(len(taken) + count, len(timestamps_s))
+    for frame in spread_frames([whole], timestamps_s, count):
+        taken.setdefault(frame.frame_index, frame)
+    for i in fillers(taken, len(timestamps_s), total - len(taken)):
+        taken[i] = KeyFrame(float(timestamps_s[i]), i)
+    return tuple(taken[i] for i in sorted(taken))
 
 
 def spread_frames(
-    spans: Sequence[Span], timestamps_s: np.ndarray, budget: int, node_ids: Sequence[str | None] = ()
+    spans: Sequence[Span],
+    timestamps_s: np.ndarray,
+    budget: int,
+    node_ids: Sequence[str | None] = (),
+    values: Mapping[int, float] = {},
 ) -> tuple[KeyFrame, ...]:
     """Choose ``min(budget, frames in the spans)`` frames, spread over disjoint spans.
 
@@ -66,21 +99,28 @@ def spread_frames(
     shares of it. If there are more spans than the budget, the frames are those at the midpoints of ``budget`` equal
     shares of the spans laid end to end. If two midpoints show the same frame, a neighbouring frame replaces one.
 
+    With ``values``, a span has the same number of frames, and gives those first that have a value: the highest first,
+    equal ones evenly. The others are the middles of its longest stretches without a frame. If there are more spans than
+    the budget, all of them count as one.
+
     Args:
         spans: Disjoint, in temporal order, in seconds. A span between two frames counts as the frame shown in it.
         timestamps_s: float64 [frame_count], increasing: presentation time of every frame.
         budget: N.
         node_ids: The node of each span; empty for none.
+        values: Values of frames that are preferred, by index; those outside the spans do not count.
 
     Returns:
         Key frames with unique indices, ascending.
     """
     slots = _slots(spans, timestamps_s, node_ids or [None] * len(spans))
-    if len(slots) > budget:
-        indices = _midpoint_frames(slots, timestamps_s, budget)
+    groups = [(slots, budget)]
+    if len(slots) <= budget:
+        groups = [([slot], int(count)) for slot, count in zip(slots, _shares(slots, budget), strict=True)]
+    if any(slot.first <= i < slot.stop for slot in slots for i in values):
+        indices = [i for group, count in groups for i in _valued_frames(group, count, values)]
     else:
-        shares = zip(slots, _shares(slots, budget), strict=True)
-        indices = [i for slot, count in shares for i in _midpoint_frames([slot], timestamps_s, count)]
+        indices = [i for group, count in groups for i in _midpoint_frames(group, timestamps_s, count)]
     owners = np.searchsorted([slot.first for slot in slots], indices, side="right") - 1
     return tuple(
         KeyFrame(float(timestamps_s[i]), int(i), slots[owner].node_id) for i, owner in zip(indices, owners, strict=True)
@@ -132,6 +172,22 @@ def _largest_remainder(weights: np.ndarray, eligible: np.ndarray, total: int) ->
     remainder = np.where(eligible, quota - parts, -1.0)
     parts[np.argsort(-remainder, kind="stable")[: total - int(parts.sum())]] += 1
     return parts
+
+
+def _valued_frames(slots: Sequence[_Slot], count: int, values: Mapping[int, float]) -> list[int]:
+    """``count`` distinct frames of ``slots``, ascending: those of the highest ``values``, then between those."""
+    available = [i for slot in slots for i in range(slot.first, slot.stop)]
+    count = min(count, len(available))
+    ranked: dict[float, list[int]] = {}
+    for position, i in enumerate(available):
+        if i in values:
+            ranked.setdefault(values[i], []).append(position)
+    chosen: list[int] = []
+    for value in sorted(ranked, reverse=True):
+        equal = ranked[value]
+        chosen += [equal[k] for k in evenly(len(equal), count - len(chosen))]
+    chosen += fillers(chosen, len(available), count - len(chosen))
+    return [available[position] for position in sorted(chosen)]
 
 
 def _midpoint_frames(slots: Sequence[_Slot], timestamps_s: np.ndarray, count: int) -> list[int]:

@@ -25,9 +25,8 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.clustering import Clusterer
-from lmms_videominer.search.key_frames import kept_nodes, node_key_frames
-from lmms_videominer.search.trees import annotate, clustered, decide, has_action, part_of
-from lmms_videominer.search.wishes import Caption, Case, Found, Search, Segment
+from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, has_action, part_of
+from lmms_videominer.search.wishes import Caption, Case, Search, Segment
 from lmms_videominer.types import Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
 
@@ -36,8 +35,8 @@ ROUNDING_S = 1e-6  # tolerance: a duration is a sum of inexact floats
 Units = tuple[Span, ...]  # the spans of one node that are captioned and clustered
 
 
-def plain(case: Case, clusterer: Clusterer) -> Search:
-    """Key frames for one question, level by level."""
+def plain(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_share: float = 0.0) -> Search:
+    """Key frames for one question, level by level; see ``trees.found`` for the last two arguments."""
     config = case.config
     short = covers(config, case.video.info.duration_s)
     nodes = [Node("0", 0, (Event(case.whole),), note="short" if short else "")]
@@ -64,7 +63,7 @@ def plain(case: Case, clusterer: Clusterer) -> Search:
         decided += len(open_nodes)
         yield from decide(case, nodes, open_nodes, [part_of(case, nodes, i, captioned) for i in open_nodes])
         frontier = [i for i in open_nodes if has_action(nodes[i], Action.CONTINUE)] if depth < config.max_depth else []
-    return _found(case, nodes)
+    return (yield from found(case, nodes, key_frames, uniform_share))
 
 
 def _units(case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Generator[Any, Any, list[Units]]:
@@ -119,9 +118,3 @@ def _frame_parts(event: Span, timestamps_s: np.ndarray, config: MinerConfig) -> 
     count = max(1, min(config.caption_frames, stop - first, int(shortest + 1e-6)))
     edges = np.linspace(event.start_s, event.end_s, count + 1).tolist()
     return [Span(start_s, end_s) for start_s, end_s in itertools.pairwise(edges)]
-
-
-def _found(case: Case, nodes: Sequence[Node]) -> Found:
-    kept, fallback = kept_nodes(nodes)
-    frames = node_key_frames(kept, case.timestamps_s, case.config.frames)
-    return Found(frames, tuple(nodes), (fallback,) if fallback else ())

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import context_of
-from lmms_videominer.search.wishes import Case, Decide, Embed
+from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
+from lmms_videominer.search.wishes import Case, Compare, Decide, Embed, Found, Search
 from lmms_videominer.types import Action, Event, Node
+
+AUTO = "auto"  # value of ``key_frames``
 
 
 def clustered(
@@ -71,3 +75,35 @@ def has_action(node: Node, action: Action) -> bool:
 def annotate(nodes: list[Node], positions: Sequence[int], note: str) -> None:
     for i in positions:
         nodes[i] = replace(nodes[i], note=note)
+
+
+def found(case: Case, nodes: Sequence[Node], key_frames: str = AUTO, uniform_share: float = 0.0) -> Search:
+    """The result of a tree.
+
+    Args:
+        nodes: Root first, then by level and order.
+        key_frames: Which frames of accepted parts are preferred: ``spread``, ``seen`` or ``scored``.
+        uniform_share: Share of the budget for frames of the whole video.
+    """
+    kept, fallback = kept_nodes(nodes)
+    timestamps_s, is_part = case.timestamps_s, bool(kept[0].depth)
+    uniform = round(uniform_share * case.config.frames) if is_part else 0  # the root is the whole video
+    values: dict[int, float] = {}
+    if is_part and not fallback and key_frames == "seen":
+        values = frames_seen(kept, timestamps_s)
+    elif is_part and not fallback and key_frames == "scored":
+        most = scored_at_most(case.config, sum(node.duration_s for node in kept))
+        indices = tuple(frame.frame_index for frame in node_key_frames(kept, timestamps_s, most))
+        [scores] = yield Compare(((indices, case.question.text),))
+        values = dict(zip(indices, scores.tolist(), strict=True))
+    frames = node_key_frames(kept, timestamps_s, case.config.frames - uniform, values)
+    if values and key_frames == "scored":
+        frames = tuple(replace(frame, score=values.get(frame.frame_index)) for frame in frames)
+    frames = with_uniform_frames(frames, timestamps_s, case.whole, uniform)
+    return Found(frames, tuple(nodes), (fallback,) if fallback else ())
+
+
+def scored_at_most(config: MinerConfig, duration_s: float) -> int:
+    """How many frames of parts of ``duration_s`` seconds are compared with the question for ``key_frames=scored``."""
+    count = min(duration_s * config.candidate_fps, config.scan_frames)
+    return max(config.frames, round(count))

@@ -7,42 +7,64 @@ docs/deviations.md lists every difference from the paper.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from lmms_videominer.config import NO_POLICY, PLAIN, MinerConfig
+from lmms_videominer.config import NO_POLICY, PLAIN, MinerConfig, check_names, option
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.best_first import best_first, frames_at_most
 from lmms_videominer.search.plain import covers, plain
+from lmms_videominer.search.trees import AUTO, scored_at_most
 from lmms_videominer.search.wishes import Case, Search
 from lmms_videominer.selectors.selector import Calls, Selector
+
+
+@dataclass(frozen=True)
+class VideoMinerSettings:
+    """Which frames of the tree are taken."""
+
+    key_frames: str = option(
+        AUTO,
+        "Which frames of accepted parts are taken. spread: evenly spaced ones, as published; seen: first those that "
+        "the captioner saw; scored: first those that fit what is sought by the scorer, of candidate_fps a second; "
+        "auto: scored where the search looks with the scorer, else spread.",
+    )
+    uniform_share: float = option(
+        0.0, "Share of the budget, from 0 to 1, that is kept for frames spaced evenly over the whole video."
+    )
+
+    def __post_init__(self) -> None:
+        check_names([self.key_frames], (AUTO, "spread", "seen", "scored"), "videominer_key_frames")
+        if not 0 <= self.uniform_share <= 1:
+            raise ConfigError(f"videominer_uniform_share={self.uniform_share}: must be from 0 to 1")
 
 
 class VideoMinerSelector(Selector):
     """Key frames from a tree (arXiv 2510.06040, section 3.1)."""
 
     name = "videominer"
+    Settings = VideoMinerSettings
 
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
         models = {"vlm", "policy"} | ({"embedder"} if config.clustering != "none" else set())
-        looks = config.search != PLAIN and config.look == "scorer"
+        looks = (config.search != PLAIN and config.look == "scorer") or cls.settings_of(config).key_frames == "scored"
         return frozenset(models | ({"scorer"} if looks else set()))
 
     @classmethod
     def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
-        if config.search != PLAIN:
-            captions: float = config.max_vlm_calls
-        elif covers(config, duration_s):
+        if config.search == PLAIN and covers(config, duration_s):
             return Calls()  # too short for a search
-        else:
-            events = sum(config.events**depth for depth in range(1, config.max_depth + 1))
-            captions = min(
-                events * (config.caption_frames if config.clustering == "frame" else 1), config.max_vlm_calls
-            )
-        decisions = 0 if config.policy == NO_POLICY else min(config.max_nodes, captions)
+        scored = scored_at_most(config, duration_s) if cls.settings_of(config).key_frames == "scored" else 0
         if config.search == PLAIN:
-            return Calls(captions, decisions)
+            events = sum(config.events**depth for depth in range(1, config.max_depth + 1))
+            frames = config.caption_frames if config.clustering == "frame" else 1
+            captions = min(events * frames, config.max_vlm_calls)
+            return Calls(captions, 0 if config.policy == NO_POLICY else min(config.max_nodes, captions), scored)
+        captions = config.max_vlm_calls
+        decisions = 0 if config.policy == NO_POLICY else 1 + min(config.max_nodes, captions)
         if config.look == "none":
-            return Calls(captions, decisions and decisions + 1)
-        return Calls(captions, decisions and decisions + 1, math.inf, frames_at_most(config, duration_s))
+            return Calls(captions, decisions, scored)
+        return Calls(captions, decisions, math.inf, frames_at_most(config, duration_s))
 
     @classmethod
     def rounds_at_most(cls, config: MinerConfig) -> int:
@@ -51,4 +73,4 @@ class VideoMinerSelector(Selector):
 
     def search(self, case: Case) -> Search:
         grow = plain if case.config.search == PLAIN else best_first
-        return grow(case, self.stages.clusterer)
+        return grow(case, self.stages.clusterer, self.settings.key_frames, self.settings.uniform_share)

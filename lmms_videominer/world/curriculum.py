@@ -15,7 +15,7 @@ from lmms_videominer.types import Action, Span, merge_spans
 from lmms_videominer.video.timing import uniform_times
 from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, caption_prompt
 from lmms_videominer.world import language
-from lmms_videominer.world.questions import WRITERS, WorldQuestion, write_questions
+from lmms_videominer.world.questions import DRAWERS, WRITERS, WorldQuestion, write_questions
 from lmms_videominer.world.render import render_times
 from lmms_videominer.world.script import COLOURS, PLACES, SIGNS, STATES, Actor, FrameState, Scene, Script, write_script
 
@@ -100,13 +100,39 @@ def question_lesson(rng: np.random.Generator, script: Script, frames: int, turns
 
 def _turn(rng: np.random.Generator, question: WorldQuestion, boards: list[str]) -> tuple[str, str]:
     """A prompt and its reply, always the option's text: a model of this size cannot map options to letters."""
-    suffix = ANSWER_SUFFIX if rng.random() < 0.2 else language.ANSWER_SUFFIX
-    return language.question_prompt(question, suffix), language.answer_text(question, boards)
+    return language.question_prompt(question, _suffix(rng)), language.answer_text(question, boards)
+
+
+def _suffix(rng: np.random.Generator) -> str:
+    """The suffix of the world's tasks, or, in a fifth of the prompts, that of others."""
+    return ANSWER_SUFFIX if rng.random() < 0.2 else language.ANSWER_SUFFIX
+
+
+def named_lesson(rng: np.random.Generator, seed: int, frames: int, turns: int) -> Lesson:
+    """Questions of a kind that is asked only if named, on frames that answer them: uniform ones, or of the evidence."""
+    kind = list(DRAWERS)[int(rng.integers(len(DRAWERS)))]
+    while True:  # a third of the scripts, or more, has questions of each kind
+        script = draw_script(rng, seed)
+        drawn = [DRAWERS[kind](rng, script, int(rng.integers(4))) for _ in range(turns)]
+        questions = [question for question in drawn if question]
+        if not questions:
+            continue
+        spans = list(questions[0].evidence)
+        if kind == "which":
+            spans += [span for scene in _some_scenes(rng, script) for span in _moment_spans(rng, scene)]
+        elif rng.random() < 0.6:
+            spans = [Span(0, script.duration_s)]
+        times = uniform_times(merge_spans(spans), frames)
+        states = [script.state_at(t) for t in times]
+        replies = [(q, language.answer_from(q, states)) for q in dict.fromkeys(questions)]
+        dialogue = tuple((language.question_prompt(q, _suffix(rng)), reply) for q, reply in replies if reply)
+        if dialogue:
+            return Lesson(render_times(script, times), dialogue, kind)
 
 
 def blind_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson:
     """Questions without frames: the target reply is a random option."""
-    questions = write_questions(script, 10)
+    questions = write_questions(script, 10) + write_questions(script, 4, tuple(DRAWERS))
     dialogue = []
     for i in rng.permutation(len(questions))[:turns]:
         dialogue.append((language.question_prompt(questions[i]), questions[i].options[int(rng.integers(4))]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lmms_videominer.types import Action
-from lmms_videominer.world.questions import WorldQuestion, where
+from lmms_videominer.world.questions import WHOLE_VIDEO, WorldQuestion, where
 from lmms_videominer.world.script import ACTIONS, FrameState, Scene
 
 ANSWER_SUFFIX = "Answer with the text of the right option."
@@ -56,12 +56,30 @@ def boards_seen(question: WorldQuestion, states: Iterable[FrameState]) -> list[s
 
 def answer_text(question: WorldQuestion, boards: list[str]) -> str:
     """The correct option's text, for actions and counts after the boards it follows from (``"1 heart, 2 moon: 2"``)."""
-    right = question.options["ABCD".index(question.answer)]
+    right = question.right
     if question.kind == "action":
         return f"{' then '.join(boards)}: {right}"
     if question.kind == "count":
         return f"{', '.join(f'{i} {board}' for i, board in enumerate(boards, 1))}: {right}"
     return right
+
+
+def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | None:
+    """The reply to ``question`` from frames in temporal order; ``None`` if they do not suffice to answer it.
+
+    About the whole video, the place of each frame comes before the option that follows from them
+    (``"desert, desert, sea, cave: 2"``).
+    """
+    if question.kind in WHOLE_VIDEO:
+        places = [state.place for state in states]
+        enough = (
+            places[-1 if " last" in question.text else 0] == question.right
+            if question.kind == "last"
+            else len(set(places)) == len(question.evidence)
+        )
+        return f"{', '.join(places)}: {question.right}" if enough else None
+    boards = boards_seen(question, states)
+    return answer_text(question, boards) if is_answerable(question, boards) else None
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from lmms_videominer.config import check_names
 from lmms_videominer.types import Span
-from lmms_videominer.world.script import ACTIONS, SIGNS, Scene, Script
+from lmms_videominer.world.script import ACTIONS, PLACES, SIGNS, Scene, Script
 
-KINDS = ("sign", "action", "order", "count")
+KINDS = ("sign", "action", "order", "count")  # asked if no kinds are named
+WHOLE_VIDEO = ("places", "never", "last")  # asked about the whole video, if named
+ALL_KINDS = (*KINDS, *WHOLE_VIDEO, "which")
 LETTERS = "ABCD"
+DRAWS = 8  # tries to draw a question that has not been asked
 # of ten questions, four are on a sign, and two each on an action, an order and a count
 _SHARE = ("sign", "action", "order", "sign", "count", "sign", "action", "order", "sign", "count")
 
 
 @dataclass(frozen=True)
 class WorldQuestion:
-    """One question. ``scenes`` are the scenes it is about, ``evidence`` the moments in them that answer it."""
+    """One question.
+
+    Attributes:
+        scenes: The scenes that it is about; empty for one about the whole video.
+        evidence: The moments in the scenes that answer it. About the whole video: the chapter that comes last (or
+            first), or for the other kinds the first chapter of every place that is shown.
+    """
 
     kind: str
     text: str
@@ -27,8 +38,13 @@ class WorldQuestion:
     scenes: tuple[Scene, ...]
     evidence: tuple[Span, ...]
 
-    def row(self, script: Script, number: int, video: str) -> dict[str, Any]:
-        """The question as a line of ``qa.jsonl``."""
+    @property
+    def right(self) -> str:
+        """The text of the correct option."""
+        return self.options[LETTERS.index(self.answer)]
+
+    def row(self, script: Script, number: int | str, video: str) -> dict[str, Any]:
+        """The question as a line of ``qa.jsonl``; ``number`` makes its id unique among those about ``script``."""
         return {
             "id": f"{script.seed}-{script.index}-{script.minutes:g}min-{number}",
             "video": video,
@@ -42,24 +58,54 @@ class WorldQuestion:
         }
 
 
-def write_questions(script: Script, count: int) -> list[WorldQuestion]:
+def write_questions(script: Script, count: int, kinds: Sequence[str] = ()) -> list[WorldQuestion]:
     """Up to ``count`` distinct questions about ``script``, with fixed shares of kinds as far as its scenes allow.
 
     The position of the correct answer cycles through A, B, C, D across questions and videos.
+
+    Args:
+        script: The video.
+        count: Number of questions.
+        kinds: Any of ``ALL_KINDS``, in equal shares; empty: ``KINDS``, with sign as often as two others. A film has no
+            ``places`` and ``never`` if it shows too few places or all of them (1 minute; an hour).
+
+    Raises:
+        ConfigError: A kind is unknown.
     """
-    rng = np.random.default_rng([script.seed, script.index, round(script.minutes * 60), 1])
-    kinds = [_SHARE[i % len(_SHARE)] for i in range(count)]
+    check_names(kinds, ALL_KINDS, "kind")
+    key = [script.seed, script.index, round(script.minutes * 60), 1]
+    rng = np.random.default_rng([*key, *(ALL_KINDS.index(kind) for kind in kinds)])
     questions: list[WorldQuestion] = []
-    used: set[tuple[str, tuple[Scene, ...]]] = set()
-    for number, kind in enumerate(kinds):
-        place = (script.index * count + number) % 4
-        for choice in dict.fromkeys((kind, *KINDS)):
-            scenes = _draw_scenes(rng, script, choice, used)
-            if scenes:
-                used.add((choice, scenes))
-                questions.append(WRITERS[choice](rng, scenes, place))
+    used: set[Any] = set()
+    for number in range(count):
+        if kinds:
+            turn, at = divmod(number, len(kinds))
+            # whatever a film lacks, each kind goes through the positions from film to film
+            choices, place = (kinds[at], *kinds), (script.index + turn + at) % 4
+        else:
+            choices, place = (_SHARE[number % len(_SHARE)], *KINDS), (script.index * count + number) % 4
+        for choice in dict.fromkeys(choices):
+            question = _write(rng, script, choice, place, used)
+            if question:
+                questions.append(question)
                 break
     return questions
+
+
+def _write(rng: np.random.Generator, script: Script, kind: str, place: int, used: set[Any]) -> WorldQuestion | None:
+    """A question of ``kind`` that is not ``used`` yet; ``None`` if none is left."""
+    if kind in WRITERS:
+        scenes = _draw_scenes(rng, script, kind, used)
+        if scenes:
+            used.add((kind, scenes))
+            return WRITERS[kind](rng, scenes, place)
+        return None
+    for _ in range(DRAWS):
+        question = DRAWERS[kind](rng, script, place)
+        if question and (question.text, question.right) not in used:
+            used.add((question.text, question.right))
+            return question
+    return None
 
 
 def _draw_scenes(rng: np.random.Generator, script: Script, kind: str, used: set) -> tuple[Scene, ...]:
@@ -145,3 +191,65 @@ def _count(rng: np.random.Generator, scenes: tuple[Scene, ...], place: int) -> W
 
 
 WRITERS = {"sign": _sign, "action": _action, "order": _order, "count": _count}
+
+
+# --- about the whole video, or with options that say what to look for; drawn so that all places, and all scenes, are
+# alike to one who reads the text alone ---
+
+
+def _firsts(script: Script) -> dict[str, Span]:
+    """The first chapter of every place that is shown, in order of time."""
+    firsts: dict[str, Span] = {}
+    for chapter in script.chapters:
+        firsts.setdefault(chapter.place, chapter.span)
+    return firsts
+
+
+def _shuffled(rng: np.random.Generator, names: Sequence[str]) -> list[str]:
+    return [names[i] for i in rng.permutation(len(names))]
+
+
+def _places(rng: np.random.Generator, script: Script, place: int) -> WorldQuestion | None:
+    shown = _firsts(script)
+    hidden = [name for name in PLACES if name not in shown]
+    if len(shown) < 3 or len(hidden) < 3:
+        return None  # not every number from 0 to 3 could be right
+    count = int(rng.integers(4))
+    listed = _shuffled(rng, [*_shuffled(rng, list(shown))[:count], *_shuffled(rng, hidden)[: 3 - count]])
+    options, answer = _place_answer(rng, str(count), [n for n in "0123" if n != str(count)], place)
+    text = f"In how many of these places does the film play: the {listed[0]}, the {listed[1]}, the {listed[2]}?"
+    return WorldQuestion("places", text, options, answer, (), tuple(shown.values()))
+
+
+def _never(rng: np.random.Generator, script: Script, place: int) -> WorldQuestion | None:
+    shown = _firsts(script)
+    hidden = [name for name in PLACES if name not in shown]
+    if len(shown) < 3 or not hidden:
+        return None
+    options, answer = _place_answer(rng, _shuffled(rng, hidden)[0], list(shown), place)
+    return WorldQuestion("never", "Which of these places is never shown?", options, answer, (), tuple(shown.values()))
+
+
+def _last(rng: np.random.Generator, script: Script, place: int) -> WorldQuestion | None:
+    which, chapter = ("last", script.chapters[-1]) if rng.random() < 0.5 else ("first", script.chapters[0])
+    shown = [name for name in _firsts(script) if name != chapter.place]
+    others = shown if len(shown) >= 3 else [name for name in PLACES if name != chapter.place]
+    options, answer = _place_answer(rng, chapter.place, others, place)
+    return WorldQuestion("last", f"Which place comes {which}?", options, answer, (), (chapter.span,))
+
+
+def _which(rng: np.random.Generator, script: Script, place: int) -> WorldQuestion | None:
+    single = [scene for scene in script.scenes if len(scene.signs) == 1]
+    if not single:
+        return None
+    scene = single[int(rng.integers(len(single)))]
+    (sign,) = scene.signs
+    others = [where(s) for s in script.scenes if s.moments and sign not in s.signs]
+    if len(others) < 3:
+        return None
+    options, answer = _place_answer(rng, f"while {where(scene)}", [f"while {other}" for other in others], place)
+    text = f"At which of the following moments does the {sign} appear?"
+    return WorldQuestion("which", text, options, answer, (scene,), tuple(m.span for m in scene.moments))
+
+
+DRAWERS = {"places": _places, "never": _never, "last": _last, "which": _which}

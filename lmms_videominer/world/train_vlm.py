@@ -1,4 +1,4 @@
-"""Train the world's Qwen2-VL from scratch on ``train`` seeds: ``python -m lmms_videominer.world.train_vlm``.
+"""Train the world's Qwen2-VL on ``train`` seeds: ``python -m lmms_videominer.world.train_vlm``.
 
 It learns to caption frames, to answer questions from frames, and, from text only, to make the policy's decisions.
 """
@@ -20,6 +20,7 @@ from lmms_videominer.world.curriculum import (
     blind_lesson,
     caption_lesson,
     draw_script,
+    named_lesson,
     policy_lesson,
     question_lesson,
 )
@@ -156,6 +157,8 @@ class Lessons(IterableDataset):
             frames = int(rng.choice([1, 4, 4, 4, 8]))
             return [caption_lesson(rng, script(), frames) for _ in range(self.batch)]
         frames = int(rng.choice([4, 8, 8, 8]))
+        if kind in (3, 4, 6):
+            return [named_lesson(rng, TRAIN_SEED, frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
         return [question_lesson(rng, script(), frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
 
 
@@ -204,6 +207,7 @@ def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
         "question": lambda s: question_lesson(rng, s, 8, 1),
         "oracle": lambda s: question_lesson(rng, s, 8, 1, alone=True),
         "policy": lambda s: policy_lesson(rng, s),
+        "named": lambda s: named_lesson(rng, DEV_SEED, 8, 1),
     }
     for name, draw in draws.items():
         for _ in range(lessons // 32):
@@ -213,7 +217,9 @@ def evaluate(model: Any, processor: Any, lessons: int = 96) -> dict[str, float]:
             with torch.autocast("cpu", torch.bfloat16):
                 guess = model(**inputs).logits[:, :-1].argmax(-1)
             for lesson, ok in zip(batch, ((guess == labels) | (labels == -100)).all(1).tolist()):
-                right.setdefault(f"{name} {lesson.kind}" if name in ("question", "oracle") else name, []).append(ok)
+                right.setdefault(
+                    f"{name} {lesson.kind}" if name in ("question", "oracle", "named") else name, []
+                ).append(ok)
     model.train()
     return {name: round(float(np.mean(values)), 3) for name, values in right.items()}
 
@@ -227,14 +233,16 @@ def train(
     warmup: int,
     workers: int,
     resume: bool,
+    start: Path | None = None,
     log_every: int = 50,
     eval_every: int = 400,
 ) -> None:
     """Train with AdamW; write ``log.jsonl``, and the model every ``eval_every`` steps."""
     folder.mkdir(parents=True, exist_ok=True)
-    model, processor = load(folder) if resume else build(folder, seed)
+    model, processor = load(folder) if resume else load(start) if start else build(folder, seed)
+    processor.save_pretrained(folder)
     batch_vision_attention(model)
-    learner = Learner(model, lr, 200, steps)
+    learner = Learner(model, lr, min(200, 1 + steps // 10), steps)
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(
         Lessons(processor, batch, seed + first, warmup - first),
@@ -263,7 +271,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warmup", type=int, default=1000, help="number of initial batches with captions only")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw lessons")
-    parser.add_argument("--resume", action="store_true", help="continue from the folder's training.pt")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--resume", action="store_true", help="continue from the folder's training.pt")
+    source.add_argument("--start", type=Path, help="model to start from, on a schedule of its own (set --warmup 0)")
     train(**vars(parser.parse_args()))
 
 

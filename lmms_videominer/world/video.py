@@ -43,13 +43,22 @@ def _video_name(seed: int, index: int, minutes: float, nuisances: Sequence[str])
 
 
 def _render_one(
-    index: int, folder: Path, minutes: float, seed: int, questions: int, nuisances: tuple[str, ...]
+    index: int,
+    folder: Path,
+    minutes: float,
+    seed: int,
+    questions: int,
+    nuisances: tuple[str, ...],
+    kinds: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     script = write_script(seed, index, minutes, nuisances)
     name = _video_name(seed, index, minutes, nuisances)
     if not (folder / name).exists():
         encode(script, folder / name)
-    return [q.row(script, n, name) for n, q in enumerate(write_questions(script, questions))]
+    return [
+        q.row(script, f"{q.kind}{n}" if kinds else n, name)
+        for n, q in enumerate(write_questions(script, questions, kinds))
+    ]
 
 
 def render_world(
@@ -61,6 +70,7 @@ def render_world(
     progress: bool = True,
     questions: int = 10,
     nuisances: Sequence[str] = (),
+    kinds: Sequence[str] = (),
 ) -> Path:
     """Write videos and their questions; existing videos are kept.
 
@@ -73,16 +83,27 @@ def render_world(
         progress: Show a progress bar.
         questions: Questions per video (fewer if its scenes do not allow as many).
         nuisances: Any of ``script.NUISANCES``.
+        kinds: Kinds of questions, any of ``questions.ALL_KINDS``; empty: those of the tasks.
 
     Returns:
         Path of ``qa.jsonl``, written last and atomically: if it exists, the world is complete.
+
+    Raises:
+        ConfigError: A kind is unknown.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     render = partial(
-        _render_one, folder=folder, minutes=minutes, seed=seed, questions=questions, nuisances=tuple(nuisances)
+        _render_one,
+        folder=folder,
+        minutes=minutes,
+        seed=seed,
+        questions=questions,
+        nuisances=tuple(nuisances),
+        kinds=tuple(kinds),
     )
-    write_script(seed, 0, minutes, tuple(nuisances))  # reject bad arguments before any process starts
+    # reject bad arguments before any process starts
+    write_questions(write_script(seed, 0, minutes, tuple(nuisances)), 1, tuple(kinds))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # spawn: the caller may have threads (torch, decoders) that do not survive a fork
     context = multiprocessing.get_context("spawn")

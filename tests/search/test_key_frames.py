@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmms_videominer.search.key_frames import kept_nodes, node_key_frames, spread_frames
-from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
+from lmms_videominer.search.key_frames import (
+    frames_seen,
+    kept_nodes,
+    node_key_frames,
+    spread_frames,
+    with_uniform_frames,
+)
+from lmms_videominer.types import Action, Decision, Event, KeyFrame, Node, Reading, Span
 
 TEN_FPS = np.arange(1000) / 10  # 100 s
 
@@ -21,8 +27,9 @@ def kept(*nodes: Node) -> tuple[list[str], str | None]:
     return [n.id for n in chosen], fallback
 
 
-def indices(spans, budget, timestamps=TEN_FPS):
-    return [f.frame_index for f in spread_frames([Span(*s) for s in spans], timestamps, budget)]
+def indices(spans, budget, timestamps=TEN_FPS, values=None):
+    frames = spread_frames([Span(*s) for s in spans], timestamps, budget, values=values or {})
+    return [f.frame_index for f in frames]
 
 
 # kept nodes
@@ -157,6 +164,59 @@ def test_a_span_without_a_node_among_those_that_have_one_is_refused():
         spread_frames([Span(0, 1), Span(2, 3)], TEN_FPS, 2, ["0.0"])
 
 
+# preferred frames
+
+
+def test_valued_frames_come_first_and_the_rest_fill_the_longest_stretches():
+    assert indices([(0, 100)], 3, values={900: 1.0, 910: 1.0}) == [449, 900, 910]
+
+
+def test_the_highest_values_come_first():
+    assert indices([(0, 100)], 2, values={100: 0.1, 200: 0.9, 300: 0.5, 400: 0.2}) == [200, 300]
+
+
+def test_equal_values_are_thinned_evenly():
+    assert indices([(0, 100)], 2, values=dict.fromkeys([100, 200, 300, 400], 1.0)) == [200, 400]
+
+
+def test_every_span_keeps_its_share_whatever_the_values_of_others():
+    # by duration 4 frames are 2 and 2; three of the first span have a value, none of the second
+    assert indices([(0, 10), (50, 60)], 4, values={10: 3.0, 20: 2.0, 30: 1.0}) == [10, 20, 525, 575]
+
+
+def test_more_spans_than_budget_give_the_frames_of_the_highest_values():
+    assert indices([(10, 12), (20, 22), (40, 42)], 2, values={105: 0.3, 205: 0.9, 405: 0.8}) == [205, 405]
+
+
+def test_values_outside_the_spans_change_nothing():
+    assert indices([(0, 30), (50, 51), (60, 69)], 6, values={400: 9.0}) == indices([(0, 30), (50, 51), (60, 69)], 6)
+
+
+def test_the_frames_that_the_captioner_saw_of_a_long_part_are_taken():
+    seen = (301.5, 310.0, 320.0, 524.9)  # of 225 s, whose 8 frames else lie 28 s apart
+    part = Node("0.0", 1, (Event(Span(300, 525), "", seen),))
+    timestamps = np.arange(9000) / 10
+    frames = node_key_frames([part], timestamps, 8, frames_seen([part], timestamps))
+    assert set(seen) < {f.time_s for f in frames} and len(frames) == 8
+    assert {f.node_id for f in frames} == {"0.0"}
+
+
+def test_uniform_frames_beside_those_of_a_part():
+    part = spread_frames([Span(40, 42)], TEN_FPS, 2, ["0.3"])
+    frames = with_uniform_frames(part, TEN_FPS, Span(0, 100), 2)
+    assert [(f.frame_index, f.node_id) for f in frames] == [(250, None), (405, "0.3"), (415, "0.3"), (750, None)]
+
+
+def test_a_uniform_frame_that_is_taken_already_gives_way_to_the_longest_stretch():
+    frames = with_uniform_frames([KeyFrame(25.0, 250, "0.0")], TEN_FPS, Span(0, 100), 2)
+    assert [(f.frame_index, f.node_id) for f in frames] == [(250, "0.0"), (500, None), (750, None)]
+
+
+def test_no_uniform_frames_leave_the_frames_as_they_are():
+    part = spread_frames([Span(40, 42)], TEN_FPS, 2, ["0.3"])
+    assert with_uniform_frames(part, TEN_FPS, Span(0, 100), 0) == part
+
+
 @st.composite
 def cases(draw):
     """Timestamps of a variable frame rate, disjoint spans in order, and a budget."""
@@ -201,3 +261,53 @@ def test_every_span_with_frames_of_its_own_is_seen_when_the_budget_allows(case):
 def test_uniform_frames_of_a_constant_rate_are_evenly_spaced(budget):
     steps = np.diff(indices([(0, 100)], budget))
     assert len(steps) == budget - 1 and (not len(steps) or steps.max() - steps.min() <= 1)
+
+
+@st.composite
+def valued_cases(draw):
+    """A case, and values of some of its frames, often equal."""
+    timestamps, spans, budget = draw(cases())
+    frames = st.integers(0, len(timestamps) - 1)
+    return timestamps, spans, budget, draw(st.dictionaries(frames, st.sampled_from([-0.5, 0.0, 0.1, 1.0])))
+
+
+@settings(max_examples=300, deadline=None)
+@given(valued_cases())
+def test_valued_frames_keep_to_the_spans_and_the_budget_too(case):
+    timestamps, spans, budget, values = case
+    got = [f.frame_index for f in spread_frames(spans, timestamps, budget, values=values)]
+    within = frames_within(spans, timestamps)
+    assert got == sorted(set(got))
+    assert set(got) <= within
+    assert len(got) == min(budget, len(within))
+
+
+@settings(max_examples=300, deadline=None)
+@given(valued_cases())
+def test_every_span_gives_as_many_frames_as_without_values_and_its_best(case):
+    timestamps, spans, budget, values = case
+    ids = [str(i) for i in range(len(spans))]
+    plain, valued = (spread_frames(spans, timestamps, budget, ids, v) for v in ({}, values))
+    for own in ids if len(spans) <= budget else [None]:
+        before = [f.frame_index for f in plain if own in (None, f.node_id)]
+        after = [f.frame_index for f in valued if own in (None, f.node_id)]
+        assert len(before) == len(after)
+        inside = frames_within(spans if own is None else [spans[int(own)]], timestamps) - {
+            f.frame_index for f in valued if own not in (None, f.node_id)
+        }
+        left_out = [values[i] for i in inside & values.keys() if i not in after]
+        assert not left_out or all(i in values and values[i] >= max(left_out) for i in after)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases(), st.integers(0, 20))
+def test_uniform_frames_are_added_to_those_of_the_spans_and_to_nothing_else(case, count):
+    timestamps, spans, budget = case
+    whole = Span(0, float(timestamps[-1]) + 0.5)
+    part = spread_frames(spans, timestamps, budget, ["0.0"] * len(spans))
+    frames = with_uniform_frames(part, timestamps, whole, count)
+    got = [f.frame_index for f in frames]
+    assert got == sorted(set(got))
+    assert len(got) == min(len(part) + count, len(timestamps))
+    assert set(part) <= set(frames)
+    assert {f.frame_index for f in spread_frames([whole], timestamps, count)} <= set(got)

@@ -4,14 +4,23 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from support.scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
+from support.scripted import (
+    ColourEmbedder,
+    ColourScorer,
+    ColourVLM,
+    RulePolicy,
+    SamplingPolicy,
+    always,
+    colour_video,
+    finder,
+)
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.building import build_stages
-from lmms_videominer.selectors.videominer import VideoMinerSelector
+from lmms_videominer.selectors.videominer import VideoMinerSelector, VideoMinerSettings
 from lmms_videominer.types import Action, Node, Question, Reading, Selection, Span, merge_spans
 
 CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, grain_s=0, cache_dir="off")
@@ -302,6 +311,64 @@ def test_a_programming_error_propagates(make, film, monkeypatch):
     monkeypatch.setattr("lmms_videominer.selectors.videominer.kept_nodes", lambda nodes: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         grow_trees([job(film), job(film)], *make(always(Action.ACCEPT)))
+
+
+# which frames
+
+LONG = [("red", 20), ("yellow", 2), ("red", 20), ("green", 20), ("blue", 20)]  # 2 s of yellow in 42 of red
+
+
+@pytest.fixture(scope="module")
+def long_film(folder) -> str:
+    return colour_video(folder / "long.mp4", LONG)
+
+
+def chosen(film, accepted, **own):
+    """The key frames, and the nodes of which ``accepted`` is true of the caption, which are accepted."""
+    policy = RulePolicy(lambda caption, depth: Action.ACCEPT if accepted(caption) else Action.DELETE)
+    config = dataclasses.replace(CONFIG, events=2, max_depth=1, caption_frames=4, own=VideoMinerSettings(**own))
+    stages = build_stages(config, ColourVLM(), policy, ColourEmbedder(), scorer=ColourScorer())
+    [tree] = grow_trees([job(film)], stages, config)
+    return tree.key_frames, [n for n in tree.nodes if n.decision and n.decision.action is Action.ACCEPT]
+
+
+def test_frames_that_the_captioner_saw_are_taken_where_it_is_asked_for(long_film):
+    frames, nodes = chosen(long_film, lambda caption: "red" in caption, key_frames="seen")
+    seen = [t for n in nodes for e in n.events for t in e.frame_times_s]
+    assert [f.time_s for f in frames] == seen and len(seen) == 4
+
+
+def test_frames_that_fit_the_question_are_taken_where_it_is_asked_for(long_film):
+    plain, _ = chosen(long_film, lambda caption: "red" in caption)
+    scored, nodes = chosen(long_film, lambda caption: "red" in caption, key_frames="scored")
+    assert not any(20 <= f.time_s < 22 for f in plain)
+    assert any(20 <= f.time_s < 22 for f in scored)
+    assert all(f.score is not None and f.node_id in {n.id for n in nodes} for f in scored)
+
+
+def test_a_share_of_the_frames_is_kept_for_the_whole_video(long_film):
+    frames, _ = chosen(long_film, lambda caption: "red" in caption, uniform_share=0.5)
+    assert [f.node_id is None for f in frames].count(True) == 2
+    assert [f.time_s for f in frames if f.node_id is None] == pytest.approx([20.5, 61.5], abs=0.2)
+
+
+@pytest.mark.parametrize("own", [{"key_frames": "seen"}, {"key_frames": "scored"}, {"uniform_share": 0.5}])
+def test_a_tree_that_keeps_the_whole_video_gives_uniform_frames_under_any_setting(long_film, own):
+    frames, _ = chosen(long_film, lambda caption: False, **own)
+    assert [f.frame_index for f in frames] == [f.frame_index for f in chosen(long_film, lambda caption: False)[0]]
+
+
+@pytest.mark.parametrize("own", [{"key_frames": "shown"}, {"uniform_share": 1.5}, {"uniform_share": -0.1}])
+def test_settings_out_of_range_are_refused(own):
+    with pytest.raises(ConfigError, match="videominer_"):
+        VideoMinerSettings(**own)
+
+
+def test_the_scorer_is_loaded_and_its_calls_are_told_where_frames_are_scored():
+    scored = dataclasses.replace(CONFIG, own=VideoMinerSettings(key_frames="scored"))
+    assert VideoMinerSelector.needs(scored) - VideoMinerSelector.needs(CONFIG) == {"scorer"}
+    assert VideoMinerSelector.calls_at_most(scored, 3600.0).scored == CONFIG.scan_frames
+    assert VideoMinerSelector.calls_at_most(CONFIG, 3600.0).scored == 0
 
 
 # accounts
