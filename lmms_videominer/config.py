@@ -18,6 +18,7 @@ ASK = "ask"  # value of ``default_action``: the policy is asked once more
 NAMES = {
     "search": ("best-first", PLAIN),
     "look": ("scorer", "none"),
+    "search_options": ("never", "named", "always"),
     "segmenter": ("kts", "histogram"),
     "clustering": ("event", "frame", "none"),
     "default_action": (ASK, "accept", "continue", "delete"),
@@ -64,6 +65,11 @@ class MinerConfig:
         0.5,
         "search=best-first: a moment is found once no event that is left fits it better than an accepted one less this "
         "many standard deviations over the frames of the video.",
+    )
+    search_options: str = option(
+        "named",
+        "Whether captioner and policy of videominer are told the options. named: where the question speaks of them "
+        '("Which of the following ..."); always; never: as published.',
     )
     policy_context: str = option(
         "",

@@ -37,6 +37,7 @@ from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Action, Decision, Event, Node, Span
 
 SCANNED = 4  # frames compared per event of a cut
+EQUAL = 1e-6  # difference of fits that are equal
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
 ROUNDED = 6  # decimal places of the scores in a result
 FITTING = 0.5  # share of the margin within which a frame fits about as well as the best of its part
@@ -117,12 +118,22 @@ class _BestFirst:
             times_s = self.case.timestamps_s[indices]
             owners = np.searchsorted([event.start_s for event in events], times_s, side="right") - 1
             for k, event in enumerate(events):
-                own = fit[owners == k]
-                # a scanned frame may lie nowhere in a short event: it is as promising as its parent
-                self.events.append(_Candidate(event, i, own.max(axis=0) if len(own) else self.fits[i]))
+                own = fit[owners == k] if len(fit) else fit
+                # an event that nobody looked at is as promising as its parent
+                self.events.append(_Candidate(event, i, own.max(axis=0) if len(own) else self.fits[i] + self._raise(i)))
                 self.frontier.append(self.events[-1])
         cut_at = {i for i, *_ in divided}
         annotate(self.nodes, [i for i in positions if i not in cut_at], "atomic")
+
+    def _raise(self, position: int) -> float:
+        """How much more promising than its own events a node is for having been continued: the more, the rarer that is.
+
+        0 with a scorer, which looks at the events themselves, and at the root, which always continues.
+        """
+        decided = [node for node in self.nodes if node.depth and node.decision]
+        if self.config.look != "none" or not self.nodes[position].depth or not decided:
+            return 0.0
+        return 1.0 - sum(has_action(node, Action.CONTINUE) for node in decided) / len(decided)
 
     def _fits(
         self, scans: Sequence[tuple[tuple[Span, ...], int]]
@@ -130,7 +141,7 @@ class _BestFirst:
         """The frames of each scan, int64 [T], and how well they fit each line, float64 [T, L]."""
         indices = [scan(self.case.video.reader, spans, frames)[0] for spans, frames in scans]
         if self.config.look == "none":
-            return [(part, np.zeros((len(part), len(self.lines)))) for part in indices]
+            return [(part, np.zeros((0, len(self.lines)))) for part in indices]
         question = self.case.question.text
         texts = list(dict.fromkeys((*self.lines, question)))
         scores = iter((yield Compare(tuple((tuple(part.tolist()), text) for part in indices for text in texts))))
@@ -143,21 +154,30 @@ class _BestFirst:
 
     def _margins(self, fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """float64 [L]: how much less than an accepted part an event may fit and still be worth a look."""
-        every = np.concatenate([fit for _, fit in fits]) if fits else np.zeros((1, len(self.lines)))
-        return self.config.stop_margin * every.std(axis=0)
+        every = np.concatenate([np.zeros((0, len(self.lines))), *(fit for _, fit in fits)])
+        return self.config.stop_margin * every.std(axis=0) if len(every) else np.zeros(len(self.lines))
 
     def _wave(self) -> list[_Candidate]:
         """The candidates to caption next; none if the search is over."""
         room = min(self.config.max_vlm_calls - self.captioned, self.config.max_nodes - len(self.nodes) + 1)
-        missing = [k for k in range(len(self.lines)) if not self._is_found(k)]
-        chosen: dict[int, _Candidate] = {}
-        for k in missing:
-            best = sorted(self.frontier, key=lambda candidate: -candidate.fit[k])[: self.config.wave]
-            chosen.update((id(candidate), candidate) for candidate in best)
-        wave = list(chosen.values())[: max(room, 0)]
-        taken = {id(candidate) for candidate in wave}
-        self.frontier = [candidate for candidate in self.frontier if id(candidate) not in taken]
+        wave: list[_Candidate] = []
+        for k in [k for k in range(len(self.lines)) if not self._is_found(k)]:
+            for _ in range(min(self.config.wave, room - len(wave), len(self.frontier))):
+                wave.append(self._best(k, wave))
+                self.frontier.remove(wave[-1])
         return wave
+
+    def _best(self, k: int, wave: Sequence[_Candidate]) -> _Candidate:
+        """The candidate that fits line ``k`` best; of equal ones, that farthest in time from what is captioned."""
+        highest = max(candidate.fit[k] for candidate in self.frontier)
+        equal = [candidate for candidate in self.frontier if candidate.fit[k] >= highest - EQUAL]
+        if len(equal) == 1:
+            return equal[0]
+        looked = [event.span for node in self.nodes[1:] for event in node.events]
+        borders = [_middle(span) for span in (*looked, *(candidate.span for candidate in wave))]
+        taken_s = np.array([self.case.whole.start_s, *borders, self.case.whole.end_s])  # [M]
+        middles_s = np.array([_middle(candidate.span) for candidate in equal])  # [N]
+        return equal[int(np.abs(middles_s[:, None] - taken_s).min(axis=1).round(6).argmax())]
 
     def _is_found(self, k: int) -> bool:
         """Whether an accepted part fits line ``k`` about as well as anything that is left."""
@@ -185,7 +205,7 @@ class _BestFirst:
         parts = [part_of(self.case, self.nodes, i, self.captioned, self._is_last(self.nodes[i])) for i in new]
         yield from decide(self.case, self.nodes, new, parts)
         opened = [i for i in new if has_action(self.nodes[i], Action.CONTINUE) and not self._is_last(self.nodes[i])]
-        if opened:
+        if opened and self.captioned < config.max_vlm_calls:
             yield from self._open(opened)
 
     def _is_last(self, node: Node) -> bool:
@@ -235,6 +255,10 @@ class _BestFirst:
             chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
         return picks
+
+
+def _middle(span: Span) -> float:
+    return (span.start_s + span.end_s) / 2
 
 
 def cut_of(duration_s: float, config: MinerConfig, first: bool) -> tuple[int, int]:

@@ -48,12 +48,18 @@ def plain(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_shar
             annotate(nodes, frontier, "max_nodes")
             break
         parents: list[tuple[Node, Units]] = []
-        for position, units in zip(frontier, (yield from _units(case, nodes, frontier))):
-            if obstacle := _obstacle(nodes[position], units, captioned, config):
-                annotate(nodes, [position], obstacle)
-            else:
-                captioned += len(units)
-                parents.append((nodes[position], units))
+        while frontier:
+            # no more nodes are cut than may be captioned
+            now, frontier = _split(frontier, max(1, (config.max_vlm_calls - captioned) // config.events))
+            if captioned >= config.max_vlm_calls:
+                annotate(nodes, now, "max_vlm_calls")
+                continue
+            for position, units in zip(now, (yield from _units(case, nodes, now)), strict=True):
+                if obstacle := _obstacle(nodes[position], units, captioned, config):
+                    annotate(nodes, [position], obstacle)
+                else:
+                    captioned += len(units)
+                    parents.append((nodes[position], units))
         if not parents:
             break
         children = yield from _children(case, parents, clusterer, embedded)
@@ -66,10 +72,12 @@ def plain(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_shar
     return (yield from found(case, nodes, key_frames, uniform_share))
 
 
+def _split(positions: list[int], count: int) -> tuple[list[int], list[int]]:
+    return positions[:count], positions[count:]
+
+
 def _units(case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Generator[Any, Any, list[Units]]:
     """The events of each node of the frontier; with ``clustering=frame``, one part per frame shown of them."""
-    if not frontier:
-        return []
     cut = yield Segment(tuple(nodes[position].spans for position in frontier))
     if case.config.clustering != "frame":
         return list(cut)

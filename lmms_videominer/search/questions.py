@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from lmms_videominer.errors import ConfigError, ModelError
@@ -11,6 +12,11 @@ from lmms_videominer.types import Question
 MOST_SEARCHED = 2_000  # characters of a question in the prompts of a search, which repeat it with every part of a video
 MOST_ANSWERED = 8_000  # characters of a question, and of each option, in the one prompt that asks for the answer
 MOST_PROMPTED = 32_000  # characters of a question in a task's own prompt: more would take a backbone hours
+# "Which of the following ...", "What do these statements ...": what is sought stands in the options
+_NAMES_OPTIONS = re.compile(
+    r"\b(?:following|options?|statements?|below|(?:which|what|who|where|how many) of (?:these|those|them))\b",
+    re.IGNORECASE,
+)
 
 
 def checked(question: Question) -> Question:
@@ -30,6 +36,18 @@ def checked(question: Question) -> Question:
 def searchable(question: Question) -> Question:
     """``question`` as a search asks it: without its middle beyond ``MOST_SEARCHED`` characters."""
     return replace(question, text=cut(question.text, MOST_SEARCHED))
+
+
+def with_options(question: Question, told: str) -> Question:
+    """``question`` with its options in its text, so that a search knows them.
+
+    Args:
+        told: ``never``, ``always``, or ``named``: where the question speaks of them.
+    """
+    if not question.options or told == "never" or (told == "named" and not _NAMES_OPTIONS.search(question.text)):
+        return question
+    options = "; ".join(" ".join(option.split()).rstrip(".;") for option in question.options)
+    return replace(question, text=cut(f"{question.text} Options: {options}.", MOST_SEARCHED))
 
 
 def answerable(question: Question) -> Question:

@@ -7,12 +7,13 @@ docs/deviations.md lists every difference from the paper.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lmms_videominer.config import NO_POLICY, PLAIN, MinerConfig, check_names, option
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.best_first import best_first, frames_at_most
 from lmms_videominer.search.plain import covers, plain
+from lmms_videominer.search.questions import with_options
 from lmms_videominer.search.trees import AUTO, scored_at_most
 from lmms_videominer.search.wishes import Case, Search
 from lmms_videominer.selectors.selector import Calls, Selector
@@ -72,5 +73,11 @@ class VideoMinerSelector(Selector):
         return config.max_depth if config.search == PLAIN else 1 + min(config.max_vlm_calls, config.max_nodes)
 
     def search(self, case: Case) -> Search:
+        question = with_options(case.question, case.config.search_options)
         grow = plain if case.config.search == PLAIN else best_first
-        return grow(case, self.stages.clusterer, self.settings.key_frames, self.settings.uniform_share)
+        return grow(
+            replace(case, question=question),
+            self.stages.clusterer,
+            self.settings.key_frames,
+            self.settings.uniform_share,
+        )
