@@ -81,6 +81,7 @@ class TGRPOConfig(GRPOConfig):
     format_partial: float = _of_rewards("format_partial")
     advantages: str = _of_rewards("advantages")
     answer_reward: str = _of_rewards("answer_reward")
+    call_price: float = _of_rewards("call_price")
     evidence_target: float = _of_rewards("evidence_target")
     evidence_ungated: float = _of_rewards("evidence_ungated")
     fallback_reward: str = _of_rewards("fallback_reward")

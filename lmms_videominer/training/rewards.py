@@ -66,6 +66,11 @@ class RewardConfig:
     evidence_ungated: float = _option(
         0.2, "With evidence_target, the share of R_tree that shown evidence earns even if the answer is wrong."
     )
+    call_price: float = _option(
+        0.0,
+        "What captions cost a tree: R_tree is multiplied by 1 - call_price * (captions / max_vlm_calls), so that of "
+        "two trees that are right the cheaper one earns more. 0: nothing.",
+    )
     fallback_reward: str = _option(
         "paper",
         "R_tree of a tree that accepts nothing, so that a fallback chose its frames. paper: as of any other; none: 0; "
@@ -79,7 +84,7 @@ class RewardConfig:
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
-        for name in ("evidence_target", "evidence_ungated"):
+        for name in ("evidence_target", "evidence_ungated", "call_price"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)}: a share, from 0 to 1")
         for name in ("target_length", "length_weight", "format_full", "format_partial"):
@@ -212,6 +217,20 @@ def tree_reward(answer: float, config: RewardConfig, in_fallback: bool = False, 
     if in_fallback:
         return {"paper": answer, "none": 0.0, "above_uniform": max(0.0, answer - uniform)}[config.fallback_reward]
     return answer
+
+
+def priced_reward(tree: float, spent: float, config: RewardConfig) -> float:
+    """``R_tree (1 - price spent)``: what is left of R_tree after the captions are paid.
+
+    It is a factor, not a difference: a wrong tree earns nothing however cheap it is, and no price makes a right tree
+    earn less than a wrong one.
+
+    Args:
+        tree: ``tree_reward``.
+        spent: Captions over their limit, in [0, 1]; cached ones count.
+        config: ``call_price``, in [0, 1].
+    """
+    return tree * (1.0 - config.call_price * min(1.0, spent))
 
 
 def _normalised(text: str) -> str:

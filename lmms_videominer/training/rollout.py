@@ -26,6 +26,7 @@ from lmms_videominer.training.rewards import (
     grounded_reward,
     length_reward,
     option_index,
+    priced_reward,
     total_reward,
     tree_reward,
 )
@@ -258,7 +259,9 @@ def _rollout(
     if isinstance(uniform, VideoMinerError):
         return uniform
     correct = bool(answer_reward(selection.answer, job.question.options, job.answer))
-    tree = tree_reward(answer, config, in_fallback(selection), uniform)
+    usage = selection.usage
+    spent = (usage.vlm_calls + usage.vlm_calls_cached) / selection.config["max_vlm_calls"]
+    tree = priced_reward(tree_reward(answer, config, in_fallback(selection), uniform), spent, config)
     decisions = tuple(_sample(node, tree, config) for node in selection.nodes if node.decision)
     return TreeRollout(job.question_id, job.tree, selection, correct, tree, decisions)
 

@@ -18,6 +18,7 @@ from lmms_videominer.training.rewards import (
     format_reward,
     grounded_reward,
     length_reward,
+    priced_reward,
     total_reward,
     tree_reward,
 )
@@ -159,6 +160,26 @@ def test_evidence_shown_is_a_share_and_grows_with_frames(spans, times_s, more):
     evidence = [Span(start, start + length) for start, length in spans]
     before, after = evidence_shown(at(*times_s), evidence), evidence_shown(at(*times_s, more), evidence)
     assert -1e-9 <= before <= after + 1e-9 and after <= 1 + 1e-9
+
+
+def test_the_price_of_captions_by_hand():
+    assert priced_reward(1.0, 0.5, RewardConfig()) == 1.0
+    assert priced_reward(1.0, 0.25, RewardConfig(call_price=0.4)) == pytest.approx(0.9)
+    assert priced_reward(0.5, 1.0, RewardConfig(call_price=0.4)) == pytest.approx(0.3)
+    assert priced_reward(1.0, 3.0, RewardConfig(call_price=1.0)) == 0.0
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_no_price_puts_a_right_tree_below_a_wrong_one(price, spent, cheap):
+    config = RewardConfig(call_price=price)
+    assert priced_reward(1.0, spent, config) >= priced_reward(0.0, cheap, config) == 0.0
+    assert (priced_reward(1.0, cheap, config) >= priced_reward(1.0, spent, config)) or cheap >= spent
+
+
+@pytest.mark.parametrize("price", [-0.1, 1.1])
+def test_a_price_that_is_no_share_is_refused(price):
+    with pytest.raises(ConfigError, match=f"call_price={price}"):
+        RewardConfig(call_price=price)
 
 
 def test_grounded_rewards_by_hand():
