@@ -1,8 +1,4 @@
-"""The prompts of the policy: about one part of a video, and about the whole before it is searched.
-
-What is the same in every prompt comes first and what changes most comes last, so that a server computes the beginning
-once.
-"""
+"""The prompts of the policy: about one part of a video, and about the whole before it is searched."""
 
 from __future__ import annotations
 
@@ -12,16 +8,20 @@ from lmms_videominer.types import Action
 
 PART = """\
 You search a long video for the moments that answer a question. Decide about one part of the video.
+Question: {question}
+{context}Depth: {depth} of {max_depth}
+Caption of this part:
+{caption}
 Actions: accept = this part shows what the question asks about; continue = it may hold it, look closer; \
 delete = it has nothing to do with the question.
-Reply as <think>reasoning</think><action>accept, continue or delete</action>
-"""
+Reply as <think>reasoning</think><action>accept, continue or delete</action>"""
 WHOLE = """\
 Before a video is searched for the moments that answer a question, say what to look for.
-Actions: continue = search for these moments; accept = the question is about the video as a whole, and frames spread \
-evenly over it answer it.
-Reply as <think>what would be seen, one moment per line</think><action>continue or accept</action>
-"""
+Question: {question}
+{context}Actions: continue = search for these moments; accept = the question is about the video as a whole, and frames \
+spread evenly over it answer it.
+Reply as <think>what would be seen, one moment per line</think><action>continue or accept</action>"""
+REPLIES = tuple(prompt.rpartition("Reply as ")[2] for prompt in (PART, WHOLE))
 AGAIN = """\
 {prompt}
 You replied:
@@ -41,10 +41,10 @@ def policy_prompt(question: str, caption: str, depth: int, max_depth: int, conte
         max_depth: The last depth, at which no closer look follows.
         context: Further lines about the search, such as the node's place in time.
     """
-    lines = [f"Question: {question}", *context]
+    told = "".join(f"{line}\n" for line in context)
     if not depth:
-        return WHOLE + "\n".join(lines)
-    return PART + "\n".join([*lines, f"Depth: {depth} of {max_depth}", "Caption of this part:", caption or NO_CAPTION])
+        return WHOLE.format(question=question, context=told)
+    return PART.format(question=question, context=told, depth=depth, max_depth=max_depth, caption=caption or NO_CAPTION)
 
 
 def again_prompt(prompt: str, reply: str) -> str:

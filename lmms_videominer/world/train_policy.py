@@ -18,7 +18,6 @@ from lmms_videominer.world.curriculum import SOUND, Flaws, Lesson, draw_script, 
 from lmms_videominer.world.learning import Learner, log
 
 TRAIN_SEED, DEV_SEED = 12, 1_000_012
-SOUGHT = 0.15  # share of lessons about what to look for
 
 
 def build(vlm: Path) -> tuple[Any, Any]:
@@ -79,10 +78,12 @@ def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": (ids != tokenizer.pad_token_id).long(), "labels": labels}
 
 
-def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND) -> list[Lesson]:
+def _draw(
+    rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND, sought: float = 0.15
+) -> list[Lesson]:
     return [
         sought_lesson(rng, draw_script(rng, seed), flaws)
-        if rng.random() < SOUGHT
+        if rng.random() < sought
         else policy_lesson(rng, draw_script(rng, seed), noise, flaws)
         for _ in range(batch)
     ]
@@ -114,6 +115,7 @@ def train(
     seed: int,
     noise: float,
     flaws: Flaws,
+    sought: float,
     log_every: int = 250,
 ) -> None:
     """Train with AdamW; write a standard Hugging Face checkpoint and ``log.jsonl`` to ``folder``."""
@@ -123,7 +125,7 @@ def train(
     learner = Learner(model, lr, 50, steps)
     started, losses = time.time(), []
     for step in range(1, steps + 1):
-        losses.append(learner.step(collate(_draw(rng, batch, TRAIN_SEED, noise, flaws), tokenizer)))
+        losses.append(learner.step(collate(_draw(rng, batch, TRAIN_SEED, noise, flaws, sought), tokenizer)))
         if step % log_every == 0 or step == steps:
             log(
                 folder,
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
+    parser.add_argument("--sought", type=float, default=0.15, help="share of lessons about what to look for")
     parser.add_argument("--slips", type=float, default=0.0, help="share of target replies without an action")
     parser.add_argument("--haste", type=float, default=0.0, help="share of nodes worth a closer look that are deleted")
     arguments = vars(parser.parse_args())
