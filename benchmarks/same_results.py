@@ -85,6 +85,7 @@ VARIANTS = (
     *(Variant(name) for name in ("uniform", "oracle", "none", "topk", "aks", "bolt", "focus", "qframe")),
     *(Variant(name, {"judge": "policy"}) for name in ("videotree", "videoagent", "llovi")),
     Variant("videominer", {"grain_s": 0.0}, minutes=(1,)),  # else a short video is not searched
+    Variant("videominer", {"search": "best-first"}),
     _long("videominer", clustering="none"),
     _long("videominer", clustering="frame"),
     _long("videominer", segmenter="histogram"),
@@ -192,8 +193,10 @@ def mined(variant: Variant, rows: Sequence[Line], folder: Path) -> list[Line]:
         for row in rows
     ]
     fixed = {"selector": variant.selector, "device": "cpu", "reader": "pyav"}
+    if variant.selector == "videominer":
+        fixed["search"] = "plain"  # as in records of versions without another; a variant may say otherwise
     with tempfile.TemporaryDirectory(prefix="same-results-") as empty:
-        miner = VideoMiner.from_pretrained(MODEL, cache_dir=empty, **fixed, **variant.settings)
+        miner = VideoMiner.from_pretrained(MODEL, cache_dir=empty, **(fixed | variant.settings))
         results = miner.mine_batch(asked)
     return [
         {
