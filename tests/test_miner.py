@@ -14,7 +14,15 @@ from lmms_videominer.miner import VideoMiner
 from lmms_videominer.types import Action, Question, Selection
 from lmms_videominer.video.pixels import read_key_frames
 
-SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0, "cache_dir": "off"}
+SETTINGS = {
+    "search": "plain",
+    "frames": 4,
+    "events": 4,
+    "scan_frames": 64,
+    "clustering": "none",
+    "grain_s": 0.0,
+    "cache_dir": "off",
+}
 
 
 @pytest.fixture

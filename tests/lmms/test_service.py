@@ -27,7 +27,15 @@ from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLMRequest
 
 TRIES = 3
-SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0, "max_depth": 1}
+SETTINGS = {
+    "search": "plain",
+    "frames": 4,
+    "events": 4,
+    "scan_frames": 64,
+    "clustering": "none",
+    "grain_s": 0.0,
+    "max_depth": 1,
+}
 BACKBONES = [("openai", True), ("openai", False), ("async_openai", False)]
 FRAMES = np.full((2, 112, 112, 3), 90, np.uint8)
 

@@ -23,7 +23,9 @@ FRAMES = 6  # of 60 in 15 s
 def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbone, tiny, task, tmp_path):
     runs = {}
     for selector in ("uniform", "videominer"):
-        arguments = f"pretrained={tiny(backbone)},frames={FRAMES},selector={selector}{PIXELS.get(backbone, '')}"
+        arguments = (
+            f"pretrained={tiny(backbone)},frames={FRAMES},selector={selector},search=plain{PIXELS.get(backbone, '')}"
+        )
         with watching() as seen:
             samples = evaluate(tmp_path / selector, f"videominer_{backbone}", arguments, "tiny_video", task)
         runs[selector] = seen, samples
@@ -43,7 +45,7 @@ def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbo
 
 def selection_of(video, **settings):
     no_models = Stages(vlm=None, segmenter=None, clusterer=None, cache=open_cache("off"))
-    selector = get_selector("videominer", no_models, MinerConfig(**settings))
+    selector = get_selector("videominer", no_models, MinerConfig(search="plain", **settings))
     [selection] = selector.select([Question(str(video), "What is seen?")])
     return selection
 

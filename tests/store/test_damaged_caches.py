@@ -21,7 +21,7 @@ from lmms_videominer.store.forms import FORMS
 from lmms_videominer.types import Selection
 
 SEEDS = 96
-SETTINGS = {"frames": 4, "events": 3, "scan_frames": 16, "max_depth": 1, "grain_s": 0.0}
+SETTINGS = {"search": "plain", "frames": 4, "events": 3, "scan_frames": 16, "max_depth": 1, "grain_s": 0.0}
 SELECTORS = ("videominer", "topk")
 
 

@@ -13,6 +13,7 @@ from support.marks import needs
 
 EVIDENCE_S = ((8.0, 16.0), (40.0, 52.0))
 TINY = [
+    "search=plain",
     "events=4",
     "scan_frames=16",
     "max_depth=1",

@@ -17,7 +17,9 @@ import torch
 from support.marks import needs
 from support.tiny_models import LARGE
 
-SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8,llm_tokens=32"
+SETTINGS = (
+    "search=plain,frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8,llm_tokens=32"
+)
 # what keeps frames of 224x224 as they are
 PIXELS = {"qwen2_5_vl": ",min_pixels=3136", "qwen3_vl": ",min_pixels=3136"}
 TOWERS = (

@@ -20,6 +20,7 @@ from lmms_videominer.types import Action, Question, Reading, Span
 from lmms_videominer.world import render_world
 
 CONFIG = MinerConfig(
+    search="plain",
     frames=4,
     events=4,
     scan_frames=64,
