@@ -112,11 +112,11 @@ def films_of(folder: Path, flat: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("selector", ["oracle", "videominer"])
-def test_every_film_is_mined_or_its_note_says_why_not(selector, flat, tiny, tmp_path):
+def test_every_film_is_mined_or_its_note_says_why_not(selector, flat, clip, tiny, tmp_path):
     """In one run; ``VIDEOMINER_FILMS=FOLDER`` takes the films of a folder instead of those made here."""
     films = list(films_of(tmp_path, flat))
     write_task(tmp_path / "tasks", "films", [row(i, film, evidence=[[0.0, END_S]]) for i, film in enumerate(films)])
-    arguments = f"pretrained={tiny('qwen2_vl')},selector={selector},frames=4,events=4"
+    arguments = f"pretrained={tiny('qwen2_vl')},selector={selector},frames=4,events=4,scorer={clip}"
     samples = evaluate(tmp_path / "out", "videominer_qwen2vl", arguments, "films", tmp_path / "tasks")
 
     assert len(samples) == len(films) >= 14

@@ -183,7 +183,7 @@ def test_processes_in_step_ask_the_policy_equally_often_whatever_they_have_to_de
 def test_decisions_of_two_seeds_and_of_two_nodes_are_drawn_apart(film):
     policy = RulePolicy(lambda caption, depth: Action.ACCEPT)
     stages = build_stages(CONFIG, ColourVLM(), policy, ColourEmbedder())
-    method = Scripted(stages, MinerConfig(frames=1, cache_dir="off", temperature=1.0))
+    method = Scripted(stages, MinerConfig(search="plain", frames=1, cache_dir="off", temperature=1.0))
     run(method, [Job(Question(film, "d"), seed=seed) for seed in (1, 2, 1)])
     [(first, second, again)] = policy.seeds
     assert first == again != second
