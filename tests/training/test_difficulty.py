@@ -333,6 +333,7 @@ def tiny_miner(tmp_path_factory) -> list[str]:
 
     folder = tmp_path_factory.mktemp("tiny")
     settings = [
+        "search=plain",
         "events=4",
         "scan_frames=32",
         "max_depth=1",
