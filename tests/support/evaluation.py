@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from lmms_videominer.search.answers import UNREAD_ANSWER
 from support.marks import needs
 from support.tiny_models import LARGE
 
@@ -210,6 +211,11 @@ def samples_in(out: Path) -> list[dict]:
 def note_of(sample: dict) -> dict[str, Any]:
     """What the plugin says of a logged sample."""
     return sample["token_counts"][0]["videominer"]
+
+
+def fallbacks_of(sample: dict) -> list[str]:
+    """The fallbacks that the plugin names, but for what tiny models answer: nothing that can be read."""
+    return [name for name in note_of(sample).get("fallbacks", ()) if name != UNREAD_ANSWER]
 
 
 def frames_of(video: Path | str, indices: list[int]) -> np.ndarray:
