@@ -119,6 +119,14 @@ def test_the_most_promising_event_is_captioned_first(film, wave):
     assert waves(vlm)[0] == ["yellow", "white", "blue"][:wave]
 
 
+def test_what_is_sought_and_the_question_count_alike(film):
+    # white: (0.5 + 1) / 2, yellow: (1 + 0.4) / 2
+    vlm = ColourVLM()
+    never = seeker("a scene in yellow", rule=lambda caption, depth: Action.DELETE)
+    mine(film, never, vlm, text="What is white?", wave=1)
+    assert waves(vlm)[:2] == [["white"], ["yellow"]]
+
+
 def test_events_are_captioned_in_the_order_of_their_fit(film):
     vlm = ColourVLM()
     never = seeker("a scene in yellow", rule=lambda caption, depth: Action.DELETE)
