@@ -25,6 +25,7 @@ from support.scripted import (
 )
 
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import ModelError
 from lmms_videominer.search.best_first import cut_of, frames_at_most, sought
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.selectors.building import build_stages
@@ -463,6 +464,19 @@ def test_cached_captions_count_so_that_a_warm_cache_grows_the_same_tree(film, tm
     assert (warm.nodes, warm.key_frames) == (cold.nodes, cold.key_frames)
     assert (cold.usage.vlm_calls, warm.usage.vlm_calls, warm.usage.vlm_calls_cached) == (9, 0, 9)
     assert warm.usage.scores == 0 < warm.usage.scores_cached
+
+
+def test_a_scorer_that_fails_on_one_question_costs_that_question_alone(film):
+    class Failing(ColourScorer):
+        def score(self, frames, texts):
+            if any("red" in text for text in texts):
+                raise RuntimeError("out of memory")
+            return super().score(frames, texts)
+
+    jobs = [job(film, text="What is red?"), job(film)]
+    failed, found = run(selector(finder("yellow"), scorer=Failing()), jobs)
+    assert isinstance(failed, ModelError) and "out of memory" in str(failed) and "What is red?" in str(failed)
+    assert found.nodes == mine(film, finder("yellow")).nodes
 
 
 def test_without_an_image_text_model_none_is_needed(film):
