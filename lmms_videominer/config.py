@@ -66,6 +66,11 @@ class MinerConfig:
         "search=best-first: a moment is found once no event that is left fits it better than an accepted one less this "
         "many standard deviations over the frames of the video.",
     )
+    reach: float = option(
+        2.0,
+        "search=best-first: an event is not captioned for a moment if the best one of the video fits it better by more "
+        "than this many standard deviations; 0: all are, until it is found.",
+    )
     search_options: str = option(
         "named",
         "Whether captioner and policy of videominer are told the options. named: where the question speaks of them "
@@ -189,7 +194,7 @@ class MinerConfig:
             )
         if not 0 <= self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in [0, 2]")
-        for name in ("temperature", "min_event_s", "grain_s", "stop_margin"):
+        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         for name in ("similarity_delete", "similarity_accept"):

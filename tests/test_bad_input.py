@@ -15,7 +15,15 @@ from lmms_videominer.miner import VideoMiner
 from lmms_videominer.store import selection_json
 from lmms_videominer.types import Action, Reading
 
-SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "max_depth": 1, "clustering": "none", "grain_s": 0.0}
+SETTINGS = {
+    "search": "plain",
+    "frames": 4,
+    "events": 4,
+    "scan_frames": 64,
+    "max_depth": 1,
+    "clustering": "none",
+    "grain_s": 0.0,
+}
 FAULTS = {
     "empty_file": (r"the file is empty \(0 bytes\)", "again"),
     "cut_off_video": ("the file is cut off", "again"),

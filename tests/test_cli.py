@@ -59,6 +59,8 @@ def usage_error(*argv: str) -> int:
 
 FAST = (
     "--set",
+    "search=plain",
+    "--set",
     "events=4",
     "--set",
     "scan_frames=60",
@@ -356,6 +358,8 @@ def test_real_weights_from_a_bundle_folder(tmp_path, video, monkeypatch, capsys)
         str(tmp_path / "tree.json"),
         "--sheet",
         str(tmp_path / "sheet.jpg"),
+        "--set",
+        "search=plain",
         "--set",
         "max_depth=1",
         "--set",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import tiny_models
-from support.scripted import COLOURS, ColourVLM, always, colour_video, finder
+from support.scripted import COLOURS, ColourEmbedder, ColourScorer, ColourVLM, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
@@ -14,7 +14,15 @@ from lmms_videominer.miner import VideoMiner
 from lmms_videominer.types import Action, Question, Selection
 from lmms_videominer.video.pixels import read_key_frames
 
-SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0, "cache_dir": "off"}
+SETTINGS = {
+    "search": "plain",
+    "frames": 4,
+    "events": 4,
+    "scan_frames": 64,
+    "clustering": "none",
+    "grain_s": 0.0,
+    "cache_dir": "off",
+}
 
 
 @pytest.fixture
@@ -33,6 +41,20 @@ def test_mine_answers_from_the_key_frames_of_the_accepted_scene(film):
     assert selection.question == Question(str(film), "What is there?", ("a lake", "a sun"))
     assert selection.usage.answer_calls == 1
     assert {"frames", "answer", "caption"} <= set(selection.usage.seconds)
+
+
+def test_by_default_the_best_first_search_finds_it_for_a_third_of_the_captions_of_plain(tmp_path):
+    scenes = [(colour, 20) for colour in ("red", "green", "blue", "white", "black", "red", "green", "yellow", "blue")]
+    video = colour_video(tmp_path / "long.mp4", scenes * 2, fps=2)
+    found = {}
+    for search in ("", "plain"):
+        models = {"vlm": ColourVLM(), "embedder": ColourEmbedder(), "scorer": ColourScorer()}
+        settings = {"search": search} if search else {}
+        mined = VideoMiner.from_pretrained(**models, policy=finder("yellow"), cache_dir="off", **settings)
+        found[search] = mined.mine(video, "What is yellow?")
+        assert found[search].answer == "a scene in yellow" and found[search].fallbacks == ()
+    default, plain = (selection.usage.vlm_calls for selection in found.values())
+    assert found[""].config["search"] == "best-first" and 3 * default <= plain
 
 
 def test_the_video_llm_gets_exactly_the_key_frames_with_times_and_lettered_options(film):

@@ -17,9 +17,9 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.show.canvas import Canvas, wrap
 from lmms_videominer.show.sheet import GREEN, PAPER, RED, draw_picture
 from lmms_videominer.show.timeline import EVIDENCE, INK, SOFT, TICK, TRACK, TimeScale
-from lmms_videominer.time_codes import clock, clock_spans
 from lmms_videominer.types import KeyFrame
 from lmms_videominer.verdict import frames_hitting, in_evidence, windows_hit
+from lmms_videominer.video.time_codes import clock, clock_spans
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lmms_videominer.time_codes import clock_spans
 from lmms_videominer.types import Question, Selection, Span
 from lmms_videominer.verdict import chosen_option, frames_hitting, option_letter, windows_hit
+from lmms_videominer.video.time_codes import clock_spans
 from lmms_videominer.world import render_world
 
 

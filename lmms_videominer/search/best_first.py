@@ -10,7 +10,8 @@ What differs from ``search=plain`` is the order, and that most of the tree is ne
 3. In waves, the most promising events are captioned and clustered, and the policy decides. The events of nodes that
    continue are cut again and join the frontier.
 4. A moment is found once an accepted part fits it about as well as anything that is left. The search ends when every
-   moment is found, or at ``max_vlm_calls`` captions or ``max_nodes`` decisions.
+   moment is found or nothing within ``reach`` is left for it, or at ``max_vlm_calls`` captions or ``max_nodes``
+   decisions.
 
 Besides those of ``search.plain``, a node's ``note`` may be ``"found"``: all was found before it was looked at
 more closely.
@@ -81,7 +82,7 @@ class _BestFirst:
         self.fits: list[np.ndarray] = [np.zeros(0)]  # by node: float64 [L]
         self.frontier: list[_Candidate] = []
         self.lines: tuple[str, ...] = ()
-        self.margins = np.zeros(0)  # float64 [L]
+        self.deviations = np.zeros(0)  # float64 [L]: of the fits of the first frames
         self.events: list[_Candidate] = []  # all that were ever in the frontier
         self.embedded: list[np.ndarray] = []  # the captions so far, by wave
         self.captioned = 0
@@ -112,8 +113,9 @@ class _BestFirst:
         pieces = yield Segment(tuple((span,) for _, span in whole), tuple(cuts))
         divided = [(i, span, cut, events) for (i, span), cut, events in zip(whole, cuts, pieces) if len(events) > 1]
         fits = yield from self._fits([((span,), frames) for _, span, (_, frames), _ in divided])
-        if not self.margins.size:
-            self.margins = self._margins(fits)
+        if not self.deviations.size:
+            every = np.concatenate([np.zeros((0, len(self.lines))), *(fit for _, fit in fits)])
+            self.deviations = every.std(axis=0) if len(every) else np.zeros(len(self.lines))
         for (i, _, _, events), (indices, fit) in zip(divided, fits, strict=True):
             times_s = self.case.timestamps_s[indices]
             owners = np.searchsorted([event.start_s for event in events], times_s, side="right") - 1
@@ -152,24 +154,26 @@ class _BestFirst:
             for part, values in zip(indices, by_text, strict=True)
         ]
 
-    def _margins(self, fits: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        """float64 [L]: how much less than an accepted part an event may fit and still be worth a look."""
-        every = np.concatenate([np.zeros((0, len(self.lines))), *(fit for _, fit in fits)])
-        return self.config.stop_margin * every.std(axis=0) if len(every) else np.zeros(len(self.lines))
-
     def _wave(self) -> list[_Candidate]:
         """The candidates to caption next; none if the search is over."""
         room = min(self.config.max_vlm_calls - self.captioned, self.config.max_nodes - len(self.nodes) + 1)
         wave: list[_Candidate] = []
         for k in [k for k in range(len(self.lines)) if not self._is_found(k)]:
-            for _ in range(min(self.config.wave, room - len(wave), len(self.frontier))):
-                wave.append(self._best(k, wave))
-                self.frontier.remove(wave[-1])
+            for _ in range(min(self.config.wave, room - len(wave))):
+                if (best := self._best(k, wave)) is not None:
+                    wave.append(best)
+                    self.frontier.remove(best)
         return wave
 
-    def _best(self, k: int, wave: Sequence[_Candidate]) -> _Candidate:
-        """The candidate that fits line ``k`` best; of equal ones, that farthest in time from what is captioned."""
-        highest = max(candidate.fit[k] for candidate in self.frontier)
+    def _best(self, k: int, wave: Sequence[_Candidate]) -> _Candidate | None:
+        """The candidate that fits line ``k`` best; of equal ones, that farthest in time from what is captioned.
+
+        ``None`` if none is left, or none within reach of the best event of the video.
+        """
+        highest = max((candidate.fit[k] for candidate in self.frontier), default=-math.inf)
+        best = max((event.fit[k] for event in self.events), default=-math.inf)
+        if not self.frontier or (self.config.reach and highest < best - self.config.reach * self.deviations[k] - EQUAL):
+            return None
         equal = [candidate for candidate in self.frontier if candidate.fit[k] >= highest - EQUAL]
         if len(equal) == 1:
             return equal[0]
@@ -180,10 +184,15 @@ class _BestFirst:
         return equal[int(np.abs(middles_s[:, None] - taken_s).min(axis=1).round(6).argmax())]
 
     def _is_found(self, k: int) -> bool:
-        """Whether an accepted part fits line ``k`` about as well as anything that is left."""
-        accepted = [fit[k] for node, fit in zip(self.nodes, self.fits) if has_action(node, Action.ACCEPT)]
+        """Whether a part accepted for line ``k`` fits it about as well as anything that is left."""
+        margin = self.config.stop_margin * self.deviations
+        accepted = [
+            fit[k]
+            for node, fit in zip(self.nodes, self.fits)
+            if has_action(node, Action.ACCEPT) and fit[k] >= fit.max() - margin[k]  # else it is there for another line
+        ]
         left = [candidate.fit[k] for candidate in self.frontier]
-        return bool(accepted) and (not left or max(accepted) - self.margins[k] > max(left))
+        return bool(accepted) and (not left or max(accepted) - margin[k] > max(left))
 
     def _look(self, wave: Sequence[_Candidate]) -> Generator[Any, Any, None]:
         """Caption, cluster and decide about one wave, and open what continues."""
@@ -251,7 +260,8 @@ class _BestFirst:
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
             line = int(fit.max(axis=0).argmax())  # the one that the part was kept for
             value = fit[:, line]  # [T]
-            fitting = np.flatnonzero(value >= value.max() - FITTING * self.margins[line])
+            margin = FITTING * self.config.stop_margin * self.deviations[line]
+            fitting = np.flatnonzero(value >= value.max() - margin)
             chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
         return picks

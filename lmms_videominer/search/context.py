@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lmms_videominer.search.wishes import Case
-from lmms_videominer.time_codes import clock, clock_spans
 from lmms_videominer.types import Action, Node, Span
+from lmms_videominer.video.time_codes import clock, clock_spans
 
 MOST_ACCEPTED = 4  # captions of accepted parts, the latest, in a prompt
 MOST_CHARACTERS = 160  # of each

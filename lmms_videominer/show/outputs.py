@@ -9,9 +9,9 @@ import numpy as np
 
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.store import selection_json
-from lmms_videominer.time_codes import file_stamps, is_file_stamp
 from lmms_videominer.types import Selection
 from lmms_videominer.video.pixels import read_key_frames
+from lmms_videominer.video.time_codes import file_stamps, is_file_stamp
 
 
 def write_outputs(

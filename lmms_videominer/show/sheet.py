@@ -21,9 +21,9 @@ from lmms_videominer.show.timeline import (
     timeline_height,
 )
 from lmms_videominer.store.atomic import written
-from lmms_videominer.time_codes import clock
 from lmms_videominer.types import KeyFrame, Selection
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
+from lmms_videominer.video.time_codes import clock
 
 WIDTH, MARGIN, GAP = 1600, 48, 16
 PAPER, CARD, GREEN, RED = "#ffffff", "#f4f5f7", "#22945a", "#c33d32"

@@ -13,9 +13,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from lmms_videominer.show.printable import printable
-from lmms_videominer.time_codes import clock, clock_spans
 from lmms_videominer.types import Action, Node, Reading, Selection, Usage
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
+from lmms_videominer.video.time_codes import clock, clock_spans
 
 STYLES = {Action.ACCEPT: "bold green", Action.CONTINUE: "yellow", Action.DELETE: "red"}
 READINGS = {Reading.LENIENT: "read leniently", Reading.DEFAULT: "unreadable, default taken"}

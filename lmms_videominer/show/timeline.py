@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lmms_videominer.show.canvas import Canvas, text_width
-from lmms_videominer.time_codes import clock
 from lmms_videominer.types import Action, KeyFrame, Node, Selection, Span
+from lmms_videominer.video.time_codes import clock
 
 INK, SOFT, TRACK, TICK, EVIDENCE = "#1c2128", "#68717d", "#eceef1", "#1f4fd8", "#7b3fc4"
 GUIDE = "#b9c8f0"

@@ -215,8 +215,8 @@ def _stages(run: Run) -> Stages:
     from lmms_videominer.training.policy_in_training import each_process_alone
 
     with each_process_alone():
-        embedder, device = _names(run).embedder, str(run.args.device)
-        return build_stages(run.args.mining(run.mining), _video_llm(run), embedder=embedder, device=device)
+        names, device, config = _names(run), str(run.args.device), run.args.mining(run.mining)
+        return build_stages(config, _video_llm(run), embedder=names.embedder, device=device, scorer=names.scorer)
 
 
 def _video_llm(run: Run) -> VLM:

@@ -234,8 +234,8 @@ def test_a_cell_takes_no_longer_than_was_estimated_at_its_own_calls():
             task="t",
         )
     )
-    rows["variant"] = "videominer:max_depth=1"
-    [line] = estimate([cell_of("videominer:max_depth=1")], {"t": [600.0, 600.0]}, set(), rows)
+    rows["variant"] = "videominer:search=plain,max_depth=1"
+    [line] = estimate([cell_of("videominer:search=plain,max_depth=1")], {"t": [600.0, 600.0]}, set(), rows)
     assert line.most == Calls(16, 16) and line.seconds_most == pytest.approx(21.0) and not line.is_assumed
 
 
@@ -249,10 +249,13 @@ def test_what_was_measured_on_the_first_documents_alone_is_said_to_be(questions,
 
 
 def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
-    cells = [cell_of("videominer", weights="Qwen/Qwen2-VL-7B-Instruct"), cell_of("aks"), cell_of("uniform")]
+    names = ["videominer:search=plain", "videominer", "aks", "uniform"]
+    cells = [cell_of(name, weights="Qwen/Qwen2-VL-7B-Instruct") for name in names]
     lines = estimate(cells, {"t": [1020.0] * 10}, set(), None)
     assert all(line.is_assumed for line in lines)
     assert lines[0].seconds_most == pytest.approx(10 * (200 * 0.6 + 200 * 0.8 + 1020 / 60 + 2))  # docs/recipes.md
+    frames = 256 + 200 * 4 * 16 + 4 * 8  # that the scorer sees at most
+    assert lines[1].seconds_most == pytest.approx(10 * (200 * 0.6 + 201 * 0.8 + frames * 0.005 + 1020 / 60 + 2))
     print_estimate(lines)
     told = capsys.readouterr().out
     assert "~50 min / ?" in told and "based on assumptions" in told
@@ -284,8 +287,8 @@ def test_captions_of_a_model_that_takes_no_batches_are_assumed_to_take_longer():
 
 def test_an_estimate_tells_bounds_and_measurements_apart():
     settings = Settings(limit=10)
-    cells = plan_cells(settings, ["t"], parse_variants(["videominer:max_depth=1", "aks", "uniform"]), [8])
-    rows = table(made("videominer:max_depth=1", [1, 0], selector="videominer", weights="videominer-world"))
+    cells = plan_cells(settings, ["t"], parse_variants(["videominer:search=plain,max_depth=1", "aks", "uniform"]), [8])
+    rows = table(made("videominer:search=plain,max_depth=1", [1, 0], selector="videominer", weights="videominer-world"))
     tree, aks, uniform = estimate(cells, {}, {cells[2].key}, rows)
     assert (tree.questions, tree.most, tree.measured) == (10, Calls(16, 16), Calls(4, 3, 0))
     assert tree.seconds_most == pytest.approx(10 * (16 * 0.25 + 16 * 0.1 + 0.2 + 1)) and tree.seconds_measured == 20.0

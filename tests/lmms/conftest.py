@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.evaluation import row, six_scenes, write_task
 from support.tiny_models import LARGE, VIDEO_MODELS
+from support.tiny_scorers import tiny_clip
 
 from lmms_videominer.lmms.handover import write_lossless
 
@@ -23,6 +24,11 @@ def tiny(tmp_path_factory):
         return made[name]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory) -> str:
+    return tiny_clip(tmp_path_factory.mktemp("clip"))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import pytest
-from support.evaluation import evaluate, note_of, row, write_task
+from support.evaluation import evaluate, fallbacks_of, note_of, row, write_task
 from support.videos import (
     write_coded,
     write_cut,
@@ -54,7 +54,7 @@ def test_two_bad_documents_of_six_cost_themselves(selector, flat, tiny, videos, 
     assert "aspect ratio" in note_of(samples[1])["problem"] and "KeyError: 'video'" in note_of(samples[4])["problem"]
     told = results_in(tmp_path / "b")["throughput"]
     assert (told[f"avg_videominer_{how}"], told["avg_videominer_empty_answers"]) == (4, 2)
-    assert f"6 samples: {how} 4, fallback 2, empty 2" in [record.getMessage() for record in caplog.records]
+    assert f"6 samples: {how} 4, fallback 2, empty 2" in caplog.text
 
 
 def test_texts_that_are_none_and_texts_that_are_too_long_cost_no_other_sample(tiny, videos, tmp_path):
@@ -71,7 +71,7 @@ def test_texts_that_are_none_and_texts_that_are_too_long_cost_no_other_sample(ti
     assert [note["how"] for note in notes] == ["mined", "fallback", "mined", "mined", "mined", "mined"]
     assert "gives no text for it, but NoneType" in notes[1]["problem"] and samples[1]["filtered_resps"] == ""
     told = [["surrogates_replaced"], ["question_cut"], ["question_cut"]]  # the first cut for the search alone
-    assert [note.get("fallbacks") for note in notes[2:5]] == told
+    assert [fallbacks_of(sample) for sample in samples[2:5]] == told
     assert samples[2]["input"].endswith("\ufffd") and samples[5]["filtered_resps"]
 
 
@@ -80,7 +80,7 @@ def test_trees_that_cannot_be_written_leave_the_answers(tiny, task, tmp_path):
     arguments = f"pretrained={tiny('qwen2_vl')},selector=oracle,frames=4,trees_dir={tmp_path / 'file' / 'trees'}"
     samples = evaluate(tmp_path / "out", "videominer_qwen2vl", arguments, "tiny_video", task)
     assert all(sample["filtered_resps"] for sample in samples)
-    assert [note_of(sample)["fallbacks"] for sample in samples] == [["tree_not_saved"]] * 3
+    assert [fallbacks_of(sample) for sample in samples] == [["tree_not_saved"]] * 3
     assert results_in(tmp_path / "out")["throughput"]["avg_videominer_trees_not_saved"] == 3
 
 
@@ -112,11 +112,11 @@ def films_of(folder: Path, flat: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("selector", ["oracle", "videominer"])
-def test_every_film_is_mined_or_its_note_says_why_not(selector, flat, tiny, tmp_path):
+def test_every_film_is_mined_or_its_note_says_why_not(selector, flat, clip, tiny, tmp_path):
     """In one run; ``VIDEOMINER_FILMS=FOLDER`` takes the films of a folder instead of those made here."""
     films = list(films_of(tmp_path, flat))
     write_task(tmp_path / "tasks", "films", [row(i, film, evidence=[[0.0, END_S]]) for i, film in enumerate(films)])
-    arguments = f"pretrained={tiny('qwen2_vl')},selector={selector},frames=4,events=4"
+    arguments = f"pretrained={tiny('qwen2_vl')},selector={selector},frames=4,events=4,scorer={clip}"
     samples = evaluate(tmp_path / "out", "videominer_qwen2vl", arguments, "films", tmp_path / "tasks")
 
     assert len(samples) == len(films) >= 14

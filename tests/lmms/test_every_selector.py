@@ -7,7 +7,6 @@ import json
 import pytest
 from support.evaluation import SETTINGS, evaluate, note_of
 from support.families import ASKING
-from support.tiny_scorers import tiny_clip
 
 from lmms_videominer.selectors import SELECTORS
 from lmms_videominer.store.selection_json import load
@@ -15,21 +14,20 @@ from lmms_videominer.store.selection_json import load
 pytestmark = pytest.mark.evaluates
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> str:
-    return tiny_clip(tmp_path_factory.mktemp("clip"))
-
-
 @pytest.mark.parametrize(
-    ("name", "judge"),
+    ("name", "judge", "search"),
     [
-        *((name, "policy") for name in SELECTORS if name not in ("uniform", "none")),
-        *((name, "reply") for name in ASKING),
+        *((name, "policy", "best-first") for name in SELECTORS if name not in ("uniform", "none")),
+        *((name, "reply", "best-first") for name in ASKING),
+        ("videominer", "policy", "plain"),
     ],
 )
-def test_a_selector_runs_through_the_plugin_and_says_which_frames_and_why(name, judge, clip, tiny, task, tmp_path):
-    settings = f"{SETTINGS},selector={name},scorer={clip},judge={judge},clustering=none"
-    arguments = f"pretrained={tiny('qwen2_vl')},{settings}"
+def test_a_selector_runs_through_the_plugin_and_says_which_frames_and_why(
+    name, judge, search, clip, tiny, task, tmp_path
+):
+    settings = SETTINGS.replace("search=plain", f"search={search}")
+    chosen = f"selector={name},scorer={clip},judge={judge},clustering=none"
+    arguments = f"pretrained={tiny('qwen2_vl')},{settings},{chosen}"
     samples = evaluate(tmp_path, "videominer_qwen2vl", arguments, "tiny_video", task)
 
     assert [note_of(sample)["how"] for sample in samples] == ["mined"] * 3
@@ -40,5 +38,6 @@ def test_a_selector_runs_through_the_plugin_and_says_which_frames_and_why(name, 
         assert len(note["frames"]) == 4 and (name == "oracle" or selection.nodes or selection.scores)
     summary = json.loads(next(tmp_path.glob("videominer/*/videominer_summary.json")).read_text())["tasks"]["all"]
     assert (summary["policy_calls_per_sample"] > 0) == (name in ("videominer", *ASKING))
-    # videotree compares frames with each other, not with the question
-    assert (summary["scores_per_sample"] > 0) == (selection.scores is not None or name == "videotree")
+    # videotree compares frames with each other, not with the question; videominer keeps the scores of its key frames
+    scored = selection.scores is not None or name == "videotree" or (name, search) == ("videominer", "best-first")
+    assert (summary["scores_per_sample"] > 0) == scored

@@ -27,7 +27,15 @@ from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLMRequest
 
 TRIES = 3
-SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0, "max_depth": 1}
+SETTINGS = {
+    "search": "plain",
+    "frames": 4,
+    "events": 4,
+    "scan_frames": 64,
+    "clustering": "none",
+    "grain_s": 0.0,
+    "max_depth": 1,
+}
 BACKBONES = [("openai", True), ("openai", False), ("async_openai", False)]
 FRAMES = np.full((2, 112, 112, 3), 90, np.uint8)
 
@@ -164,7 +172,7 @@ def test_an_empty_answer_is_asked_for_again_then_counted_and_never_kept(film, tm
 
 def test_a_decision_that_does_not_come_costs_its_question_and_the_others_are_kept(film, tmp_path):
     def miner(service: Service) -> VideoMiner:
-        config = MinerConfig(**SETTINGS, cache_dir=str(tmp_path))
+        config = MinerConfig(**SETTINGS, default_action="continue", cache_dir=str(tmp_path))
         return VideoMiner(build_stages(config, vlm_at(service, num_concurrent=1), None, ColourEmbedder()), config)
 
     captions = ["say one", "say two", "say three", "say four"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qwen_vl_utils.vision_process import smart_nframes
-from support.evaluation import PIXELS, evaluate, note_of, watching
+from support.evaluation import PIXELS, evaluate, fallbacks_of, note_of, watching
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.lmms.uniform_frames import plain_frames, with_plain_frames
@@ -23,7 +23,9 @@ FRAMES = 6  # of 60 in 15 s
 def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbone, tiny, task, tmp_path):
     runs = {}
     for selector in ("uniform", "videominer"):
-        arguments = f"pretrained={tiny(backbone)},frames={FRAMES},selector={selector}{PIXELS.get(backbone, '')}"
+        arguments = (
+            f"pretrained={tiny(backbone)},frames={FRAMES},selector={selector},search=plain{PIXELS.get(backbone, '')}"
+        )
         with watching() as seen:
             samples = evaluate(tmp_path / selector, f"videominer_{backbone}", arguments, "tiny_video", task)
         runs[selector] = seen, samples
@@ -36,14 +38,14 @@ def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbo
     assert all(any(map(given.equal, by_uniform.towers)) for given in by_mining.towers)
     for sample in mined:
         tree = load(note_of(sample)["tree"])
-        assert note_of(sample)["how"] == "mined" and tree.fallbacks == ()
+        assert note_of(sample)["how"] == "mined" and not fallbacks_of(sample)
         assert [node.note for node in tree.nodes] == ["short"] and tree.usage.vlm_calls == tree.usage.policy_calls == 0
         assert [frame.frame_index for frame in tree.key_frames] == note_of(sample)["frames"]
 
 
 def selection_of(video, **settings):
     no_models = Stages(vlm=None, segmenter=None, clusterer=None, cache=open_cache("off"))
-    selector = get_selector("videominer", no_models, MinerConfig(**settings))
+    selector = get_selector("videominer", no_models, MinerConfig(search="plain", **settings))
     [selection] = selector.select([Question(str(video), "What is seen?")])
     return selection
 

@@ -220,7 +220,7 @@ def test_special_tokens_do_not_show_in_the_text(policy):
 
 def test_a_prompt_beyond_the_context_loses_its_middle_is_counted_and_logged_once(tmp_path, caplog):
     policy = CausalLM.from_pretrained(tiny_qwen2_lm(tmp_path, context=300), device="cpu", max_new_tokens=100)
-    prompts = [policy_prompt("Where?", "word " * n, 1, 3) for n in (2000, 3000)]
+    prompts = [policy_prompt("Where?", "first " + "word " * n + "last", 1, 3) for n in (2000, 3000)]
     with caplog.at_level(logging.WARNING, logger="lmms_videominer"):
         completions = policy.complete(prompts)
     assert policy.truncated == 2 and len(caplog.records) == 1
@@ -228,7 +228,7 @@ def test_a_prompt_beyond_the_context_loses_its_middle_is_counted_and_logged_once
         assert len(completion.prompt_ids) == 200
         text = policy.tokenizer.decode(completion.prompt_ids)
         assert text.startswith("<|im_start|>user\nYou search")
-        assert text.endswith("</action><|im_end|>\n<|im_start|>assistant\n")
+        assert text.endswith("word last<|im_end|>\n<|im_start|>assistant\n")
         assert len(completion.completion_ids) <= 100
 
 

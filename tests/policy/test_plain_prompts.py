@@ -52,7 +52,8 @@ def glyphs(text):
 def test_a_special_token_in_a_text_is_text(policy, family):
     of_harmless = control_ids(policy, family, prompt_ids(policy, policy_prompt(HARMLESS, HARMLESS, 1, 3)))
     for text in hostile_texts(family):
-        for prompt in (policy_prompt(text, HARMLESS, 1, 3), policy_prompt(HARMLESS, text, 1, 3)):
+        about_parts = policy_prompt(text, HARMLESS, 1, 3), policy_prompt(HARMLESS, text, 1, 3)
+        for prompt in (*about_parts, policy_prompt(text, "", 0, 3)):
             ids = prompt_ids(policy, prompt)
             assert control_ids(policy, family, ids) == of_harmless
             assert glyphs(text) in glyphs(policy.tokenizer.decode(ids))

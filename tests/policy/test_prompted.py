@@ -26,7 +26,7 @@ class Rambling:
         return [Completion(self.reply(prompt), (1,) * 10, (2,) * 5) for prompt in prompts]
 
     def reply(self, prompt):
-        if "\na cat\n" in prompt:
+        if "\na cat" in prompt:
             return "<think>a cat</think><action>accept</action>"
         if prompt.endswith(ONE_WORD) and "fog" not in prompt:
             return "Continue."

@@ -9,7 +9,7 @@ from support.read_prompts import Asked, read_policy_prompt
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.policy.policy import Part
-from lmms_videominer.policy.prompt import policy_prompt
+from lmms_videominer.policy.prompt import again_prompt, policy_prompt
 from lmms_videominer.policy.similarity import SimilarityPolicy
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.types import Action, Reading
@@ -86,12 +86,27 @@ def test_a_selector_that_asks_for_replies_refuses_it_with_the_way_out():
 lines = st.text(st.characters(exclude_characters="\r"), min_size=1).filter(lambda t: "\nCaption of" not in t)
 
 
+contexts = st.tuples(
+    st.sampled_from(["", "Accepted so far: none", "Accepted so far:\na red disc", "Accepted so far:\na\nb\nc\nd"]),
+    st.sampled_from(["", "Captions left: 7 of 20"]),
+    st.sampled_from(["", "Part: 0:00:41.0-0:00:48.0 of 0:01:04", "Part: 0:01:00-0:02:30 and 2 more of 1:00:00"]),
+).map(lambda texts: tuple(filter(None, texts)))
+
+
 @settings(deadline=None)
-@given(lines, lines, st.integers(1, 9), st.integers(1, 9))
-def test_a_prompt_is_read_back_as_what_it_was_made_of(question, caption, depth, max_depth):
-    assert read_policy_prompt(policy_prompt(question, caption, depth, max_depth)) == Asked(
-        question, caption, depth, max_depth
-    )
+@given(lines, lines, st.integers(1, 9), st.integers(1, 9), contexts)
+def test_a_prompt_is_read_back_as_what_it_was_made_of(question, caption, depth, max_depth, context):
+    prompt = policy_prompt(question, caption, depth, max_depth, context)
+    expected = Asked(question, caption, depth, max_depth, context)
+    assert read_policy_prompt(prompt) == read_policy_prompt(again_prompt(prompt, "<think>so")) == expected
+
+
+@settings(deadline=None)
+@given(lines.filter(lambda text: "\nLength:" not in text), st.sampled_from([(), ("Length: 1:02:05",)]))
+def test_a_prompt_about_the_whole_is_read_back_as_what_it_was_made_of(question, context):
+    prompt = policy_prompt(question, "", 0, 3, context)
+    expected = Asked(question, "", 0, 0, context)
+    assert read_policy_prompt(prompt) == read_policy_prompt(again_prompt(prompt, "<think>so")) == expected
 
 
 @settings(deadline=None)

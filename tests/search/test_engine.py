@@ -12,13 +12,14 @@ from support.scripted import ColourEmbedder, ColourVLM, RulePolicy, always
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.policy.policy import Part
+from lmms_videominer.policy.prompt import policy_prompt
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.wishes import Ask, Caption, Case, Decide, Embed, Found, Search
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.selector import Selector
 from lmms_videominer.types import Action, KeyFrame, Question, Selection, Span, Usage
 
-CONFIG = MinerConfig(frames=1, clustering="event", cache_dir="off")
+CONFIG = MinerConfig(search="plain", frames=1, clustering="event", cache_dir="off")
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Scripted(Selector):
             "c": Caption((case.whole,), 1, text),
             "e": Embed((text, text)),
             "d": Decide((Part(text, "a scene in red", 1, 3),), keys=("0.0",)),
-            "a": Ask((f"Caption of this part:\n{text}\nActions: Depth: 1 of 3",)),
+            "a": Ask((policy_prompt(text, text, 1, 3),)),
         }
         for letter in text:
             if letter == "!":
@@ -182,7 +183,7 @@ def test_processes_in_step_ask_the_policy_equally_often_whatever_they_have_to_de
 def test_decisions_of_two_seeds_and_of_two_nodes_are_drawn_apart(film):
     policy = RulePolicy(lambda caption, depth: Action.ACCEPT)
     stages = build_stages(CONFIG, ColourVLM(), policy, ColourEmbedder())
-    method = Scripted(stages, MinerConfig(frames=1, cache_dir="off", temperature=1.0))
+    method = Scripted(stages, MinerConfig(search="plain", frames=1, cache_dir="off", temperature=1.0))
     run(method, [Job(Question(film, "d"), seed=seed) for seed in (1, 2, 1)])
     [(first, second, again)] = policy.seeds
     assert first == again != second

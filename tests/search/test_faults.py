@@ -34,7 +34,15 @@ from lmms_videominer.types import Action, Decision, Question, Reading, Selection
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
-SETTINGS = {"frames": 4, "events": 4, "scan_frames": 64, "grain_s": 0.0, "max_depth": 1, "cache_dir": "off"}
+SETTINGS = {
+    "search": "plain",
+    "frames": 4,
+    "events": 4,
+    "scan_frames": 64,
+    "grain_s": 0.0,
+    "max_depth": 1,
+    "cache_dir": "off",
+}
 POISON = "Where is the poison?"
 
 

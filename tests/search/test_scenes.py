@@ -36,7 +36,9 @@ def minilm():
 
 
 def stages_with(embedder, **settings):
-    return build_stages(MinerConfig(cache_dir="off", policy="none", **settings), ColourVLM(), embedder=embedder)
+    return build_stages(
+        MinerConfig(search="plain", cache_dir="off", policy="none", **settings), ColourVLM(), embedder=embedder
+    )
 
 
 def figures(pairs):

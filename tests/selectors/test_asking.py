@@ -165,13 +165,13 @@ def test_similarity_may_judge_in_place_of_a_policy(film):
 
 
 def test_similarity_may_decide_in_the_tree(film):
-    [selection] = select(*stages_of("videominer", lm="none", events=4, scan_frames=64), ask(film))
+    [selection] = select(*stages_of("videominer", lm="none", search="plain", events=4, scan_frames=64), ask(film))
     assert [11.5 <= frame.time_s < 15.5 for frame in selection.key_frames] == [True] * 4
     assert selection.fallbacks == ()
 
 
 def test_clusters_of_frames_caption_every_frame_by_itself(film):
-    settings = {"events": 4, "scan_frames": 64, "max_depth": 1}
+    settings = {"search": "plain", "events": 4, "scan_frames": 64, "max_depth": 1}
     stages, config = stages_of("videominer", lm=finder("yellow"), clustering="frame", **settings)
     [selection] = select(stages, config, ask(film))
     assert {len(request.frames) for call in stages.vlm.calls for request in call} == {1}
@@ -187,6 +187,7 @@ def test_frames_of_short_events_are_not_cut_below_the_shortest_event(film):
     stages, config = stages_of(
         "videominer",
         lm=finder("yellow"),
+        search="plain",
         clustering="frame",
         events=4,
         scan_frames=64,

@@ -24,6 +24,8 @@ SETTINGS = [
     {},
     {"max_vlm_calls": 6, "max_nodes": 5},
     {"clustering": "frame", "features": "captions"},
+    {"search": "plain"},
+    {"look": "none", "wave": 5},
     {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0},
 ]
 
@@ -61,7 +63,7 @@ def test_replies_are_bounded_too(name, features, film):
 
 
 def test_a_policy_that_never_decides_reaches_the_bound(film):
-    config = dataclasses.replace(SMALL, selector="videominer", max_depth=1)
+    config = dataclasses.replace(SMALL, selector="videominer", search="plain", max_depth=1)
     assert spent_and_most(film, config, always(Action.CONTINUE)) == (Calls(4, 4, 0), Calls(4, 4, 0))
     config = dataclasses.replace(SMALL, selector="topk")
     assert spent_and_most(film, config, always(Action.CONTINUE)) == (Calls(0, 0, 20), Calls(0, 0, 20))
@@ -70,11 +72,19 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
 @pytest.mark.parametrize(
     ("settings", "duration_s", "calls"),
     [
-        ({"selector": "videominer"}, math.inf, Calls(200, 200)),  # 16 + 256 + 4096 events, cut by max_vlm_calls
-        ({"selector": "videominer", "max_depth": 1}, math.inf, Calls(16, 16)),
-        ({"selector": "videominer", "grain_s": 4.0}, 64.0, Calls()),  # 16 events of 4 s: no search
-        ({"selector": "videominer", "max_depth": 1, "clustering": "frame"}, math.inf, Calls(64, 64)),
-        ({"selector": "videominer", "policy": "none"}, math.inf, Calls(200, 0)),
+        ({"search": "plain"}, math.inf, Calls(200, 200)),  # 16 + 256 + 4096 events, cut by max_vlm_calls
+        ({"search": "plain", "max_depth": 1}, math.inf, Calls(16, 16)),
+        ({"search": "plain", "grain_s": 4.0}, 64.0, Calls()),  # 16 events of 4 s: no search
+        ({"search": "plain", "max_depth": 1, "clustering": "frame"}, math.inf, Calls(64, 64)),
+        ({"search": "plain", "policy": "none"}, math.inf, Calls(200, 0)),
+        # the root is decided about, too; frames of the first cut, of the cut of each node, and around the key frames
+        ({}, 3600.0, Calls(200, 201, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
+        ({}, math.inf, Calls(200, 201, math.inf, math.inf)),
+        ({}, 20.0, Calls(200, 201, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
+        ({"max_vlm_calls": 10, "events": 8}, 10_000.0, Calls(10, 11, math.inf, 400 + 10 * 4 * 8 + 4 * 8)),
+        ({"max_nodes": 7}, 3600.0, Calls(200, 8, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
+        ({"policy": "none"}, 3600.0, Calls(200, 0, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
+        ({"look": "none"}, 3600.0, Calls(200, 201)),
         ({"selector": "llovi"}, 60.0, Calls(60, 1)),
         ({"selector": "llovi", "llovi_summary_words": 500}, 3600.0, Calls(200, 2)),
         ({"selector": "llovi", "judge": "policy"}, math.inf, Calls(200, 200)),

@@ -72,7 +72,7 @@ def test_questions_asked_together_count_as_each_would_alone(name, damaged):
 
 @pytest.mark.parametrize("segmenter", SEGMENTERS)
 def test_scanned_frames_captioned_frames_and_key_frames_are_counted_each(segmenter, damaged):
-    [selection], _ = mine(damaged, "videominer", segmenter=segmenter, max_depth=1)
+    [selection], _ = mine(damaged, "videominer", search="plain", segmenter=segmenter, max_depth=1)
     captioned = {round(time_s * 10) for node in selection.nodes for e in node.events for time_s in e.frame_times_s}
     scanned = len(DAMAGED) * 40 // 200
     expected = scanned + len(captioned & {*DAMAGED}) + lost_key_frames(selection)

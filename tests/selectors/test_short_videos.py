@@ -23,7 +23,7 @@ from lmms_videominer.store.cache import open_cache
 from lmms_videominer.types import Action, Question, Selection, Usage, VideoInfo
 from lmms_videominer.video.opening import OpenVideo
 
-CONFIG = MinerConfig(frames=4, events=6, grain_s=0.5, scan_frames=16, max_depth=1, cache_dir="off")
+CONFIG = MinerConfig(search="plain", frames=4, events=6, grain_s=0.5, scan_frames=16, max_depth=1, cache_dir="off")
 REACH_S = 3.0  # 6 events of half a second
 NO_MODELS = Stages(vlm=None, segmenter=None, clusterer=None, cache=open_cache("off"))
 
@@ -114,7 +114,7 @@ def test_among_long_videos_it_adds_nothing_to_any_call(film):
 )
 def test_the_rule_is_monotone_in_duration_frames_and_events(duration_s, fps, frames, events, grain_s, share, more):
     def aside(duration_s: float, **changed) -> bool:
-        config = MinerConfig(**{"frames": frames, "events": events, "grain_s": grain_s, **changed})
+        config = MinerConfig(**{"search": "plain", "frames": frames, "events": events, "grain_s": grain_s, **changed})
         info = VideoInfo("", duration_s, max(1, int(duration_s * fps)), fps, 32, 32, "none")
         video = OpenVideo(SimpleNamespace(info=info), "film")
         case = Case(Question("", "What is red?"), video, np.arange(info.frame_count) / fps, config)

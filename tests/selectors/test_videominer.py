@@ -23,7 +23,7 @@ from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.videominer import VideoMinerSelector, VideoMinerSettings
 from lmms_videominer.types import Action, Node, Question, Reading, Selection, Span, merge_spans
 
-CONFIG = MinerConfig(frames=4, events=4, scan_frames=64, caption_frames=2, grain_s=0, cache_dir="off")
+CONFIG = MinerConfig(search="plain", frames=4, events=4, scan_frames=64, caption_frames=2, grain_s=0, cache_dir="off")
 FILM = [("red", 8), ("green", 8), ("blue", 8), ("yellow", 3), ("blue", 8), ("red", 8), ("white", 8)]
 YELLOW = Span(24.0, 27.0)
 
@@ -308,7 +308,7 @@ def test_a_model_that_was_not_loaded_is_named(make, film):
 
 
 def test_a_programming_error_propagates(make, film, monkeypatch):
-    monkeypatch.setattr("lmms_videominer.selectors.videominer.kept_nodes", lambda nodes: 1 / 0)
+    monkeypatch.setattr("lmms_videominer.search.plain.kept_nodes", lambda nodes: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         grow_trees([job(film), job(film)], *make(always(Action.ACCEPT)))
 

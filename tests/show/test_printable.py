@@ -22,8 +22,8 @@ from lmms_videominer.show.printable import PrintableFormatter, printable
 from lmms_videominer.show.sheet import contact_sheet
 from lmms_videominer.show.terminal import print_selection
 from lmms_videominer.store.selection_json import from_json, save, to_json
-from lmms_videominer.time_codes import clock
 from lmms_videominer.types import Decision, Event, KeyFrame, Node, Question, Selection, Span
+from lmms_videominer.video.time_codes import clock
 
 ATTACKS = [
     "[/]",

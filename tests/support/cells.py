@@ -13,6 +13,8 @@ from support.marks import needs
 
 EVIDENCE_S = ((8.0, 16.0), (40.0, 52.0))
 TINY = [
+    "search=plain",
+    "default_action=continue",  # or what tiny policies say, which names no action, would be asked again
     "events=4",
     "scan_frames=16",
     "max_depth=1",

@@ -14,10 +14,13 @@ from unittest import mock
 import numpy as np
 import torch
 
+from lmms_videominer.search.answers import UNREAD_ANSWER
 from support.marks import needs
 from support.tiny_models import LARGE
 
-SETTINGS = "frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8,llm_tokens=32"
+SETTINGS = (
+    "search=plain,frames=4,events=4,grain_s=0,scan_frames=16,max_depth=1,caption_tokens=8,policy_tokens=8,llm_tokens=32"
+)
 # what keeps frames of 224x224 as they are
 PIXELS = {"qwen2_5_vl": ",min_pixels=3136", "qwen3_vl": ",min_pixels=3136"}
 TOWERS = (
@@ -208,6 +211,11 @@ def samples_in(out: Path) -> list[dict]:
 def note_of(sample: dict) -> dict[str, Any]:
     """What the plugin says of a logged sample."""
     return sample["token_counts"][0]["videominer"]
+
+
+def fallbacks_of(sample: dict) -> list[str]:
+    """The fallbacks that the plugin names, but for what tiny models answer: nothing that can be read."""
+    return [name for name in note_of(sample).get("fallbacks", ()) if name != UNREAD_ANSWER]
 
 
 def frames_of(video: Path | str, indices: list[int]) -> np.ndarray:

@@ -17,7 +17,15 @@ from support.scripted import ColourEmbedder, ColourVLM, RulePolicy
 
 PART = 4
 QUESTIONS = ["Is it red?", "Is it green?", "Is it blue?"]
-SETTINGS = {"frames": 4, "events": 7, "scan_frames": 64, "grain_s": 0.0, "max_depth": 1, "clustering": "none"}
+SETTINGS = {
+    "search": "plain",
+    "frames": 4,
+    "events": 7,
+    "scan_frames": 64,
+    "grain_s": 0.0,
+    "max_depth": 1,
+    "clustering": "none",
+}
 
 
 class MortalVLM(ColourVLM):

@@ -9,6 +9,7 @@ import datasets
 import numpy as np
 
 from lmms_videominer.lmms.handover import write_lossless
+from support.tiny_scorers import tiny_clip
 
 LETTERED = ["A. A dog.", "B. A red square.", "C. A lake.", "D. Nothing."]
 VIDEOMME = {
@@ -75,7 +76,7 @@ TASKS = ("videomme", "longvideobench_val_v", "mlvu_dev", "egoschema_subset")
 
 
 def write_public_tasks(folder: Path, vlm: str) -> Path:
-    """A working directory with the tasks' rows and the default model, and ``HF_HOME`` with their videos."""
+    """A working directory with the tasks' rows and the default models, and ``HF_HOME`` with their videos."""
     for path, row in ROWS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         datasets.Dataset.from_list([row]).to_parquet(folder / path)
@@ -86,4 +87,5 @@ def write_public_tasks(folder: Path, vlm: str) -> Path:
         (folder / "hf" / videos).mkdir(parents=True)
         write_lossless(folder / "hf" / videos / "clip.mp4", frames, 0.125)  # 96 s: long enough to be searched
     shutil.copytree(vlm, folder / "Qwen" / "Qwen2-VL-7B-Instruct")
+    tiny_clip(folder / "openai" / "clip-vit-large-patch14")
     return folder

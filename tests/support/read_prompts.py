@@ -5,30 +5,42 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from lmms_videominer.policy.prompt import PART, WHOLE
+
 
 @dataclass(frozen=True)
 class Asked:
-    """What a policy prompt asks about."""
+    """What a policy prompt asks about; ``max_depth`` is 0 for the whole video, whose prompt does not tell it."""
 
     question: str
     caption: str
     depth: int
     max_depth: int
+    context: tuple[str, ...] = ()
 
 
-_CAPTION_START, _CAPTION_END = "\nCaption of this part:\n", "\nActions: accept = "
-_DEPTH = re.compile(r"\nDepth: (\d+) of (\d+)$")
+_LENGTH = r"(?P<length>\nLength: [\d:]+)?"
+_ACCEPTED = r"(?P<accepted>\nAccepted so far:(?: none|(?:\n[^\n]*){1,4}?))?"
+_BUDGET = r"(?P<budget>\nCaptions left: \d+ of \d+)?"
+_PLACE = r"(?P<place>\nPart: \d[^\n]* of [\d:]+)?"
+_DEPTH = r"\nDepth: (?P<depth>\d+) of (?P<max_depth>\d+)\nCaption of this part:\n"
+_AGAIN = r"(?:\nYou replied:\n.*\nThis names no action\.[^\n]*)?"
+_OF_PART = re.compile(
+    re.escape(PART) + rf"Question: (?P<question>.*?){_ACCEPTED}{_BUDGET}{_PLACE}{_DEPTH}(?P<caption>.*?){_AGAIN}",
+    re.DOTALL,
+)
+_OF_WHOLE = re.compile(re.escape(WHOLE) + rf"Question: (?P<question>.*?){_LENGTH}{_AGAIN}", re.DOTALL)
 
 
 def read_policy_prompt(prompt: str) -> Asked | None:
-    """What ``policy_prompt`` made ``prompt`` of; ``None`` for any other text.
+    """What ``policy_prompt`` made ``prompt`` of, asked again or not; ``None`` for any other text.
 
-    Questions and captions that hold the template's own lines may be cut elsewhere.
+    Questions that hold the template's own lines may be cut elsewhere.
     """
-    head, start, rest = prompt.partition(_CAPTION_START)
-    caption, end, _ = rest.rpartition(_CAPTION_END)
-    depth = _DEPTH.search(head)
-    _, named, question = head.partition("Question: ")
-    if not (start and end and depth and named):
+    found = _OF_PART.fullmatch(prompt) or _OF_WHOLE.fullmatch(prompt)
+    if not found:
         return None
-    return Asked(question[: -len(depth[0])], caption, int(depth[1]), int(depth[2]))
+    named = found.groupdict()
+    context = tuple(text[1:] for name in ("length", "accepted", "budget", "place") if (text := named.get(name)))
+    depth, max_depth = int(named.get("depth", 0)), int(named.get("max_depth", 0))
+    return Asked(named["question"], named.get("caption", ""), depth, max_depth, context)

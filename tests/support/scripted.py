@@ -15,6 +15,7 @@ from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.policy.prompt import policy_completion
 from lmms_videominer.types import Action
 from lmms_videominer.vlm.vlm import VLMRequest
+from support.read_prompts import read_policy_prompt
 
 _rules = itertools.count()  # no rule meets what another one decided
 COLOURS = {
@@ -69,13 +70,15 @@ class ColourVLM:
 class RulePolicy:
     """Decides by a rule over the node's caption and depth; ``calls`` holds the prompts of every call.
 
-    The rule gives an action, or the completion's whole text where it is to be malformed.
+    The rule gives an action, or the completion's whole text where it is to be malformed. Of the whole video, which has
+    depth 0 and no caption, its reasoning is ``sought``.
     """
 
     rule: Callable[[str, int], Action | str]
     identity: str = field(default_factory=lambda: f"rule {next(_rules)}")
     calls: list[list[str]] = field(default_factory=list)
     seeds: list[list[int]] = field(default_factory=list)
+    sought: str = ""
 
     def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         self.calls.append(list(prompts))
@@ -83,9 +86,11 @@ class RulePolicy:
         return [self._completion(prompt) for prompt in prompts]
 
     def _completion(self, prompt: str) -> Completion:
-        caption = prompt.split("Caption of this part:\n")[1].split("\nActions:")[0]
-        outcome = self.rule(caption, int(prompt.split("Depth: ")[1].split(" ")[0]))
-        text = policy_completion(f"it shows {caption}", outcome) if isinstance(outcome, Action) else outcome
+        asked = read_policy_prompt(prompt)
+        assert asked, f"no prompt of the policy: {prompt}"
+        outcome = self.rule(asked.caption, asked.depth)
+        reasoning = f"it shows {asked.caption}" if asked.depth else self.sought
+        text = policy_completion(reasoning, outcome) if isinstance(outcome, Action) else outcome
         return Completion(text, tuple(range(len(prompt.split()))), tuple(range(len(text.split()))))
 
 
@@ -105,14 +110,14 @@ def always(action: Action) -> RulePolicy:
 
 
 def finder(colour: str) -> RulePolicy:
-    """Accepts what shows ``colour`` alone, continues what shows it among others, deletes the rest."""
+    """Seeks ``colour``: accepts what shows it alone, continues what shows it among others, deletes the rest."""
 
     def rule(caption: str, depth: int) -> Action:
         if caption == f"a scene in {colour}":
             return Action.ACCEPT
-        return Action.CONTINUE if colour in caption else Action.DELETE
+        return Action.CONTINUE if colour in caption or not depth else Action.DELETE
 
-    return RulePolicy(rule, f"finds {colour}")
+    return RulePolicy(rule, f"finds {colour}", sought=f"a scene in {colour}")
 
 
 @dataclass

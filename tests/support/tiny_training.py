@@ -44,7 +44,15 @@ QUICK: dict[str, Any] = dict(
     seed=3,
 )
 MINING = MinerConfig(
-    frames=2, events=4, scan_frames=32, caption_frames=1, max_depth=2, clustering="none", grain_s=0, cache_dir="off"
+    search="plain",
+    frames=2,
+    events=4,
+    scan_frames=32,
+    caption_frames=1,
+    max_depth=2,
+    clustering="none",
+    grain_s=0,
+    cache_dir="off",
 )
 ONE_DECISION = dataclasses.replace(MINING, max_nodes=1)
 

@@ -41,8 +41,9 @@ def requests(count: int) -> list[VLMRequest]:
 
 def test_the_command_line_sets_the_batches_of_captioner_and_policy(models):
     vlm, policy = models
-    config = from_strings({"vlm_batch_size": "2", "policy_batch_size": "3", "cache_dir": "off", "policy_tokens": "1"})
-    stages = VideoMiner.from_pretrained(vlm, policy=policy, embedder=object(), config=config, device="cpu").stages
+    sizes = {"vlm_batch_size": "2", "policy_batch_size": "3", "policy_tokens": "1"}
+    config = from_strings({**sizes, "search": "plain", "clustering": "none", "cache_dir": "off"})
+    stages = VideoMiner.from_pretrained(vlm, policy=policy, config=config, device="cpu").stages
     assert batches(stages.vlm.model, lambda: stages.vlm.generate(requests(5))) == [2, 2, 1]
     model = uncached(stages.language_model)
     assert batches(model.model, lambda: model.complete([f"prompt {i}" for i in range(7)])) == [3, 3, 1]

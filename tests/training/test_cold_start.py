@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from support.mined import mined_selection, node
+from support.read_prompts import read_policy_prompt
 from support.tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.cli import main
@@ -52,7 +53,7 @@ def tree(answer: str = "C", captions: tuple[str, ...] = ("a star", "snow"), **ch
 
 
 def captions_of(lessons: list[Lesson]) -> list[str]:
-    return [lesson.prompt.split("Caption of this part:\n")[1].split("\nActions:")[0] for lesson in lessons]
+    return [read_policy_prompt(lesson.prompt).caption for lesson in lessons]
 
 
 @pytest.fixture(scope="module")

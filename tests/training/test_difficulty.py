@@ -21,7 +21,14 @@ from lmms_videominer.training.verdicts import Verdict, VerdictFile
 from lmms_videominer.types import Action
 
 MINING = MinerConfig(
-    frames=2, events=4, scan_frames=64, caption_frames=2, max_depth=2, clustering="none", cache_dir="off"
+    search="plain",
+    frames=2,
+    events=4,
+    scan_frames=64,
+    caption_frames=2,
+    max_depth=2,
+    clustering="none",
+    cache_dir="off",
 )
 CONFIG = DifficultyConfig(trees=3, uniform_frames=2, questions_at_once=2)
 
@@ -326,6 +333,7 @@ def tiny_miner(tmp_path_factory) -> list[str]:
 
     folder = tmp_path_factory.mktemp("tiny")
     settings = [
+        "search=plain",
         "events=4",
         "scan_frames=32",
         "max_depth=1",

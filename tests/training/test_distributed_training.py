@@ -25,6 +25,7 @@ BIN = Path(sys.executable).parent
 MODULE = "lmms_videominer.training"
 SETTINGS = """
 video_llm: videominer-world
+search: plain
 frames: 2
 max_depth: 2
 events: 3

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from support.scripted import ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
+from support.scripted import ColourScorer, ColourVLM, RulePolicy, SamplingPolicy, always, colour_video, finder
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
@@ -20,6 +20,7 @@ from lmms_videominer.types import Action, Question, Reading, Span
 from lmms_videominer.world import render_world
 
 CONFIG = MinerConfig(
+    search="plain",
     frames=4,
     events=4,
     scan_frames=64,
@@ -47,7 +48,7 @@ def job(video: str, tree: int = 0, answer: str | int = 1, id: str = "q", text: s
 
 def make(policy, **settings) -> tuple[Stages, MinerConfig, RewardConfig]:
     config = dataclasses.replace(CONFIG, **settings)
-    return build_stages(config, ColourVLM(), policy, embedder=None), config, REWARDS
+    return build_stages(config, ColourVLM(), policy, embedder=None, scorer=ColourScorer()), config, REWARDS
 
 
 # rewards
@@ -126,6 +127,36 @@ def test_a_tree_that_accepts_earns_r_tree_whatever_fallbacks_earn(film, fallback
     stages, config, rewards = make(finder("yellow"))
     [rollout] = roll_out([job(film)], stages, config, dataclasses.replace(rewards, fallback_reward=fallback_reward))
     assert not rollout.in_fallback and rollout.tree_reward == 1.0
+
+
+# best first
+
+
+@pytest.mark.parametrize("policy", [finder("yellow"), always(Action.ACCEPT), SamplingPolicy()])
+def test_best_first_the_root_is_a_decision_too_and_processes_stay_in_step(film, policy):
+    settings = {"search": "best-first", "max_vlm_calls": 9, "grain_s": 1.0}
+    stages, config, rewards = make(policy, **settings)
+    rollouts = roll_out([job(film, tree) for tree in range(3)], stages, config, rewards)
+    for rollout in rollouts:
+        nodes = rollout.selection.nodes
+        assert [sample.node_id for sample in rollout.decisions] == [node.id for node in nodes]
+        assert rollout.decisions[0].action is nodes[0].decision.action
+    if isinstance(policy, RulePolicy):  # the root, and a round a wave at most, of whichever there is anything to decide
+        policy.calls.clear()
+        roll_out([], stages, config, rewards)
+        assert policy.calls == [[]] * 10
+        policy.calls.clear()
+        roll_out([job(film, 7)], stages, config, rewards)
+        assert len(policy.calls) == 10 and len(policy.calls[0]) == 1
+
+
+def test_best_first_equal_jobs_give_equal_trees_whatever_grows_beside_them(film):
+    settings = {"search": "best-first", "max_vlm_calls": 9, "grain_s": 1.0}
+    jobs = [job(film, tree, seed=tree % 3 + 1) for tree in range(6)]
+    together = roll_out(jobs, *make(SamplingPolicy(), **settings))
+    [alone] = roll_out(jobs[4:5], *make(SamplingPolicy(), **settings))
+    assert together[1].decisions == together[4].decisions == alone.decisions
+    assert len({rollout.selection.nodes for rollout in together}) > 1
 
 
 EVIDENCE = (Span(24.0, 27.0),)  # the yellow scene

@@ -36,7 +36,9 @@ def download_on(film: Path) -> None:
 
 
 def miner(vlm: ColourVLM, folder: Path) -> VideoMiner:
-    config = MinerConfig(frames=4, events=4, scan_frames=16, grain_s=0.0, max_depth=1, cache_dir=str(folder / "cache"))
+    config = MinerConfig(
+        search="plain", frames=4, events=4, scan_frames=16, grain_s=0.0, max_depth=1, cache_dir=str(folder / "cache")
+    )
     policy = RulePolicy(lambda caption, depth: Action.ACCEPT)
     return VideoMiner(build_stages(config, vlm, policy, ColourEmbedder()), config)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.read_prompts import read_policy_prompt
 
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.prompt import policy_completion
@@ -92,7 +93,7 @@ def test_lessons_of_the_policy_follow_the_format_and_tell_what_their_captions_ho
         prompt, reply = lesson.turns[0]
         action, reading = parse_completion(reply, Action.CONTINUE)
         assert (action.value, reading) == (lesson.kind, Reading.STRICT)
-        captions = prompt.split("Caption of this part:\n")[1].split("\nActions:")[0]
+        captions = read_policy_prompt(prompt).caption
         lines = [line for caption in captions.split("\n") for line in caption.split("; ")]
         compared = [step for step in reply.split(". ") if ": no" in step or ": seen, " in step]
         scenes = reply.count("Sought: ")

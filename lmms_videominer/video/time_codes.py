@@ -1,4 +1,4 @@
-"""Formats times for people. Conversion between times and frame indices is in ``video``, not here."""
+"""Formats times for people. Conversion between times and frame indices is in ``timing``, not here."""
 
 from __future__ import annotations
 

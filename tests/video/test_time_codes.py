@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lmms_videominer.time_codes import clock, clock_spans, file_stamp, file_stamps, is_file_stamp
 from lmms_videominer.types import Span
+from lmms_videominer.video.time_codes import clock, clock_spans, file_stamp, file_stamps, is_file_stamp
 
 
 @pytest.mark.parametrize(
