@@ -62,12 +62,12 @@ class MinerConfig:
         2, "search=best-first: events captioned at a time, for each moment sought; then the policy decides."
     )
     stop_margin: float = option(
-        0.5,
+        0.25,
         "search=best-first: a moment is found once no event that is left fits it better than an accepted one less this "
         "many standard deviations over the frames of the video.",
     )
     reach: float = option(
-        2.0,
+        1.5,
         "search=best-first: an event is not captioned for a moment if the best one of the video fits it better by more "
         "than this many standard deviations; 0: all are, until it is found.",
     )

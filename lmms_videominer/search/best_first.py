@@ -13,8 +13,8 @@ What differs from ``search=plain`` is the order, and that most of the tree is ne
    moment is found or nothing within ``reach`` is left for it, or at ``max_vlm_calls`` captions or ``max_nodes``
    decisions.
 
-Besides those of ``search.plain``, a node's ``note`` may be ``"found"``: all was found before it was looked at
-more closely.
+Besides those of ``search.plain``, a node's ``note`` may say why it was not looked at more closely: ``"found"``: all was
+found before; ``"reach"``: its events were out of reach.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
 from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, has_action, part_of
 from lmms_videominer.search.wishes import Caption, Case, Compare, Found, Search, Segment
 from lmms_videominer.segmenters.scan import scan
-from lmms_videominer.types import Action, Decision, Event, Node, Span
+from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spans
 
 SCANNED = 4  # frames compared per event of a cut
 EQUAL = 1e-6  # difference of fits that are equal
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
 ROUNDED = 6  # decimal places of the scores in a result
-FITTING = 0.5  # share of the margin within which a frame fits about as well as the best of its part
+FITTING = 0.25  # standard deviations within which a frame fits about as well as the best of its part
 
 
 def best_first(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_share: float = 0.0) -> Search:
@@ -172,7 +172,8 @@ class _BestFirst:
         """
         highest = max((candidate.fit[k] for candidate in self.frontier), default=-math.inf)
         best = max((event.fit[k] for event in self.events), default=-math.inf)
-        if not self.frontier or (self.config.reach and highest < best - self.config.reach * self.deviations[k] - EQUAL):
+        reach = self.config.reach * self.deviations[k] if self.config.look != "none" else 0.0
+        if not self.frontier or (reach and highest < best - reach):
             return None
         equal = [candidate for candidate in self.frontier if candidate.fit[k] >= highest - EQUAL]
         if len(equal) == 1:
@@ -229,7 +230,9 @@ class _BestFirst:
         if self.captioned >= self.config.max_vlm_calls:
             note = "max_vlm_calls"
         else:
-            note = "max_nodes" if len(self.nodes) > self.config.max_nodes else "found"
+            note = "max_nodes" if len(self.nodes) > self.config.max_nodes else "reach"
+        if all(self._is_found(k) for k in range(len(self.lines))):
+            note = "found"
         annotate(self.nodes, [i for i in waiting if self.nodes[i].id not in grown], note)
 
     def _found(self) -> Search:
@@ -252,16 +255,21 @@ class _BestFirst:
         """The event that fits line ``k`` best, of several the shortest."""
         return max(self.events, key=lambda event: (event.fit[k], -event.span.duration_s)).span
 
+    def _around(self, spans: Sequence[Span]) -> tuple[Span, ...]:
+        """``spans`` with half the grain on either side: a moment may have been cut in two, and one half accepted."""
+        more_s, whole = self.config.grain_s / 2, self.case.whole
+        wider = [Span(max(s.start_s - more_s, whole.start_s), min(s.end_s + more_s, whole.end_s)) for s in spans]
+        return merge_spans(wider)
+
     def _picks(self, parts: Sequence[_KeyPart], budget: int) -> Generator[Any, Any, list[Pick]]:
         """Frames of each part, an equal share of ``budget`` each, spread over its frames that fit what is sought."""
         shares = [len(share) for share in np.array_split(np.arange(budget), len(parts))]
-        spans = [(part.spans, SHOWN * share) for part, share in zip(parts, shares) if share]
+        spans = [(self._around(part.spans), SHOWN * share) for part, share in zip(parts, shares) if share]
         picks: list[Pick] = []
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
             line = int(fit.max(axis=0).argmax())  # the one that the part was kept for
             value = fit[:, line]  # [T]
-            margin = FITTING * self.config.stop_margin * self.deviations[line]
-            fitting = np.flatnonzero(value >= value.max() - margin)
+            fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line])
             chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
         return picks
