@@ -215,7 +215,9 @@ class _BestFirst:
         parts = [part_of(self.case, self.nodes, i, self.captioned, self._is_last(self.nodes[i])) for i in new]
         yield from decide(self.case, self.nodes, new, parts)
         opened = [i for i in new if has_action(self.nodes[i], Action.CONTINUE) and not self._is_last(self.nodes[i])]
-        if opened and self.captioned < config.max_vlm_calls:
+        if self.captioned >= config.max_vlm_calls:
+            annotate(self.nodes, opened, "max_vlm_calls")
+        elif opened:
             yield from self._open(opened)
 
     def _is_last(self, node: Node) -> bool:

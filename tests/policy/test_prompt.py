@@ -6,7 +6,7 @@ import pytest
 
 from lmms_videominer.policy.parser import parse_completion
 from lmms_videominer.policy.policy import Part
-from lmms_videominer.policy.prompt import PART, REPLY_SHOWN, WHOLE, again_prompt, policy_completion, policy_prompt
+from lmms_videominer.policy.prompt import REPLY_SHOWN, again_prompt, policy_completion, policy_prompt
 from lmms_videominer.types import Action, Reading
 
 
@@ -14,9 +14,6 @@ def test_the_prompt_about_a_part_by_hand():
     context = ("Accepted so far: none", "Captions left: 7 of 20", "Part: 0:00:41.0-0:00:48.0 of 0:01:04")
     assert policy_prompt("Where is the red disc?", "a red disc\na wall", 2, 3, context) == (
         "You search a long video for the moments that answer a question. Decide about one part of the video.\n"
-        "Actions: accept = this part shows what the question asks about; continue = it may hold it, look closer; "
-        "delete = it has nothing to do with the question.\n"
-        "Reply as <think>reasoning</think><action>accept, continue or delete</action>\n"
         "Question: Where is the red disc?\n"
         "Accepted so far: none\n"
         "Captions left: 7 of 20\n"
@@ -24,30 +21,34 @@ def test_the_prompt_about_a_part_by_hand():
         "Depth: 2 of 3\n"
         "Caption of this part:\n"
         "a red disc\n"
-        "a wall"
+        "a wall\n"
+        "Actions: accept = this part shows what the question asks about; continue = it may hold it, look closer; "
+        "delete = it has nothing to do with the question.\n"
+        "Reply as <think>reasoning</think><action>accept, continue or delete</action>"
     )
 
 
 def test_the_prompt_about_the_whole_asks_what_to_look_for_and_holds_no_depth_and_no_caption():
     prompt = policy_prompt("Where is the red disc?", "", 0, 3, ("Length: 0:01:04",))
-    assert prompt == WHOLE + "Question: Where is the red disc?\nLength: 0:01:04"
-    assert "one moment per line" in WHOLE and "Depth:" not in prompt and "Caption" not in prompt
+    assert "\nQuestion: Where is the red disc?\nLength: 0:01:04\nActions: continue = search" in prompt
+    assert "one moment per line" in prompt and "Depth:" not in prompt and "Caption" not in prompt
 
 
 def test_an_empty_caption_is_told():
-    assert policy_prompt("Where?", "", 1, 3).endswith("\nCaption of this part:\n(none)")
+    assert "\nCaption of this part:\n(none)\nActions: " in policy_prompt("Where?", "", 1, 3)
 
 
-def test_prompts_begin_with_what_they_share_so_that_a_server_computes_it_once():
-    of_question = policy_prompt("Where?", "", 1, 3).removesuffix("(none)")
-    assert all(policy_prompt("Where?", caption, 1, 3) == of_question + caption for caption in ("a wall", "the sea"))
-    assert all(policy_prompt(question, "a wall", depth, 3).startswith(PART) for question in "ab" for depth in (1, 2))
+def test_braces_of_questions_and_captions_stay_as_they_are():
+    prompt = policy_prompt("Where is {caption}?", "{question} and {0}", 1, 3, ("{depth}",))
+    assert (
+        "Question: Where is {caption}?\n{depth}\nDepth: 1 of 3\nCaption of this part:\n{question} and {0}\n" in prompt
+    )
 
 
 def test_a_part_puts_itself_with_its_context():
     part = Part("Where?", "a wall", 1, 3, ("Captions left: 7 of 20",))
     assert part.prompt == policy_prompt("Where?", "a wall", 1, 3, ["Captions left: 7 of 20"])
-    assert Part("Where?", "", 0, 3).prompt == WHOLE + "Question: Where?"
+    assert Part("Where?", "", 0, 3).prompt == policy_prompt("Where?", "", 0, 3)
 
 
 def test_what_is_asked_again_shows_the_end_of_the_reply_after_the_whole_prompt():

@@ -39,6 +39,7 @@ CONFIG = MinerConfig(
     look="scorer",
     wave=2,
     stop_margin=0.5,
+    reach=0.0,
     frames=4,
     events=4,
     scan_frames=64,
@@ -128,11 +129,20 @@ def test_what_is_sought_and_the_question_count_alike(film):
     assert waves(vlm)[:2] == [["white"], ["yellow"]]
 
 
+def test_what_fits_far_worse_than_the_best_is_out_of_reach(film):
+    vlm = ColourVLM()
+    never = seeker("a scene in yellow", rule=lambda caption, depth: Action.DELETE)
+    selection = mine(film, never, vlm, wave=1, reach=1.5)
+    assert ["yellow"] in waves(vlm) and selection.usage.vlm_calls < len(FILM)
+    assert selection.fallbacks and all(within(YELLOW, frame.time_s) for frame in selection.key_frames)
+
+
 def test_events_are_captioned_in_the_order_of_their_fit(film):
     vlm = ColourVLM()
     never = seeker("a scene in yellow", rule=lambda caption, depth: Action.DELETE)
     mine(film, never, vlm, wave=1)
-    assert waves(vlm) == [[colour] for colour in ("yellow", "white", "blue", "green", "green", "red", "black", "red")]
+    # green twice, red and black alike: of equal ones, that farthest from what is captioned comes first
+    assert waves(vlm) == [[colour] for colour in ("yellow", "white", "blue", "green", "green", "black", "red", "red")]
 
 
 def test_what_continues_is_cut_again_and_looked_at_before_what_fits_worse(film):
@@ -409,7 +419,10 @@ def test_key_frames_are_shared_by_the_accepted_parts_and_spread_over_each(twice,
     assert sum(counts) == frames and max(counts) - min(counts) <= 1 and len(counts) == 2
     for node in accepted(selection):
         span, shown = node.spans[0], by_part[node.id]
-        assert all(within(span, time_s) for time_s in shown)
+        around = Span(
+            span.start_s - CONFIG.grain_s / 2, span.end_s + CONFIG.grain_s / 2
+        )  # half the grain on either side
+        assert all(within(around, time_s) for time_s in shown)
         edges = [span.start_s, *shown, span.end_s]
         gaps = [b - a for a, b in itertools.pairwise(edges)]
         assert not shown or max(gaps) <= 1.6 * span.duration_s / len(shown)
