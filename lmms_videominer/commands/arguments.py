@@ -86,7 +86,7 @@ class ListSettings(argparse.Action):
 
 
 def _lines(settings: Iterable[tuple[str, Any, str]]) -> str:
-    return "\n".join(f"  {name:<24}{text} (default: {default!r})" for name, default, text in settings)
+    return "\n".join(f"  {name:<25} {text} (default: {default!r})" for name, default, text in settings)
 
 
 def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:

@@ -308,7 +308,7 @@ def test_a_model_that_was_not_loaded_is_named(make, film):
 
 
 def test_a_programming_error_propagates(make, film, monkeypatch):
-    monkeypatch.setattr("lmms_videominer.search.plain.kept_nodes", lambda nodes: 1 / 0)
+    monkeypatch.setattr("lmms_videominer.search.trees.kept_nodes", lambda nodes: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         grow_trees([job(film), job(film)], *make(always(Action.ACCEPT)))
 

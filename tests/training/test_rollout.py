@@ -324,6 +324,7 @@ def world(tmp_path_factory) -> list[RolloutJob]:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> VideoMiner:
     config = MinerConfig(
+        search="plain",
         frames=4,
         events=4,
         scan_frames=32,
