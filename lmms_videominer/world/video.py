@@ -92,6 +92,8 @@ def render_world(
         ConfigError: A kind is unknown.
     """
     folder = Path(folder)
+    # reject bad arguments before anything is written or any process starts
+    write_questions(write_script(seed, 0, minutes, tuple(nuisances)), 1, tuple(kinds))
     folder.mkdir(parents=True, exist_ok=True)
     render = partial(
         _render_one,
@@ -102,8 +104,6 @@ def render_world(
         nuisances=tuple(nuisances),
         kinds=tuple(kinds),
     )
-    # reject bad arguments before any process starts
-    write_questions(write_script(seed, 0, minutes, tuple(nuisances)), 1, tuple(kinds))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # spawn: the caller may have threads (torch, decoders) that do not survive a fork
     context = multiprocessing.get_context("spawn")

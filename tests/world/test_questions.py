@@ -128,11 +128,12 @@ def test_a_guess_by_text_is_at_chance(minutes, kind):
     assert all(abs(rate - 0.25) < margin for rate in rates), rates
 
 
-def test_an_unknown_kind_is_refused_with_the_nearest():
+def test_an_unknown_kind_is_refused_with_the_nearest_and_nothing_is_written(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'places'"):
         write_questions(write_script(4, 0, 15), 1, ("place",))
     with pytest.raises(ConfigError, match="did you mean 'never'"):
-        render_world("nowhere", 1, 1, 3_000_000, kinds=["nevr"])
+        render_world(tmp_path / "world", 1, 1, 3_000_000, kinds=["nevr"])
+    assert not (tmp_path / "world").exists()
 
 
 def test_ids_of_named_kinds_are_their_own(tmp_path):
