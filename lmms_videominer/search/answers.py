@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lmms_videominer.errors import CallError, VideoError, VideoMinerError
 from lmms_videominer.search.questions import answerable, named
 from lmms_videominer.store.cache import Cache
-from lmms_videominer.types import Selection, Usage
+from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.verdict import chosen_option
 from lmms_videominer.video import video_identity
 from lmms_videominer.video.damage import count_substituted
@@ -105,7 +105,7 @@ def _keys(
     """The cache key of each answer, or the error if the video is gone."""
     keys: list[str | VideoError] = []
     for selection in selections:
-        video, prompt = videos[_shown(selection)], _prompt(selection)
+        video, prompt = videos[_shown(selection)], prompt_of(selection.question)
         frames = [frame.frame_index for frame in selection.key_frames]
         mined = selection.video.identity if frames else ""  # the file may have been replaced since
         keys.append(
@@ -134,7 +134,7 @@ def _generate(
     readable = {key: pixels for key, pixels in frames.items() if not isinstance(pixels, VideoError)}
     keys = list(readable)
     started = time.perf_counter()
-    for part in replies(vlm, [_request(selections[key], pixels) for key, pixels in readable.items()]):
+    for part in replies(vlm, [request_of(selections[key], pixels) for key, pixels in readable.items()]):
         now = time.perf_counter()
         seconds = {"frames": frames_s, "answer": (now - started) / len(part)}
         started = now
@@ -149,14 +149,16 @@ def _generate(
         yield made
 
 
-def _prompt(selection: Selection) -> str:
-    question = answerable(selection.question)
+def prompt_of(question: Question) -> str:
+    """The prompt that asks for the answer to ``question``."""
+    question = answerable(question)
     return answer_prompt(question.text, question.options)
 
 
-def _request(selection: Selection, pixels: Pixels | None) -> VLMRequest:
+def request_of(selection: Selection, pixels: Pixels | None) -> VLMRequest:
+    """The request for the answer to the question of ``selection`` from the pixels of its key frames."""
     return VLMRequest(
-        prompt=_prompt(selection),
+        prompt=prompt_of(selection.question),
         frames=pixels.frames if pixels else None,
         max_new_tokens=ANSWER_TOKENS,
         frame_times_s=tuple(frame.time_s for frame in selection.key_frames),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from lmms_videominer.errors import ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed
+from lmms_videominer.search.answers import prompt_of, request_of
 from lmms_videominer.search.questions import answerable, named
 from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import Question, Selection
@@ -14,8 +15,7 @@ from lmms_videominer.verdict import option_letter
 from lmms_videominer.video import video_identity
 from lmms_videominer.video.parts import fitting
 from lmms_videominer.video.pixels import Pixels, read_pixels
-from lmms_videominer.vlm.prompts import answer_prompt
-from lmms_videominer.vlm.vlm import ScoringVLM, VLMRequest
+from lmms_videominer.vlm.vlm import ScoringVLM
 
 KIND = "option_probabilities"  # kind of the cache entries
 
@@ -67,15 +67,10 @@ def _key(selection: Selection, vlm: ScoringVLM, cache: Cache) -> str | VideoErro
     return cache.key(
         video=video,
         vlm=vlm.identity,
-        prompt=_prompt(selection.question),
+        prompt=prompt_of(selection.question),
         replies=_replies(selection.question),
         frames=frames,
     )
-
-
-def _prompt(question: Question) -> str:
-    question = answerable(question)
-    return answer_prompt(question.text, question.options)
 
 
 def _replies(question: Question) -> list[tuple[str, str]]:
@@ -84,8 +79,7 @@ def _replies(question: Question) -> list[tuple[str, str]]:
 
 
 def _asked(selection: Selection, pixels: Pixels | None, vlm: ScoringVLM) -> tuple[float, ...] | VideoMinerError:
-    times_s = tuple(frame.time_s for frame in selection.key_frames)
-    request = VLMRequest(_prompt(selection.question), pixels.frames if pixels else None, frame_times_s=times_s)
+    request = request_of(selection, pixels)
     replies = [text for pair in _replies(selection.question) for text in pair]
     try:
         logprobs = computed("video LLM", vlm.reply_logprobs, (len(replies),), request, replies)
