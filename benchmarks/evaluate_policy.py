@@ -31,10 +31,15 @@ def load(policy: str, config: MinerConfig, model: str, batch_size: int) -> Video
     return VideoMiner.from_pretrained(model, policy=causal_lm, config=config)
 
 
+def lines_in(file: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def evaluate(miner: VideoMiner, world: Path, out: Path, limit: int | None = None, together: int = 25) -> None:
     """Append one line per question of ``world`` to ``out``; mine ``together`` questions at once."""
-    rows = [json.loads(line) for line in (world / "qa.jsonl").read_text(encoding="utf-8").splitlines()][:limit]
-    finished = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
+    rows = lines_in(world / "qa.jsonl")[:limit]
+    finished = {line["id"] for line in lines_in(out)} if out.exists() else set()
     todo = [row for row in rows if row["id"] not in finished]
     out.parent.mkdir(parents=True, exist_ok=True)
     for part in tqdm(list(_parts(todo, together)), desc=out.stem):
@@ -49,14 +54,19 @@ def evaluate(miner: VideoMiner, world: Path, out: Path, limit: int | None = None
         ]
         results = miner.mine_batch(questions)
         with open(out, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(_line(row, result)) + "\n" for row, result in zip(part, results, strict=True))
+            file.writelines(json.dumps(line_of(row, result)) + "\n" for row, result in zip(part, results, strict=True))
 
 
 def _parts(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def _line(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[str, Any]:
+def line_of(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[str, Any]:
+    """What ``result`` says of the question of ``row``, a line of ``qa.jsonl``.
+
+    Raises:
+        VideoMinerError: There is no result.
+    """
     if isinstance(result, VideoMinerError):
         raise result
     chosen = chosen_option(result.answer, row["options"])
@@ -84,7 +94,7 @@ def _line(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[str,
 
 def summary(out: Path) -> dict[str, float]:
     """Means over the questions in a file written by ``evaluate``."""
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    lines = lines_in(out)
     names = [name for name, value in lines[0].items() if isinstance(value, int | float)]
     return {"questions": len(lines), **{name: sum(line[name] for line in lines) / len(lines) for name in names}}
 

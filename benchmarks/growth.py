@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evaluate_policy import line_of
 
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.selectors.settings import from_strings
 from lmms_videominer.show.markdown import markdown_table
-from lmms_videominer.types import Question, Selection, Span
-from lmms_videominer.verdict import chosen_option, option_letter, windows_hit
+from lmms_videominer.types import Question, Span
 from lmms_videominer.world.questions import write_questions
 from lmms_videominer.world.script import Chapter, Moment, Scene, Script, write_script
 from lmms_videominer.world.video import encode
@@ -95,34 +95,24 @@ def measure(index: int, minutes: float, arguments: argparse.Namespace) -> None:
     peak.start()
     results = miner.mine_batch(asked)
     peak.done.set()
-    rows: list[dict[str, Any]] = []
-    for question, result in zip(written, results, strict=True):
-        assert isinstance(result, Selection), result
-        usage, chosen = result.usage, chosen_option(result.answer, question.options)
-        rows.append(
-            {
-                "minutes": minutes,
-                "captions": usage.vlm_calls + usage.vlm_calls_cached,
-                "decisions": usage.policy_calls + usage.policy_calls_cached,
-                "looked": usage.scores + usage.scores_cached,
-                "correct": int(chosen is not None and option_letter(chosen) == question.answer),
-                "recall": windows_hit(result.key_frames, question.evidence) / len(question.evidence),
-                "peak_mb": peak.most - before,
-            }
-        )
+    rows = [
+        line_of(q.row(script, n, path.name), result)
+        | {"looked": result.usage.scores + result.usage.scores_cached, "peak_mb": peak.most - before}
+        for n, (q, result) in enumerate(zip(written, results, strict=True))
+    ]
     print(json.dumps(rows))
 
 
 def report(rows: list[dict[str, Any]]) -> str:
     """A table by length, and the exponents."""
     lengths = sorted({row["minutes"] for row in rows})
-    names = ("captions", "decisions", "looked", "correct", "recall", "peak_mb")
+    names = ("vlm_calls", "policy_calls", "looked", "correct", "recall", "peak_mb")
     means = {m: [float(np.mean([row[name] for row in rows if row["minutes"] == m])) for name in names] for m in lengths}
     heads = ["minutes", "captions", "decisions", "frames looked at", "right", "recall", "MB beyond the models"]
     table = markdown_table(heads, [[f"{m:g}", *(f"{value:.2f}" for value in means[m])] for m in lengths])
     lines = [
         f"{name}: exponent {np.polyfit(np.log(lengths), np.log([means[m][k] for m in lengths]), 1)[0]:.2f}"
-        for k, name in enumerate(names[:2])
+        for k, name in enumerate(heads[1:3])
     ]
     return "\n".join([table, "", *lines])
 

@@ -10,12 +10,11 @@ a question to ``--rows`` and prints a table per length, with paired intervals ag
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate_policy import evaluate, load
+from evaluate_policy import evaluate, lines_in, load
 
 from lmms_videominer.bench.statistics import difference_interval
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
@@ -49,15 +48,11 @@ COLUMNS = {
 }
 
 
-def lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-
-
 def measure(lever: str, minutes: int, arguments: argparse.Namespace) -> None:
     """Ask the questions that are not in the file of ``lever`` yet."""
     world = ensure_task_world(minutes)
     file = arguments.rows / f"{lever}-{minutes}min.jsonl"
-    if file.exists() and len(lines(file)) >= min(arguments.questions, len(lines(world / "qa.jsonl"))):
+    if file.exists() and len(lines_in(file)) >= min(arguments.questions, len(lines_in(world / "qa.jsonl"))):
         return
     cache = arguments.out / f"cache-{lever}-{minutes}"
     settings = [*LEVERS[lever], *arguments.set, f"cache_dir={cache}", "policy_tokens=160", "reader=pyav"]
@@ -68,7 +63,7 @@ def measure(lever: str, minutes: int, arguments: argparse.Namespace) -> None:
 def table(minutes: int, rows: Path) -> str:
     """Markdown: a row per lever, with its difference from ``plain`` question by question."""
     files = {lever: rows / f"{lever}-{minutes}min.jsonl" for lever in LEVERS}
-    known = {lever: lines(file) for lever, file in files.items() if file.exists()}
+    known = {lever: lines_in(file) for lever, file in files.items() if file.exists()}
     body = []
     for lever, found in known.items():
         cells = [

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate_policy import evaluate, load, summary
+from evaluate_policy import evaluate, lines_in, load, summary
 from filelock import FileLock
 
 from lmms_videominer.bench.plots import new_figure, save_figure
@@ -124,7 +124,7 @@ def _run(module: str, *arguments: Any) -> None:
 def lines_of(policy: str | Path, name: str, minutes: int, out: Path) -> Path:
     """The file of evaluated questions of one policy at one video length; evaluates the missing ones."""
     file, world = out / "results" / f"{name}-{minutes}min.jsonl", ensure_task_world(minutes)
-    if not file.exists() or len(_lines(file)) < len(_lines(world / "qa.jsonl")):
+    if not file.exists() or len(lines_in(file)) < len(lines_in(world / "qa.jsonl")):
         evaluate(_miner(policy, out), world, file)
     return file
 
@@ -132,10 +132,6 @@ def lines_of(policy: str | Path, name: str, minutes: int, out: Path) -> Path:
 def _miner(policy: str | Path, out: Path) -> VideoMiner:
     config = MinerConfig(cache_dir=str(out / "cache"), policy_tokens=160, segmenter=SEGMENTER)
     return load(str(policy), config, BUNDLED, 32)
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 # --- reporting ----------------------------------------------------------------------------------------------
@@ -154,7 +150,7 @@ COLUMNS = {
 
 def scores(files: Sequence[Path], name: str = "correct") -> np.ndarray:
     """float64 [questions]: the mean of each question over ``files`` (training seeds), ordered as in the first file."""
-    tables = [{line["id"]: line[name] for line in _lines(file)} for file in files]
+    tables = [{line["id"]: line[name] for line in lines_in(file)} for file in files]
     return np.array([[table[id] for id in tables[0]] for table in tables]).mean(0)
 
 
@@ -308,12 +304,12 @@ def before_and_after(start: str, trained: str, minutes: int, out: Path) -> None:
     from rich.table import Table
 
     before, after = (
-        {line["id"]: line for line in _lines(out / "results" / f"{name}-{minutes}min.jsonl")}
+        {line["id"]: line for line in lines_in(out / "results" / f"{name}-{minutes}min.jsonl")}
         for name in (NONE, trained)
     )
     gained = [line for id, line in after.items() if line["correct"] > before[id]["correct"]]
     world = ensure_task_world(minutes)
-    rows = {row["id"]: row for row in _lines(world / "qa.jsonl")}
+    rows = {row["id"]: row for row in lines_in(world / "qa.jsonl")}
     row = rows[min(gained, key=lambda line: line["nodes"])["id"]]
     grid = Table("before training", "after training", box=None, padding=(0, 4, 0, 0))
     columns = []
