@@ -141,6 +141,10 @@ class Node:
         """Whether a limit kept the node from being decided."""
         return self.decision is None and self.note == "max_nodes"
 
+    def has_action(self, action: Action) -> bool:
+        """Whether the policy decided on ``action``."""
+        return self.decision is not None and self.decision.action is action
+
     @property
     def parent_id(self) -> str | None:
         return self.id.rpartition(".")[0] or None

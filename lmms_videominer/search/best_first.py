@@ -28,11 +28,11 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.policy import Part
-from lmms_videominer.search.candidates import Pick, evenly, top, within_budget
+from lmms_videominer.search.candidates import ROUNDED, Pick, evenly, top, within_budget
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
 from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
-from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, has_action, part_of
+from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of
 from lmms_videominer.search.wishes import Caption, Case, Compare, Found, Search, Segment
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spans
@@ -40,7 +40,6 @@ from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spa
 SCANNED = 4  # frames compared per event of a cut
 EQUAL = 1e-6  # difference of fits that are equal
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
-ROUNDED = 6  # decimal places of the scores in a result
 FITTING = 0.25  # standard deviations within which a frame fits about as well as the best of its part
 
 
@@ -89,7 +88,7 @@ class _BestFirst:
 
     def search(self) -> Search:
         yield from self._begin()
-        if not has_action(self.nodes[0], Action.ACCEPT):
+        if not self.nodes[0].has_action(Action.ACCEPT):
             yield from self._open([0])
             while wave := self._wave():
                 yield from self._look(wave)
@@ -119,10 +118,10 @@ class _BestFirst:
         for (i, _, _, events), (indices, fit) in zip(divided, fits, strict=True):
             times_s = self.case.timestamps_s[indices]
             owners = np.searchsorted([event.start_s for event in events], times_s, side="right") - 1
+            inherited = self.fits[i] + self._raise(i)  # an event that nobody looked at is as promising as its parent
             for k, event in enumerate(events):
-                own = fit[owners == k] if len(fit) else fit
-                # an event that nobody looked at is as promising as its parent
-                self.events.append(_Candidate(event, i, own.max(axis=0) if len(own) else self.fits[i] + self._raise(i)))
+                own = fit[owners == k]
+                self.events.append(_Candidate(event, i, own.max(axis=0) if len(own) else inherited))
                 self.frontier.append(self.events[-1])
         cut_at = {i for i, *_ in divided}
         annotate(self.nodes, [i for i in positions if i not in cut_at], "atomic")
@@ -135,15 +134,15 @@ class _BestFirst:
         decided = [node for node in self.nodes if node.depth and node.decision]
         if self.config.look != "none" or not self.nodes[position].depth or not decided:
             return 0.0
-        return 1.0 - sum(has_action(node, Action.CONTINUE) for node in decided) / len(decided)
+        return 1.0 - sum(node.has_action(Action.CONTINUE) for node in decided) / len(decided)
 
     def _fits(
         self, scans: Sequence[tuple[tuple[Span, ...], int]]
     ) -> Generator[Any, Any, list[tuple[np.ndarray, np.ndarray]]]:
         """The frames of each scan, int64 [T], and how well they fit each line, float64 [T, L]."""
-        indices = [scan(self.case.video.reader, spans, frames)[0] for spans, frames in scans]
         if self.config.look == "none":
-            return [(part, np.zeros((0, len(self.lines)))) for part in indices]
+            return [(np.zeros(0, np.int64), np.zeros((0, len(self.lines)))) for _ in scans]
+        indices = [scan(self.case.video.reader, spans, frames)[0] for spans, frames in scans]
         question = self.case.question.text
         texts = list(dict.fromkeys((*self.lines, question)))
         scores = iter((yield Compare(tuple((tuple(part.tolist()), text) for part in indices for text in texts))))
@@ -190,7 +189,7 @@ class _BestFirst:
         accepted = [
             fit[k]
             for node, fit in zip(self.nodes, self.fits)
-            if has_action(node, Action.ACCEPT) and fit[k] >= fit.max() - margin[k]  # else it is there for another line
+            if node.has_action(Action.ACCEPT) and fit[k] >= fit.max() - margin[k]  # else it is there for another line
         ]
         left = [candidate.fit[k] for candidate in self.frontier]
         return bool(accepted) and (not left or max(accepted) - margin[k] > max(left))
@@ -214,7 +213,7 @@ class _BestFirst:
                 self.fits.append(np.max([fit[event.span] for event in members], axis=0))
         parts = [part_of(self.case, self.nodes, i, self.captioned, self._is_last(self.nodes[i])) for i in new]
         yield from decide(self.case, self.nodes, new, parts)
-        opened = [i for i in new if has_action(self.nodes[i], Action.CONTINUE) and not self._is_last(self.nodes[i])]
+        opened = [i for i in new if self.nodes[i].has_action(Action.CONTINUE) and not self._is_last(self.nodes[i])]
         if self.captioned >= config.max_vlm_calls:
             annotate(self.nodes, opened, "max_vlm_calls")
         elif opened:

@@ -11,6 +11,7 @@ from lmms_videominer.types import KeyFrame, Span
 from lmms_videominer.video import frames_shown_at
 
 CANDIDATE_FPS = 1.0  # as in the published methods
+ROUNDED = 6  # decimal places of the scores in a result
 
 
 @dataclass(frozen=True)

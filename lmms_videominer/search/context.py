@@ -20,7 +20,7 @@ def context_of(case: Case, node: Node, nodes: Sequence[Node], captioned: int) ->
         captioned: Number of captions so far.
     """
     names = case.config.policy_context.split("+")
-    accepted = [other.caption for other in nodes if other.decision and other.decision.action is Action.ACCEPT]
+    accepted = [other.caption for other in nodes if other.has_action(Action.ACCEPT)]
     lines = {
         "accepted": accepted_line(accepted),
         "budget": budget_line(captioned, case.config.max_vlm_calls),

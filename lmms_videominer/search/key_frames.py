@@ -44,11 +44,11 @@ def kept_nodes(nodes: Sequence[Node]) -> tuple[tuple[Node, ...], str | None]:
 
 
 def _with_action(nodes: Sequence[Node], action: Action) -> tuple[Node, ...]:
-    return tuple(node for node in nodes if node.decision and node.decision.action is action)
+    return tuple(node for node in nodes if node.has_action(action))
 
 
 def _is_open(node: Node) -> bool:
-    return node.decision is None or node.decision.action is Action.CONTINUE
+    return node.decision is None or node.has_action(Action.CONTINUE)
 
 
 def node_key_frames(

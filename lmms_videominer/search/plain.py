@@ -25,7 +25,7 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.clustering import Clusterer
-from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, has_action, part_of
+from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of
 from lmms_videominer.search.wishes import Caption, Case, Search, Segment
 from lmms_videominer.types import Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
@@ -68,7 +68,7 @@ def plain(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_shar
         annotate(nodes, range(open_nodes.stop, len(nodes)), "max_nodes")
         decided += len(open_nodes)
         yield from decide(case, nodes, open_nodes, [part_of(case, nodes, i, captioned) for i in open_nodes])
-        frontier = [i for i in open_nodes if has_action(nodes[i], Action.CONTINUE)] if depth < config.max_depth else []
+        frontier = [i for i in open_nodes if nodes[i].has_action(Action.CONTINUE)] if depth < config.max_depth else []
     return (yield from found(case, nodes, key_frames, uniform_share))
 
 

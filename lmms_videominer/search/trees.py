@@ -14,7 +14,7 @@ from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import context_of
 from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
 from lmms_videominer.search.wishes import Case, Compare, Decide, Embed, Found, Search
-from lmms_videominer.types import Action, Event, Node
+from lmms_videominer.types import Event, Node
 
 AUTO = "auto"  # value of ``key_frames``
 
@@ -66,10 +66,6 @@ def part_of(case: Case, nodes: Sequence[Node], position: int, captioned: int, la
     node, deepest = nodes[position], case.config.max_depth
     context = context_of(case, node, nodes, captioned) if case.config.policy_context else ()
     return Part(case.question.text, node.caption, deepest if last else node.depth, deepest, context)
-
-
-def has_action(node: Node, action: Action) -> bool:
-    return node.decision is not None and node.decision.action is action
 
 
 def annotate(nodes: list[Node], positions: Sequence[int], note: str) -> None:

@@ -38,8 +38,8 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig, option
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.search.candidates import Pick, top
-from lmms_videominer.selectors.scored import ROUNDED, Choice, Rule, ScoredCase, ScoredSelector
+from lmms_videominer.search.candidates import ROUNDED, Pick, top
+from lmms_videominer.selectors.scored import Choice, Rule, ScoredCase, ScoredSelector
 from lmms_videominer.selectors.selector import Calls
 from lmms_videominer.types import Event, Node, Span
 from lmms_videominer.video import frames_beginning_in

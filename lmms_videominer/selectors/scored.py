@@ -15,13 +15,12 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.scoring.scorer import Scorer
-from lmms_videominer.search.candidates import Candidates, Pick, candidates, within_budget
+from lmms_videominer.search.candidates import ROUNDED, Candidates, Pick, candidates, within_budget
 from lmms_videominer.search.stages import needed
 from lmms_videominer.search.wishes import Case, Compare, Found, Search
 from lmms_videominer.selectors.selector import Calls, Selector, about
 from lmms_videominer.types import Node, Scores
 
-ROUNDED = 6  # decimal places of the scores in a result
 ALL = 2**31  # as a number of candidates: no limit
 
 

@@ -48,24 +48,23 @@ class VideoMinerSelector(Selector):
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
         models = {"vlm", "policy"} | ({"embedder"} if config.clustering != "none" else set())
-        looks = (config.search != PLAIN and config.look == "scorer") or cls.settings_of(config).key_frames == "scored"
-        return frozenset(models | ({"scorer"} if looks else set()))
+        scores = _looks(config) or cls.settings_of(config).key_frames == "scored"
+        return frozenset(models | ({"scorer"} if scores else set()))
 
     @classmethod
     def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
         if config.search == PLAIN and covers(config, duration_s):
             return Calls()  # too short for a search
-        scored = scored_at_most(config, duration_s) if cls.settings_of(config).key_frames == "scored" else 0
+        captions, whole = config.max_vlm_calls, 1  # decisions about the whole video
         if config.search == PLAIN:
             events = sum(config.events**depth for depth in range(1, config.max_depth + 1))
             frames = config.caption_frames if config.clustering == "frame" else 1
-            captions = min(events * frames, config.max_vlm_calls)
-            return Calls(captions, 0 if config.policy == NO_POLICY else min(config.max_nodes, captions), scored)
-        captions = config.max_vlm_calls
-        decisions = 0 if config.policy == NO_POLICY else 1 + min(config.max_nodes, captions)
-        if config.look == "none":
-            return Calls(captions, decisions, scored)
-        return Calls(captions, decisions, math.inf, frames_at_most(config, duration_s))
+            captions, whole = min(events * frames, captions), 0
+        decisions = 0 if config.policy == NO_POLICY else whole + min(config.max_nodes, captions)
+        if _looks(config):
+            return Calls(captions, decisions, math.inf, frames_at_most(config, duration_s))
+        scored = scored_at_most(config, duration_s) if cls.settings_of(config).key_frames == "scored" else 0
+        return Calls(captions, decisions, scored)
 
     @classmethod
     def rounds_at_most(cls, config: MinerConfig) -> int:
@@ -81,3 +80,8 @@ class VideoMinerSelector(Selector):
             self.settings.key_frames,
             self.settings.uniform_share,
         )
+
+
+def _looks(config: MinerConfig) -> bool:
+    """Whether the search compares frames with what is sought."""
+    return config.search != PLAIN and config.look != "none"

@@ -137,7 +137,7 @@ def _node_text(node: Node, frame_count: int, caption_letters: int) -> Text:
 
 
 def _node_parts(node: Node, frame_count: int, caption_letters: int) -> Iterator[Text]:
-    dropped = node.decision is not None and node.decision.action is Action.DELETE
+    dropped = node.has_action(Action.DELETE)
     yield Text(shortened(node.id, ID_LETTERS), "dim" if dropped else "bold")
     if node.decision:
         yield Text(node.decision.action.value, STYLES[node.decision.action])

@@ -241,9 +241,7 @@ def _context(rng: np.random.Generator, script: Script, question: WorldQuestion) 
     """Lines about the search, some or all of them; a decision about the part does not depend on them."""
     start_s, length_s = rng.uniform(0, script.duration_s), float(np.exp(rng.uniform(0, np.log(300))))
     part = Span(start_s, min(start_s + length_s, script.duration_s))
-    seen = [
-        language.describe(script.state_at(t)) for s in question.scenes for m in s.moments for t in (m.span.start_s,)
-    ]
+    seen = [language.describe(script.state_at(m.span.start_s)) for s in question.scenes for m in s.moments]
     accepted = [seen[i] for i in rng.permutation(len(seen))[: int(rng.integers(len(seen) + 1))]]
     lines = [
         accepted_line(accepted),
