@@ -128,9 +128,17 @@ class MinerConfig:
         "Action taken if none can be read from the policy's text. ask: it is asked once more, for one word, then the "
         "part is deleted (in training: continue).",
     )
+    parts_per_decision: int = option(
+        1, "Parts of a video that videominer puts to the policy at once, which decides about each in one reply."
+    )
+    policy_reasoning: bool = option(
+        True, "Whether the policy of videominer reasons before it names an action; without, a decision is a few tokens."
+    )
     temperature: float = option(0.0, "Sampling temperature of the policy; 0 is greedy.")
     caption_tokens: int = option(96, "Maximum number of tokens of a caption.")
-    policy_tokens: int = option(256, "Maximum number of tokens of a policy completion.")
+    policy_tokens: int = option(
+        256, "Maximum number of tokens of a policy completion, for each part that it decides about."
+    )
     vlm_batch_size: int = option(
         8, "Captions and answers of one forward pass, for a video LLM that is loaded by transformers."
     )
@@ -176,6 +184,7 @@ class MinerConfig:
             "caption_frames",
             "max_nodes",
             "max_vlm_calls",
+            "parts_per_decision",
             "cluster_min_samples",
             "caption_tokens",
             "policy_tokens",

@@ -14,7 +14,7 @@ from lmms_videominer.models.identity import model_identity, module_identity
 from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.models.plain_text import THINK, ControlTokens, pieces_to_ids, unused_character
 from lmms_videominer.policy.language_model import Completion
-from lmms_videominer.policy.prompt import REPLIES
+from lmms_videominer.policy.prompt import INSTRUCTIONS
 from lmms_videominer.policy.seeded_sampling import GumbelNoise
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class CausalLM:
 
     @functools.cached_property
     def _in_prompts(self) -> ControlTokens:
-        return ControlTokens.of(self.tokenizer, own=rf"(?:{'|'.join(map(re.escape, REPLIES))})\Z")
+        return ControlTokens.of(self.tokenizer, own=rf"\A(?:{'|'.join(map(re.escape, INSTRUCTIONS))})")
 
     @functools.cached_property
     def _in_completions(self) -> ControlTokens:

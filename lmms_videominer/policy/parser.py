@@ -8,6 +8,8 @@ from lmms_videominer.types import Action, Reading
 
 _WORD = "accept|continue|delete"
 _MARKS = r"[\s*_`\"'#>.!-]*"  # white space, markdown and quotes that may surround the word
+_BARE = re.compile(rf"\s*<action>({_WORD})</action>\s*")
+_NUMBER = re.compile(r"^[ \t]*(?:part[ \t]*)?[*_`\"'(]*(\d{1,3})[*_`\"']*[.:)][*_`\"']*", re.IGNORECASE | re.MULTILINE)
 _STRICT = re.compile(rf"\s*<think>(?:(?!</?(?:think|action)>).)*</think>\s*<action>({_WORD})</action>\s*", re.DOTALL)
 _THOUGHT = re.compile("<think>", re.IGNORECASE)
 _THOUGHT_END = re.compile("</think>", re.IGNORECASE)
@@ -36,7 +38,21 @@ _NEGATED = re.compile(r"\b(?:not|never|no|nor|cannot|don['\u2019]t|doubt)\b[^.!?
 _BEFORE = 100  # characters in which a negation is looked for
 
 
-def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
+def split_completion(text: str, count: int) -> list[str]:
+    """The replies about ``count`` parts in one completion, each after its number; ``""`` for a part without one.
+
+    A number counts at the beginning of a line, after those before it: ``1. ...``, ``Part 2: ...``.
+    """
+    ends: list[tuple[int, int]] = []  # where each number begins and ends
+    for match in _NUMBER.finditer(text):
+        if len(ends) < count and int(match[1]) == len(ends) + 1:
+            ends.append(match.span())
+    starts = [*(begin for begin, _ in ends[1:]), len(text)]
+    found = [text[end:start].strip() for (_, end), start in zip(ends, starts)]
+    return found + [""] * (count - len(found))
+
+
+def parse_completion(text: str, default: Action, reasoning: bool = True) -> tuple[Action, Reading]:
     """The action of a policy completion, and how it was recovered. Never raises on any text.
 
     Strict: the whole text is ``<think>…</think><action>X</action>``, apart from white space around
@@ -45,8 +61,13 @@ def parse_completion(text: str, default: Action) -> tuple[Action, Reading]:
     after ``</think>`` takes precedence over the reasoning. Outside the reasoning also by lines that
     begin with the word (``X: it shows ...``), else by a sentence (``I would X this part``). Anything
     else, such as contradictory tags, a negation or the template itself, gives ``default``.
+
+    Args:
+        text: The completion.
+        default: The action if none is named.
+        reasoning: Whether the format has reasoning; without it ``<action>X</action>`` is read strictly.
     """
-    if match := _STRICT.fullmatch(text):
+    if match := (_STRICT if reasoning else _BARE).fullmatch(text):
         return Action(match[1]), Reading.STRICT
     reply = _after_thought(text)
     weaker = () if _THOUGHT.search(reply) else (_leading, _stated)

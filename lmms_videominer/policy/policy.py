@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from lmms_videominer.policy.prompt import policy_prompt
+from lmms_videominer.policy.prompt import part_body, policy_prompt, several_prompt
 from lmms_videominer.types import Decision, Usage
 
 
@@ -20,6 +20,8 @@ class Part:
         depth: Depth of the part's node; 0 for the whole video, before it is searched: it has no caption.
         max_depth: The last depth, at which no closer look follows.
         context: Further lines about the search (``search.context``).
+        reasoning: Whether the reply reasons before it names its action; about the whole video it always does.
+        beside: Parts of the same search to decide about in the same reply.
     """
 
     question: str
@@ -27,19 +29,40 @@ class Part:
     depth: int
     max_depth: int
     context: tuple[str, ...] = ()
+    reasoning: bool = True
+    beside: tuple[Part, ...] = ()
 
     @property
     def prompt(self) -> str:
-        """The user turn that asks a language model about the part."""
-        return policy_prompt(self.question, self.caption, self.depth, self.max_depth, self.context)
+        """The user turn that asks a language model about the part, and those beside it."""
+        if not self.beside:
+            return policy_prompt(self.question, self.caption, self.depth, self.max_depth, self.context, self.reasoning)
+        bodies = [part_body(part.caption, part.depth, part.max_depth, part.context) for part in self.each]
+        return several_prompt(self.question, bodies, self.reasoning)
+
+    @property
+    def each(self) -> tuple[Part, ...]:
+        """This part by itself, and those beside it."""
+        return (replace(self, beside=()), *self.beside)
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision and its cost."""
+    """The decisions of one reply, about a part and those beside it, and their cost.
+
+    Attributes:
+        decision: That about the part.
+        beside: Those about the parts beside it, in order.
+    """
 
     decision: Decision
     usage: Usage
+    beside: tuple[Decision, ...] = ()
+
+    @property
+    def each(self) -> tuple[Decision, ...]:
+        """All of them."""
+        return (self.decision, *self.beside)
 
 
 class Policy(Protocol):
@@ -54,7 +77,7 @@ class Policy(Protocol):
         ...
 
     def decide(self, parts: Sequence[Part], temperature: float, seeds: Sequence[int]) -> list[Decided]:
-        """One decision per part, in order.
+        """One entry per part, in order, with a decision for it and for each part beside it.
 
         Args:
             parts: The parts to decide about; may be empty.

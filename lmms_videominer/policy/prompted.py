@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmms_videominer.policy.language_model import Completion, LanguageModel
-from lmms_videominer.policy.parser import parse_completion
+from lmms_videominer.policy.parser import parse_completion, split_completion
 from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.policy.prompt import again_prompt
 from lmms_videominer.types import Action, Decision, Reading, Usage
@@ -31,25 +31,45 @@ class PromptedPolicy:
         return self.model.identity
 
     def decide(self, parts: Sequence[Part], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Decided]:
-        """One decision per part, in order; see ``Policy.decide``."""
+        """One entry per part, in order; see ``Policy.decide``."""
         completions = self.model.complete([part.prompt for part in parts], temperature, seeds)
         made = [read_decision(part, done, self.default) for part, done in zip(parts, completions, strict=True)]
-        unread = [i for i, decided in enumerate(made) if decided.decision.reading is Reading.DEFAULT]
-        if self.asks_again and unread:
-            prompts = [again_prompt(parts[i].prompt, completions[i].text) for i in unread]
-            second = self.model.complete(prompts, temperature, [seeds[i] for i in unread] if seeds else ())
-            for i, prompt, done in zip(unread, prompts, second, strict=True):
-                again = _read(prompt, done, self.default)
-                made[i] = Decided(again.decision, completions[i].usage + again.usage)
-        return made
+        return self._asked_again(parts, made, temperature, seeds) if self.asks_again else made
+
+    def _asked_again(
+        self, parts: Sequence[Part], made: Sequence[Decided], temperature: float, seeds: Sequence[int]
+    ) -> list[Decided]:
+        """``made``, where the model is asked once more about each part whose action could not be read."""
+        unread = [
+            (i, k) for i, decided in enumerate(made) for k, decision in enumerate(decided.each) if _is_unread(decision)
+        ]
+        if not unread:
+            return list(made)
+        asked = [parts[i].each[k] for i, k in unread]
+        prompts = [again_prompt(part.prompt, made[i].each[k].text) for part, (i, k) in zip(asked, unread, strict=True)]
+        again = self.model.complete(prompts, temperature, [seeds[i] for i, _ in unread] if seeds else ())
+        each = [list(decided.each) for decided in made]
+        usage = [decided.usage for decided in made]
+        for (i, k), part, prompt, done in zip(unread, asked, prompts, again, strict=True):
+            each[i][k] = _read(prompt, done.text, done, self.default, part.reasoning)
+            usage[i] += done.usage + Usage(decisions_unread=_is_unread(each[i][k]) - 1)
+        return [Decided(first, cost, tuple(others)) for (first, *others), cost in zip(each, usage, strict=True)]
 
 
 def read_decision(part: Part, completion: Completion, default: Action) -> Decided:
-    """The decision about ``part`` in ``completion``; ``default``, which is counted, if there is none."""
-    return _read(part.prompt, completion, default)
+    """The decisions in ``completion`` about ``part`` and those beside it; ``default``, which is counted, for none."""
+    count = len(part.each)
+    texts = [completion.text] if count == 1 else split_completion(completion.text, count)
+    first, *others = (_read(part.prompt, text, completion, default, part.reasoning) for text in texts)
+    usage = completion.usage + Usage(decisions_unread=sum(map(_is_unread, (first, *others))))
+    return Decided(first, usage, tuple(others))
 
 
-def _read(prompt: str, completion: Completion, default: Action) -> Decided:
-    action, reading = parse_completion(completion.text, default)
-    decision = Decision(action, completion.text, reading, prompt, completion.prompt_ids, completion.completion_ids)
-    return Decided(decision, completion.usage + Usage(decisions_unread=int(reading is Reading.DEFAULT)))
+def _read(prompt: str, text: str, completion: Completion, default: Action, reasoning: bool) -> Decision:
+    """The decision in ``text``, which is ``completion``'s or, about one part of several, a part of it."""
+    action, reading = parse_completion(text, default, reasoning)
+    return Decision(action, text, reading, prompt, completion.prompt_ids, completion.completion_ids)
+
+
+def _is_unread(decision: Decision) -> bool:
+    return decision.reading is Reading.DEFAULT

@@ -47,7 +47,13 @@ class SimilarityPolicy:
         return f"similarity:{self.accept_from}:{self.delete_below}:{self.embedder.identity}"
 
     def decide(self, parts: Sequence[Part], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Decided]:
-        """One decision per part, in order; see ``Policy.decide``."""
+        """One entry per part, in order; see ``Policy.decide``."""
+        each = [single for part in parts for single in part.each]
+        made = iter(self._each(each))
+        by_part = [[next(made) for _ in part.each] for part in parts]
+        return [Decided(first.decision, first.usage, tuple(d.decision for d in rest)) for first, *rest in by_part]
+
+    def _each(self, parts: Sequence[Part]) -> list[Decided]:
         by_prompt = {part.prompt: part for part in parts}
 
         def make(missing: Sequence[str]) -> Iterator[dict[int, Completion]]:

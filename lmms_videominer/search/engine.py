@@ -423,7 +423,7 @@ def _decide(searches: Sequence[Running], stages: Stages, config: MinerConfig) ->
     replies: Replies = []
     for done in _dealt(decided, [len(wish.parts) for wish in wishes]):
         usage = sum((part.usage for part in done), Usage())
-        replies.append((tuple(part.decision for part in done), usage))
+        replies.append((tuple(decision for part in done for decision in part.each), usage))
     return replies
 
 
@@ -432,6 +432,9 @@ def _decided(stages: Stages, parts: Sequence[Part], temperature: float, seeds: S
     made = replied("policy", policy.decide, len(parts), parts, temperature, seeds)
     if strange := [part for part in made if not isinstance(part, Decided)]:
         raise CallError(f"the policy gave {type(strange[0]).__name__} in place of Decided")
+    for part, done in zip(parts, made, strict=True):
+        if len(done.each) != len(part.each):
+            raise CallError(f"the policy decided about {len(done.each)} of {len(part.each)} parts: Decided.beside")
     return made
 
 

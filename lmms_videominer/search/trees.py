@@ -47,10 +47,16 @@ def clustered(
 def decide(
     case: Case, nodes: list[Node], positions: Sequence[int], parts: Sequence[Part]
 ) -> Generator[Decide, Any, None]:
-    """Let the policy decide about the nodes at ``positions``, put to it as ``parts``, in one batch."""
+    """Let the policy decide about the nodes at ``positions``, put to it as ``parts``, in one batch.
+
+    Up to ``parts_per_decision`` of them are put to it at once.
+    """
     if not positions:
         return
-    decisions = yield Decide(tuple(parts), keys=tuple(nodes[i].id for i in positions))
+    at_once = case.config.parts_per_decision
+    groups = [range(start, min(start + at_once, len(parts))) for start in range(0, len(parts), at_once)]
+    put = tuple(replace(parts[group[0]], beside=tuple(parts[k] for k in group[1:])) for group in groups)
+    decisions = yield Decide(put, keys=tuple("+".join(nodes[positions[k]].id for k in group) for group in groups))
     for i, decision in zip(positions, decisions, strict=True):
         nodes[i] = replace(nodes[i], decision=decision)
 
@@ -65,7 +71,8 @@ def part_of(case: Case, nodes: Sequence[Node], position: int, captioned: int, la
     """
     node, deepest = nodes[position], case.config.max_depth
     context = context_of(case, node, nodes, captioned) if case.config.policy_context else ()
-    return Part(case.question.text, node.caption, deepest if last else node.depth, deepest, context)
+    depth, reasoning = deepest if last else node.depth, case.config.policy_reasoning
+    return Part(case.question.text, node.caption, depth, deepest, context, reasoning)
 
 
 def annotate(nodes: list[Node], positions: Sequence[int], note: str) -> None:

@@ -73,7 +73,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Decide:
-    """Parts for the policy to decide about. Reply: ``tuple[Decision, ...]``, in order.
+    """Parts for the policy to decide about. Reply: ``tuple[Decision, ...]``, in order, those beside a part after it.
 
     Attributes:
         keys: Give equal parts different samples, such as the ids of their nodes; empty: equal parts get equal samples.

@@ -207,6 +207,10 @@ class TGRPOConfig(GRPOConfig):
         """``config`` for rollouts: with the videominer selector and a sampling policy."""
         tokens: Any = self.max_completion_length  # checked on construction
         config = config or MinerConfig()
+        if config.parts_per_decision > 1:
+            raise ConfigError(
+                f"parts_per_decision={config.parts_per_decision}: T-GRPO rewards one action a completion; leave it at 1"
+            )
         if config.default_action == ASK:  # each decision is a sample of its own: nothing is asked again
             config = dataclasses.replace(config, default_action="continue")
         return configured(

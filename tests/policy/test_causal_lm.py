@@ -228,7 +228,7 @@ def test_a_prompt_beyond_the_context_loses_its_middle_is_counted_and_logged_once
         assert len(completion.prompt_ids) == 200
         text = policy.tokenizer.decode(completion.prompt_ids)
         assert text.startswith("<|im_start|>user\nYou search")
-        assert text.endswith("</action><|im_end|>\n<|im_start|>assistant\n")
+        assert text.endswith(" last<|im_end|>\n<|im_start|>assistant\n")
         assert len(completion.completion_ids) <= 100
 
 

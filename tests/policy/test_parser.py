@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmms_videominer.policy.parser import parse_completion
-from lmms_videominer.policy.prompt import policy_completion, policy_prompt
+from lmms_videominer.policy.parser import parse_completion, split_completion
+from lmms_videominer.policy.prompt import numbered_completion, policy_completion, policy_prompt
 from lmms_videominer.types import Action, Reading
 
 ACCEPT, CONTINUE, DELETE = Action.ACCEPT, Action.CONTINUE, Action.DELETE
@@ -180,3 +180,35 @@ def test_a_decision_before_any_reason_is_read_and_its_negation_is_not(reason, ac
     word, default = action.value, next(other for other in Action if other is not action)
     assert parse_completion(f"{word.title()}: the part, {reason}", default) == (action, Reading.LENIENT)
     assert parse_completion(f"I would not {word} it, {reason}", default) == (default, Reading.DEFAULT)
+
+
+def test_one_reply_about_several_parts_is_read_part_by_part():
+    replies = [policy_completion("a wall", Action.DELETE), policy_completion("a disc", Action.ACCEPT)]
+    assert split_completion(numbered_completion(replies), 2) == replies
+    said = "Part 1: delete\n**2.** Accept: it shows the disc. 3. is no line\n  3) I would continue\n3. again"
+    assert split_completion(said, 3) == [
+        "delete",
+        "Accept: it shows the disc. 3. is no line",
+        "I would continue\n3. again",
+    ]
+    assert split_completion("2. <action>delete</action>", 2) == ["", ""]  # which part is first remains unknown
+    assert split_completion("1. <action>delete</action>", 3) == ["<action>delete</action>", "", ""]
+
+
+@given(st.lists(st.sampled_from(list(Action)), min_size=2, max_size=6), st.text(alphabet="ab .,:\n1", max_size=30))
+def test_numbered_replies_come_back_in_order_whatever_the_reasoning(actions, reasoning):
+    replies = [policy_completion(f"x{reasoning}", action) for action in actions]
+    found = split_completion(numbered_completion(replies), len(actions))
+    if not re.search(r"^[ \t]*\d+[.:]", reasoning, re.MULTILINE):
+        assert [parse_completion(text, Action.CONTINUE)[0] for text in found] == actions
+    assert len(found) == len(actions)
+
+
+def test_without_reasoning_the_action_alone_follows_the_format():
+    assert parse_completion("<action>accept</action>", Action.DELETE, reasoning=False) == (
+        Action.ACCEPT,
+        Reading.STRICT,
+    )
+    assert parse_completion("<action>accept</action>", Action.DELETE) == (Action.ACCEPT, Reading.LENIENT)
+    reasoned = policy_completion("a disc", Action.ACCEPT)
+    assert parse_completion(reasoned, Action.DELETE, reasoning=False) == (Action.ACCEPT, Reading.LENIENT)

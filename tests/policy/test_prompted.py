@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lmms_videominer.policy.language_model import Completion
@@ -62,3 +64,33 @@ def test_nothing_is_asked_again_where_all_is_read():
     model = Rambling()
     PromptedPolicy(model, Action.DELETE, asks_again=True).decide(PARTS[:1])
     assert len(model.calls) == 1
+
+
+class Listing(Rambling):
+    """Answers about several parts line by line, but forgets the third."""
+
+    def reply(self, prompt):
+        if "Part 1\n" not in prompt:
+            return super().reply(prompt)
+        return "1. <think>a cat</think><action>accept</action>\n2. <think>a dog</think><action>delete</action>"
+
+
+def test_one_reply_decides_about_several_parts():
+    together = replace(PARTS[0], beside=tuple(PARTS[1:]))
+    model = Listing()
+    [made] = PromptedPolicy(model, Action.CONTINUE).decide([together], 0.0, [7])
+    assert [decision.action.value for decision in made.each] == ["accept", "delete", "continue"]
+    assert [decision.reading for decision in made.each] == [Reading.STRICT, Reading.STRICT, Reading.DEFAULT]
+    assert made.each[1].text == "<think>a dog</think><action>delete</action>"
+    assert made.usage.policy_calls == 1 and made.usage.completion_tokens == 5 and made.usage.decisions_unread == 1
+    assert len(model.calls) == 1
+
+
+def test_of_several_parts_only_the_unread_one_is_asked_again_by_itself():
+    together = replace(PARTS[0], beside=(PARTS[2], PARTS[1]))
+    model = Listing()
+    [made] = PromptedPolicy(model, Action.DELETE, asks_again=True).decide([together], 0.0, [7])
+    assert [decision.action.value for decision in made.each] == ["accept", "delete", "continue"]
+    assert made.usage.policy_calls == 2 and made.usage.decisions_unread == 0
+    [_, ([prompt], _, seeds)] = model.calls
+    assert prompt.startswith(PARTS[1].prompt) and "fog" not in prompt and seeds == [7]

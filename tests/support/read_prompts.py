@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lmms_videominer.policy.prompt import PART, WHOLE
+from lmms_videominer.policy.prompt import BARE_PART, PART, WHOLE
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,12 @@ _BUDGET = r"(?P<budget>\nCaptions left: \d+ of \d+)?"
 _PLACE = r"(?P<place>\nPart: \d[^\n]* of [\d:]+)?"
 _DEPTH = r"\nDepth: (?P<depth>\d+) of (?P<max_depth>\d+)\nCaption of this part:\n"
 _AGAIN = r"(?:\nYou replied:\n.*\nThis names no action\.[^\n]*)?"
-_PART_HEAD, _PART_END = PART.partition("{question}")[0], PART.rpartition("{caption}")[2]
-_WHOLE_HEAD, _WHOLE_END = WHOLE.partition("{question}")[0], WHOLE.rpartition("{context}")[2]
 _OF_PART = re.compile(
-    re.escape(_PART_HEAD)
-    + rf"(?P<question>.*?){_ACCEPTED}{_BUDGET}{_PLACE}{_DEPTH}(?P<caption>.*?)"
-    + re.escape(_PART_END)
-    + _AGAIN,
+    rf"(?:{re.escape(PART)}|{re.escape(BARE_PART)})\nQuestion: "
+    rf"(?P<question>.*?){_ACCEPTED}{_BUDGET}{_PLACE}{_DEPTH}(?P<caption>.*?){_AGAIN}",
     re.DOTALL,
 )
-_OF_WHOLE = re.compile(
-    re.escape(_WHOLE_HEAD) + rf"(?P<question>.*?){_LENGTH}\n" + re.escape(_WHOLE_END) + _AGAIN, re.DOTALL
-)
+_OF_WHOLE = re.compile(rf"{re.escape(WHOLE)}\nQuestion: (?P<question>.*?){_LENGTH}{_AGAIN}", re.DOTALL)
 
 
 def read_policy_prompt(prompt: str) -> Asked | None:
