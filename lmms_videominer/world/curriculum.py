@@ -9,18 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.policy.prompt import policy_completion, policy_prompt
+from lmms_videominer.policy.policy import Part
+from lmms_videominer.policy.prompt import (
+    bare_completion,
+    judge_prompt,
+    numbered_completion,
+    policy_completion,
+    policy_prompt,
+)
 from lmms_videominer.search.context import accepted_line, budget_line, length_line, place_line
-from lmms_videominer.types import Action, Span, merge_spans
+from lmms_videominer.search.questions import with_options
+from lmms_videominer.types import Action, Question, Span, merge_spans
 from lmms_videominer.video.timing import uniform_times
 from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, caption_prompt
 from lmms_videominer.world import language
-from lmms_videominer.world.questions import DRAWERS, WRITERS, WorldQuestion, write_questions
+from lmms_videominer.world.questions import DRAWERS, WHOLE_VIDEO, WRITERS, WorldQuestion, write_questions
 from lmms_videominer.world.render import render_times
 from lmms_videominer.world.script import COLOURS, PLACES, SIGNS, STATES, Actor, FrameState, Scene, Script, write_script
 
 MAX_DEPTH = 3
 CAPTIONS = 200  # limit of the searches in the prompts
+BARE = 0.15  # share of decisions without reasoning
 
 
 @dataclass(frozen=True)
@@ -196,10 +205,17 @@ class Flaws:
     slips: float = 0.0
     haste: float = 0.0
 
-    def reply(self, rng: np.random.Generator, reasoning: str, action: Action, hasty: bool = True) -> str:
-        """The target completion for a sound decision, with flaws; ``hasty``: haste is among them."""
+    def reply(self, rng: np.random.Generator, reasoning: str | None, action: Action, hasty: bool = True) -> str:
+        """The target completion for a sound decision, with flaws.
+
+        Args:
+            reasoning: ``None``: the reply is an action alone, from which nothing can slip.
+            hasty: Whether haste is among the flaws.
+        """
         if hasty and self.haste and action is Action.CONTINUE and rng.random() < self.haste:
             action = Action.DELETE
+        if reasoning is None:
+            return bare_completion(action)
         completion = policy_completion(reasoning, action)
         return completion.partition("<action>")[0] if self.slips and rng.random() < self.slips else completion
 
@@ -207,49 +223,132 @@ class Flaws:
 SOUND = Flaws()
 
 
-def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, flaws: Flaws = SOUND) -> Lesson:
-    """A node's captions and a decision, sound except for ``flaws``; ``noise`` is the share of frames misread."""
+def policy_lesson(
+    rng: np.random.Generator, script: Script, noise: float = 0.0, flaws: Flaws = SOUND, bare: float = BARE
+) -> Lesson:
+    """A node's captions and a decision, sound except for ``flaws``.
+
+    Args:
+        rng: Draws the lesson.
+        script: The video.
+        noise: Share of frames misread in the captions.
+        flaws: Deliberate errors.
+        bare: Share of lessons without reasoning.
+    """
+    question = _searched(rng, script)
+    context = _context(rng, script, question) if rng.random() < 0.5 else []
+    part, action, reasoning = _part(rng, script, question, noise, context, rng.random() >= bare)
+    return Lesson(None, ((part.prompt, _reply(rng, part, action, reasoning, flaws)),), action.value)
+
+
+def several_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, flaws: Flaws = SOUND) -> Lesson:
+    """The captions of two to four nodes, and one reply that decides about all of them."""
+    question = _searched(rng, script)
+    shared = (
+        [line for line in _context(rng, script, question) if not line.startswith("Part: ")]
+        if rng.random() < 0.3
+        else []
+    )
+    reasoned, placed = rng.random() >= BARE, rng.random() < 0.2
+    drawn = []
+    for number in range(int(rng.choice([2, 2, 2, 3, 4]))):
+        context = [*shared, _place(rng, script)] if placed else shared
+        drawn.append(_part(rng, script, question, noise, context, reasoned, most_events=1 if number > 1 else 2))
+    first, *others = (part for part, *_ in drawn)
+    replies = [_reply(rng, part, action, reasoning, flaws) for part, action, reasoning in drawn]
+    prompt = replace(first, beside=tuple(others)).prompt
+    return Lesson(None, ((prompt, numbered_completion(replies)),), "several")
+
+
+def _searched(rng: np.random.Generator, script: Script) -> WorldQuestion:
+    """A question whose moments are searched for; one of twenty is of the kind ``which``."""
+    if rng.random() < 0.05 and (question := DRAWERS["which"](rng, script, int(rng.integers(4)))):
+        return question
     questions = write_questions(script, 10)
-    question = questions[int(rng.integers(len(questions)))]
+    return questions[int(rng.integers(len(questions)))]
+
+
+def _asked(question: WorldQuestion, told: str) -> str:
+    """The text of ``question`` in the prompts of a search; see ``with_options``."""
+    return with_options(Question("", question.text, question.options), told).text
+
+
+def _part(
+    rng: np.random.Generator,
+    script: Script,
+    question: WorldQuestion,
+    noise: float,
+    context: Sequence[str],
+    reasoned: bool,
+    most_events: int = 3,
+) -> tuple[Part, Action, str]:
+    """A node of a search for ``question``, the sound action for it, and the reasoning."""
     depth = int(rng.integers(1, MAX_DEPTH + 1))
     events = []
-    for _ in range(int(rng.choice([1, 1, 1, 1, 2, 3]))):
-        states = [_misread(rng, s, noise) for s in _event_states(rng, script, question, depth)]
+    for _ in range(min(int(rng.choice([1, 1, 1, 1, 2, 3])), most_events)):
+        times = _event_times(rng, script, question, depth)
+        states = [_misread(rng, script.state_at(t), noise) for t in times]
         # a robot with almost the right colours, or the right one in another place: hard negatives
         swap = _near_miss(rng, question) if rng.random() < 0.3 else {}
         states = [replace(s, **swap) if (s.place, s.actor) in language.wanted_pairs(question) else s for s in states]
         event = language.collapse_repeats(states)
         if event not in events:
             events.append(event)
-    captions = [language.caption(event) for event in events]
+    captions = "\n".join(language.caption(event) for event in events)
     action, reasoning = language.decide(question, events, depth, MAX_DEPTH)
-    context = _context(rng, script, question) if rng.random() < 0.5 else []
-    prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH, context)
-    return Lesson(None, ((prompt, flaws.reply(rng, reasoning, action)),), action.value)
+    text = _asked(question, "named" if rng.random() < 0.5 else "never")
+    return Part(text, captions, depth, MAX_DEPTH, tuple(context), reasoned), action, reasoning
+
+
+def _reply(rng: np.random.Generator, part: Part, action: Action, reasoning: str, flaws: Flaws) -> str:
+    return flaws.reply(rng, reasoning if part.reasoning else None, action)
+
+
+def judge_lesson(rng: np.random.Generator, script: Script) -> Lesson:
+    """Frames of an event, and its caption with a sound decision in one reply."""
+    questions = write_questions(script, 10)
+    question = questions[int(rng.integers(len(questions)))]
+    depth = int(rng.integers(1, MAX_DEPTH + 1))
+    times = _event_times(rng, script, question, depth)
+    event = language.collapse_repeats(script.state_at(t) for t in times)
+    action, _ = language.decide(question, [event], depth, MAX_DEPTH)
+    reply = f"{language.caption(event)}<action>{action.value}</action>"
+    turn = (judge_prompt(question.text, depth, MAX_DEPTH), reply)
+    return Lesson(render_times(script, times), (turn,), action.value)
 
 
 def sought_lesson(rng: np.random.Generator, script: Script, flaws: Flaws = SOUND) -> Lesson:
-    """A question, and what to look for; ``flaws`` leave the action out."""
+    """A question, and what to look for, or that it is about the whole; ``flaws`` leave the action out."""
     questions = write_questions(script, 10)
-    question = questions[int(rng.integers(len(questions)))]
-    prompt = policy_prompt(question.text, "", 0, MAX_DEPTH, [length_line(script.duration_s)])
-    reply = flaws.reply(rng, "\n".join(language.sought(question)), Action.CONTINUE, hasty=False)
-    return Lesson(None, ((prompt, reply),), "sought")
+    question, told = questions[int(rng.integers(len(questions)))], "never"
+    if rng.random() < 0.4:
+        kind = list(DRAWERS)[int(rng.integers(len(DRAWERS)))]
+        question = DRAWERS[kind](rng, script, int(rng.integers(4))) or question
+        told = "named" if rng.random() < 0.7 else "never"
+    whole = question.kind in WHOLE_VIDEO
+    lines = ["The whole video."] if whole else language.sought(question, told != "never")
+    prompt = policy_prompt(_asked(question, told), "", 0, MAX_DEPTH, [length_line(script.duration_s)])
+    reply = flaws.reply(rng, "\n".join(lines), Action.ACCEPT if whole else Action.CONTINUE, hasty=False)
+    return Lesson(None, ((prompt, reply),), "whole" if whole else "sought")
 
 
 def _context(rng: np.random.Generator, script: Script, question: WorldQuestion) -> list[str]:
     """Lines about the search, some or all of them; a decision about the part does not depend on them."""
-    start_s, length_s = rng.uniform(0, script.duration_s), float(np.exp(rng.uniform(0, np.log(300))))
-    part = Span(start_s, min(start_s + length_s, script.duration_s))
     seen = [language.describe(script.state_at(m.span.start_s)) for s in question.scenes for m in s.moments]
     accepted = [seen[i] for i in rng.permutation(len(seen))[: int(rng.integers(len(seen) + 1))]]
     lines = [
         accepted_line(accepted),
         budget_line(int(rng.integers(CAPTIONS)), CAPTIONS),
-        place_line([part], script.duration_s),
+        _place(rng, script),
     ]
     kept = rng.random(len(lines)) < 0.7
     return [line for line, keep in zip(lines, kept, strict=True) if keep]
+
+
+def _place(rng: np.random.Generator, script: Script) -> str:
+    """The line about the place of some part."""
+    start_s, length_s = rng.uniform(0, script.duration_s), float(np.exp(rng.uniform(0, np.log(300))))
+    return place_line([Span(start_s, min(start_s + length_s, script.duration_s))], script.duration_s)
 
 
 def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, Any]:
@@ -265,8 +364,11 @@ def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, A
     return changes[int(rng.integers(4))]
 
 
-def _event_states(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> list[FrameState]:
-    """Four frames of a span as long as events at that depth, half of the time in the question's scene."""
+def _event_times(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> np.ndarray:
+    """Times of four frames of a span as long as events at that depth, half of the time in the question's scene.
+
+    float64 [4], in seconds.
+    """
     length_s = script.duration_s / 16 * float(np.exp(rng.uniform(-0.7, 0.7))) / (1, 8, 64)[depth - 1]
     scene = question.scenes[int(rng.integers(len(question.scenes)))]
     similar = [s for s in script.scenes if s.place == scene.place or s.actor == scene.actor]
@@ -279,7 +381,7 @@ def _event_states(rng: np.random.Generator, script: Script, question: WorldQuest
         span = Span(0, script.duration_s)
     centre_s = rng.uniform(span.start_s, span.end_s)
     start_s = float(np.clip(centre_s - length_s / 2, 0, script.duration_s - length_s))
-    return [script.state_at(t) for t in uniform_times([Span(start_s, start_s + length_s)], 4)]
+    return uniform_times([Span(start_s, start_s + length_s)], 4)
 
 
 def _misread(rng: np.random.Generator, state: FrameState, noise: float) -> FrameState:

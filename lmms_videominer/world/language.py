@@ -67,8 +67,9 @@ def answer_text(question: WorldQuestion, boards: list[str]) -> str:
 def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | None:
     """The reply to ``question`` from frames in temporal order; ``None`` if they do not suffice to answer it.
 
-    About the whole video, the place of each frame comes before the option that follows from them
-    (``"desert, desert, sea, cave: 2"``).
+    About the whole video, what is seen comes before the option that follows from it: which place comes last or first,
+    from the place of each frame (``"desert, desert, cave: cave"``); what is shown, from each place once, then for each
+    place in question whether it is among them (``"desert, cave; desert yes, sea no, cave yes: 2"``).
     """
     if question.kind in WHOLE_VIDEO:
         places = [state.place for state in states]
@@ -77,9 +78,20 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
             if question.kind == "last"
             else len(set(places)) == len(question.evidence)
         )
-        return f"{', '.join(places)}: {question.right}" if enough else None
+        return f"{_places_read(question, places)}: {question.right}" if enough else None
     boards = boards_seen(question, states)
     return answer_text(question, boards) if is_answerable(question, boards) else None
+
+
+def _places_read(question: WorldQuestion, places: Sequence[str]) -> str:
+    """The reading of ``places``, one per frame, that precedes the answer to a question about the whole video."""
+    if question.kind == "last":
+        return ", ".join(places)
+    listed = question.text.rstrip("?").partition(": ")[2].split(", ")
+    asked = question.options if question.kind == "never" else [name.removeprefix("the ") for name in listed]
+    return "; ".join(
+        [", ".join(dict.fromkeys(places)), ", ".join(f"{name} {'yes' if name in places else 'no'}" for name in asked)]
+    )
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:
@@ -100,8 +112,12 @@ def decide(
     - a node that shows a board of that scene and nothing else is accepted; at the last depth it may show more;
     - any other node that shows the scene is continued;
     - so is, at depth 1, a node that shows the place, since few of its scenes can have been sampled.
+
+    A question of kind ``which`` names a sign, and its options the scenes: the sign alone is compared.
     """
     lines = [line for event in events for line in event]
+    if question.kind == "which":
+        return _decide_by_sign(question, lines, depth, max_depth)
     steps = []
     for clause in clauses(question):
         scene = next(s for s in question.scenes if clause == where(s))
@@ -116,9 +132,37 @@ def clauses(question: WorldQuestion) -> list[str]:
     return [part.removesuffix(" and") for part in parts]
 
 
-def sought(question: WorldQuestion) -> list[str]:
-    """What would be seen at each moment that the question asks about, one line per scene."""
+def sought(question: WorldQuestion, told_options: bool = True) -> list[str]:
+    """What would be seen at each moment that the question asks about, one line per scene.
+
+    Args:
+        told_options: Whether the options are known, in which the moments of a ``which`` question stand; if they are
+            not, its sign is all that can be sought.
+    """
+    if question.kind == "which":
+        named = [option.removeprefix("while ") for option in question.options] if told_options else [_sign(question)]
+        return [f"{name}." for name in named]
     return [f"{clause}." for clause in clauses(question)]
+
+
+def _sign(question: WorldQuestion) -> str:
+    """``"the moon"``: the sign of a ``which`` question, in its words."""
+    return question.text.partition(" moments does ")[2].partition(" appear")[0]
+
+
+def _decide_by_sign(
+    question: WorldQuestion, lines: Sequence[FrameState], depth: int, max_depth: int
+) -> tuple[Action, str]:
+    sign = _sign(question).removeprefix("the ")
+    steps = [f"{line.board or NO_BOARD} {sign}: {'seen' if line.board == sign else 'no'}." for line in lines]
+    seen = sum(line.board == sign for line in lines)
+    if seen == len(lines):
+        action, verdict = Action.ACCEPT, "Seen, and nothing else."
+    elif seen:
+        action, verdict = (Action.ACCEPT if depth == max_depth else Action.CONTINUE), "Seen, among others."
+    else:
+        action, verdict = (Action.DELETE if depth == max_depth else Action.CONTINUE), "Not seen."
+    return action, " ".join([f"Sought: {_sign(question)}.", *steps, verdict])
 
 
 def _compare(scene: Scene, line: FrameState) -> str:

@@ -1,23 +1,35 @@
 """Cold start of the world's policy, a Qwen2 of about 2 M parameters: ``python -m lmms_videominer.world.train_policy``.
 
 Supervised training on captions of ``train`` worlds, with some frames misread, and sound decisions about them. It
-teaches the format and a sensible policy, from which T-GRPO continues.
+teaches the formats and a sensible policy; some further steps teach it flaws, which T-GRPO corrects.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from lmms_videominer.world.curriculum import SOUND, Flaws, Lesson, draw_script, policy_lesson, sought_lesson
+from lmms_videominer.world.curriculum import (
+    SOUND,
+    Flaws,
+    Lesson,
+    draw_script,
+    policy_lesson,
+    several_lesson,
+    sought_lesson,
+)
 from lmms_videominer.world.learning import Learner, log
+from lmms_videominer.world.script import Script
 
 TRAIN_SEED, DEV_SEED = 12, 1_000_012
+POOL = 8  # batches drawn at a time
+SOUGHT, SEVERAL = 0.12, 0.18  # shares of lessons on what to look for, and on several parts at once
 
 
 def build(vlm: Path) -> tuple[Any, Any]:
@@ -78,15 +90,24 @@ def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": (ids != tokenizer.pad_token_id).long(), "labels": labels}
 
 
-def _draw(
-    rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND, sought: float = 0.15
-) -> list[Lesson]:
-    return [
-        sought_lesson(rng, draw_script(rng, seed), flaws)
-        if rng.random() < sought
-        else policy_lesson(rng, draw_script(rng, seed), noise, flaws)
-        for _ in range(batch)
-    ]
+def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND) -> list[Lesson]:
+    return [_lesson(rng, draw_script(rng, seed), noise, flaws) for _ in range(batch)]
+
+
+def _batches(rng: np.random.Generator, batch: int, noise: float, flaws: Flaws) -> Iterator[list[Lesson]]:
+    """Endless batches of lessons about equally long, for little padding."""
+    while True:
+        pool = _draw(rng, POOL * batch, TRAIN_SEED, noise, flaws)
+        pool.sort(key=lambda lesson: sum(map(len, lesson.turns[0])))
+        for number in rng.permutation(POOL):
+            yield pool[number * batch : (number + 1) * batch]
+
+
+def _lesson(rng: np.random.Generator, script: Script, noise: float, flaws: Flaws) -> Lesson:
+    drawn = rng.random()
+    if drawn < SOUGHT:
+        return sought_lesson(rng, script, flaws)
+    return (several_lesson if drawn < SOUGHT + SEVERAL else policy_lesson)(rng, script, noise, flaws)
 
 
 @torch.no_grad()
@@ -114,8 +135,7 @@ def train(
     lr: float,
     seed: int,
     noise: float,
-    flaws: Flaws,
-    sought: float,
+    flaws: Flaws = SOUND,
     log_every: int = 250,
 ) -> None:
     """Train with AdamW; write a standard Hugging Face checkpoint and ``log.jsonl`` to ``folder``."""
@@ -123,9 +143,10 @@ def train(
     model, tokenizer = source
     rng = np.random.default_rng([seed, 1])
     learner = Learner(model, lr, 50, steps)
+    batches = _batches(rng, batch, noise, flaws)
     started, losses = time.time(), []
     for step in range(1, steps + 1):
-        losses.append(learner.step(collate(_draw(rng, batch, TRAIN_SEED, noise, flaws, sought), tokenizer)))
+        losses.append(learner.step(collate(next(batches), tokenizer)))
         if step % log_every == 0 or step == steps:
             log(
                 folder,
@@ -146,18 +167,25 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--vlm", type=Path, help="Qwen2-VL whose text weights to start from")
     source.add_argument("--start", type=Path, help="policy to start from")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=2000, help="steps on sound decisions, written to FOLDER/sound")
+    parser.add_argument("--lr", type=float, default=1e-3, help="their learning rate")
+    parser.add_argument("--flawed", type=int, default=160, help="steps on flawed decisions, which follow")
+    parser.add_argument("--flawed-lr", type=float, default=3e-4, help="their learning rate")
+    parser.add_argument("--slips", type=float, default=0.65, help="of flawed replies, the share without an action")
+    parser.add_argument(
+        "--haste", type=float, default=0.45, help="share of nodes worth a closer look that are then deleted"
+    )
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
-    parser.add_argument("--sought", type=float, default=0.15, help="share of lessons about what to look for")
-    parser.add_argument("--slips", type=float, default=0.0, help="share of target replies without an action")
-    parser.add_argument("--haste", type=float, default=0.0, help="share of nodes worth a closer look that are deleted")
-    arguments = vars(parser.parse_args())
-    flaws = Flaws(arguments.pop("slips"), arguments.pop("haste"))
-    vlm, start = arguments.pop("vlm"), arguments.pop("start")
-    train(source=load(start) if start else build(vlm), flaws=flaws, **arguments)
+    given = parser.parse_args()
+    source = load(given.start) if given.start else build(given.vlm)
+    sound = given.folder / "sound"
+    if given.steps:
+        train(sound, source, given.steps, given.batch, given.lr, given.seed, given.noise)
+    if given.flawed:
+        flaws = Flaws(given.slips, given.haste)
+        train(given.folder, source, given.flawed, given.batch, given.flawed_lr, given.seed + 1, given.noise, flaws)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmms_videominer.policy.parser import parse_completion
+from lmms_videominer.policy.parser import parse_completion, split_completion
 from lmms_videominer.types import Action, Reading
-from lmms_videominer.world.curriculum import SOUND, Flaws, draw_script, policy_lesson
+from lmms_videominer.world.curriculum import (
+    SOUND,
+    Flaws,
+    draw_script,
+    judge_lesson,
+    policy_lesson,
+    several_lesson,
+    sought_lesson,
+)
 
 
 def lessons(flaws: Flaws, count: int = 40) -> list[tuple[str, str, str]]:
@@ -15,7 +23,7 @@ def lessons(flaws: Flaws, count: int = 40) -> list[tuple[str, str, str]]:
     made = []
     for seed in range(count):
         rng = np.random.default_rng(seed)
-        lesson = policy_lesson(rng, draw_script(rng, 7), 0.0, flaws)
+        lesson = policy_lesson(rng, draw_script(rng, 7), 0.0, flaws, bare=0.0)
         made.append((*lesson.turns[0], lesson.kind))
     return made
 
@@ -44,3 +52,54 @@ def test_haste_drops_what_was_worth_a_closer_look_and_nothing_else():
 def test_shares_are_met(share):
     completions = [completion for _, completion, _ in lessons(Flaws(slips=share), 400)]
     assert np.mean(["<action>" not in completion for completion in completions]) == pytest.approx(share, abs=0.08)
+
+
+def test_lessons_without_reasoning_are_an_action_alone():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        lesson = policy_lesson(rng, draw_script(rng, 7), 0.0, Flaws(slips=1.0), bare=1.0)
+        prompt, completion = lesson.turns[0]
+        assert "<think>" not in prompt
+        assert parse_completion(completion, Action.CONTINUE, reasoning=False) == (Action(lesson.kind), Reading.STRICT)
+
+
+def test_lessons_on_several_parts_decide_about_each_as_alone():
+    numbers = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        prompt, completion = several_lesson(rng, draw_script(rng, 7)).turns[0]
+        count = prompt.count("\nCaption of this part:\n")
+        numbers.add(count)
+        readings = [
+            parse_completion(text, Action.CONTINUE, "<think>" in prompt)[1]
+            for text in split_completion(completion, count)
+        ]
+        assert readings == [Reading.STRICT] * count
+    assert numbers == {2, 3, 4}
+
+
+def test_what_is_sought_names_scenes_of_the_question_or_its_options_and_the_whole_is_accepted():
+    kinds = set()
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        lesson = sought_lesson(rng, draw_script(rng, 7))
+        prompt, completion = lesson.turns[0]
+        action, reading = parse_completion(completion, Action.DELETE)
+        kinds.add(lesson.kind)
+        assert reading is Reading.STRICT
+        assert action is (Action.ACCEPT if lesson.kind == "whole" else Action.CONTINUE)
+        lines = completion.partition("<think>")[2].partition("</think>")[0].split("\n")
+        assert lesson.kind == "whole" or all(line.rstrip(".") in prompt for line in lines)
+    assert kinds == {"sought", "whole"}
+
+
+def test_judged_captions_tell_the_caption_and_then_the_action():
+    actions = set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        lesson = judge_lesson(rng, draw_script(rng, 7))
+        caption, tag, end = lesson.turns[0][1].partition("<action>")
+        actions.add(lesson.kind)
+        assert "robot with the" in caption and f"{tag}{end}" == f"<action>{lesson.kind}</action>"
+        assert lesson.frames.shape == (4, 168, 168, 3)
+    assert actions == {"accept", "continue", "delete"}
