@@ -27,7 +27,7 @@ from lmms_videominer.verdict import chosen_option, option_letter, windows_hit
 
 def load(policy: str, config: MinerConfig, model: str, batch_size: int) -> VideoMiner:
     """A miner with ``policy``, a folder or a name, which makes up to ``batch_size`` decisions at once."""
-    causal_lm = CausalLM.from_pretrained(policy, max_new_tokens=config.policy_tokens, batch_size=batch_size)
+    causal_lm = CausalLM.from_pretrained(policy, max_new_tokens=config.decision_tokens, batch_size=batch_size)
     return VideoMiner.from_pretrained(model, policy=causal_lm, config=config)
 
 

@@ -173,6 +173,11 @@ class MinerConfig:
     seed: int = option(0, "Seed of all randomness.")
     own: Any = None
 
+    @property
+    def decision_tokens(self) -> int:
+        """The most tokens of one completion of the policy."""
+        return self.policy_tokens * self.parts_per_decision
+
     def __post_init__(self) -> None:
         for name, valid in NAMES.items():
             check_names([getattr(self, name)], valid, name)

@@ -100,8 +100,7 @@ def _add_policy(
             )
         stages.policy = SimilarityPolicy(embedder, accept, delete, stages.cache)
     elif isinstance(policy, (str, os.PathLike)) or not _has(policy, "decide"):
-        tokens = config.policy_tokens * config.parts_per_decision
-        model = _language_model(policy, stages, device, tokens, config.policy_batch_size)
+        model = _language_model(policy, stages, device, config.decision_tokens, config.policy_batch_size)
         stages.language_model = model
         asks_again = config.default_action == ASK
         default = Action.DELETE if asks_again else Action(config.default_action)

@@ -471,6 +471,26 @@ def test_a_question_among_others_gives_what_it_gives_alone(film, twice, long, ma
     assert len({s.nodes for s in together}) > 2
 
 
+@pytest.mark.parametrize("at_once", [2, 5])
+def test_several_parts_in_one_decision_give_the_same_tree_for_fewer_calls(twice, at_once):
+    alone = mine(twice, finder("yellow"), wave=4)
+    together = mine(twice, finder("yellow"), wave=4, parts_per_decision=at_once)
+
+    def told(selection: Selection) -> list[tuple]:
+        return [(node.id, node.spans, node.decision.action, node.decision.text) for node in selection.nodes]
+
+    assert told(together) == told(alone) and together.key_frames == alone.key_frames
+    assert together.usage.policy_calls < alone.usage.policy_calls  # which are fewer than nodes where captions are equal
+    assert together.usage.decisions_unread == 0
+
+
+def test_without_reasoning_the_policy_is_asked_for_the_action_alone_but_still_says_what_it_seeks(film):
+    policy = finder("yellow")
+    mine(film, policy, policy_reasoning=False)
+    prompts = [prompt for call in policy.calls for prompt in call]
+    assert ["<think>" in prompt for prompt in prompts] == [True] + [False] * (len(prompts) - 1)
+
+
 def test_cached_captions_count_so_that_a_warm_cache_grows_the_same_tree(film, tmp_path):
     undecided = POLICIES["undecided"]()
     cold, warm = (mine(film, undecided, max_vlm_calls=9, cache_dir=str(tmp_path)) for _ in range(2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lmms_videominer.policy.prompt import BARE_PART, PART, WHOLE
+from lmms_videominer.policy.prompt import BARE_PART, BARE_SEVERAL, PART, SEVERAL, WHOLE
 
 
 @dataclass(frozen=True)
@@ -45,3 +45,14 @@ def read_policy_prompt(prompt: str) -> Asked | None:
     context = tuple(text[1:] for name in ("length", "accepted", "budget", "place") if (text := named.get(name)))
     depth, max_depth = int(named.get("depth", 0)), int(named.get("max_depth", 0))
     return Asked(named["question"], named.get("caption", ""), depth, max_depth, context)
+
+
+def read_policy_prompts(prompt: str) -> list[Asked]:
+    """What a prompt asks about, part by part; empty for any other text."""
+    head = next((h for h in (SEVERAL, BARE_SEVERAL) if prompt.startswith(f"{h}\nQuestion: ")), None)
+    if head is None:
+        asked = read_policy_prompt(prompt)
+        return [asked] if asked else []
+    common, *bodies = re.split(r"\nPart \d+\n", prompt[len(head) :])
+    alone = [read_policy_prompt(f"{PART}{common}\n{body}") for body in bodies]
+    return [asked for asked in alone if asked]

@@ -12,10 +12,10 @@ import av
 import numpy as np
 
 from lmms_videominer.policy.language_model import Completion
-from lmms_videominer.policy.prompt import policy_completion
+from lmms_videominer.policy.prompt import numbered_completion, policy_completion
 from lmms_videominer.types import Action
 from lmms_videominer.vlm.vlm import VLMRequest
-from support.read_prompts import read_policy_prompt
+from support.read_prompts import Asked, read_policy_prompts
 
 _rules = itertools.count()  # no rule meets what another one decided
 COLOURS = {
@@ -86,12 +86,16 @@ class RulePolicy:
         return [self._completion(prompt) for prompt in prompts]
 
     def _completion(self, prompt: str) -> Completion:
-        asked = read_policy_prompt(prompt)
+        asked = read_policy_prompts(prompt)
         assert asked, f"no prompt of the policy: {prompt}"
+        texts = [self._text(part) for part in asked]
+        text = numbered_completion(texts) if len(texts) > 1 else texts[0]
+        return Completion(text, tuple(range(len(prompt.split()))), tuple(range(len(text.split()))))
+
+    def _text(self, asked: Asked) -> str:
         outcome = self.rule(asked.caption, asked.depth)
         reasoning = f"it shows {asked.caption}" if asked.depth else self.sought
-        text = policy_completion(reasoning, outcome) if isinstance(outcome, Action) else outcome
-        return Completion(text, tuple(range(len(prompt.split()))), tuple(range(len(text.split()))))
+        return policy_completion(reasoning, outcome) if isinstance(outcome, Action) else outcome
 
 
 @dataclass
