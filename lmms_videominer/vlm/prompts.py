@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lmms_videominer.verdict import option_letter
 
 CAPTION_PROMPT = "Describe what these frames show, with what matters for the question: {question}"
+PLAIN_TOPIC = "What happens?"  # stands for the question in a caption that all questions on a video share
 ANSWER_SUFFIX = "Answer with the option's letter from the given choices directly."
 
 
