@@ -66,7 +66,7 @@ class Seen:
         """The events of ``spans``, in order, each captioned from ``frames`` of its frames."""
         new = tuple(span for span in dict.fromkeys(spans) if (span, frames) not in self.events)
         if new:
-            captioned = yield Caption(new, frames, self._topic)
+            captioned = yield Caption(new, frames, (self._topic,) * len(new))
             self.events.update({(span, frames): event for span, event in zip(new, captioned, strict=True)})
         return tuple(self.events[span, frames] for span in spans)
 
