@@ -82,6 +82,7 @@ def line_of(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[st
         "nodes": len(decisions),
         "depth": max((node.depth for node in result.nodes), default=0),
         "vlm_calls": result.usage.vlm_calls + result.usage.vlm_calls_cached,
+        "captions_made": result.usage.vlm_calls,
         "policy_calls": result.usage.policy_calls + result.usage.policy_calls_cached,
         "completion_tokens": sum(lengths) / max(1, len(lengths)),
         "tokens": sum(len(decision.prompt_ids) for decision in decisions) + sum(lengths),

@@ -13,6 +13,7 @@ from typing import NoReturn
 from lmms_videominer.commands.arguments import UsageError
 from lmms_videominer.commands.bench import add_bench
 from lmms_videominer.commands.doctor import add_doctor
+from lmms_videominer.commands.indexing import add_index
 from lmms_videominer.commands.mining import add_demo, add_mine, add_show
 from lmms_videominer.commands.training import add_cold_start, add_difficulty, add_train
 from lmms_videominer.commands.world import add_world
@@ -21,7 +22,18 @@ from lmms_videominer.redaction import redacted
 from lmms_videominer.show.printable import PrintableFormatter, printable
 
 # add a function here for a new subcommand
-COMMANDS = (add_mine, add_demo, add_world, add_show, add_difficulty, add_cold_start, add_train, add_bench, add_doctor)
+COMMANDS = (
+    add_mine,
+    add_demo,
+    add_index,
+    add_world,
+    add_show,
+    add_difficulty,
+    add_cold_start,
+    add_train,
+    add_bench,
+    add_doctor,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

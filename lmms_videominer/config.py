@@ -96,6 +96,11 @@ class MinerConfig:
     max_vlm_calls: int = option(
         200, "Maximum number of captioning calls of one tree; at the limit nothing is split further."
     )
+    index: int = option(
+        0,
+        "Levels of the tree of videominer whose captions are plain: made without the question, and shared by all "
+        "questions on a video; videominer index makes them beforehand. 0: none, as published.",
+    )
     segmenter: str = option(
         "kts", "How a span is cut into events. kts: by colour, robust to changes of light; histogram: as published."
     )
@@ -208,7 +213,7 @@ class MinerConfig:
             )
         if not 0 <= self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in [0, 2]")
-        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach"):
+        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach", "index"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         for name in ("similarity_delete", "similarity_accept"):

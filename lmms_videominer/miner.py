@@ -14,6 +14,7 @@ from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.indexing import Indexed, Indexing
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.video.pixels import read_key_frames
@@ -125,6 +126,28 @@ class VideoMiner:
         """
         selections = self.selector.select(questions, progress=progress)
         return self.answer(selections) if answer else selections
+
+    def index(
+        self, videos: Sequence[str | os.PathLike[str]], *, progress: bool = False
+    ) -> list[Indexed | VideoMinerError]:
+        """Make what later questions on these videos share, and keep it in the cache.
+
+        That is the scan, the first cut and the image features of the scanned frames, and with ``index`` of 1 or more
+        the plain captions of the events of that many levels, at most ``max_vlm_calls``. A question asked with the same
+        settings then makes none of it again.
+
+        Args:
+            videos: The files.
+            progress: Show a progress bar on stderr.
+
+        Returns:
+            One entry per video, in order; the error of a video that cannot be used.
+
+        Raises:
+            ConfigError: The selector is another one than ``videominer``, to which an index is of no use.
+            ModelError: A model fails at everything it is asked; what came before is in the cache.
+        """
+        return Indexing(self.stages, self.config).make(videos, progress=progress)
 
     def answer(self, selections: Sequence[Selection | VideoMinerError]) -> list[Selection | VideoMinerError]:
         """Let the video LLM answer each question from its key frames; errors are passed on, and replace what fails.

@@ -32,7 +32,7 @@ from lmms_videominer.search.candidates import ROUNDED, Pick, evenly, top, within
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
 from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
-from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of
+from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of, topic_at
 from lmms_videominer.search.wishes import Caption, Case, Compare, Found, Search, Segment
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spans
@@ -108,18 +108,17 @@ class _BestFirst:
     def _open(self, positions: Sequence[int]) -> Generator[Any, Any, None]:
         """Cut the events of these nodes; those that can be cut join the frontier in pieces."""
         whole = [(i, event.span) for i in positions for event in self.nodes[i].events]
-        cuts = [cut_of(span.duration_s, self.config, first=not self.nodes[i].depth) for i, span in whole]
-        pieces = yield Segment(tuple((span,) for _, span in whole), tuple(cuts))
-        divided = [(i, span, cut, events) for (i, span), cut, events in zip(whole, cuts, pieces) if len(events) > 1]
-        fits = yield from self._fits([((span,), frames) for _, span, (_, frames), _ in divided])
+        cuts = yield from cut([span for _, span in whole], self.config, first=not self.nodes[positions[0]].depth)
+        divided = [(i, span, done) for (i, span), done in zip(whole, cuts, strict=True) if len(done.events) > 1]
+        fits = yield from self._fits([((span,), done.compared) for _, span, done in divided])
         if not self.deviations.size:
             every = np.concatenate([np.zeros((0, len(self.lines))), *(fit for _, fit in fits)])
             self.deviations = every.std(axis=0) if len(every) else np.zeros(len(self.lines))
-        for (i, _, _, events), (indices, fit) in zip(divided, fits, strict=True):
+        for (i, _, done), (indices, fit) in zip(divided, fits, strict=True):
             times_s = self.case.timestamps_s[indices]
-            owners = np.searchsorted([event.start_s for event in events], times_s, side="right") - 1
+            owners = np.searchsorted([event.start_s for event in done.events], times_s, side="right") - 1
             inherited = self.fits[i] + self._raise(i)  # an event that nobody looked at is as promising as its parent
-            for k, event in enumerate(events):
+            for k, event in enumerate(done.events):
                 own = fit[owners == k]
                 self.events.append(_Candidate(event, i, own.max(axis=0) if len(own) else inherited))
                 self.frontier.append(self.events[-1])
@@ -199,7 +198,8 @@ class _BestFirst:
         config = self.config
         self.captioned += len(wave)
         spans = tuple(candidate.span for candidate in wave)
-        events = yield Caption(spans, config.caption_frames, self.case.question.text)
+        topics = tuple(topic_at(self.case, self.nodes[candidate.parent].depth + 1) for candidate in wave)
+        events = yield Caption(spans, config.caption_frames, topics)
         fit = {candidate.span: candidate.fit for candidate in wave}
         parents = list(dict.fromkeys(candidate.parent for candidate in wave))
         groups = [[event for candidate, event in zip(wave, events) if candidate.parent == parent] for parent in parents]
@@ -278,6 +278,21 @@ class _BestFirst:
 
 def _middle(span: Span) -> float:
     return (span.start_s + span.end_s) / 2
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A span that was cut: its events, and the number of its frames that were compared for it."""
+
+    events: tuple[Span, ...]
+    compared: int
+
+
+def cut(spans: Sequence[Span], config: MinerConfig, first: bool) -> Generator[Segment, Any, list[Cut]]:
+    """Cut each of ``spans`` into events, by ``cut_of``; one that cannot be cut is its only event."""
+    sizes = [cut_of(span.duration_s, config, first) for span in spans]
+    events = yield Segment(tuple((span,) for span in spans), tuple(sizes))
+    return [Cut(parts, compared) for parts, (_, compared) in zip(events, sizes, strict=True)]
 
 
 def cut_of(duration_s: float, config: MinerConfig, first: bool) -> tuple[int, int]:

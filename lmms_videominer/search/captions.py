@@ -23,18 +23,18 @@ KIND = "caption"  # kind of the cache entries
 
 @dataclass(frozen=True)
 class CaptionJob:
-    """Spans of one video to caption for one question.
+    """Spans of one video to caption.
 
     Attributes:
         reader: The open video.
         video_id: The identity of its content (``video_identity``).
-        question: The text of the question.
+        topics: The question in the prompt, for each span.
         spans: One per caption, in any order.
     """
 
     reader: VideoReader
     video_id: str
-    question: str
+    topics: tuple[str, ...]
     spans: tuple[Span, ...]
 
 
@@ -129,8 +129,9 @@ class _Ask:
 
 def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int) -> list[_Ask]:
     """One ``_Ask`` per span of ``job``."""
-    prompt, asks = caption_prompt(job.question), []
-    for span in job.spans:
+    asks = []
+    for topic, span in zip(job.topics, job.spans, strict=True):
+        prompt = caption_prompt(topic)
         times_s = uniform_times([span], caption_frames)
         indices = np.unique(frame_indices_at(job.reader, times_s))  # a short event may have fewer frames
         key = cache.key(video=job.video_id, vlm=vlm.identity, prompt=prompt, frames=indices, tokens=caption_tokens)

@@ -369,7 +369,7 @@ def _captioned(search: Running, done: CaptionedEvents) -> tuple[tuple[Event, ...
 
 
 def _caption_job(case: Case, wish: Caption) -> CaptionJob:
-    return CaptionJob(case.video.reader, case.video.identity, wish.topic, wish.spans)
+    return CaptionJob(case.video.reader, case.video.identity, wish.topics, wish.spans)
 
 
 def _embed(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:

@@ -25,7 +25,7 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.clustering import Clusterer
-from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of
+from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of, topic_at
 from lmms_videominer.search.wishes import Caption, Case, Search, Segment
 from lmms_videominer.types import Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
@@ -54,7 +54,7 @@ def plain(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_shar
             if captioned >= config.max_vlm_calls:
                 annotate(nodes, now, "max_vlm_calls")
                 continue
-            for position, units in zip(now, (yield from _units(case, nodes, now)), strict=True):
+            for position, units in zip(now, (yield from units_of(case, nodes, now)), strict=True):
                 if obstacle := _obstacle(nodes[position], units, captioned, config):
                     annotate(nodes, [position], obstacle)
                 else:
@@ -76,7 +76,7 @@ def _split(positions: list[int], count: int) -> tuple[list[int], list[int]]:
     return positions[:count], positions[count:]
 
 
-def _units(case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Generator[Any, Any, list[Units]]:
+def units_of(case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Generator[Any, Any, list[Units]]:
     """The events of each node of the frontier; with ``clustering=frame``, one part per frame shown of them."""
     cut = yield Segment(tuple(nodes[position].spans for position in frontier))
     if case.config.clustering != "frame":
@@ -94,10 +94,8 @@ def _children(
 
     The embeddings are added to ``embedded``, which holds those of the captions before.
     """
-    config = case.config
-    frames = 1 if config.clustering == "frame" else config.caption_frames
     every_unit = tuple(unit for _, units in parents for unit in units)
-    captioned = iter((yield Caption(every_unit, frames, case.question.text)))
+    captioned = iter((yield captions_of(case, every_unit, parents[0][0].depth + 1)))
     events: list[list[Event]] = [[next(captioned) for _ in units] for _, units in parents]
     clusters = yield from clustered(clusterer, events, case.question.text, embedded)
     return [
@@ -105,6 +103,12 @@ def _children(
         for (parent, _), siblings in zip(parents, clusters, strict=True)
         for i, members in enumerate(siblings)
     ]
+
+
+def captions_of(case: Case, units: Units, depth: int) -> Caption:
+    """The wish for captions of ``units``, events or parts of them, from which nodes at ``depth`` are made."""
+    frames = 1 if case.config.clustering == "frame" else case.config.caption_frames
+    return Caption(units, frames, (topic_at(case, depth),) * len(units))
 
 
 def covers(config: MinerConfig, duration_s: float) -> bool:

@@ -15,6 +15,7 @@ from lmms_videominer.search.context import context_of
 from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
 from lmms_videominer.search.wishes import Case, Compare, Decide, Embed, Found, Search
 from lmms_videominer.types import Event, Node
+from lmms_videominer.vlm.prompts import PLAIN_TOPIC
 
 AUTO = "auto"  # value of ``key_frames``
 
@@ -42,6 +43,15 @@ def clustered(
         ]
         for group, lines, part in zip(groups, captions, rows, strict=True)
     ]
+
+
+def topic_at(case: Case, depth: int) -> str:
+    """What the captioner is asked about events at ``depth``: the question, or, in the index, what all questions share.
+
+    Args:
+        depth: That of the nodes that the events will form: 1 at the first level.
+    """
+    return PLAIN_TOPIC if depth <= case.config.index else case.question.text
 
 
 def decide(

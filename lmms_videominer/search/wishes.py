@@ -35,12 +35,12 @@ class Caption:
     """Spans to caption, each from ``frames`` of its frames. Reply: ``tuple[Event, ...]``, in order.
 
     Attributes:
-        topic: The question in the captioner's prompt.
+        topics: The question in the captioner's prompt, for each span.
     """
 
     spans: tuple[Span, ...]
     frames: int
-    topic: str
+    topics: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lmms_videominer.selectors.selector import Selector
 
 GROUP = "videominer.selectors"
-SHARED = {"asking", "building", "grouping", "replies", "scored", "selector", "settings"}  # files of more than one
+SHARED = {"asking", "building", "grouping", "indexing", "replies", "scored", "selector", "settings"}  # no selector
 SELECTORS = tuple(module.name for module in pkgutil.iter_modules(__path__) if module.name not in SHARED)
 
 

@@ -59,6 +59,7 @@ class Selector:
     name: ClassVar[str]
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass of ``config.option``s; users write <name>_<setting>
     questions_at_once: ClassVar[int] = 16  # questions whose videos are open, and whose calls are batched, together
+    unit: ClassVar[str] = "question"  # what its progress bar counts
 
     def __init__(self, stages: Stages, config: MinerConfig):
         self.check(config)
@@ -120,7 +121,7 @@ class Selector:
         from tqdm import tqdm
 
         results: dict[int, Selection | VideoMinerError] = {}
-        with tqdm(total=len(questions), desc=self.name, unit="question", disable=not progress) as bar:
+        with tqdm(total=len(questions), desc=self.name, unit=self.unit, disable=not progress) as bar:
             for members in batches([question.video for question in questions], self.questions_at_once):
                 jobs = [Job(questions[i], self.config.seed) for i in members]
                 results.update(zip(members, run(self, jobs, serving=bar.set_postfix_str), strict=True))

@@ -48,7 +48,7 @@ class VideoMinerSelector(Selector):
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
         models = {"vlm", "policy"} | ({"embedder"} if config.clustering != "none" else set())
-        scores = _looks(config) or cls.settings_of(config).key_frames == "scored"
+        scores = looks(config) or cls.settings_of(config).key_frames == "scored"
         return frozenset(models | ({"scorer"} if scores else set()))
 
     @classmethod
@@ -61,7 +61,7 @@ class VideoMinerSelector(Selector):
             frames = config.caption_frames if config.clustering == "frame" else 1
             captions, whole = min(events * frames, captions), 0
         decisions = 0 if config.policy == NO_POLICY else whole + min(config.max_nodes, captions)
-        if _looks(config):
+        if looks(config):
             return Calls(captions, decisions, math.inf, frames_at_most(config, duration_s))
         scored = scored_at_most(config, duration_s) if cls.settings_of(config).key_frames == "scored" else 0
         return Calls(captions, decisions, scored)
@@ -82,6 +82,6 @@ class VideoMinerSelector(Selector):
         )
 
 
-def _looks(config: MinerConfig) -> bool:
+def looks(config: MinerConfig) -> bool:
     """Whether the search compares frames with what is sought."""
     return config.search != PLAIN and config.look != "none"

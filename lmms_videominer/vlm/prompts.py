@@ -8,6 +8,7 @@ from lmms_videominer.verdict import option_letter
 
 # what is missing is not asked for: a denial names the thing sought, and reads like it ("no cup is on the table")
 CAPTION_PROMPT = "Describe only what these frames show, never what is missing. What matters is asked here: {question}"
+PLAIN_TOPIC = "What happens?"  # stands for the question in a caption that all questions on a video share
 ANSWER_SUFFIX = "Answer with the option's letter from the given choices directly."
 
 

@@ -21,7 +21,7 @@ from lmms_videominer.search.context import accepted_line, budget_line, length_li
 from lmms_videominer.search.questions import with_options
 from lmms_videominer.types import Action, Question, Span, merge_spans
 from lmms_videominer.video.timing import uniform_times
-from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, caption_prompt
+from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, PLAIN_TOPIC, caption_prompt
 from lmms_videominer.world import language
 from lmms_videominer.world.questions import DRAWERS, WHOLE_VIDEO, WRITERS, WorldQuestion, write_questions
 from lmms_videominer.world.render import render_times
@@ -66,7 +66,7 @@ def caption_lesson(rng: np.random.Generator, script: Script, frames: int) -> Les
     start_s = float(np.clip(centre_s - rng.random() * length_s, 0, script.duration_s - length_s))
     times = uniform_times([Span(start_s, start_s + length_s)], frames)
     states = [script.state_at(t) for t in times]
-    topic = draw_question(rng, scene).text if rng.random() < 0.8 else "What happens?"
+    topic = draw_question(rng, scene).text if rng.random() < 0.8 else PLAIN_TOPIC
     return Lesson(render_times(script, times), ((caption_prompt(topic), language.caption(states)),), "caption")
 
 

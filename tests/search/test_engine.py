@@ -43,7 +43,7 @@ class Scripted(Selector):
     def search(self, case: Case) -> Search:
         text = case.question.text
         wishes = {
-            "c": Caption((case.whole,), 1, text),
+            "c": Caption((case.whole,), 1, (text,)),
             "e": Embed((text, text)),
             "d": Decide((Part(text, "a scene in red", 1, 3),), keys=("0.0",)),
             "a": Ask((policy_prompt(text, text, 1, 3),)),

@@ -86,7 +86,7 @@ def test_a_run_that_is_killed_makes_at_most_one_part_again(film, tmp_path, dies_
 
 
 def test_captions_of_a_run_that_is_stopped_are_kept_forward_pass_by_forward_pass(reader, vlm_folder):
-    cache, job = MemoryCache(), CaptionJob(reader, "film", "What is there?", SPANS)
+    cache, job = MemoryCache(), CaptionJob(reader, "film", ("What is there?",) * len(SPANS), SPANS)
     vlm = TransformersVLM.from_pretrained(vlm_folder, device="cpu")
     stopping(vlm, "_complete", 2)
     with pytest.raises(Stopped):
