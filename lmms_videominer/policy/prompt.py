@@ -22,6 +22,12 @@ Question: {question}
 spread evenly over it answer it.
 Reply as <think>what would be seen, one moment per line</think><action>continue or accept</action>"""
 REPLIES = tuple(prompt.rpartition("Reply as ")[2] for prompt in (PART, WHOLE))
+JUDGE = """\
+Describe only what these frames show, never what is missing. Then decide about this part of the video: accept = it \
+shows what is asked; continue = it may hold it, look closer; delete = it has nothing to do with it. Reply as \
+description<action>accept, continue or delete</action>
+Depth: {depth} of {max_depth}
+What matters is asked here: {question}"""
 AGAIN = """\
 {prompt}
 You replied:
@@ -50,6 +56,11 @@ def policy_prompt(question: str, caption: str, depth: int, max_depth: int, conte
 def again_prompt(prompt: str, reply: str) -> str:
     """The user turn that asks for the action alone, after ``reply`` to ``prompt`` has named none."""
     return AGAIN.format(prompt=prompt, reply=reply[-REPLY_SHOWN:])
+
+
+def judge_prompt(question: str, depth: int, max_depth: int) -> str:
+    """The prompt to a video LLM that captions one event and decides about it in one reply."""
+    return JUDGE.format(question=question, depth=depth, max_depth=max_depth)
 
 
 def policy_completion(reasoning: str, action: Action) -> str:

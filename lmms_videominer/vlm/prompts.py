@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from lmms_videominer.verdict import option_letter
 
-CAPTION_PROMPT = "Describe what these frames show, with what matters for the question: {question}"
+# what is missing is not asked for: a denial names the thing sought, and reads like it ("no cup is on the table")
+CAPTION_PROMPT = "Describe only what these frames show, never what is missing. What matters is asked here: {question}"
 ANSWER_SUFFIX = "Answer with the option's letter from the given choices directly."
 
 

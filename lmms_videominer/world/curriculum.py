@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.policy.prompt import policy_completion, policy_prompt
+from lmms_videominer.policy.prompt import judge_prompt, policy_completion, policy_prompt
 from lmms_videominer.search.context import accepted_line, budget_line, length_line, place_line
 from lmms_videominer.types import Action, Span, merge_spans
 from lmms_videominer.video.timing import uniform_times
@@ -214,7 +214,8 @@ def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, 
     depth = int(rng.integers(1, MAX_DEPTH + 1))
     events = []
     for _ in range(int(rng.choice([1, 1, 1, 1, 2, 3]))):
-        states = [_misread(rng, s, noise) for s in _event_states(rng, script, question, depth)]
+        times = _event_times(rng, script, question, depth)
+        states = [_misread(rng, script.state_at(t), noise) for t in times]
         # a robot with almost the right colours, or the right one in another place: hard negatives
         swap = _near_miss(rng, question) if rng.random() < 0.3 else {}
         states = [replace(s, **swap) if (s.place, s.actor) in language.wanted_pairs(question) else s for s in states]
@@ -226,6 +227,19 @@ def policy_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, 
     context = _context(rng, script, question) if rng.random() < 0.5 else []
     prompt = policy_prompt(question.text, "\n".join(captions), depth, MAX_DEPTH, context)
     return Lesson(None, ((prompt, flaws.reply(rng, reasoning, action)),), action.value)
+
+
+def judge_lesson(rng: np.random.Generator, script: Script) -> Lesson:
+    """Frames of an event, and its caption with a sound decision in one reply."""
+    questions = write_questions(script, 10)
+    question = questions[int(rng.integers(len(questions)))]
+    depth = int(rng.integers(1, MAX_DEPTH + 1))
+    times = _event_times(rng, script, question, depth)
+    event = language.collapse_repeats(script.state_at(t) for t in times)
+    action, _ = language.decide(question, [event], depth, MAX_DEPTH)
+    reply = f"{language.caption(event)}<action>{action.value}</action>"
+    turn = (judge_prompt(question.text, depth, MAX_DEPTH), reply)
+    return Lesson(render_times(script, times), (turn,), action.value)
 
 
 def sought_lesson(rng: np.random.Generator, script: Script, flaws: Flaws = SOUND) -> Lesson:
@@ -265,8 +279,8 @@ def _near_miss(rng: np.random.Generator, question: WorldQuestion) -> dict[str, A
     return changes[int(rng.integers(4))]
 
 
-def _event_states(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> list[FrameState]:
-    """Four frames of a span as long as events at that depth, half of the time in the question's scene."""
+def _event_times(rng: np.random.Generator, script: Script, question: WorldQuestion, depth: int) -> list[float]:
+    """Times of four frames of a span as long as events at that depth, half of the time in the question's scene."""
     length_s = script.duration_s / 16 * float(np.exp(rng.uniform(-0.7, 0.7))) / (1, 8, 64)[depth - 1]
     scene = question.scenes[int(rng.integers(len(question.scenes)))]
     similar = [s for s in script.scenes if s.place == scene.place or s.actor == scene.actor]
@@ -279,7 +293,7 @@ def _event_states(rng: np.random.Generator, script: Script, question: WorldQuest
         span = Span(0, script.duration_s)
     centre_s = rng.uniform(span.start_s, span.end_s)
     start_s = float(np.clip(centre_s - length_s / 2, 0, script.duration_s - length_s))
-    return [script.state_at(t) for t in uniform_times([Span(start_s, start_s + length_s)], 4)]
+    return uniform_times([Span(start_s, start_s + length_s)], 4)
 
 
 def _misread(rng: np.random.Generator, state: FrameState, noise: float) -> FrameState:

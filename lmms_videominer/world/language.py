@@ -67,8 +67,9 @@ def answer_text(question: WorldQuestion, boards: list[str]) -> str:
 def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | None:
     """The reply to ``question`` from frames in temporal order; ``None`` if they do not suffice to answer it.
 
-    About the whole video, the place of each frame comes before the option that follows from them
-    (``"desert, desert, sea, cave: 2"``).
+    About the whole video, what is seen comes before the option that follows from it: which place comes last or first,
+    from the place of each frame (``"desert, desert, cave: cave"``); what is shown, from each place once, then for each
+    place in question whether it is among them (``"desert, cave; desert yes, sea no, cave yes: 2"``).
     """
     if question.kind in WHOLE_VIDEO:
         places = [state.place for state in states]
@@ -77,9 +78,20 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
             if question.kind == "last"
             else len(set(places)) == len(question.evidence)
         )
-        return f"{', '.join(places)}: {question.right}" if enough else None
+        return f"{_places_read(question, places)}: {question.right}" if enough else None
     boards = boards_seen(question, states)
     return answer_text(question, boards) if is_answerable(question, boards) else None
+
+
+def _places_read(question: WorldQuestion, places: Sequence[str]) -> str:
+    """The reading of ``places``, one per frame, that precedes the answer to a question about the whole video."""
+    if question.kind == "last":
+        return ", ".join(places)
+    listed = question.text.rstrip("?").partition(": ")[2].split(", ")
+    asked = question.options if question.kind == "never" else [name.removeprefix("the ") for name in listed]
+    return "; ".join(
+        [", ".join(dict.fromkeys(places)), ", ".join(f"{name} {'yes' if name in places else 'no'}" for name in asked)]
+    )
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:
