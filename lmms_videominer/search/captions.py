@@ -30,12 +30,14 @@ class CaptionJob:
         video_id: The identity of its content (``video_identity``).
         question: The text of the question.
         spans: One per caption, in any order.
+        prompts: The captioner's prompt for each span; empty: ``caption_prompt`` of the question for all.
     """
 
     reader: VideoReader
     video_id: str
     question: str
     spans: tuple[Span, ...]
+    prompts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ class _Ask:
 
 def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int) -> list[_Ask]:
     """One ``_Ask`` per span of ``job``."""
-    prompt, asks = caption_prompt(job.question), []
-    for span in job.spans:
+    prompts, asks = job.prompts or (caption_prompt(job.question),) * len(job.spans), []
+    for span, prompt in zip(job.spans, prompts, strict=True):
         times_s = uniform_times([span], caption_frames)
         indices = np.unique(frame_indices_at(job.reader, times_s))  # a short event may have fewer frames
         key = cache.key(video=job.video_id, vlm=vlm.identity, prompt=prompt, frames=indices, tokens=caption_tokens)

@@ -44,6 +44,18 @@ class Caption:
 
 
 @dataclass(frozen=True)
+class Judge(Caption):
+    """Spans to caption and to decide about, in one reply each. Reply: ``tuple[tuple[Event, Decision], ...]``, in order.
+
+    Attributes:
+        depths: The depth that the captioner is told of each span: that of its node, or ``max_depth`` where no closer
+            look can follow.
+    """
+
+    depths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Embed:
     """Texts to embed. Reply: float32 [len(texts), d], rows L2-normalised."""
 
@@ -83,7 +95,7 @@ class Decide:
     keys: tuple[str, ...] = ()
 
 
-Wish: TypeAlias = "Segment | Caption | Embed | Encode | Compare | Ask | Decide"
+Wish: TypeAlias = "Segment | Caption | Judge | Embed | Encode | Compare | Ask | Decide"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lmms_videominer.policy.prompt import PART, WHOLE
+from lmms_videominer.policy.prompt import JUDGE, PART, WHOLE
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,15 @@ def read_policy_prompt(prompt: str) -> Asked | None:
     context = tuple(text[1:] for name in ("length", "accepted", "budget", "place") if (text := named.get(name)))
     depth, max_depth = int(named.get("depth", 0)), int(named.get("max_depth", 0))
     return Asked(named["question"], named.get("caption", ""), depth, max_depth, context)
+
+
+_JUDGED_HEAD = re.escape(JUDGE.partition("{depth}")[0])
+_OF_EVENT = re.compile(
+    _JUDGED_HEAD + r"(?P<depth>\d+) of (?P<max_depth>\d+)\nWhat matters is asked here: (?P<question>.*)", re.DOTALL
+)
+
+
+def read_judge_prompt(prompt: str) -> Asked | None:
+    """What ``judge_prompt`` made ``prompt`` of, without a caption; ``None`` for any other text."""
+    found = _OF_EVENT.fullmatch(prompt)
+    return found and Asked(found["question"], "", int(found["depth"]), int(found["max_depth"]))
