@@ -28,6 +28,7 @@ LEVERS = {
     PLAIN: ["search=plain"],
     "best-first": [],
     "look=none": ["look=none"],
+    "judge=caption": ["videominer_judge=caption"],
     "policy_context=place": ["policy_context=place"],
     "policy_context=accepted": ["policy_context=accepted"],
     "policy_context=budget": ["policy_context=budget"],

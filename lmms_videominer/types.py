@@ -97,15 +97,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Decision:
-    """One call of the policy.
+    """One call of the policy, or the verdict of the captioner on a node's events.
 
     Attributes:
         action: The action on the node.
-        text: The policy's full completion.
+        text: The policy's full completion, or the captioner's full replies, one after the other.
         reading: How ``action`` was recovered from ``text``.
         prompt: The text of the prompt.
         prompt_ids, completion_ids: Token ids as the policy saw and generated them; empty if the policy
-            is a text backbone without token access. One decision is one training sample of T-GRPO.
+            is a text backbone without token access, or if the captioner decided. One decision of the policy is one
+            training sample of T-GRPO.
     """
 
     action: Action
@@ -209,7 +210,7 @@ class Usage:
     answer_calls: int = 0  # without answers found in the cache
     policy_calls: int = 0  # completions generated
     policy_calls_cached: int = 0  # completions found in the cache
-    decisions_unread: int = 0  # decisions that named no action, also when asked again
+    decisions_unread: int = 0  # decisions that named no action, also when asked again; captions without a verdict
     prompt_tokens: int = 0  # of the generated completions
     completion_tokens: int = 0
     embeddings: int = 0

@@ -1,4 +1,4 @@
-"""Parses the action from the policy's text: strictly, else leniently, else with a counted default."""
+"""Parses the action from a model's text: strictly, else leniently, else with a counted default."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _MARKS = r"[\s*_`\"'#>.!-]*"  # white space, markdown and quotes that may surrou
 _BARE = re.compile(rf"\s*<action>({_WORD})</action>\s*")
 _NUMBER = re.compile(r"^[ \t]*(?:part[ \t]*)?[*_`\"'(]*(\d{1,3})[*_`\"']*[.:)][*_`\"']*", re.IGNORECASE | re.MULTILINE)
 _STRICT = re.compile(rf"\s*<think>(?:(?!</?(?:think|action)>).)*</think>\s*<action>({_WORD})</action>\s*", re.DOTALL)
+_JUDGED = re.compile(rf"((?:(?!</?(?:think|action)>).)*\S)\s*<action>({_WORD})</action>\s*", re.DOTALL)
 _THOUGHT = re.compile("<think>", re.IGNORECASE)
 _THOUGHT_END = re.compile("</think>", re.IGNORECASE)
 _TAG = re.compile(r"<action>([^<]*)", re.IGNORECASE)
@@ -36,6 +37,7 @@ _STATED = re.compile(
 )
 _NEGATED = re.compile(r"\b(?:not|never|no|nor|cannot|don['\u2019]t|doubt)\b[^.!?\n]*\Z", re.IGNORECASE)
 _BEFORE = 100  # characters in which a negation is looked for
+_BEFORE_LABEL = " \t\r\n*_`\"'#>-"  # white space and markdown that belong to the label after them
 
 
 def split_completion(text: str, count: int) -> list[str]:
@@ -82,6 +84,32 @@ def parse_completion(text: str, default: Action, reasoning: bool = True) -> tupl
             if actions:  # contradictory: weaker evidence cannot resolve it
                 return default, Reading.DEFAULT
     return default, Reading.DEFAULT
+
+
+def parse_judged(text: str, default: Action) -> tuple[str, Action, Reading]:
+    """The caption in a reply that captions and decides, its action, and how it was recovered. Never raises on any text.
+
+    Strict: the whole text is ``caption<action>X</action>``, apart from white space around the parts. Anything else is
+    read as leniently as a policy completion, with ``default`` where no action is named. The caption ends at the first
+    ``<action>``, else at the first label, else before a last line that consists of the action; a thought is left out
+    of it, unless nothing else is said.
+    """
+    if match := _JUDGED.fullmatch(text):
+        return match[1].strip(), Action(match[2]), Reading.STRICT
+    action, reading = parse_completion(text, default)
+    caption = _before_action(_after_thought(text)) or _before_action(text)
+    return caption, action, Reading.LENIENT if reading is Reading.STRICT else reading
+
+
+def _before_action(text: str) -> str:
+    """What ``text`` says before it names its action, without the tags of thoughts."""
+    if tag := _TAG.search(text):
+        text = text[: tag.start()]
+    elif label := _LABEL.search(text):
+        text = text[: label.start()].rstrip(_BEFORE_LABEL)
+    elif _last_line(text):
+        text = "\n".join(text.strip().splitlines()[:-1])
+    return _THOUGHT_END.sub("", _THOUGHT.sub("", text)).strip()
 
 
 def _after_thought(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A policy that prompts a language model, and the one function that turns a completion into a decision."""
+"""A policy that prompts a language model, and the functions that turn a completion or a reply into a decision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmms_videominer.policy.language_model import Completion, LanguageModel
-from lmms_videominer.policy.parser import parse_completion, split_completion
+from lmms_videominer.policy.parser import parse_completion, parse_judged, split_completion
 from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.policy.prompt import again_prompt
 from lmms_videominer.types import Action, Decision, Reading, Usage
@@ -63,6 +63,12 @@ def read_decision(part: Part, completion: Completion, default: Action) -> Decide
     first, *others = (_read(part.prompt, text, completion, default, part.reasoning) for text in texts)
     usage = completion.usage + Usage(decisions_unread=sum(map(_is_unread, (first, *others))))
     return Decided(first, usage, tuple(others))
+
+
+def read_verdict(prompt: str, reply: str, default: Action) -> tuple[str, Decision]:
+    """The caption and the decision in the captioner's ``reply`` to ``judge_prompt``; ``default`` if it names none."""
+    caption, action, reading = parse_judged(reply, default)
+    return caption, Decision(action, reply, reading, prompt)
 
 
 def _read(prompt: str, text: str, completion: Completion, default: Action, reasoning: bool) -> Decision:

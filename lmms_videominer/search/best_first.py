@@ -32,8 +32,18 @@ from lmms_videominer.search.candidates import ROUNDED, Pick, evenly, top, within
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
 from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
-from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of, topic_at
-from lmms_videominer.search.wishes import Caption, Case, Compare, Found, Search, Segment
+from lmms_videominer.search.trees import (
+    AUTO,
+    annotate,
+    by_verdict,
+    clustered,
+    decide,
+    describe,
+    found,
+    judge,
+    part_of,
+)
+from lmms_videominer.search.wishes import Case, Compare, Found, Search, Segment
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spans
 
@@ -43,9 +53,16 @@ SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
 FITTING = 0.25  # standard deviations within which a frame fits about as well as the best of its part
 
 
-def best_first(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_share: float = 0.0) -> Search:
-    """Key frames for one question, best first; see ``trees.found`` for the last two arguments."""
-    return _BestFirst(case, clusterer, key_frames, uniform_share).search()
+def best_first(
+    case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_share: float = 0.0, judges: bool = False
+) -> Search:
+    """Key frames for one question, best first.
+
+    Args:
+        key_frames, uniform_share: See ``trees.found``.
+        judges: The captioner decides about the events that it captions; what is sought, the policy still says.
+    """
+    return _BestFirst(case, clusterer, key_frames, uniform_share, judges).search()
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +91,9 @@ class _KeyPart:
 class _BestFirst:
     """One search: the tree so far, the frontier, and what is found."""
 
-    def __init__(self, case: Case, clusterer: Clusterer, key_frames: str, uniform_share: float):
+    def __init__(self, case: Case, clusterer: Clusterer, key_frames: str, uniform_share: float, judges: bool):
         self.case, self.config, self.clusterer = case, case.config, clusterer
-        self.key_frames, self.uniform_share = key_frames, uniform_share
+        self.key_frames, self.uniform_share, self.judges = key_frames, uniform_share, judges
         self.nodes = [Node("0", 0, (Event(case.whole),))]
         self.fits: list[np.ndarray] = [np.zeros(0)]  # by node: float64 [L]
         self.frontier: list[_Candidate] = []
@@ -197,13 +214,15 @@ class _BestFirst:
         """Caption, cluster and decide about one wave, and open what continues."""
         config = self.config
         self.captioned += len(wave)
-        spans = tuple(candidate.span for candidate in wave)
-        topics = tuple(topic_at(self.case, self.nodes[candidate.parent].depth + 1) for candidate in wave)
-        events = yield Caption(spans, config.caption_frames, topics)
+        depths = [self.nodes[candidate.parent].depth + 1 for candidate in wave]
+        spans = [candidate.span for candidate in wave]
+        told = [self._depth_told(candidate) for candidate in wave] if self.judges else ()
+        events, verdicts = yield from describe(self.case, spans, config.caption_frames, depths, told)
         fit = {candidate.span: candidate.fit for candidate in wave}
         parents = list(dict.fromkeys(candidate.parent for candidate in wave))
         groups = [[event for candidate, event in zip(wave, events) if candidate.parent == parent] for parent in parents]
         clusters = yield from clustered(self.clusterer, groups, self.case.question.text, self.embedded)
+        clusters = [by_verdict(siblings, verdicts) for siblings in clusters]
         new = range(len(self.nodes), len(self.nodes) + sum(map(len, clusters)))
         for parent, siblings in zip(parents, clusters, strict=True):
             above = self.nodes[parent]
@@ -211,18 +230,27 @@ class _BestFirst:
             for i, members in enumerate(siblings, born):
                 self.nodes.append(Node(f"{above.id}.{i}", above.depth + 1, tuple(members)))
                 self.fits.append(np.max([fit[event.span] for event in members], axis=0))
-        parts = [part_of(self.case, self.nodes, i, self.captioned, self._is_last(self.nodes[i])) for i in new]
-        yield from decide(self.case, self.nodes, new, parts)
+        undecided = judge(self.nodes, new, verdicts)
+        parts = [part_of(self.case, self.nodes, i, self.captioned, self._is_last(self.nodes[i])) for i in undecided]
+        yield from decide(self.case, self.nodes, undecided, parts)
         opened = [i for i in new if self.nodes[i].has_action(Action.CONTINUE) and not self._is_last(self.nodes[i])]
         if self.captioned >= config.max_vlm_calls:
             annotate(self.nodes, opened, "max_vlm_calls")
         elif opened:
             yield from self._open(opened)
 
+    def _depth_told(self, candidate: _Candidate) -> int:
+        """The depth that the captioner is told of an event, which has no node yet."""
+        depth = self.nodes[candidate.parent].depth + 1
+        return self.config.max_depth if self._ends(depth, [candidate.span]) else depth
+
     def _is_last(self, node: Node) -> bool:
-        """Whether no closer look follows: at the last level, or where all events are as short as the grain."""
-        config = self.config
-        return node.depth >= config.max_depth or all(event.span.duration_s <= config.grain_s for event in node.events)
+        """Whether no closer look at ``node`` follows."""
+        return self._ends(node.depth, [event.span for event in node.events])
+
+    def _ends(self, depth: int, spans: Sequence[Span]) -> bool:
+        """Whether the tree ends there: at the last level, or where all events are as short as the grain."""
+        return depth >= self.config.max_depth or all(span.duration_s <= self.config.grain_s for span in spans)
 
     def _note_the_rest(self) -> None:
         """Say of each node that was to be looked at more closely, and was not, why."""

@@ -14,7 +14,6 @@ from lmms_videominer.video import frame_indices_at, uniform_times
 from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.parts import MAX_BYTES, fitting
 from lmms_videominer.video.reader import VideoReader
-from lmms_videominer.vlm.prompts import caption_prompt
 from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
 
@@ -28,13 +27,13 @@ class CaptionJob:
     Attributes:
         reader: The open video.
         video_id: The identity of its content (``video_identity``).
-        topics: The question in the prompt, for each span.
+        prompts: The captioner's prompt for each span.
         spans: One per caption, in any order.
     """
 
     reader: VideoReader
     video_id: str
-    topics: tuple[str, ...]
+    prompts: tuple[str, ...]
     spans: tuple[Span, ...]
 
 
@@ -130,8 +129,7 @@ class _Ask:
 def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int) -> list[_Ask]:
     """One ``_Ask`` per span of ``job``."""
     asks = []
-    for topic, span in zip(job.topics, job.spans, strict=True):
-        prompt = caption_prompt(topic)
+    for prompt, span in zip(job.prompts, job.spans, strict=True):
         times_s = uniform_times([span], caption_frames)
         indices = np.unique(frame_indices_at(job.reader, times_s))  # a short event may have fewer frames
         key = cache.key(video=job.video_id, vlm=vlm.identity, prompt=prompt, frames=indices, tokens=caption_tokens)

@@ -19,11 +19,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import ASK, MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.policy.policy import Decided, Part
+from lmms_videominer.policy.prompted import read_verdict
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
@@ -39,13 +40,14 @@ from lmms_videominer.search.wishes import (
     Embed,
     Encode,
     Found,
+    Judge,
     Search,
     Segment,
     Wish,
 )
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
-from lmms_videominer.types import Event, Question, Selection, Span, Usage, merge_spans
+from lmms_videominer.types import Action, Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
 from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo, opened
 from lmms_videominer.vlm.replies import GRAY
@@ -369,7 +371,24 @@ def _captioned(search: Running, done: CaptionedEvents) -> tuple[tuple[Event, ...
 
 
 def _caption_job(case: Case, wish: Caption) -> CaptionJob:
-    return CaptionJob(case.video.reader, case.video.identity, wish.topics, wish.spans)
+    return CaptionJob(case.video.reader, case.video.identity, wish.prompts, wish.spans)
+
+
+def _judge(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
+    """Captions and verdicts, read from one reply each; those that name no action are counted."""
+    default = Action.DELETE if config.default_action == ASK else Action(config.default_action)
+    replies: Replies = []
+    for search, (events, usage) in zip(searches, _caption(searches, stages, config), strict=True):
+        if isinstance(events, VideoMinerError):
+            replies.append((events, usage))
+            continue
+        judged: list[tuple[Event, Decision]] = []
+        for event, prompt in zip(events, _wish(search, Judge).prompts, strict=True):
+            caption, decision = read_verdict(prompt, event.caption, default)
+            judged.append((replace(event, caption=caption), decision))
+        unread = sum(decision.reading is Reading.DEFAULT for _, decision in judged)
+        replies.append((tuple(judged), usage + Usage(decisions_unread=unread)))
+    return replies
 
 
 def _embed(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
@@ -454,6 +473,7 @@ def _seeds(seed: int, wish: Decide) -> Iterator[int]:
 SERVERS: dict[type, tuple[str, Server]] = {
     Segment: ("segment", _segment),
     Caption: ("caption", _caption),
+    Judge: ("caption", _judge),
     Embed: ("embed", _embed),
     Encode: ("score", _encode),
     Compare: ("score", _compare),

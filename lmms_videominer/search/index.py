@@ -14,9 +14,9 @@ import numpy as np
 from lmms_videominer.config import PLAIN
 from lmms_videominer.search.best_first import cut
 from lmms_videominer.search.candidates import evenly
-from lmms_videominer.search.plain import captions_of, covers, units_of
-from lmms_videominer.search.trees import topic_at
-from lmms_videominer.search.wishes import Caption, Case, Encode, Found, Search
+from lmms_videominer.search.plain import covers, frames_shown, units_of
+from lmms_videominer.search.trees import describe
+from lmms_videominer.search.wishes import Case, Encode, Found, Search
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Event, Node, Span
 
@@ -45,7 +45,8 @@ def _first_level(case: Case) -> Generator[Any, Any, Made]:
     [units] = yield from units_of(case, [Node("0", 0, (Event(case.whole),))], [0])
     if not case.config.index or len(units) > case.config.max_vlm_calls:
         return [(1, Event(unit)) for unit in units]
-    return [(1, event) for event in (yield captions_of(case, units, 1))]
+    events, _ = yield from describe(case, units, frames_shown(case.config), [1] * len(units))
+    return [(1, event) for event in events]
 
 
 def _levels(case: Case, encodes: bool) -> Generator[Any, Any, Made]:
@@ -63,7 +64,7 @@ def _levels(case: Case, encodes: bool) -> Generator[Any, Any, Made]:
         if not config.index:
             return [(1, Event(span)) for span in spans]
         spans = [spans[i] for i in evenly(len(spans), config.max_vlm_calls - len(made))]
-        events = yield Caption(tuple(spans), config.caption_frames, (topic_at(case, depth),) * len(spans))
+        events, _ = yield from describe(case, spans, config.caption_frames, [depth] * len(spans))
         made += [(depth, event) for event in events]
         spans = [span for span in spans if span.duration_s > config.grain_s]  # the others get no closer look
     return made

@@ -25,8 +25,19 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.clustering import Clusterer
-from lmms_videominer.search.trees import AUTO, annotate, clustered, decide, found, part_of, topic_at
-from lmms_videominer.search.wishes import Caption, Case, Search, Segment
+from lmms_videominer.search.trees import (
+    AUTO,
+    Verdicts,
+    annotate,
+    by_verdict,
+    clustered,
+    decide,
+    describe,
+    found,
+    judge,
+    part_of,
+)
+from lmms_videominer.search.wishes import Case, Search, Segment
 from lmms_videominer.types import Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
 
@@ -35,8 +46,15 @@ ROUNDING_S = 1e-6  # tolerance: a duration is a sum of inexact floats
 Units = tuple[Span, ...]  # the spans of one node that are captioned and clustered
 
 
-def plain(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_share: float = 0.0) -> Search:
-    """Key frames for one question, level by level; see ``trees.found`` for the last two arguments."""
+def plain(
+    case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_share: float = 0.0, judges: bool = False
+) -> Search:
+    """Key frames for one question, level by level.
+
+    Args:
+        key_frames, uniform_share: See ``trees.found``.
+        judges: The captioner decides about the events that it captions.
+    """
     config = case.config
     short = covers(config, case.video.info.duration_s)
     nodes = [Node("0", 0, (Event(case.whole),), note="short" if short else "")]
@@ -62,12 +80,13 @@ def plain(case: Case, clusterer: Clusterer, key_frames: str = AUTO, uniform_shar
                     parents.append((nodes[position], units))
         if not parents:
             break
-        children = yield from _children(case, parents, clusterer, embedded)
+        children, verdicts = yield from _children(case, parents, clusterer, embedded, judges)
         open_nodes = range(len(nodes), len(nodes) + min(len(children), config.max_nodes - decided))
         nodes += children
         annotate(nodes, range(open_nodes.stop, len(nodes)), "max_nodes")
         decided += len(open_nodes)
-        yield from decide(case, nodes, open_nodes, [part_of(case, nodes, i, captioned) for i in open_nodes])
+        undecided = judge(nodes, open_nodes, verdicts)
+        yield from decide(case, nodes, undecided, [part_of(case, nodes, i, captioned) for i in undecided])
         frontier = [i for i in open_nodes if nodes[i].has_action(Action.CONTINUE)] if depth < config.max_depth else []
     return (yield from found(case, nodes, key_frames, uniform_share))
 
@@ -88,27 +107,31 @@ def units_of(case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Gene
 
 
 def _children(
-    case: Case, parents: Sequence[tuple[Node, Units]], clusterer: Clusterer, embedded: list[np.ndarray]
-) -> Generator[Any, Any, list[Node]]:
-    """The undecided children of all parents, in order; all are captioned and embedded in one batch.
+    case: Case, parents: Sequence[tuple[Node, Units]], clusterer: Clusterer, embedded: list[np.ndarray], judges: bool
+) -> Generator[Any, Any, tuple[list[Node], Verdicts]]:
+    """The undecided children of all parents, in order, and the captioner's verdicts if it judges.
 
-    The embeddings are added to ``embedded``, which holds those of the captions before.
+    All are captioned and embedded in one batch. The embeddings are added to ``embedded``, which holds those of the
+    captions before.
     """
     every_unit = tuple(unit for _, units in parents for unit in units)
-    captioned = iter((yield captions_of(case, every_unit, parents[0][0].depth + 1)))
+    frames, depth = frames_shown(case.config), parents[0][0].depth + 1
+    depths = [depth] * len(every_unit)
+    described, verdicts = yield from describe(case, every_unit, frames, depths, depths if judges else ())
+    captioned = iter(described)
     events: list[list[Event]] = [[next(captioned) for _ in units] for _, units in parents]
     clusters = yield from clustered(clusterer, events, case.question.text, embedded)
-    return [
+    children = [
         Node(f"{parent.id}.{i}", parent.depth + 1, tuple(members))
         for (parent, _), siblings in zip(parents, clusters, strict=True)
-        for i, members in enumerate(siblings)
+        for i, members in enumerate(by_verdict(siblings, verdicts))
     ]
+    return children, verdicts
 
 
-def captions_of(case: Case, units: Units, depth: int) -> Caption:
-    """The wish for captions of ``units``, events or parts of them, from which nodes at ``depth`` are made."""
-    frames = 1 if case.config.clustering == "frame" else case.config.caption_frames
-    return Caption(units, frames, (topic_at(case, depth),) * len(units))
+def frames_shown(config: MinerConfig) -> int:
+    """How many frames of a unit the captioner is shown."""
+    return 1 if config.clustering == "frame" else config.caption_frames
 
 
 def covers(config: MinerConfig, duration_s: float) -> bool:

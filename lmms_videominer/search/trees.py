@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import ASK, MinerConfig
 from lmms_videominer.policy.policy import Part
+from lmms_videominer.policy.prompt import judge_prompt
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import context_of
 from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
-from lmms_videominer.search.wishes import Case, Compare, Decide, Embed, Found, Search
-from lmms_videominer.types import Event, Node
-from lmms_videominer.vlm.prompts import PLAIN_TOPIC
+from lmms_videominer.search.wishes import Caption, Case, Compare, Decide, Embed, Found, Judge, Search
+from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
+from lmms_videominer.vlm.prompts import PLAIN_TOPIC, caption_prompt
 
 AUTO = "auto"  # value of ``key_frames``
+Verdicts: TypeAlias = "dict[Event, Decision]"  # the captioner's, by event
+
+
+def describe(
+    case: Case, spans: Sequence[Span], frames: int, depths: Sequence[int], judged: Sequence[int] = ()
+) -> Generator[Caption, Any, tuple[tuple[Event, ...], Verdicts]]:
+    """The captioned events of ``spans``, in order, and the captioner's verdicts on them.
+
+    Args:
+        frames: How many frames of each the captioner is shown.
+        depths: The depth of the node that each will belong to: up to ``index`` captions are plain.
+        judged: If the captioner is to judge, the depth that it is told of each span; empty: there are no verdicts.
+
+    Returns:
+        With ``default_action=ask``, no verdict on an event whose reply names no action: the policy is asked instead.
+    """
+    question, config = case.question.text, case.config
+    if not judged:
+        prompts = [caption_prompt(PLAIN_TOPIC if depth <= config.index else question) for depth in depths]
+        return (yield Caption(tuple(spans), frames, tuple(prompts))), {}
+    prompts = [judge_prompt(question, depth, config.max_depth) for depth in judged]
+    replies = yield Judge(tuple(spans), frames, tuple(prompts))
+    asks = config.default_action == ASK
+    verdicts = {event: verdict for event, verdict in replies if not asks or verdict.reading is not Reading.DEFAULT}
+    return tuple(event for event, _ in replies), verdicts
 
 
 def clustered(
@@ -45,13 +71,39 @@ def clustered(
     ]
 
 
-def topic_at(case: Case, depth: int) -> str:
-    """What the captioner is asked about events at ``depth``: the question, or, in the index, what all questions share.
+def by_verdict(clusters: Sequence[Sequence[Event]], verdicts: Verdicts) -> list[list[Event]]:
+    """``clusters``, each divided so that the events of a part have the same verdict, or none.
 
-    Args:
-        depth: That of the nodes that the events will form: 1 at the first level.
+    A node has one decision. The most inclusive verdict of its events would overrule the others: frames of a deleted
+    event would take places among the key frames, and its pieces would be captioned again. Nothing would be saved by
+    that, since these verdicts are there already, whereas the policy is asked once a cluster.
     """
-    return PLAIN_TOPIC if depth <= case.config.index else case.question.text
+    divided: list[list[Event]] = []
+    for events in clusters:
+        parts: dict[Action | None, list[Event]] = {}
+        for event in events:
+            parts.setdefault(verdicts[event].action if event in verdicts else None, []).append(event)
+        divided += parts.values()
+    return divided
+
+
+def judge(nodes: list[Node], positions: Iterable[int], verdicts: Verdicts) -> list[int]:
+    """Give the nodes at ``positions`` the verdict on their events; returns those that have none."""
+    undecided = []
+    for i in positions:
+        if made := [verdicts[event] for event in nodes[i].events if event in verdicts]:
+            nodes[i] = replace(nodes[i], decision=_joined(made))
+        else:
+            undecided.append(i)
+    return undecided
+
+
+def _joined(verdicts: Sequence[Decision]) -> Decision:
+    """Verdicts of one action as one decision, with the weakest reading."""
+    replies = "\n".join(dict.fromkeys(verdict.text for verdict in verdicts))
+    prompts = "\n".join(dict.fromkeys(verdict.prompt for verdict in verdicts))  # they differ in the depth at most
+    weakest = max((verdict.reading for verdict in verdicts), key=list(Reading).index)
+    return Decision(verdicts[0].action, replies, weakest, prompts)
 
 
 def decide(

@@ -35,12 +35,17 @@ class Caption:
     """Spans to caption, each from ``frames`` of its frames. Reply: ``tuple[Event, ...]``, in order.
 
     Attributes:
-        topics: The question in the captioner's prompt, for each span.
+        prompts: The captioner's prompt for each span.
     """
 
     spans: tuple[Span, ...]
     frames: int
-    topics: tuple[str, ...]
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Judge(Caption):
+    """Spans to caption and to decide about, in one reply each. Reply: ``tuple[tuple[Event, Decision], ...]``."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Decide:
     keys: tuple[str, ...] = ()
 
 
-Wish: TypeAlias = "Segment | Caption | Embed | Encode | Compare | Ask | Decide"
+Wish: TypeAlias = "Segment | Caption | Judge | Embed | Encode | Compare | Ask | Decide"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lmms_videominer.search.wishes import Caption, Case, Decide
 from lmms_videominer.selectors.selector import Selector, about
 from lmms_videominer.types import Decision, Event, Question, Span
 from lmms_videominer.verdict import option_letter
-from lmms_videominer.vlm.prompts import PLAIN_TOPIC
+from lmms_videominer.vlm.prompts import PLAIN_TOPIC, caption_prompt
 
 MOST_COMPARED = 4096  # candidates; linkage stores all pairwise distances
 
@@ -66,7 +66,7 @@ class Seen:
         """The events of ``spans``, in order, each captioned from ``frames`` of its frames."""
         new = tuple(span for span in dict.fromkeys(spans) if (span, frames) not in self.events)
         if new:
-            captioned = yield Caption(new, frames, (self._topic,) * len(new))
+            captioned = yield Caption(new, frames, (caption_prompt(self._topic),) * len(new))
             self.events.update({(span, frames): event for span, event in zip(new, captioned, strict=True)})
         return tuple(self.events[span, frames] for span in spans)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from lmms_videominer.config import NO_POLICY, PLAIN, MinerConfig, check_names, option
+from lmms_videominer.config import ASK, NO_POLICY, PLAIN, MinerConfig, check_names, option
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.best_first import best_first, frames_at_most
 from lmms_videominer.search.plain import covers, plain
@@ -18,11 +18,19 @@ from lmms_videominer.search.trees import AUTO, scored_at_most
 from lmms_videominer.search.wishes import Case, Search
 from lmms_videominer.selectors.selector import Calls, Selector
 
+CAPTIONER = "caption"  # value of ``judge``
+
 
 @dataclass(frozen=True)
 class VideoMinerSettings:
-    """Which frames of the tree are taken."""
+    """Who decides about the parts of the tree, and which frames of it are taken."""
 
+    judge: str = option(
+        "policy",
+        "Who decides about a part. policy: the policy, from captions, as published; caption: the captioner, which "
+        "captions an event and decides about it in one reply; a reply that names no action takes default_action, where "
+        "ask lets the policy decide. What is sought, the policy says in both cases.",
+    )
     key_frames: str = option(
         AUTO,
         "Which frames of accepted parts are taken. spread: evenly spaced ones, as published; seen: first those that "
@@ -34,6 +42,7 @@ class VideoMinerSettings:
     )
 
     def __post_init__(self) -> None:
+        check_names([self.judge], ("policy", CAPTIONER), "videominer_judge")
         check_names([self.key_frames], (AUTO, "spread", "seen", "scored"), "videominer_key_frames")
         if not 0 <= self.uniform_share <= 1:
             raise ConfigError(f"videominer_uniform_share={self.uniform_share}: must be from 0 to 1")
@@ -47,9 +56,15 @@ class VideoMinerSelector(Selector):
 
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
-        models = {"vlm", "policy"} | ({"embedder"} if config.clustering != "none" else set())
-        scores = looks(config) or cls.settings_of(config).key_frames == "scored"
-        return frozenset(models | ({"scorer"} if scores else set()))
+        settings = cls.settings_of(config)
+        wanted = {
+            "vlm": True,
+            # about the whole video, about each part, or about parts on which the captioner gives no verdict
+            "policy": config.search != PLAIN or settings.judge != CAPTIONER or config.default_action == ASK,
+            "embedder": config.clustering != "none",
+            "scorer": looks(config) or settings.key_frames == "scored",
+        }
+        return frozenset(name for name, needed in wanted.items() if needed)
 
     @classmethod
     def calls_at_most(cls, config: MinerConfig, duration_s: float) -> Calls:
@@ -60,7 +75,8 @@ class VideoMinerSelector(Selector):
             events = sum(config.events**depth for depth in range(1, config.max_depth + 1))
             frames = config.caption_frames if config.clustering == "frame" else 1
             captions, whole = min(events * frames, captions), 0
-        decisions = 0 if config.policy == NO_POLICY else whole + min(config.max_nodes, captions)
+        parts = 0 if cls.settings_of(config).judge == CAPTIONER else min(config.max_nodes, captions)
+        decisions = 0 if config.policy == NO_POLICY else whole + parts
         if looks(config):
             return Calls(captions, decisions, math.inf, frames_at_most(config, duration_s))
         scored = scored_at_most(config, duration_s) if cls.settings_of(config).key_frames == "scored" else 0
@@ -79,6 +95,7 @@ class VideoMinerSelector(Selector):
             self.stages.clusterer,
             self.settings.key_frames,
             self.settings.uniform_share,
+            self.settings.judge == CAPTIONER,
         )
 
 

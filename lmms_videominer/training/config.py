@@ -21,6 +21,7 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.shipped import shipped_folder
 from lmms_videominer.training.rewards import RewardConfig
+from lmms_videominer.training.rollout import check_policy_decides
 
 MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")  # losses that are a mean over the rows of a forward pass
 SUM_OVER_TOKENS = ("dapo", "cispo", "vespo")  # losses divided by the tokens of the whole generation batch
@@ -204,7 +205,11 @@ class TGRPOConfig(GRPOConfig):
         return RewardConfig(**settings | ({"advantages": "unscaled"} if self.scale_rewards == "none" else {}))
 
     def mining(self, config: MinerConfig | None = None) -> MinerConfig:
-        """``config`` for rollouts: with the videominer selector and a sampling policy."""
+        """``config`` for rollouts: with the videominer selector and a sampling policy.
+
+        Raises:
+            ConfigError: The captioner, not the policy, would decide.
+        """
         tokens: Any = self.max_completion_length  # checked on construction
         config = config or MinerConfig()
         if config.parts_per_decision > 1:
@@ -213,13 +218,15 @@ class TGRPOConfig(GRPOConfig):
             )
         if config.default_action == ASK:  # each decision is a sample of its own: nothing is asked again
             config = dataclasses.replace(config, default_action="continue")
-        return configured(
+        config = configured(
             config,
             selector="videominer",
             temperature=self.temperature,
             policy_tokens=tokens,
             seed=self.seed,
         )
+        check_policy_decides(config)
+        return config
 
     def check_questions(self, ids: Sequence[str]) -> None:
         """Refuse data that cannot fill one rollout or whose groups cannot be distinguished.

@@ -21,7 +21,13 @@ from lmms_videominer.store.cache import Cache
 from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.metrics import save_trees
 from lmms_videominer.training.rewards import RewardConfig, answer_reward
-from lmms_videominer.training.rollout import RolloutJob, TreeRollout, answer_from_uniform, roll_out
+from lmms_videominer.training.rollout import (
+    RolloutJob,
+    TreeRollout,
+    answer_from_uniform,
+    check_policy_decides,
+    roll_out,
+)
 from lmms_videominer.training.verdicts import Verdict, VerdictFile
 from lmms_videominer.types import Selection
 
@@ -123,6 +129,7 @@ class DifficultyFilter:
         from lmms_videominer.policy.cached import uncached
         from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
 
+        check_policy_decides(configured(mining, selector="videominer"))
         policy = needed(stages.policy, "policy")
         if isinstance(uncached(stages.language_model), TextOnlyVLM):
             raise ConfigError(

@@ -15,7 +15,7 @@ from lmms_videominer.search.option_probabilities import option_probabilities
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.selectors.uniform import UniformSelector
-from lmms_videominer.selectors.videominer import VideoMinerSelector
+from lmms_videominer.selectors.videominer import CAPTIONER, VideoMinerSelector
 from lmms_videominer.training.rewards import (
     DecisionRewards,
     RewardConfig,
@@ -133,6 +133,19 @@ def roll_out(
         failed.get(job.question_id) or _rollout(job, result, answer, uniform, reward_config)
         for job, result, answer, uniform in zip(jobs, results, earned, by_uniform, strict=True)
     ]
+
+
+def check_policy_decides(config: MinerConfig) -> None:
+    """Refuse settings of mining under which there is nothing to learn.
+
+    Raises:
+        ConfigError: The captioner decides.
+    """
+    if VideoMinerSelector.settings_of(config).judge == CAPTIONER:
+        raise ConfigError(
+            f"videominer_judge={CAPTIONER}: T-GRPO learns from the policy's decisions, and here the captioner makes "
+            "them; leave it out, or set videominer_judge=policy"
+        )
 
 
 def in_fallback(selection: Selection) -> bool:

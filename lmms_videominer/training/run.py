@@ -15,6 +15,7 @@ from lmms_videominer.config import MinerConfig, nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.models.resolve import ModelNames, resolve
+from lmms_videominer.selectors.settings import own_names
 from lmms_videominer.training.data import DataArguments
 from lmms_videominer.training.resume import (
     checkpoint_of,
@@ -134,6 +135,8 @@ def checked_settings(argv: Sequence[str], types: Sequence[Any]) -> list[str]:
     known = {"env", *(name for kind in types for name in kind.__dataclass_fields__)}
     for name in values:
         if name not in known:
+            if name in own_names():
+                raise ConfigError(f"{argv[0]}: {name} is no setting of training, which keeps its default; leave it out")
             raise ConfigError(f"{argv[0]}: there is no setting {name!r}{nearest(name, known)}")
     return ["--config", *argv]
 

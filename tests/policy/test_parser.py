@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmms_videominer.policy.parser import parse_completion, split_completion
+from lmms_videominer.policy.parser import parse_completion, parse_judged, split_completion
 from lmms_videominer.policy.prompt import numbered_completion, policy_completion, policy_prompt
 from lmms_videominer.types import Action, Reading
 
@@ -212,3 +212,58 @@ def test_without_reasoning_the_action_alone_follows_the_format():
     assert parse_completion("<action>accept</action>", Action.DELETE) == (Action.ACCEPT, Reading.LENIENT)
     reasoned = policy_completion("a disc", Action.ACCEPT)
     assert parse_completion(reasoned, Action.DELETE, reasoning=False) == (Action.ACCEPT, Reading.LENIENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "caption", "action"),
+    [
+        ("a red disc<action>accept</action>", "a red disc", ACCEPT),
+        (" two\nlines \n<action>continue</action>\n", "two\nlines", CONTINUE),
+        ('a sign says "Action: delete"<action>accept</action>', 'a sign says "Action: delete"', ACCEPT),
+        ("is a < b?<action>delete</action>", "is a < b?", DELETE),
+    ],
+)
+def test_a_caption_with_its_verdict_is_read_strictly(text, caption, action):
+    assert parse_judged(text, CONTINUE if action is not CONTINUE else DELETE) == (caption, action, Reading.STRICT)
+
+
+@pytest.mark.parametrize(
+    ("text", "caption", "action"),
+    [
+        ("<action>delete</action>", "", DELETE),
+        ("a red disc <action>Accept", "a red disc", ACCEPT),
+        ("a red disc<action>accept</action> I hope that helps.", "a red disc", ACCEPT),
+        ("<think>a red disc</think><action>accept</action>", "a red disc", ACCEPT),
+        ("<think>Is it red?</think>a red disc<action>accept</action>", "a red disc", ACCEPT),
+        ("<think>Action: delete</think>A red disc.\n**Action:** accept", "A red disc.", ACCEPT),
+        ("A red disc.\n\n### Decision: continue", "A red disc.", CONTINUE),
+        ("A red disc.\nIt rolls.\nDelete", "A red disc.\nIt rolls.", DELETE),
+        ("A red disc. I would delete this part.", "A red disc. I would delete this part.", DELETE),
+    ],
+)
+def test_what_other_models_write_is_divided_leniently(text, caption, action):
+    assert parse_judged(text, CONTINUE if action is not CONTINUE else DELETE) == (caption, action, Reading.LENIENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "caption"),
+    [
+        ("", ""),
+        ("a red disc that rolls over the", "a red disc that rolls over the"),
+        ("a red disc<action>accept, continue or delete</action>", "a red disc"),
+        ("a red disc<action>accept</action><action>delete</action>", "a red disc"),
+        ("a red disc<action>", "a red disc"),
+    ],
+)
+@pytest.mark.parametrize("default", list(Action))
+def test_a_caption_that_names_no_single_action_takes_the_default(text, caption, default):
+    assert parse_judged(text, default) == (caption, default, Reading.DEFAULT)
+
+
+@given(
+    st.lists(st.sampled_from([*"<>/ac \n:*", "<action>", "</action>", "</think>", "accept", "Action: "])).map("".join)
+)
+def test_any_reply_gives_a_caption_without_its_tag(text):
+    caption, action, reading = parse_judged(text, DELETE)
+    assert "<action>" not in caption and caption in (caption.strip(), "") and isinstance(action, Action)
+    assert reading is not Reading.STRICT or text.strip().startswith(caption)

@@ -34,7 +34,7 @@ def vlm():
 @pytest.fixture
 def job(reader, path):
     def make(spans, question=QUESTION):
-        return CaptionJob(reader, video_identity(path), (question,) * len(spans), tuple(spans))
+        return CaptionJob(reader, video_identity(path), (caption_prompt(question),) * len(spans), tuple(spans))
 
     return make
 
@@ -105,7 +105,7 @@ def test_whatever_matters_makes_another_caption(job, vlm, change):
     other = ColourVLM("another" if change == "captioner" else "colours")
     asked = job([RED], "Another?" if change == "question" else QUESTION)
     if change == "video":
-        asked = CaptionJob(asked.reader, "another", asked.topics, asked.spans)
+        asked = CaptionJob(asked.reader, "another", asked.prompts, asked.spans)
     caption([asked], other, cache, frames=3 if change == "frames" else 4, tokens=50 if change == "tokens" else 96)
     assert len(other.calls) == 1
 
@@ -174,14 +174,14 @@ class Broken:
 
 
 def test_a_video_that_cannot_be_decoded_fails_its_own_jobs_alone(job, vlm, reader):
-    broken = CaptionJob(Broken(reader), "broken", (QUESTION,), (RED,))
+    broken = CaptionJob(Broken(reader), "broken", (caption_prompt(QUESTION),), (RED,))
     results = caption([job([RED]), broken, job([BLUE]), broken], vlm)
     assert isinstance(results[1], VideoError) and isinstance(results[3], VideoError)
     assert [results[i].events[0].caption for i in (0, 2)] == ["a scene in red", "a scene in blue"]
 
 
 def test_where_every_video_is_broken_the_captioner_is_not_called(vlm, reader):
-    (result,) = caption([CaptionJob(Broken(reader), "broken", (QUESTION,), (RED,))], vlm)
+    (result,) = caption([CaptionJob(Broken(reader), "broken", (caption_prompt(QUESTION),), (RED,))], vlm)
     assert isinstance(result, VideoError) and vlm.calls == []
 
 
@@ -195,6 +195,6 @@ def test_each_video_is_read_once_a_batch(job, vlm, reader):
             reads.append(list(indices))
             return reader.frames(indices)
 
-    recording = CaptionJob(Recording(), "recorded", (QUESTION,) * 2, (BLUE, RED))
-    caption([recording, CaptionJob(recording.reader, "recorded", ("Another?",), (RED,))], vlm, frames=2)
+    recording = CaptionJob(Recording(), "recorded", (caption_prompt(QUESTION),) * 2, (BLUE, RED))
+    caption([recording, CaptionJob(recording.reader, "recorded", (caption_prompt("Another?"),), (RED,))], vlm, frames=2)
     assert reads == [[5, 15, 45, 55]]  # in the order of the file

@@ -27,6 +27,7 @@ from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Span
 from lmms_videominer.video import open_video
 from lmms_videominer.video.opening import OpenVideo
+from lmms_videominer.vlm.prompts import caption_prompt
 from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 from lmms_videominer.vlm.vlm import VLMRequest
 
@@ -86,7 +87,7 @@ def test_a_run_that_is_killed_makes_at_most_one_part_again(film, tmp_path, dies_
 
 
 def test_captions_of_a_run_that_is_stopped_are_kept_forward_pass_by_forward_pass(reader, vlm_folder):
-    cache, job = MemoryCache(), CaptionJob(reader, "film", ("What is there?",) * len(SPANS), SPANS)
+    cache, job = MemoryCache(), CaptionJob(reader, "film", (caption_prompt("What is there?"),) * len(SPANS), SPANS)
     vlm = TransformersVLM.from_pretrained(vlm_folder, device="cpu")
     stopping(vlm, "_complete", 2)
     with pytest.raises(Stopped):

@@ -26,6 +26,7 @@ SETTINGS = [
     {"clustering": "frame", "features": "captions"},
     {"search": "plain"},
     {"look": "none", "wave": 5},
+    {"videominer_judge": "caption", "default_action": "continue"},
     {"candidate_fps": 3.0, "qframe_candidates": 9, "focus_clip_s": 1.0},
 ]
 
@@ -85,6 +86,8 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
         ({"max_nodes": 7}, 3600.0, Calls(200, 8, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
         ({"policy": "none"}, 3600.0, Calls(200, 0, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
         ({"look": "none"}, 3600.0, Calls(200, 201)),
+        ({"look": "none", "videominer_judge": "caption"}, 3600.0, Calls(200, 1)),  # what is sought
+        ({"search": "plain", "videominer_judge": "caption"}, math.inf, Calls(200, 0)),
         ({"selector": "llovi"}, 60.0, Calls(60, 1)),
         ({"selector": "llovi", "llovi_summary_words": 500}, 3600.0, Calls(200, 2)),
         ({"selector": "llovi", "judge": "policy"}, math.inf, Calls(200, 200)),

@@ -35,6 +35,7 @@ def test_values_from_a_shell_are_read_by_the_type_of_their_setting():
         ({"temperature": -1}, "temperature=-1"),
         ({"grain_s": "-0.5"}, "grain_s=-0.5"),
         ({"default_action": "keep"}, "unknown default_action 'keep'"),
+        ({"videominer_judge": "captions"}, "unknown videominer_judge 'captions'; did you mean 'caption'"),
         ({"segmenter": "histgram"}, "unknown segmenter 'histgram'; did you mean 'histogram'"),
         ({"clustering": "events"}, "unknown clustering 'events'; did you mean 'event'"),
         ({"reader": "decrod"}, "unknown reader 'decrod'; did you mean 'decord'"),

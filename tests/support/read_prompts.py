@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lmms_videominer.policy.prompt import BARE_PART, BARE_SEVERAL, PART, SEVERAL, WHOLE
+from lmms_videominer.policy.prompt import BARE_PART, BARE_SEVERAL, JUDGE, PART, SEVERAL, WHOLE
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,15 @@ def read_policy_prompts(prompt: str) -> list[Asked]:
     common, *bodies = re.split(r"\nPart \d+\n", prompt[len(head) :])
     alone = [read_policy_prompt(f"{PART}{common}\n{body}") for body in bodies]
     return [asked for asked in alone if asked]
+
+
+_JUDGED_HEAD = re.escape(JUDGE.partition("{depth}")[0])
+_OF_EVENT = re.compile(
+    _JUDGED_HEAD + r"(?P<depth>\d+) of (?P<max_depth>\d+)\nWhat matters is asked here: (?P<question>.*)", re.DOTALL
+)
+
+
+def read_judge_prompt(prompt: str) -> Asked | None:
+    """What ``judge_prompt`` made ``prompt`` of, without a caption; ``None`` for any other text."""
+    found = _OF_EVENT.fullmatch(prompt)
+    return found and Asked(found["question"], "", int(found["depth"]), int(found["max_depth"]))

@@ -15,7 +15,7 @@ from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.policy.prompt import numbered_completion, policy_completion
 from lmms_videominer.types import Action
 from lmms_videominer.vlm.vlm import VLMRequest
-from support.read_prompts import Asked, read_policy_prompts
+from support.read_prompts import Asked, read_judge_prompt, read_policy_prompts
 
 _rules = itertools.count()  # no rule meets what another one decided
 COLOURS = {
@@ -64,6 +64,27 @@ class ColourVLM:
             "nothing to see" if r.frames is None else "a scene in " + " and ".join(colours_of(r.frames))
             for r in requests
         ]
+
+
+@dataclass
+class JudgingVLM(ColourVLM):
+    """Says which colours it sees and, where the prompt asks for it, decides by a rule over its caption and the depth.
+
+    The rule gives an action, or the whole reply where it is to be malformed; ``judged`` holds what was asked so.
+    """
+
+    rule: Callable[[str, int], Action | str] = lambda caption, depth: Action.CONTINUE
+    judged: list[VLMRequest] = field(default_factory=list)
+
+    def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
+        return [self._judged(r, caption) for r, caption in zip(requests, super().generate(requests), strict=True)]
+
+    def _judged(self, request: VLMRequest, caption: str) -> str:
+        if not (asked := read_judge_prompt(request.prompt)):
+            return caption
+        self.judged.append(request)
+        outcome = self.rule(caption, asked.depth)
+        return f"{caption}<action>{outcome.value}</action>" if isinstance(outcome, Action) else outcome
 
 
 @dataclass

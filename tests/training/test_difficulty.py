@@ -13,6 +13,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.store.selection_json import load
 from lmms_videominer.training.data import read_questions
 from lmms_videominer.training.difficulty import DifficultyConfig, DifficultyFilter
@@ -264,6 +265,13 @@ def test_a_foreign_line_is_skipped_and_told(line, tmp_path, caplog):
 
 
 # bad input, command line
+
+
+def test_verdicts_of_the_captioner_are_none_of_the_policy_to_train(tmp_path):
+    judged = configured(MINING, videominer_judge="caption")
+    stages = build_stages(judged, ColourVLM(), finder("yellow"))
+    with pytest.raises(ConfigError, match="videominer_judge=caption: T-GRPO learns from the policy's decisions"):
+        DifficultyFilter(stages, judged, VerdictFile(tmp_path / "v.jsonl"))
 
 
 def test_the_video_llm_itself_is_no_policy_to_train(tmp_path):

@@ -18,7 +18,9 @@ from transformers import TrainerCallback  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
 from lmms_videominer.errors import ConfigError, TrainingError  # noqa: E402
+from lmms_videominer.selectors.settings import configured  # noqa: E402
 from lmms_videominer.store.selection_json import load  # noqa: E402
+from lmms_videominer.training import run as training_run  # noqa: E402
 from lmms_videominer.training.config import TGRPOConfig  # noqa: E402
 
 
@@ -510,6 +512,16 @@ def test_evaluation_grows_trees_too(policy, questions, tmp_path):
 def test_settings_that_cannot_work_are_refused_with_their_values(settings, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         TGRPOConfig(output_dir=str(tmp_path), **{**QUICK, **settings})
+
+
+def test_a_captioner_that_decides_is_refused_since_the_policy_would_learn_nothing(tmp_path):
+    args = TGRPOConfig(output_dir=str(tmp_path), **QUICK)
+    with pytest.raises(ConfigError, match="videominer_judge=caption: T-GRPO learns from the policy's decisions"):
+        args.mining(configured(videominer_judge="caption"))
+    file = tmp_path / "train.yaml"
+    file.write_text("videominer_judge: caption\n")
+    with pytest.raises(ConfigError, match="videominer_judge is no setting of training, which keeps its default"):
+        training_run.parse([str(file)])
 
 
 def test_probabilities_from_a_video_llm_that_gives_none_are_refused_before_the_model_loads(questions, tmp_path):
