@@ -205,14 +205,13 @@ class Flaws:
     slips: float = 0.0
     haste: float = 0.0
 
-    def reply(self, rng: np.random.Generator, reasoning: str | None, action: Action, hasty: bool = True) -> str:
+    def reply(self, rng: np.random.Generator, reasoning: str | None, action: Action) -> str:
         """The target completion for a sound decision, with flaws.
 
         Args:
             reasoning: ``None``: the reply is an action alone, from which nothing can slip.
-            hasty: Whether haste is among the flaws.
         """
-        if hasty and self.haste and action is Action.CONTINUE and rng.random() < self.haste:
+        if self.haste and action is Action.CONTINUE and rng.random() < self.haste:
             action = Action.DELETE
         if reasoning is None:
             return bare_completion(action)
@@ -241,8 +240,8 @@ def policy_lesson(
     return Lesson(None, ((part.prompt, _reply(rng, part, action, reasoning, flaws)),), action.value)
 
 
-def several_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0, flaws: Flaws = SOUND) -> Lesson:
-    """The captions of two to four nodes, and one reply that decides about all of them."""
+def several_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0) -> Lesson:
+    """The captions of two to four nodes, and one reply that decides about all of them soundly."""
     question = _searched(rng, script)
     shared = (
         [line for line in _context(rng, script, question) if not line.startswith("Part: ")]
@@ -255,7 +254,7 @@ def several_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0,
         context = [*shared, _place(rng, script)] if placed else shared
         drawn.append(_part(rng, script, question, noise, context, reasoned, most_events=1 if number > 1 else 2))
     first, *others = (part for part, *_ in drawn)
-    replies = [_reply(rng, part, action, reasoning, flaws) for part, action, reasoning in drawn]
+    replies = [_reply(rng, part, action, reasoning, SOUND) for part, action, reasoning in drawn]
     prompt = replace(first, beside=tuple(others)).prompt
     return Lesson(None, ((prompt, numbered_completion(replies)),), "several")
 
@@ -317,8 +316,8 @@ def judge_lesson(rng: np.random.Generator, script: Script) -> Lesson:
     return Lesson(render_times(script, times), (turn,), action.value)
 
 
-def sought_lesson(rng: np.random.Generator, script: Script, flaws: Flaws = SOUND) -> Lesson:
-    """A question, and what to look for, or that it is about the whole; ``flaws`` leave the action out."""
+def sought_lesson(rng: np.random.Generator, script: Script) -> Lesson:
+    """A question, and what to look for, or that it is about the whole."""
     questions = write_questions(script, 10)
     question, told = questions[int(rng.integers(len(questions)))], "never"
     if rng.random() < 0.4:
@@ -328,7 +327,7 @@ def sought_lesson(rng: np.random.Generator, script: Script, flaws: Flaws = SOUND
     whole = question.kind in WHOLE_VIDEO
     lines = ["The whole video."] if whole else language.sought(question, told != "never")
     prompt = policy_prompt(_asked(question, told), "", 0, MAX_DEPTH, [length_line(script.duration_s)])
-    reply = flaws.reply(rng, "\n".join(lines), Action.ACCEPT if whole else Action.CONTINUE, hasty=False)
+    reply = policy_completion("\n".join(lines), Action.ACCEPT if whole else Action.CONTINUE)
     return Lesson(None, ((prompt, reply),), "whole" if whole else "sought")
 
 

@@ -106,8 +106,10 @@ def _batches(rng: np.random.Generator, batch: int, noise: float, flaws: Flaws) -
 def _lesson(rng: np.random.Generator, script: Script, noise: float, flaws: Flaws) -> Lesson:
     drawn = rng.random()
     if drawn < SOUGHT:
-        return sought_lesson(rng, script, flaws)
-    return (several_lesson if drawn < SOUGHT + SEVERAL else policy_lesson)(rng, script, noise, flaws)
+        return sought_lesson(rng, script)
+    if drawn < SOUGHT + SEVERAL:
+        return several_lesson(rng, script, noise)
+    return policy_lesson(rng, script, noise, flaws)  # the decisions from which T-GRPO learns
 
 
 @torch.no_grad()
