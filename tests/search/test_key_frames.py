@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lmms_videominer.search.key_frames import (
@@ -286,6 +286,8 @@ def test_valued_frames_keep_to_the_spans_and_the_budget_too(case):
 @given(valued_cases())
 def test_every_span_gives_as_many_frames_as_without_values_and_its_best(case):
     timestamps, spans, budget, values = case
+    # spans that show one frame, and no other, count as one of them
+    assume(sum(len(frames_within([span], timestamps)) for span in spans) == len(frames_within(spans, timestamps)))
     ids = [str(i) for i in range(len(spans))]
     plain, valued = (spread_frames(spans, timestamps, budget, ids, v) for v in ({}, values))
     for own in ids if len(spans) <= budget else [None]:
