@@ -432,18 +432,20 @@ def test_before_a_search_ends_for_want_of_events_within_reach_it_looks_again(fol
 
 def test_what_the_first_look_finds_costs_no_second_one(folder):
     video, _ = with_needle(folder, 619.5)
-    scorer = ColourScorer()
-    selection = mine(video, finder("white"), text="What is white?", scorer=scorer, **BETWEEN)
+    selection = mine(video, finder("white"), text="What is white?", **BETWEEN)
     assert selection.fallbacks == ()
-    assert selection.usage.scores + selection.usage.scores_cached <= 120 + 4 * 4 * 2  # and the key frames
+    # compared with what is sought and with the question: the first look, and four frames for each key frame
+    assert selection.usage.scores + selection.usage.scores_cached <= 2 * (120 + 4 * 4)
 
 
-@pytest.mark.parametrize("most", [1, 2, 9, 12])
-def test_no_second_look_is_taken_that_no_caption_can_follow(folder, most):
+@pytest.mark.parametrize(("most", "looks"), [(1, 1), (9, 1), (12, 2)])
+def test_no_second_look_is_taken_that_no_caption_can_follow(folder, most, looks):
     video, _ = with_needle(folder, 619.5)
     policy = seeker("a scene in yellow", rule=lambda caption, depth: Action.DELETE)
     selection = mine(video, policy, max_vlm_calls=most, **BETWEEN)
     assert selection.usage.vlm_calls == most and len(selection.nodes) == most + 1
+    compared = (selection.usage.scores + selection.usage.scores_cached) / 2
+    assert compared <= 120 + 4 * 4 if looks == 1 else compared >= 120 + 290
 
 
 @pytest.mark.parametrize("seconds", [0.5, 2, 30])
