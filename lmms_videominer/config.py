@@ -89,8 +89,9 @@ class MinerConfig:
     min_event_s: float = option(0.5, "Shortest event, in seconds.")
     grain_s: float = option(
         4.0,
-        "Seconds that need no closer look. search=best-first: events this short are not cut further; plain: a video no "
-        "longer than this times the larger of frames and events is not searched (0: always search).",
+        "Seconds that need no closer look. search=best-first: events this short are not cut further, and frames are "
+        "compared no closer than this on a second look; plain: a video no longer than this times the larger of frames "
+        "and events is not searched (0: always search).",
     )
     max_nodes: int = option(200, "Maximum number of decided nodes of one tree; further ones are left undecided.")
     max_vlm_calls: int = option(

@@ -92,15 +92,15 @@ def _encode(
     missing = [i for i, key in enumerate(keys) if key not in vectors_by_key]
     try:
         for part in in_parts(missing, job.video.info, max_bytes):
-            frames = job.video.reader.frames(job.frame_indices[part].tolist())
-            for batch in batches(range(len(part)), scorer):
-                vectors = computed("scorer", scorer.encode, (len(batch), -1), frames[batch[0] : batch[-1] + 1])
+            for batch in batches(part, scorer):  # read one by one, so that memory does not grow with the job
+                frames = job.video.reader.frames(job.frame_indices[batch].tolist())
+                vectors = computed("scorer", scorer.encode, (len(batch), -1), frames)
                 if not np.isfinite(vectors).all():
                     raise CallError(
                         f"scorer {scorer.identity!r} gives features that hold NaN or infinity; "
                         "choose another model with scorer="
                     )
-                encoded = {keys[part[i]]: row for i, row in zip(batch, vectors, strict=True)}
+                encoded = {keys[i]: row for i, row in zip(batch, vectors, strict=True)}
                 cache.put_many(IMAGE_FEATURES, {key: pack(vector) for key, vector in encoded.items()})
                 vectors_by_key.update(encoded)
     except (VideoError, CallError) as error:

@@ -180,23 +180,17 @@ def _score_in_batches(
     video, indices = jobs[0].video, jobs[0].frame_indices.tolist()
     rows, decoded = [np.zeros((0, len(jobs)), np.float32)], 0
     for part in in_parts(indices, video.info, max_bytes):
-        cut = [list(batch) for batch in batches(part, scorer)]
-        known = [None if len(batch) == len(indices) else _known(jobs, scorer, cache, batch) for batch in cut]
-        missing = [batch for batch, scores in zip(cut, known) if scores is None]
-        frames = video.reader.frames([i for batch in missing for i in batch]) if missing else None
-        read = 0
-        for batch, scores in zip(cut, known, strict=True):
+        for batch in batches(part, scorer):
+            scores = None if len(batch) == len(indices) else _known(jobs, scorer, cache, batch)
             if scores is None:
-                assert frames is not None
                 texts = [job.text for job in jobs]
-                shown = frames[read : read + len(batch)]
+                shown = video.reader.frames(batch)
                 scores = computed("scorer", scorer.score, (len(batch), len(texts)), shown, texts)
-                read += len(batch)
+                decoded += len(batch)
                 if np.isfinite(scores).all() and len(batch) < len(indices):
                     keys = [_key(job, scorer, cache, batch) for job in jobs]
                     cache.put_many(KIND, {key: pack(scores[:, j]) for j, key in enumerate(keys)})
             rows.append(scores)
-        decoded += read
     return np.concatenate(rows), decoded
 
 

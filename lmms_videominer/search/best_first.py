@@ -9,7 +9,9 @@ What differs from ``search=plain`` is the order, and that most of the tree is ne
    model compares the frames of the scan with each line.
 3. In waves, the most promising events are captioned and clustered, and the policy decides. The events of nodes that
    continue are cut again and join the frontier.
-4. A moment is found once an accepted part fits it about as well as anything that is left. The search ends when every
+4. Frames that are compared first may lie farther apart than a moment is long. What is left is compared again, frame
+   by frame of ``grain_s``, once the captions so far have cost as much as that, or where the search would end otherwise.
+5. A moment is found once an accepted part fits it about as well as anything that is left. The search ends when every
    moment is found or nothing within ``reach`` is left for it, or at ``max_vlm_calls`` captions or ``max_nodes``
    decisions.
 
@@ -19,6 +21,7 @@ found before; ``"reach"``: its events were out of reach.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -48,6 +51,7 @@ from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spans
 
 SCANNED = 4  # frames compared per event of a cut
+LOOKS = 32  # frames that are compared for the price of one caption
 EQUAL = 1e-6  # difference of fits that are equal
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
 FITTING = 0.25  # standard deviations within which a frame fits about as well as the best of its part
@@ -102,12 +106,13 @@ class _BestFirst:
         self.events: list[_Candidate] = []  # all that were ever in the frontier
         self.embedded: list[np.ndarray] = []  # the captions so far, by wave
         self.captioned = 0
+        self.closer = second_look(self.config, case.whole.duration_s)  # frames of the second look, while it is to come
 
     def search(self) -> Search:
         yield from self._begin()
         if not self.nodes[0].has_action(Action.ACCEPT):
             yield from self._open([0])
-            while wave := self._wave():
+            while wave := (yield from self._next()):
                 yield from self._look(wave)
             self._note_the_rest()
         return (yield from self._found())
@@ -132,15 +137,54 @@ class _BestFirst:
             every = np.concatenate([np.zeros((0, len(self.lines))), *(fit for _, fit in fits)])
             self.deviations = every.std(axis=0) if len(every) else np.zeros(len(self.lines))
         for (i, _, done), (indices, fit) in zip(divided, fits, strict=True):
-            times_s = self.case.timestamps_s[indices]
-            owners = np.searchsorted([event.start_s for event in done.events], times_s, side="right") - 1
             inherited = self.fits[i] + self._raise(i)  # an event that nobody looked at is as promising as its parent
-            for k, event in enumerate(done.events):
-                own = fit[owners == k]
-                self.events.append(_Candidate(event, i, own.max(axis=0) if len(own) else inherited))
-                self.frontier.append(self.events[-1])
+            self._join(self._candidates(done.events, i, indices, fit, inherited))
         cut_at = {i for i, *_ in divided}
         annotate(self.nodes, [i for i in positions if i not in cut_at], "atomic")
+
+    def _candidates(
+        self, events: Sequence[Span], parent: int, indices: np.ndarray, fit: np.ndarray, inherited: np.ndarray
+    ) -> list[_Candidate]:
+        """``events``, each as promising as the best of its own among the frames ``indices``, or as ``inherited``."""
+        times_s = self.case.timestamps_s[indices]
+        owners = np.searchsorted([event.start_s for event in events], times_s, side="right") - 1
+        own = [fit[owners == k] for k in range(len(events))]
+        return [_Candidate(e, parent, f.max(axis=0) if len(f) else inherited) for e, f in zip(events, own)]
+
+    def _join(self, candidates: Sequence[_Candidate]) -> None:
+        self.events += candidates
+        self.frontier += candidates
+
+    def _next(self) -> Generator[Any, Any, list[_Candidate]]:
+        """The candidates to caption next, after a second look where it is due; none if the search is over."""
+        wave = [] if 0 < self.closer <= LOOKS * self.captioned else self._wave()
+        if not wave and self.closer and self._unfound() and self._room():
+            yield from self._look_again()
+            wave = self._wave()
+        return wave
+
+    def _look_again(self) -> Generator[Any, Any, None]:
+        """Compare frames no farther apart than the grain, in all that was not opened; cut it accordingly.
+
+        What was captioned and deleted is looked at, too: its caption is of a few frames. It counts again where another
+        frame fits better than those before.
+        """
+        longest_s, self.closer = SCANNED * self.case.whole.duration_s / self.closer, 0
+        deleted = {e.span for n in self.nodes if n.has_action(Action.DELETE) for e in n.events}
+        coarse = [
+            event
+            for event in self.events
+            if (event in self.frontier or event.span in deleted) and event.span.duration_s > longest_s
+        ]
+        pieces = [_even_pieces(event.span, longest_s) for event in coarse]
+        fits = yield from self._fits([((e.span,), SCANNED * len(p)) for e, p in zip(coarse, pieces)])
+        for event, spans, (indices, fit) in zip(coarse, pieces, fits, strict=True):
+            candidates = self._candidates(spans, event.parent, indices, fit, event.fit)
+            if event in self.frontier:
+                self.frontier.remove(event)
+                self._join(candidates)
+            else:
+                self._join([candidate for candidate in candidates if (candidate.fit > event.fit).any()])
 
     def _raise(self, position: int) -> float:
         """How much more promising than its own events a node is for having been continued: the more, the rarer that is.
@@ -171,14 +215,22 @@ class _BestFirst:
 
     def _wave(self) -> list[_Candidate]:
         """The candidates to caption next; none if the search is over."""
-        room = min(self.config.max_vlm_calls - self.captioned, self.config.max_nodes - len(self.nodes) + 1)
+        room = self._room()
         wave: list[_Candidate] = []
-        for k in [k for k in range(len(self.lines)) if not self._is_found(k)]:
+        for k in self._unfound():
             for _ in range(min(self.config.wave, room - len(wave))):
                 if (best := self._best(k, wave)) is not None:
                     wave.append(best)
                     self.frontier.remove(best)
         return wave
+
+    def _room(self) -> int:
+        """How many more events can be captioned."""
+        return min(self.config.max_vlm_calls - self.captioned, self.config.max_nodes - len(self.nodes) + 1)
+
+    def _unfound(self) -> list[int]:
+        """The lines whose moments are not found."""
+        return [k for k in range(len(self.lines)) if not self._is_found(k)]
 
     def _best(self, k: int, wave: Sequence[_Candidate]) -> _Candidate | None:
         """The candidate that fits line ``k`` best; of equal ones, that farthest in time from what is captioned.
@@ -260,7 +312,7 @@ class _BestFirst:
             note = "max_vlm_calls"
         else:
             note = "max_nodes" if len(self.nodes) > self.config.max_nodes else "reach"
-        if all(self._is_found(k) for k in range(len(self.lines))):
+        if not self._unfound():
             note = "found"
         annotate(self.nodes, [i for i in waiting if self.nodes[i].id not in grown], note)
 
@@ -304,6 +356,12 @@ class _BestFirst:
         return picks
 
 
+def _even_pieces(span: Span, longest_s: float) -> tuple[Span, ...]:
+    """``span`` in equal pieces of at most ``longest_s`` seconds."""
+    edges = np.linspace(span.start_s, span.end_s, math.ceil(span.duration_s / longest_s) + 1).tolist()
+    return tuple(Span(a, b) for a, b in itertools.pairwise(edges))
+
+
 def _middle(span: Span) -> float:
     return (span.start_s + span.end_s) / 2
 
@@ -338,12 +396,25 @@ def cut_of(duration_s: float, config: MinerConfig, first: bool) -> tuple[int, in
     return count, max(SCANNED * count, config.scan_frames if first else 0)
 
 
+def second_look(config: MinerConfig, duration_s: float) -> int:
+    """How many frames the second look at a whole video compares; 0 if the first one is as close.
+
+    No more than all captions of a search would pay for.
+    """
+    if config.look == "none":
+        return 0
+    apart_s = max(config.grain_s, config.min_event_s, duration_s / (LOOKS * config.max_vlm_calls))
+    _, first = cut_of(duration_s, config, first=True)
+    return math.ceil(duration_s / apart_s) if duration_s > first * apart_s else 0
+
+
 def frames_at_most(config: MinerConfig, duration_s: float) -> float:
     """The most distinct frames that one search looks at."""
     if not math.isfinite(duration_s):
         return duration_s
     _, first = cut_of(duration_s, config, first=True)
-    return first + config.max_vlm_calls * SCANNED * config.events + SHOWN * config.frames
+    again = 2 * second_look(config, duration_s)  # each event is cut into pieces that are half as long at worst
+    return first + again + config.max_vlm_calls * SCANNED * config.events + SHOWN * config.frames
 
 
 def sought(decision: Decision) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ _DARK = 16.0  # of 255: a pixel this bright has weight 0.5, a black one weight 0
 _OFFSET = 4.0  # of 255: pulls the colours of dark pixels, which are noise, towards grey
 _PIXELS = 4096  # pixels per frame that are used, on an even grid
 _CHUNK_BYTES = 64 << 20  # limit on the decoded frames in memory at once
+_AT_ONCE = 64  # frames embedded at once; each takes 0.3 MB while it is
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 DIMENSIONS = COLOUR_BINS**2 + TONE_BINS
@@ -33,7 +34,8 @@ def appearances(reader: VideoReader, indices: Sequence[int]) -> tuple[np.ndarray
         VideoError: A frame cannot be decoded.
     """
     stride = math.ceil(math.sqrt(reader.info.height * reader.info.width / _PIXELS))
-    parts = [embed(reader.frames(part)[:, ::stride, ::stride]) for part in in_parts(indices, reader.info, _CHUNK_BYTES)]
+    most = min(_CHUNK_BYTES, _AT_ONCE * reader.info.height * reader.info.width * 3)
+    parts = [embed(reader.frames(part)[:, ::stride, ::stride]) for part in in_parts(indices, reader.info, most)]
     vectors, weights = zip(*parts)
     return np.concatenate(vectors), np.concatenate(weights)
 

@@ -36,6 +36,7 @@ _WHOLE = ("mov,mp4,m4a,3gp,3g2,mj2",)  # containers that are never cut out of ot
 
 _IDR = 5  # type of the coded slices at which H.264 decoding starts with a whole picture
 _NEAR = 4  # packets after a seek among which the key frame must be
+_ROWS = 1024  # packets held as Python numbers at once: these take six times the memory of the columns
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,17 @@ def read_track(path: str | os.PathLike[str]) -> Track:
 def _packets(container: InputContainer, stream: VideoStream, path: str) -> Packets:
     """The packets of the stream, from the first key frame on."""
     shows = _SHOWS.get(stream.codec_context.name)
-    rows = [
+    rows = (
         (packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.duration or 0)
         for packet in demuxed(container, stream)
         if packet.size and (not shows or shows(packet))
-    ]
+    )
+    parts = [_columns([])]
+    while part := list(islice(rows, _ROWS)):
+        parts.append(_columns(part))
     if cut := faults.cut_off(path):
         raise cut
-    packets = _columns(rows)
+    packets = Packets(*map(np.concatenate, zip(*parts)))
     if packets.is_discard.all():
         raise VideoError(path, "its video stream holds no frame (zero duration)", faults.AGAIN)
     if container.format.name in _WHOLE or not packets.is_key.any():

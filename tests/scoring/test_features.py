@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,15 @@ def test_each_frame_is_encoded_once_whatever_asks_for_it(clip, video):
     [again] = encode_frames([job(video, 60, 120)], clip, cache)
     assert again.frames_decoded == 0
     np.testing.assert_array_equal(again.vectors, second.vectors[1:])
+
+
+@pytest.mark.parametrize("many", [8, 24])
+def test_no_more_frames_are_held_than_the_model_takes_at_once(clip, video, monkeypatch, many):
+    held = []
+    frames = video.reader.frames
+    monkeypatch.setattr(video.reader, "frames", lambda indices: held.append(len(indices)) or frames(indices))
+    encode_frames([job(video, *range(0, 5 * many, 5))], dataclasses.replace(clip, batch_size=8), MemoryCache())
+    assert held == [8] * (many // 8)
 
 
 def test_parts_that_fit_give_what_the_whole_gives(clip, video):

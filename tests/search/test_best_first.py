@@ -387,6 +387,67 @@ def test_a_needle_that_the_scan_does_not_show_is_met_where_all_else_is_alike(lec
     assert accepted(selection) and any(within(Span(623.0, 626.0), time_s) for time_s in times(selection))
 
 
+# the second look: 15 minutes, of which the first one compares a frame every 7.5 s
+
+BETWEEN = {"scan_frames": 4, "grain_s": 3.0, "wave": 1}
+
+
+def with_needle(folder: Path, start_s: float) -> tuple[str, Span]:
+    """A black film, white from 750 to 780 s, with 3 s of yellow."""
+    needle, path = Span(start_s, start_s + 3), folder / f"needle-{start_s:g}.mp4"
+    borders = sorted({0.0, 750.0, 780.0, 900.0, needle.start_s, needle.end_s})
+    scenes = [
+        ("yellow" if a == start_s else "white" if 750.0 <= a < 780.0 else "black", b - a)
+        for a, b in itertools.pairwise(borders)
+    ]
+    return str(path) if path.exists() else colour_video(path, scenes, fps=2), needle
+
+
+@pytest.mark.parametrize("start_s", [34.5, 439.5, 619.5])
+def test_a_moment_between_the_frames_compared_first_is_found_where_coarse_captions_are_deleted(folder, start_s):
+    video, needle = with_needle(folder, start_s)
+    # coarse captions show but four frames of 30 s, and the policy deletes all that does not show what it seeks
+    selection = mine(video, finder("yellow"), **BETWEEN)
+    assert [node.caption for node in accepted(selection)][:1] == ["a scene in yellow"]
+    assert selection.fallbacks == () and all(within(needle, time_s) for time_s in times(selection))
+    # the first ten captions cost as much as the second look, 300 frames; then the needle fits best by far
+    assert selection.usage.vlm_calls <= 16
+
+
+def test_a_part_that_was_deleted_is_looked_at_again_if_a_new_frame_fits_better(folder):
+    video, needle = with_needle(folder, 762.0)  # in the scene that is captioned first
+    nodes = mine(video, finder("yellow"), **BETWEEN).nodes
+    holding = [node for node in nodes[1:] if any(within(span, needle.start_s + 1) for span in node.spans)]
+    assert [node.decision.action for node in holding] == [Action.DELETE, Action.CONTINUE, Action.ACCEPT]
+    assert [node.depth for node in holding] == [1, 1, 2]
+
+
+def test_before_a_search_ends_for_want_of_events_within_reach_it_looks_again(folder):
+    video, needle = with_needle(folder, 619.5)
+    # white alone is within reach, and is deleted
+    selection = mine(video, finder("yellow"), reach=1.0, **BETWEEN)
+    assert selection.fallbacks == () and all(within(needle, time_s) for time_s in times(selection))
+    assert selection.usage.vlm_calls < 10
+
+
+def test_what_the_first_look_finds_costs_no_second_one(folder):
+    video, _ = with_needle(folder, 619.5)
+    selection = mine(video, finder("white"), text="What is white?", **BETWEEN)
+    assert selection.fallbacks == ()
+    # compared with what is sought and with the question: the first look, and four frames for each key frame
+    assert selection.usage.scores + selection.usage.scores_cached <= 2 * (120 + 4 * 4)
+
+
+@pytest.mark.parametrize(("most", "looks"), [(1, 1), (9, 1), (12, 2)])
+def test_no_second_look_is_taken_that_no_caption_can_follow(folder, most, looks):
+    video, _ = with_needle(folder, 619.5)
+    policy = seeker("a scene in yellow", rule=lambda caption, depth: Action.DELETE)
+    selection = mine(video, policy, max_vlm_calls=most, **BETWEEN)
+    assert selection.usage.vlm_calls == most and len(selection.nodes) == most + 1
+    compared = (selection.usage.scores + selection.usage.scores_cached) / 2
+    assert compared <= 120 + 4 * 4 if looks == 1 else compared >= 120 + 290
+
+
 @pytest.mark.parametrize("seconds", [0.5, 2, 30])
 def test_a_video_in_which_nothing_happens_and_a_brief_one_give_the_budget(folder, seconds):
     video = colour_video(folder / f"plain{seconds}.mp4", [("blue", seconds)])
@@ -590,8 +651,12 @@ def test_a_cut_has_at_least_two_events_each_as_long_as_the_least(duration_s, fir
 
 def test_the_most_frames_that_a_search_looks_at_by_hand():
     config = MinerConfig(max_vlm_calls=10, events=16, frames=8)
-    assert frames_at_most(config, 3600.0) == 256 + 10 * 4 * 16 + 4 * 8
+    # the second look at an hour compares what ten captions pay for, at 10,000 s the first one is as close as that
+    assert frames_at_most(config, 3600.0) == 256 + 2 * 320 + 10 * 4 * 16 + 4 * 8
     assert frames_at_most(config, 10_000.0) == 400 + 10 * 4 * 16 + 4 * 8
+    more = dataclasses.replace(config, max_vlm_calls=200)
+    assert frames_at_most(more, 3600.0) == 256 + 2 * 900 + 200 * 4 * 16 + 4 * 8  # a frame every 4 s
+    assert frames_at_most(more, 900.0) == 256 + 200 * 4 * 16 + 4 * 8  # the first look has them 3.5 s apart
     assert frames_at_most(config, math.inf) == math.inf
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,17 @@ def test_a_slight_change_of_colour_is_slight_wherever_the_bins_lie():
     reds = np.concatenate([plain(red, 120, 90) for red in range(60, 220)])
     steps = np.linalg.norm(np.diff(embed(reds)[0], axis=0), axis=1)
     assert steps.max() < 0.45  # a hard bin border would be the square root of 2
+
+
+def test_memory_does_not_grow_with_the_number_of_frames(plain_video: Path):
+    def peak(frames: int) -> int:
+        tracemalloc.start()
+        try:
+            appearances(reader, [i % 100 for i in range(frames)])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    with open_video(plain_video) as reader:
+        peak(64)
+        assert peak(512) < 1.2 * peak(64)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
-from support.videos import number_of, write_damaged
+from support.videos import number_of, write_coded, write_damaged
 
 from lmms_videominer.errors import ConfigError, VideoError
-from lmms_videominer.video import open_video, opening, video_identity
+from lmms_videominer.video import open_video, opening, track, video_identity
 
 REASONS = {
     "empty_file": r"the file is empty \(0 bytes\)",
@@ -128,3 +129,15 @@ def test_import_is_light():
         "assert not {'av', 'decord', 'torch', 'cv2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_index_of_a_film_is_made_in_little_more_memory_than_it_takes(tmp_path: Path):
+    film = str(write_coded(tmp_path / "long.mp4", (i % 100 for i in range(4000)), size=(32, 32)))
+    track.read_track(film)
+    tracemalloc.start()
+    try:
+        track.read_track(film)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 160 * 4000  # the columns take 42 bytes a frame, Python numbers 250
