@@ -12,6 +12,11 @@ from typing import Any
 import torch
 
 
+def padded_length(length: int) -> int:
+    """``length`` rounded up to a multiple of 32: oneDNN keeps a kernel, and its memory, for every shape that it meets."""
+    return -(-length // 32) * 32
+
+
 class Learner:
     """AdamW with linear warm-up, cosine decay to a twentieth of the peak, and gradients clipped to norm 1.
 

@@ -24,7 +24,7 @@ from lmms_videominer.world.curriculum import (
     several_lesson,
     sought_lesson,
 )
-from lmms_videominer.world.learning import Learner, log
+from lmms_videominer.world.learning import Learner, log, padded_length
 from lmms_videominer.world.script import Script
 
 TRAIN_SEED, DEV_SEED = 12, 1_000_012
@@ -81,7 +81,7 @@ def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
             [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
         )
         rows.append((tokenizer(text).input_ids, tokenizer(reply + tokenizer.eos_token).input_ids))
-    length = max(len(prompt_ids) + len(reply_ids) for prompt_ids, reply_ids in rows)
+    length = padded_length(max(len(prompt_ids) + len(reply_ids) for prompt_ids, reply_ids in rows))
     ids = torch.full((len(rows), length), tokenizer.pad_token_id)
     labels = torch.full((len(rows), length), -100)
     for i, (prompt_ids, reply_ids) in enumerate(rows):

@@ -24,7 +24,7 @@ from lmms_videominer.world.curriculum import (
     named_lesson,
     question_lesson,
 )
-from lmms_videominer.world.learning import Learner
+from lmms_videominer.world.learning import Learner, padded_length
 from lmms_videominer.world.tokenizer import SYSTEM_PROMPT, train_tokenizer
 
 SIDE = 84  # pixels of the model's input
@@ -178,7 +178,7 @@ def collate(lessons: list[Lesson], processor: Any) -> dict[str, torch.Tensor]:
         inputs.update(processor.video_processor(videos=videos, return_tensors="pt"))
         vision_tokens = int(inputs["video_grid_thw"][0].prod()) // processor.video_processor.merge_size**2
     rows = [_tokens(lesson, tokenizer, vision_tokens) for lesson in lessons]
-    length = max(len(ids) for ids, _ in rows)
+    length = padded_length(max(len(ids) for ids, _ in rows))
     pad = tokenizer.pad_token_id
     inputs["input_ids"] = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in rows])
     inputs["labels"] = torch.tensor([labels + [-100] * (length - len(labels)) for _, labels in rows])
