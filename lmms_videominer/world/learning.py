@@ -13,7 +13,7 @@ import torch
 
 
 def padded_length(length: int) -> int:
-    """``length`` rounded up to a multiple of 32: oneDNN keeps a kernel, and its memory, for every shape that it meets."""
+    """``length`` rounded up to a multiple of 32: oneDNN keeps a kernel, and its memory, for every shape it meets."""
     return -(-length // 32) * 32
 
 
