@@ -71,7 +71,10 @@ def line_of(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[st
         raise result
     chosen = chosen_option(result.answer, row["options"])
     decisions = [node.decision for node in result.nodes if node.decision]
-    lengths = [len(decision.completion_ids) for decision in decisions]
+    replies = {
+        (decision.prompt_ids, decision.completion_ids) for decision in decisions
+    }  # one may be about several parts
+    lengths = [len(completion) for _, completion in replies]
     evidence = result.question.evidence
     return {
         "id": row["id"],
@@ -85,7 +88,7 @@ def line_of(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[st
         "captions_made": result.usage.vlm_calls,
         "policy_calls": result.usage.policy_calls + result.usage.policy_calls_cached,
         "completion_tokens": sum(lengths) / max(1, len(lengths)),
-        "tokens": sum(len(decision.prompt_ids) for decision in decisions) + sum(lengths),
+        "tokens": sum(len(prompt) for prompt, _ in replies) + sum(lengths),
         "seconds": sum(result.usage.seconds.values()),
         "fallback": int(bool(result.fallbacks)),
         **{action.value: sum(decision.action is action for decision in decisions) for action in Action},
