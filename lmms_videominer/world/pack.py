@@ -40,7 +40,7 @@ _MODELS = {
         "The world's video LLM",
         11,
         "train_vlm",
-        "A Qwen2-VL that captions, answers questions and, from text only, makes policy decisions about the videos of "
+        "A Qwen2-VL that captions, answers questions, and captions and judges in one reply, for the videos of "
         "`docs/world.md`.",
     ),
     "policy": (

@@ -157,13 +157,13 @@ class Lessons(IterableDataset):
         kind = number % 10
         if kind == 5:
             return [blind_lesson(rng, script(), 3) for _ in range(self.batch)]
-        if kind in (0, 7):
+        if kind in (0, 3, 7):
             frames = int(rng.choice([1, 4, 4, 4, 8]))
             return [caption_lesson(rng, script(), frames) for _ in range(self.batch)]
-        frames = int(rng.choice([4, 8, 8, 8]))
         if kind == 9:
             return [judge_lesson(rng, script()) for _ in range(self.batch)]
-        if kind in (3, 6):
+        frames = int(rng.choice([4, 8, 8, 8]))
+        if kind == 6:
             return [named_lesson(rng, TRAIN_SEED, frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
         return [question_lesson(rng, script(), frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
 
