@@ -181,13 +181,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
     given = parser.parse_args()
-    source = load(given.start) if given.start else build(given.vlm)
+    policy = load(given.start) if given.start else build(given.vlm)
     sound = given.folder / "sound"
     if given.steps:
-        train(sound, source, given.steps, given.batch, given.lr, given.seed, given.noise)
+        train(sound, policy, given.steps, given.batch, given.lr, given.seed, given.noise)
     if given.flawed:
         flaws = Flaws(given.slips, given.haste)
-        train(given.folder, source, given.flawed, given.batch, given.flawed_lr, given.seed + 1, given.noise, flaws)
+        train(given.folder, policy, given.flawed, given.batch, given.flawed_lr, given.seed + 1, given.noise, flaws)
 
 
 if __name__ == "__main__":
