@@ -79,12 +79,12 @@ def test_a_policy_that_never_decides_reaches_the_bound(film):
         ({"search": "plain", "max_depth": 1, "clustering": "frame"}, math.inf, Calls(64, 64)),
         ({"search": "plain", "policy": "none"}, math.inf, Calls(200, 0)),
         # the root is decided about, too; frames of the first cut, of the cut of each node, and around the key frames
-        ({}, 3600.0, Calls(200, 201, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
+        ({}, 3600.0, Calls(200, 201, math.inf, 256 + 2 * 900 + 200 * 4 * 16 + 4 * 8)),  # and again, a frame every 4 s
         ({}, math.inf, Calls(200, 201, math.inf, math.inf)),
         ({}, 20.0, Calls(200, 201, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
         ({"max_vlm_calls": 10, "events": 8}, 10_000.0, Calls(10, 11, math.inf, 400 + 10 * 4 * 8 + 4 * 8)),
-        ({"max_nodes": 7}, 3600.0, Calls(200, 8, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
-        ({"policy": "none"}, 3600.0, Calls(200, 0, math.inf, 256 + 200 * 4 * 16 + 4 * 8)),
+        ({"max_nodes": 7}, 3600.0, Calls(200, 8, math.inf, 256 + 2 * 900 + 200 * 4 * 16 + 4 * 8)),
+        ({"policy": "none"}, 3600.0, Calls(200, 0, math.inf, 256 + 2 * 900 + 200 * 4 * 16 + 4 * 8)),
         ({"look": "none"}, 3600.0, Calls(200, 201)),
         ({"look": "none", "videominer_judge": "caption"}, 3600.0, Calls(200, 1)),  # what is sought
         ({"search": "plain", "videominer_judge": "caption"}, math.inf, Calls(200, 0)),
