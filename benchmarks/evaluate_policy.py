@@ -71,9 +71,8 @@ def line_of(row: dict[str, Any], result: Selection | VideoMinerError) -> dict[st
         raise result
     chosen = chosen_option(result.answer, row["options"])
     decisions = [node.decision for node in result.nodes if node.decision]
-    replies = {
-        (decision.prompt_ids, decision.completion_ids) for decision in decisions
-    }  # one may be about several parts
+    # one reply may be about several parts
+    replies = {(decision.prompt_ids, decision.completion_ids) for decision in decisions}
     lengths = [len(completion) for _, completion in replies]
     evidence = result.question.evidence
     return {

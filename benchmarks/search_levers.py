@@ -29,7 +29,6 @@ LEVERS = {
     "best-first": [],
     "look=none": ["look=none"],
     "judge=caption": ["videominer_judge=caption"],
-    "parts_per_decision=1": ["parts_per_decision=1"],
     "parts_per_decision=2": ["parts_per_decision=2"],
     "parts_per_decision=4": ["parts_per_decision=4"],
     "policy_reasoning=False": ["policy_reasoning=False"],

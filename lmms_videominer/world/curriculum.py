@@ -263,6 +263,11 @@ def _searched(rng: np.random.Generator, script: Script) -> WorldQuestion:
     """A question whose moments are searched for; one of twenty is of the kind ``which``."""
     if rng.random() < 0.05 and (question := DRAWERS["which"](rng, script, int(rng.integers(4)))):
         return question
+    return _usual(rng, script)
+
+
+def _usual(rng: np.random.Generator, script: Script) -> WorldQuestion:
+    """A question of the kinds that are asked if none are named."""
     questions = write_questions(script, 10)
     return questions[int(rng.integers(len(questions)))]
 
@@ -305,8 +310,7 @@ def _reply(rng: np.random.Generator, part: Part, action: Action, reasoning: str,
 
 def judge_lesson(rng: np.random.Generator, script: Script) -> Lesson:
     """Frames of an event, and its caption with a sound decision in one reply."""
-    questions = write_questions(script, 10)
-    question = questions[int(rng.integers(len(questions)))]
+    question = _usual(rng, script)
     depth = int(rng.integers(1, MAX_DEPTH + 1))
     times = _event_times(rng, script, question, depth)
     event = language.collapse_repeats(script.state_at(t) for t in times)
@@ -318,8 +322,7 @@ def judge_lesson(rng: np.random.Generator, script: Script) -> Lesson:
 
 def sought_lesson(rng: np.random.Generator, script: Script) -> Lesson:
     """A question, and what to look for, or that it is about the whole."""
-    questions = write_questions(script, 10)
-    question, told = questions[int(rng.integers(len(questions)))], "never"
+    question, told = _usual(rng, script), "never"
     if rng.random() < 0.4:
         kind = list(DRAWERS)[int(rng.integers(len(DRAWERS)))]
         question = DRAWERS[kind](rng, script, int(rng.integers(4))) or question
