@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lmms_videominer.config import ASK, MinerConfig
 from lmms_videominer.policy.language_model import Completion, LanguageModel
 from lmms_videominer.policy.parser import parse_completion, parse_judged, split_completion
 from lmms_videominer.policy.policy import Decided, Part
@@ -54,6 +55,11 @@ class PromptedPolicy:
             each[i][k] = _read(prompt, done.text, done, self.default, part.reasoning)
             usage[i] += done.usage + Usage(decisions_unread=_is_unread(each[i][k]) - 1)
         return [Decided(first, cost, tuple(others)) for (first, *others), cost in zip(each, usage, strict=True)]
+
+
+def default_of(config: MinerConfig) -> Action:
+    """The action taken where none can be read, with ``default_action=ask`` after the model was asked in vain."""
+    return Action.DELETE if config.default_action == ASK else Action(config.default_action)
 
 
 def read_decision(part: Part, completion: Completion, default: Action) -> Decided:

@@ -19,12 +19,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from lmms_videominer.config import ASK, MinerConfig
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.policy.policy import Decided, Part
-from lmms_videominer.policy.prompted import read_verdict
+from lmms_videominer.policy.prompted import default_of, read_verdict
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
@@ -47,7 +47,7 @@ from lmms_videominer.search.wishes import (
 )
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
-from lmms_videominer.types import Action, Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
+from lmms_videominer.types import Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
 from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo, opened
 from lmms_videominer.vlm.replies import GRAY
@@ -376,7 +376,7 @@ def _caption_job(case: Case, wish: Caption) -> CaptionJob:
 
 def _judge(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
     """Captions and verdicts, read from one reply each; those that name no action are counted."""
-    default = Action.DELETE if config.default_action == ASK else Action(config.default_action)
+    default = default_of(config)
     replies: Replies = []
     for search, (events, usage) in zip(searches, _caption(searches, stages, config), strict=True):
         if isinstance(events, VideoMinerError):

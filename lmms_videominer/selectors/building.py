@@ -17,7 +17,6 @@ from lmms_videominer.policy.policy import Policy
 from lmms_videominer.scoring.scorer import Scorer
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import selector_class
-from lmms_videominer.types import Action
 from lmms_videominer.vlm.vlm import VLM
 
 logger = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ def build_stages(
 def _add_policy(
     stages: Stages, policy: Policy | LanguageModel | str | os.PathLike[str], config: MinerConfig, device: str | None
 ) -> None:
-    from lmms_videominer.policy.prompted import PromptedPolicy
+    from lmms_videominer.policy.prompted import PromptedPolicy, default_of
     from lmms_videominer.policy.similarity import SimilarityPolicy
 
     if policy == NO_POLICY:
@@ -102,9 +101,7 @@ def _add_policy(
     elif isinstance(policy, (str, os.PathLike)) or not _has(policy, "decide"):
         model = _language_model(policy, stages, device, config.decision_tokens, config.policy_batch_size)
         stages.language_model = model
-        asks_again = config.default_action == ASK
-        default = Action.DELETE if asks_again else Action(config.default_action)
-        stages.policy = PromptedPolicy(model, default, asks_again)
+        stages.policy = PromptedPolicy(model, default_of(config), asks_again=config.default_action == ASK)
     else:
         stages.policy = cast("Policy", policy)
 
