@@ -193,7 +193,9 @@ def _serve_all(
     decided = turn = 0
     while waiting := [search for search in running if search.wish is not None]:
         turn += 1
-        kind = _waited_for_longest(waiting)
+        # in step, all searches decide together: one that takes more steps to its next decision is waited for
+        busy = [search for search in waiting if type(search.wish) is not Decide] if decisions_in_step else waiting
+        kind = _waited_for_longest(busy or waiting)
         if kind is Decide and 0 < decisions_in_step <= decided:
             raise RuntimeError(f"{method.name} would ask the policy more often than in step: {decisions_in_step} times")
         part = [search for search in waiting if type(search.wish) is kind]

@@ -180,6 +180,13 @@ def test_processes_in_step_ask_the_policy_equally_often_whatever_they_have_to_de
     assert [len(call) for call in policy.calls] == asked
 
 
+def test_in_step_a_search_with_more_to_do_before_its_decision_is_waited_for(method, film):
+    policy = RulePolicy(lambda caption, depth: Action.ACCEPT, identity="")
+    method.stages = build_stages(CONFIG, ColourVLM(), policy, ColourEmbedder())
+    run(method, [Job(Question(film, text)) for text in ("dd", "ccdced")], decisions_in_step=2)
+    assert [len(call) for call in policy.calls] == [2, 2]
+
+
 def test_decisions_of_two_seeds_and_of_two_nodes_are_drawn_apart(film):
     policy = RulePolicy(lambda caption, depth: Action.ACCEPT)
     stages = build_stages(CONFIG, ColourVLM(), policy, ColourEmbedder())
