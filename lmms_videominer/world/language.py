@@ -69,7 +69,8 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
 
     About the whole video, what is seen comes before the option that follows from it: which place comes last or first,
     from the place of each frame (``"desert, desert, cave: cave"``); what is shown, from each place once, then for each
-    place in question whether it is among them (``"desert, cave; desert yes, sea no, cave yes: 2"``).
+    place in question whether it is among them (``"desert, cave; desert yes, sea no, cave yes: 2"``). At which moment a
+    sign appears, from the frame that shows it (``"cave: red robot with the blue hat, moon: while the red robot ..."``).
     """
     if question.kind in WHOLE_VIDEO:
         places = [state.place for state in states]
@@ -80,7 +81,13 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
         )
         return f"{_places_read(question, places)}: {question.right}" if enough else None
     boards = boards_seen(question, states)
-    return answer_text(question, boards) if is_answerable(question, boards) else None
+    if not is_answerable(question, boards):
+        return None
+    if question.kind == "which":
+        pairs = wanted_pairs(question)
+        shown = next(state for state in states if (state.place, state.actor) in pairs and state.board == boards[0])
+        return f"{describe(shown)}: {question.right}"
+    return answer_text(question, boards)
 
 
 def _places_read(question: WorldQuestion, places: Sequence[str]) -> str:

@@ -131,8 +131,9 @@ def quicken(model: Any) -> None:
 class Lessons(IterableDataset):
     """An endless stream of batches of lessons; each worker draws its own.
 
-    A batch holds captions of frames, questions with frames, questions without frames, or judged captions. The first
-    ``warmup`` batches are captions of four frames.
+    Of ten batches three hold captions of frames, three questions with frames, two questions of the kinds that come only
+    if named, one questions without frames, one judged captions. The first ``warmup`` batches hold captions of four
+    frames.
     """
 
     def __init__(self, processor: Any, batch: int, seed: int, warmup: int):
@@ -163,7 +164,7 @@ class Lessons(IterableDataset):
         if kind == 9:
             return [judge_lesson(rng, script()) for _ in range(self.batch)]
         frames = int(rng.choice([4, 8, 8, 8]))
-        if kind == 6:
+        if kind in (2, 6):
             return [named_lesson(rng, TRAIN_SEED, frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
         return [question_lesson(rng, script(), frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
 
