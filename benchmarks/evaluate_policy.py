@@ -36,8 +36,15 @@ def lines_in(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def evaluate(miner: VideoMiner, world: Path, out: Path, limit: int | None = None, together: int = 25) -> None:
-    """Append one line per question of ``world`` to ``out``; mine ``together`` questions at once."""
+def evaluate(
+    miner: VideoMiner,
+    world: Path,
+    out: Path,
+    limit: int | None = None,
+    together: int = 25,
+    dropped: Sequence[str] = (),
+) -> None:
+    """Append a line per question of ``world``, less ``dropped``, to ``out``; mine ``together`` questions at once."""
     rows = lines_in(world / "qa.jsonl")[:limit]
     finished = {line["id"] for line in lines_in(out)} if out.exists() else set()
     todo = [row for row in rows if row["id"] not in finished]
@@ -53,8 +60,10 @@ def evaluate(miner: VideoMiner, world: Path, out: Path, limit: int | None = None
             for row in part
         ]
         results = miner.mine_batch(questions)
+        lines = [line_of(row, result) for row, result in zip(part, results, strict=True)]
         with open(out, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line_of(row, result)) + "\n" for row, result in zip(part, results, strict=True))
+            for line in lines:
+                file.write(json.dumps({name: value for name, value in line.items() if name not in dropped}) + "\n")
 
 
 def _parts(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
