@@ -46,16 +46,18 @@ TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "ques
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: its reward, seed and lambda_auxin."""
+    """One training run: its reward, seed, lambda_auxin and call_price."""
 
     reward: str
     seed: int
     lambda_auxin: float = 1.0
+    call_price: float | None = None
 
     @property
     def name(self) -> str:
-        suffix = "" if self.lambda_auxin == 1.0 else f"-lambda{self.lambda_auxin:g}"
-        return f"{self.reward}{suffix}-seed{self.seed}"
+        auxin = "" if self.lambda_auxin == 1.0 else f"-lambda{self.lambda_auxin:g}"
+        price = "" if self.call_price is None else f"-price{self.call_price:g}"
+        return f"{self.reward}{auxin}{price}-seed{self.seed}"
 
 
 def plan(arguments: argparse.Namespace) -> list[Run]:
@@ -108,6 +110,8 @@ def _train(run: Run, folder: Path, out: Path, start: str, config: Path, settings
         run.reward,
         "--lambda_auxin",
         run.lambda_auxin,
+        "--call_price",
+        run.call_price or 0.0,
         *settings,
         "--segmenter",
         SEGMENTER,
