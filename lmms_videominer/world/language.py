@@ -68,8 +68,8 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
     """The reply to ``question`` from frames in temporal order; ``None`` if they do not suffice to answer it.
 
     About the whole video, what is seen comes before the option that follows from it: which place comes last or first,
-    from the place of each frame (``"desert, desert, cave: cave"``); what is shown, from each place once, then for each
-    place in question whether it is among them (``"desert, cave; desert yes, sea no, cave yes: 2"``). At which moment a
+    from the place of each frame (``"desert, desert, cave: cave"``); what is shown, likewise, then for each place in
+    question whether it is among them (``"desert, desert, cave; desert yes, sea no, cave yes: 2"``). At which moment a
     sign appears, from the frame that shows it (``"cave: red robot with the blue hat, moon: while the red robot ..."``).
     """
     if question.kind in WHOLE_VIDEO:
@@ -92,13 +92,12 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
 
 def _places_read(question: WorldQuestion, places: Sequence[str]) -> str:
     """The reading of ``places``, one per frame, that precedes the answer to a question about the whole video."""
+    seen = ", ".join(places)
     if question.kind == "last":
-        return ", ".join(places)
+        return seen
     listed = question.text.rstrip("?").partition(": ")[2].split(", ")
     asked = question.options if question.kind == "never" else [name.removeprefix("the ") for name in listed]
-    return "; ".join(
-        [", ".join(dict.fromkeys(places)), ", ".join(f"{name} {'yes' if name in places else 'no'}" for name in asked)]
-    )
+    return "; ".join([seen, ", ".join(f"{name} {'yes' if name in places else 'no'}" for name in asked)])
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:

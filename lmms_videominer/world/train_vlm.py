@@ -131,13 +131,14 @@ def quicken(model: Any) -> None:
 class Lessons(IterableDataset):
     """An endless stream of batches of lessons; each worker draws its own.
 
-    Of ten batches three hold captions of frames, three questions with frames, two questions of the kinds that come only
-    if named, one questions without frames, one judged captions. The first ``warmup`` batches hold captions of four
-    frames.
+    Of ten batches three hold captions of frames, one questions without frames, one judged captions, and five questions
+    with frames: ``named`` of these are of the kinds that come only if named. The first ``warmup`` batches hold captions
+    of four frames.
     """
 
-    def __init__(self, processor: Any, batch: int, seed: int, warmup: int):
+    def __init__(self, processor: Any, batch: int, seed: int, warmup: int, named: int):
         self.processor, self.batch, self.seed, self.warmup = processor, batch, seed, warmup
+        self.named = (6, 2, 8, 4, 1)[:named]
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         torch.set_num_threads(1)
@@ -164,7 +165,7 @@ class Lessons(IterableDataset):
         if kind == 9:
             return [judge_lesson(rng, script()) for _ in range(self.batch)]
         frames = int(rng.choice([4, 8, 8, 8]))
-        if kind in (2, 6):
+        if kind in self.named:
             return [named_lesson(rng, TRAIN_SEED, frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
         return [question_lesson(rng, script(), frames, int(rng.integers(1, 4))) for _ in range(self.batch)]
 
@@ -241,6 +242,7 @@ def train(
     workers: int,
     resume: bool,
     start: Path | None = None,
+    named: int = 2,
     log_every: int = 50,
     eval_every: int = 400,
 ) -> None:
@@ -252,7 +254,7 @@ def train(
     learner = Learner(model, lr, min(200, 1 + steps // 10), steps)
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(
-        Lessons(processor, batch, seed + first, warmup - first),
+        Lessons(processor, batch, seed + first, warmup - first, named),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
@@ -277,6 +279,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warmup", type=int, default=1000, help="number of initial batches with captions only")
+    parser.add_argument("--named", type=int, default=2, choices=range(6), help="batches of ten on named kinds")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw lessons")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--resume", action="store_true", help="continue from the folder's training.pt")

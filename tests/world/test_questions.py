@@ -89,14 +89,26 @@ def test_named_kinds_come_in_equal_shares_as_far_as_films_have_them():
     assert not {"places", "never"} & {q.kind for q in many(1, videos=20)}
 
 
-def test_what_is_shown_is_read_place_by_place_before_it_is_counted():
+def test_what_is_shown_is_read_frame_by_frame_before_it_is_counted():
     script = next(s for s in (write_script(4, i, 15) for i in range(50)) if write_questions(s, 1, ["places"]))
     [question] = write_questions(script, 1, ["places"])
     shown = list(dict.fromkeys(chapter.place for chapter in script.chapters))
     asked = [name.removeprefix("the ") for name in question.text.rstrip("?").partition(": ")[2].split(", ")]
     states = [script.state_at(t) for t in np.linspace(0.1, script.duration_s - 0.1, 400)]
     said = ", ".join(f"{name} {'yes' if name in shown else 'no'}" for name in asked)
-    assert language.answer_from(question, states) == f"{', '.join(shown)}; {said}: {question.right}"
+    places = ", ".join(state.place for state in states)
+    assert language.answer_from(question, states) == f"{places}; {said}: {question.right}"
+
+
+def test_a_which_question_is_answered_from_the_frame_that_shows_its_sign():
+    script = next(s for s in (write_script(4, i, 15) for i in range(50)) if write_questions(s, 1, ["which"]))
+    [question] = write_questions(script, 1, ["which"])
+    [scene] = question.scenes
+    shown = script.state_at(scene.moments[0].span.start_s)
+    elsewhere = script.state_at(next(s for s in script.scenes if s is not scene).span.start_s)
+    described = f"{scene.place}: {scene.actor.body} robot with the {scene.actor.hat} hat, {scene.signs[0]}"
+    assert language.answer_from(question, [elsewhere, shown]) == f"{described}: {question.right}"
+    assert language.answer_from(question, [elsewhere]) is None
 
 
 def test_no_question_comes_twice():
