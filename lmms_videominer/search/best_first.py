@@ -31,6 +31,7 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.policy import Part
+from lmms_videominer.policy.prompt import reply_before
 from lmms_videominer.search.candidates import ROUNDED, Pick, evenly, top, within_budget
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
@@ -418,6 +419,11 @@ def frames_at_most(config: MinerConfig, duration_s: float) -> float:
 
 
 def sought(decision: Decision) -> tuple[str, ...]:
-    """What the policy looks for, one line per moment; none if its reply says nothing before the action."""
-    reasoning = decision.text.partition("<think>")[2].partition("</think>")[0]
-    return tuple(dict.fromkeys(line.strip() for line in reasoning.splitlines() if line.strip()))
+    """What the policy looks for, one line per moment; none if its reply says nothing before the action.
+
+    Where it was asked again for the action alone, its first reply has said it.
+    """
+    replies = (decision.text, reply_before(decision.prompt))
+    reasonings = (reply.partition("<think>")[2].partition("</think>")[0] for reply in replies)
+    lines = (tuple(dict.fromkeys(line.strip() for line in said.splitlines() if line.strip())) for said in reasonings)
+    return next(filter(None, lines), ())

@@ -26,6 +26,7 @@ from support.scripted import (
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError
+from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.search.best_first import cut_of, frames_at_most, sought
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.selectors.building import build_stages
@@ -254,6 +255,20 @@ def test_a_policy_that_does_not_say_what_it_seeks_seeks_the_question(film, said)
 def test_a_root_that_is_not_accepted_is_searched(film, reply):
     never = RulePolicy(lambda caption, depth: Action.DELETE if depth else reply)
     assert mine(film, never).usage.vlm_calls == 8  # all events
+
+
+def test_what_it_seeks_is_what_it_said_before_it_was_asked_again_for_the_action(film):
+    class Forgetful(RulePolicy):
+        """Names the action only where it is asked for one word."""
+
+        def complete(self, prompts, temperature, seeds):
+            made = super().complete(prompts, temperature, seeds)
+            return [Completion("continue") if p.endswith("delete.") else done for p, done in zip(prompts, made)]
+
+    vlm = ColourVLM()
+    policy = Forgetful(lambda caption, depth: Action.DELETE if depth else "<think>a scene in yellow\n</think>")
+    selection = mine(film, policy, vlm, text="What comes last?", wave=1)
+    assert selection.nodes[0].decision.text == "continue" and waves(vlm)[0] == ["yellow"]
 
 
 # the limits
