@@ -55,6 +55,14 @@ class VideoMinerSelector(Selector):
     Settings = VideoMinerSettings
 
     @classmethod
+    @classmethod
+    def check(cls, config: MinerConfig) -> None:
+        if config.index and cls.settings_of(config).judge == CAPTIONER:
+            raise ConfigError(
+                f"index={config.index} with videominer_judge={CAPTIONER}: a caption with a verdict is made with the "
+                "question, so questions cannot share it; leave out one of them"
+            )
+
     def needs(cls, config: MinerConfig) -> frozenset[str]:
         settings = cls.settings_of(config)
         wanted = {
