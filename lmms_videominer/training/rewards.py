@@ -81,6 +81,9 @@ class RewardConfig:
         for name, valid in CHOICES.items():
             if getattr(self, name) not in valid:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: one of {', '.join(valid)}")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name}={value}: must be a finite number")
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
