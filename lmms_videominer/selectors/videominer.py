@@ -13,12 +13,13 @@ from lmms_videominer.config import ASK, NO_POLICY, PLAIN, MinerConfig, check_nam
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.best_first import best_first, frames_at_most
 from lmms_videominer.search.plain import covers, plain
-from lmms_videominer.search.questions import with_options
+from lmms_videominer.search.questions import searchable, with_options
 from lmms_videominer.search.trees import AUTO, scored_at_most
 from lmms_videominer.search.wishes import Case, Search
 from lmms_videominer.selectors.selector import Calls, Selector
 
 CAPTIONER = "caption"  # value of ``judge``
+OPTIONS_CUT = "options_cut"  # the fallback of a question that is too long with its options
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,6 @@ class VideoMinerSelector(Selector):
     Settings = VideoMinerSettings
 
     @classmethod
-    @classmethod
     def check(cls, config: MinerConfig) -> None:
         if config.index and cls.settings_of(config).judge == CAPTIONER:
             raise ConfigError(
@@ -63,6 +63,7 @@ class VideoMinerSelector(Selector):
                 "question, so questions cannot share it; leave out one of them"
             )
 
+    @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
         settings = cls.settings_of(config)
         wanted = {
@@ -96,15 +97,17 @@ class VideoMinerSelector(Selector):
         return config.max_depth if config.search == PLAIN else 1 + min(config.max_vlm_calls, config.max_nodes)
 
     def search(self, case: Case) -> Search:
-        question = with_options(case.question, case.config.search_options)
+        told = with_options(case.question, case.config.search_options)
+        question = searchable(told)
         grow = plain if case.config.search == PLAIN else best_first
-        return grow(
+        found = yield from grow(
             replace(case, question=question),
             self.stages.clusterer,
             self.settings.key_frames,
             self.settings.uniform_share,
             self.settings.judge == CAPTIONER,
         )
+        return replace(found, fallbacks=(*found.fallbacks, OPTIONS_CUT)) if question != told else found
 
 
 def looks(config: MinerConfig) -> bool:

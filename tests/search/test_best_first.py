@@ -271,6 +271,17 @@ def test_what_it_seeks_is_what_it_said_before_it_was_asked_again_for_the_action(
     assert selection.nodes[0].decision.text == "continue" and waves(vlm)[0] == ["yellow"]
 
 
+def test_options_that_are_too_long_to_be_told_are_cut_and_counted(film):
+    policy = finder("yellow")
+    [short, long] = run(
+        selector(policy, search_options="always"),
+        [Job(Question(film, "What is yellow?", tuple(f"{i} {'x' * n}" for i in range(26)))) for n in (40, 80)],
+    )
+    assert (short.fallbacks, long.fallbacks) == ((), ("options_cut",))
+    asked = [read_policy_prompt(prompt).question for prompt in policy.calls[0]]
+    assert "25 x" in asked[0] and [len(text) <= 2000 for text in asked] == [True, True]
+
+
 # the limits
 
 
