@@ -269,8 +269,9 @@ class _BestFirst:
         self.captioned += len(wave)
         depths = [self.nodes[candidate.parent].depth + 1 for candidate in wave]
         spans = [candidate.span for candidate in wave]
-        told = [self._depth_told(candidate) for candidate in wave] if self.judges else ()
-        events, verdicts = yield from describe(self.case, spans, config.caption_frames, depths, told)
+        told = [config.max_depth if self._ends(depth, [span]) else depth for depth, span in zip(depths, spans)]
+        judged = told if self.judges else ()
+        events, verdicts = yield from describe(self.case, spans, config.caption_frames, depths, judged)
         fit = {candidate.span: candidate.fit for candidate in wave}
         parents = list(dict.fromkeys(candidate.parent for candidate in wave))
         groups = [[event for candidate, event in zip(wave, events) if candidate.parent == parent] for parent in parents]
@@ -291,11 +292,6 @@ class _BestFirst:
             annotate(self.nodes, opened, "max_vlm_calls")
         elif opened:
             yield from self._open(opened)
-
-    def _depth_told(self, candidate: _Candidate) -> int:
-        """The depth that the captioner is told of an event, which has no node yet."""
-        depth = self.nodes[candidate.parent].depth + 1
-        return self.config.max_depth if self._ends(depth, [candidate.span]) else depth
 
     def _is_last(self, node: Node) -> bool:
         """Whether no closer look at ``node`` follows."""
