@@ -288,7 +288,9 @@ def _sample(node: Node, tree: float, config: RewardConfig) -> DecisionSample:
         )
     format = format_reward(decision.reading, config)
     length = length_reward(len(decision.completion_ids), config)
-    action = action_reward(decision.action, config)
+    # the whole video cannot be deleted: it is searched as if the policy had continued, and earns no more than that
+    whole_deleted = not node.depth and decision.action is Action.DELETE
+    action = action_reward(Action.CONTINUE if whole_deleted else decision.action, config)
     rewards = DecisionRewards(format, length, action, tree, total_reward(format, length, action, tree, config))
     return DecisionSample(
         node.id, node.depth, decision.prompt_ids, decision.completion_ids, decision.action, decision.reading, rewards
