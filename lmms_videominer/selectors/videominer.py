@@ -35,8 +35,9 @@ class VideoMinerSettings:
     key_frames: str = option(
         AUTO,
         "Which frames of accepted parts are taken. spread: evenly spaced ones, as published; seen: first those that "
-        "the captioner saw; scored: first those that fit what is sought by the scorer, of candidate_fps a second; "
-        "auto: scored where the search looks with the scorer, else spread.",
+        "the captioner saw; scored: first those that fit what is sought by the scorer, of candidate_fps a second, or "
+        "where the search looks with the scorer of four for each frame that is taken; auto: scored where the search "
+        "looks with the scorer, else spread.",
     )
     uniform_share: float = option(
         0.0, "Share of the budget, from 0 to 1, that is kept for frames spaced evenly over the whole video."

@@ -106,9 +106,8 @@ def roll_out(
     """Grow, answer and reward one tree per job (arXiv 2510.06040, section 3.2), all trees together, level by level.
 
     Captions, embeddings, segmentations and answers go through the cache of ``stages``: the requests of another tree
-    or an earlier epoch are not repeated. A policy that samples, or has no identity, is called exactly
-    ``rounds_at_most`` times (see ``VideoMinerSelector``) for any jobs, even none, so that processes that generate
-    together stay in step.
+    or an earlier epoch are not repeated. The policy is called exactly ``rounds_at_most`` times (see
+    ``VideoMinerSelector``) for any jobs, even none, so that processes that generate together stay in step.
 
     Args:
         jobs: The trees to roll out; those of one question may be spread over the calls of several processes.
