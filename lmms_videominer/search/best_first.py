@@ -346,7 +346,7 @@ class _BestFirst:
         picks: list[Pick] = []
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
             line = int(fit.max(axis=0).argmax())  # the one that the part was kept for
-            value = fit[:, line]  # [T]
+            value = fit[:, line].round(ROUNDED)  # [T]; without what a batch changes in the last digits
             fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line])
             chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -523,6 +524,22 @@ def test_within_an_accepted_part_the_frames_are_those_that_fit(folder):
     [node] = accepted(selection)
     assert node.duration_s >= 6.0 and all(within(Span(26.0, 29.0), time_s) for time_s in times(selection))
     assert all(frame.score == 1.0 for frame in selection.key_frames)
+
+
+def test_of_frames_that_fit_alike_the_rounding_of_the_scorer_chooses_none(folder):
+    class Rounding(ColourScorer):
+        """What other frames in its batch may change in the last digit of a float32."""
+
+        def score(self, frames, texts):
+            scores = super().score(frames, texts)
+            return scores + np.float32(6e-8) * (np.arange(scores.size).reshape(scores.shape) % 3)
+
+    video = colour_video(folder / "second.mp4", [("black", 20), ("yellow", 1), ("black", 20)])
+    policy = seeker("a scene in yellow", rule=finder("yellow").rule)
+    exact, rounded = (
+        run(selector(policy, scorer=scorer, frames=12), [job(video)])[0] for scorer in (ColourScorer(), Rounding())
+    )
+    assert sum(within(Span(20.0, 21.0), time_s) for time_s in times(exact)) == 10 and times(rounded) == times(exact)
 
 
 def test_key_frames_tell_how_well_they_fit(film):
