@@ -6,6 +6,7 @@ Settings that only one selector has are in its own file; ``selectors.settings`` 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -188,6 +189,9 @@ class MinerConfig:
         for name, valid in NAMES.items():
             check_names([getattr(self, name)], valid, name)
         check_names(self.policy_context.split("+") if self.policy_context else [], CONTEXT, "policy_context")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name}={value}: must be a finite number")
         for name in (
             "frames",
             "wave",

@@ -125,8 +125,9 @@ class Node:
         id: Path from the root, ``"0"`` for the root, ``"0.2.1"`` for the second child of its third child.
         depth: 0 for the root.
         events: The events of the cluster in temporal order; the root has one, the whole video.
-        decision: ``None`` for the root, for nodes that a limit left undecided, and for parts that a selector judges
-            in another way: by a number given in the note, or together with the part above.
+        decision: That about the whole video for the root of ``search=best-first``; ``None`` for other roots, for nodes
+            that a limit left undecided, and for parts that a selector judges in another way: by a number given in the
+            note, or together with the part above.
         note: Why a node ended for another reason than its decision (``"max_nodes"``, ...), or how a selector judged
             it; empty otherwise.
     """
@@ -236,7 +237,8 @@ class Question:
         video: Path of the file.
         text: The question, without options.
         options: Answer options in order, without letters; empty for an open question.
-        evidence: Spans that answer it, if known (world tasks); only the ``oracle`` selector reads them.
+        evidence: Spans that answer it, if known (world tasks); of the selectors only ``oracle`` reads them, and the
+            reward of training with ``evidence_target``.
     """
 
     video: str

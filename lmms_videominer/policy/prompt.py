@@ -43,6 +43,7 @@ AGAIN = """\
 You replied:
 {reply}
 This names no action. Reply with one word: accept, continue or delete."""
+_REPLIED, _REPLIED_END = (AGAIN.partition("{reply}")[i].replace("{prompt}", "") for i in (0, 2))
 REPLY_SHOWN = 500  # characters, the last ones
 NO_CAPTION = "(none)"  # replaces an empty caption
 
@@ -95,6 +96,11 @@ def judge_prompt(question: str, depth: int, max_depth: int) -> str:
 def again_prompt(prompt: str, reply: str) -> str:
     """The user turn that asks for the action alone, after ``reply`` to ``prompt`` has named none."""
     return AGAIN.format(prompt=prompt, reply=reply[-REPLY_SHOWN:])
+
+
+def reply_before(prompt: str) -> str:
+    """The reply that ``again_prompt`` shows, as much of it as it does; empty for a prompt that is not asked again."""
+    return prompt.removesuffix(_REPLIED_END).rpartition(_REPLIED)[2] if prompt.endswith(_REPLIED_END) else ""
 
 
 def policy_completion(reasoning: str, action: Action) -> str:

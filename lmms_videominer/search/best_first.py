@@ -31,6 +31,7 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.policy import Part
+from lmms_videominer.policy.prompt import reply_before
 from lmms_videominer.search.candidates import ROUNDED, Pick, evenly, top, within_budget
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
@@ -268,8 +269,9 @@ class _BestFirst:
         self.captioned += len(wave)
         depths = [self.nodes[candidate.parent].depth + 1 for candidate in wave]
         spans = [candidate.span for candidate in wave]
-        told = [self._depth_told(candidate) for candidate in wave] if self.judges else ()
-        events, verdicts = yield from describe(self.case, spans, config.caption_frames, depths, told)
+        told = [config.max_depth if self._ends(depth, [span]) else depth for depth, span in zip(depths, spans)]
+        judged = told if self.judges else ()
+        events, verdicts = yield from describe(self.case, spans, config.caption_frames, depths, judged)
         fit = {candidate.span: candidate.fit for candidate in wave}
         parents = list(dict.fromkeys(candidate.parent for candidate in wave))
         groups = [[event for candidate, event in zip(wave, events) if candidate.parent == parent] for parent in parents]
@@ -290,11 +292,6 @@ class _BestFirst:
             annotate(self.nodes, opened, "max_vlm_calls")
         elif opened:
             yield from self._open(opened)
-
-    def _depth_told(self, candidate: _Candidate) -> int:
-        """The depth that the captioner is told of an event, which has no node yet."""
-        depth = self.nodes[candidate.parent].depth + 1
-        return self.config.max_depth if self._ends(depth, [candidate.span]) else depth
 
     def _is_last(self, node: Node) -> bool:
         """Whether no closer look at ``node`` follows."""
@@ -349,7 +346,7 @@ class _BestFirst:
         picks: list[Pick] = []
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
             line = int(fit.max(axis=0).argmax())  # the one that the part was kept for
-            value = fit[:, line]  # [T]
+            value = fit[:, line].round(ROUNDED)  # [T]; without what a batch changes in the last digits
             fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line])
             chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
@@ -418,6 +415,11 @@ def frames_at_most(config: MinerConfig, duration_s: float) -> float:
 
 
 def sought(decision: Decision) -> tuple[str, ...]:
-    """What the policy looks for, one line per moment; none if its reply says nothing before the action."""
-    reasoning = decision.text.partition("<think>")[2].partition("</think>")[0]
-    return tuple(dict.fromkeys(line.strip() for line in reasoning.splitlines() if line.strip()))
+    """What the policy looks for, one line per moment; none if its reply says nothing before the action.
+
+    Where it was asked again for the action alone, its first reply has said it.
+    """
+    replies = (decision.text, reply_before(decision.prompt))
+    reasonings = (reply.partition("<think>")[2].partition("</think>")[0] for reply in replies)
+    lines = (tuple(dict.fromkeys(line.strip() for line in said.splitlines() if line.strip())) for said in reasonings)
+    return next(filter(None, lines), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lmms_videominer.errors import ModelError, VideoError, VideoMinerError
+from lmms_videominer.errors import CallError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed
 from lmms_videominer.search.answers import prompt_of, request_of
 from lmms_videominer.search.questions import answerable, named
@@ -83,8 +83,10 @@ def _asked(selection: Selection, pixels: Pixels | None, vlm: ScoringVLM) -> tupl
     replies = [text for pair in _replies(selection.question) for text in pair]
     try:
         logprobs = computed("video LLM", vlm.reply_logprobs, (len(replies),), request, replies)
+        best = float(logprobs.max())
+        if not math.isfinite(best):  # NaN among them, infinity, or all of them impossible
+            raise CallError(f"the video LLM gives the options no probabilities: {best} is the highest log-probability")
     except ModelError as error:
         return named(selection.question, error)
-    best = float(logprobs.max())
     options = [math.exp(logprobs[i] - best) + math.exp(logprobs[i + 1] - best) for i in range(0, len(replies), 2)]
     return tuple(option / sum(options) for option in options)

@@ -39,7 +39,7 @@ def searchable(question: Question) -> Question:
 
 
 def with_options(question: Question, told: str) -> Question:
-    """``question`` with its options in its text, so that a search knows them.
+    """``question`` with its options in its text, so that a search knows them; it may be longer than ``searchable``.
 
     Args:
         told: ``never``, ``always``, or ``named``: where the question speaks of them.
@@ -47,7 +47,7 @@ def with_options(question: Question, told: str) -> Question:
     if not question.options or told == "never" or (told == "named" and not _NAMES_OPTIONS.search(question.text)):
         return question
     options = "; ".join(" ".join(option.split()).rstrip(".;") for option in question.options)
-    return replace(question, text=cut(f"{question.text} Options: {options}.", MOST_SEARCHED))
+    return replace(question, text=f"{question.text} Options: {options}.")
 
 
 def answerable(question: Question) -> Question:

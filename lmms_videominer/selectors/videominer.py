@@ -13,12 +13,13 @@ from lmms_videominer.config import ASK, NO_POLICY, PLAIN, MinerConfig, check_nam
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.best_first import best_first, frames_at_most
 from lmms_videominer.search.plain import covers, plain
-from lmms_videominer.search.questions import with_options
+from lmms_videominer.search.questions import searchable, with_options
 from lmms_videominer.search.trees import AUTO, scored_at_most
 from lmms_videominer.search.wishes import Case, Search
 from lmms_videominer.selectors.selector import Calls, Selector
 
 CAPTIONER = "caption"  # value of ``judge``
+OPTIONS_CUT = "options_cut"  # the fallback of a question that is too long with its options
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class VideoMinerSettings:
     key_frames: str = option(
         AUTO,
         "Which frames of accepted parts are taken. spread: evenly spaced ones, as published; seen: first those that "
-        "the captioner saw; scored: first those that fit what is sought by the scorer, of candidate_fps a second; "
-        "auto: scored where the search looks with the scorer, else spread.",
+        "the captioner saw; scored: first those that fit what is sought by the scorer, of candidate_fps a second, or "
+        "where the search looks with the scorer of four for each frame that is taken; auto: scored where the search "
+        "looks with the scorer, else spread.",
     )
     uniform_share: float = option(
         0.0, "Share of the budget, from 0 to 1, that is kept for frames spaced evenly over the whole video."
@@ -53,6 +55,14 @@ class VideoMinerSelector(Selector):
 
     name = "videominer"
     Settings = VideoMinerSettings
+
+    @classmethod
+    def check(cls, config: MinerConfig) -> None:
+        if config.index and cls.settings_of(config).judge == CAPTIONER:
+            raise ConfigError(
+                f"index={config.index} with videominer_judge={CAPTIONER}: a caption with a verdict is made with the "
+                "question, so questions cannot share it; leave out one of them"
+            )
 
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
@@ -88,15 +98,17 @@ class VideoMinerSelector(Selector):
         return config.max_depth if config.search == PLAIN else 1 + min(config.max_vlm_calls, config.max_nodes)
 
     def search(self, case: Case) -> Search:
-        question = with_options(case.question, case.config.search_options)
+        told = with_options(case.question, case.config.search_options)
+        question = searchable(told)
         grow = plain if case.config.search == PLAIN else best_first
-        return grow(
+        found = yield from grow(
             replace(case, question=question),
             self.stages.clusterer,
             self.settings.key_frames,
             self.settings.uniform_share,
             self.settings.judge == CAPTIONER,
         )
+        return replace(found, fallbacks=(*found.fallbacks, OPTIONS_CUT)) if question != told else found
 
 
 def looks(config: MinerConfig) -> bool:

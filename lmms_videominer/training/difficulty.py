@@ -33,7 +33,16 @@ from lmms_videominer.types import Selection
 
 UNIFORM_AT_ONCE = 16  # questions whose frames are in memory at once
 # mining settings that do not change a verdict, or are covered by the models' identities
-_NOT_IN_KEYS = ("selector", "policy", "embedder", "reader", "cache_dir", "vlm_batch_size", "policy_batch_size")
+_NOT_IN_KEYS = (
+    "selector",
+    "policy",
+    "embedder",
+    "scorer",
+    "reader",
+    "cache_dir",
+    "vlm_batch_size",
+    "policy_batch_size",
+)
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,7 @@ class DifficultyFilter:
             "vlm": self._vlm.identity,
             "policy": identity,
             "embedder": stages.embedder.identity if stages.embedder else "",
+            "scorer": stages.scorer.identity if stages.scorer else "",
         }
 
     def run(

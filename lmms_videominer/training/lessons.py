@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer.errors import ConfigError, SchemaError
+from lmms_videominer.policy.prompt import BARE_SEVERAL, JUDGE, SEVERAL
 from lmms_videominer.store.selection_json import load
 from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.rewards import answer_reward
@@ -19,6 +20,13 @@ from lmms_videominer.types import Reading, Selection
 from lmms_videominer.verdict import chosen_option
 
 KEEP = ("right", "all")
+# what a prompt begins with whose reply is no lesson by itself: a decision has only its own part of a joint reply, and
+# the captioner saw frames
+_NO_LESSONS = {
+    SEVERAL: "decisions about several parts at once",
+    BARE_SEVERAL: "decisions about several parts at once",
+    JUDGE.partition("{depth}")[0]: "decisions of the captioner",
+}
 _NAMED_VERDICT = re.compile(r"\.(right|wrong)\.json$")  # names of trees saved by training and the difficulty filter
 
 
@@ -191,6 +199,9 @@ def _tree_lessons(
             continue
         if decision.reading is not Reading.STRICT or not decision.prompt:
             lesson_set.left_out["decisions that do not follow the format"] += 1
+            continue
+        if reason := next((text for head, text in _NO_LESSONS.items() if decision.prompt.startswith(head)), ""):
+            lesson_set.left_out[reason] += 1
             continue
         yield Lesson(decision.prompt, decision.text)
 

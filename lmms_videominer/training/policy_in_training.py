@@ -23,7 +23,8 @@ class PolicyInTraining:
     """Completes with the model that ``trainer`` trains; equal seeds and weights give equal completions.
 
     Under ZeRO-3 a call is collective, since it gathers the weights: every process must make the same number of calls.
-    Within a call each process generates on its own.
+    Within a call each process generates on its own. Where none has a prompt, no weights are gathered: processes that
+    keep in step make many such calls once their trees are grown.
 
     Attributes:
         seconds: Time spent on completions since it was last set.
@@ -40,6 +41,9 @@ class PolicyInTraining:
     def complete(self, prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> list[Completion]:
         started = time.perf_counter()
         trainer, args = self._trainer, self._trainer.args
+        plugin = trainer.accelerator.state.deepspeed_plugin
+        if plugin is not None and plugin.zero_stage == 3 and not any(gather_object([len(prompts)])):
+            return []
         with (
             unwrap_model_for_generation(
                 trainer.model_wrapped,
@@ -73,8 +77,10 @@ class PolicyInVLLM(PolicyInTraining):
         started = time.perf_counter()
         model = self._language_model(self._trainer.accelerator.unwrap_model(self._trainer.model))
         ids = [model._prompt_ids(prompt) for prompt in prompts]
-        # vLLM splits by the number of prompts: every process must pass the same number, at least one
-        count = max(1, *gather_object([len(ids)]))
+        # vLLM splits by the number of prompts: every process must pass the same number, if any has one
+        count = max(gather_object([len(ids)]))
+        if not count:
+            return []
         filler = [model._pad_id]
         completions, logprobs = self._trainer._generate_single_turn(ids + [filler] * (count - len(ids)), None, {}, 1)
         pairs = [(tuple(prompt), tuple(completion)) for prompt, completion in zip(ids, completions)]

@@ -81,6 +81,9 @@ class RewardConfig:
         for name, valid in CHOICES.items():
             if getattr(self, name) not in valid:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: one of {', '.join(valid)}")
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name}={value}: must be a finite number")
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
@@ -170,10 +173,10 @@ def option_index(right: int | str) -> int:
 def evidence_shown(key_frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> float:
     """The share of the evidence that ``key_frames`` show: of each window the share of its time, and their mean.
 
-    A frame shows the time up to ``REACH_S`` before and after it, and times that several frames show count once, as do
-    windows that overlap. Key frames are measured, and not accepted nodes, since the answer comes from them: accepting
-    the whole video would hold all of the evidence and show almost none, and how little more than the evidence is
-    accepted does not matter once its frames are close together.
+    A frame shows the time up to ``REACH_S`` before and after it, and times that several frames show count once. Windows
+    that overlap or touch are one. Key frames are measured, and not accepted nodes, since the answer comes from them:
+    accepting the whole video would hold all of the evidence and show almost none, and how little more than the evidence
+    is accepted does not matter once its frames are close together.
 
     Args:
         key_frames: The frames that the answer comes from.

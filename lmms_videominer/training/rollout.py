@@ -106,9 +106,8 @@ def roll_out(
     """Grow, answer and reward one tree per job (arXiv 2510.06040, section 3.2), all trees together, level by level.
 
     Captions, embeddings, segmentations and answers go through the cache of ``stages``: the requests of another tree
-    or an earlier epoch are not repeated. A policy that samples, or has no identity, is called exactly
-    ``rounds_at_most`` times (see ``VideoMinerSelector``) for any jobs, even none, so that processes that generate
-    together stay in step.
+    or an earlier epoch are not repeated. The policy is called exactly ``rounds_at_most`` times (see
+    ``VideoMinerSelector``) for any jobs, even none, so that processes that generate together stay in step.
 
     Args:
         jobs: The trees to roll out; those of one question may be spread over the calls of several processes.
@@ -288,7 +287,9 @@ def _sample(node: Node, tree: float, config: RewardConfig) -> DecisionSample:
         )
     format = format_reward(decision.reading, config)
     length = length_reward(len(decision.completion_ids), config)
-    action = action_reward(decision.action, config)
+    # the whole video cannot be deleted: it is searched as if the policy had continued, and earns no more than that
+    whole_deleted = not node.depth and decision.action is Action.DELETE
+    action = action_reward(Action.CONTINUE if whole_deleted else decision.action, config)
     rewards = DecisionRewards(format, length, action, tree, total_reward(format, length, action, tree, config))
     return DecisionSample(
         node.id, node.depth, decision.prompt_ids, decision.completion_ids, decision.action, decision.reading, rewards

@@ -14,6 +14,7 @@ from lmms_videominer.world.script import ACTIONS, FrameState, Scene
 
 ANSWER_SUFFIX = "Answer with the text of the right option."
 NO_BOARD = "nothing up"
+NOT_SEEN = "Not seen."
 _VERBS = {states: name for name, states in ACTIONS.items()}
 
 
@@ -161,13 +162,9 @@ def _decide_by_sign(
 ) -> tuple[Action, str]:
     sign = _sign(question).removeprefix("the ")
     steps = [f"{line.board or NO_BOARD} {sign}: {'seen' if line.board == sign else 'no'}." for line in lines]
-    seen = sum(line.board == sign for line in lines)
-    if seen == len(lines):
-        action, verdict = Action.ACCEPT, "Seen, and nothing else."
-    elif seen:
-        action, verdict = (Action.ACCEPT if depth == max_depth else Action.CONTINUE), "Seen, among others."
-    else:
-        action, verdict = (Action.DELETE if depth == max_depth else Action.CONTINUE), "Not seen."
+    last = depth == max_depth
+    seen = _seen(sum(line.board == sign for line in lines), len(lines), last)
+    action, verdict = seen or ((Action.DELETE if last else Action.CONTINUE), NOT_SEEN)
     return action, " ".join([f"Sought: {_sign(question)}.", *steps, verdict])
 
 
@@ -184,12 +181,19 @@ def _verdict(question: WorldQuestion, lines: list[FrameState], depth: int, max_d
     pairs = wanted_pairs(question)
     hits = [s for s in lines if (s.place, s.actor) in pairs]
     boards = [s for s in hits if s.board]
-    if boards and len(boards) == len(lines):
-        return Action.ACCEPT, "Seen, and nothing else."
-    if boards:
-        return (Action.ACCEPT if depth == max_depth else Action.CONTINUE), "Seen, among others."
+    if seen := _seen(len(boards), len(lines), depth == max_depth):
+        return seen
     if hits:
         return Action.CONTINUE, "Seen, with nothing up."
     if depth == 1 and any(s.place in {scene.place for scene in question.scenes} for s in lines):
         return Action.CONTINUE, "The place is seen."
-    return Action.DELETE, "Not seen."
+    return Action.DELETE, NOT_SEEN
+
+
+def _seen(shown: int, lines: int, last: bool) -> tuple[Action, str] | None:
+    """The action and the verdict where ``shown`` of the caption's lines show what is sought; ``None`` if none does."""
+    if not shown:
+        return None
+    if shown == lines:
+        return Action.ACCEPT, "Seen, and nothing else."
+    return (Action.ACCEPT if last else Action.CONTINUE), "Seen, among others."

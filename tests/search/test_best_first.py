@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from support.scripted import (
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ModelError
+from lmms_videominer.policy.language_model import Completion
 from lmms_videominer.search.best_first import cut_of, frames_at_most, sought
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.selectors.building import build_stages
@@ -254,6 +256,31 @@ def test_a_policy_that_does_not_say_what_it_seeks_seeks_the_question(film, said)
 def test_a_root_that_is_not_accepted_is_searched(film, reply):
     never = RulePolicy(lambda caption, depth: Action.DELETE if depth else reply)
     assert mine(film, never).usage.vlm_calls == 8  # all events
+
+
+def test_what_it_seeks_is_what_it_said_before_it_was_asked_again_for_the_action(film):
+    class Forgetful(RulePolicy):
+        """Names the action only where it is asked for one word."""
+
+        def complete(self, prompts, temperature, seeds):
+            made = super().complete(prompts, temperature, seeds)
+            return [Completion("continue") if p.endswith("delete.") else done for p, done in zip(prompts, made)]
+
+    vlm = ColourVLM()
+    policy = Forgetful(lambda caption, depth: Action.DELETE if depth else "<think>a scene in yellow\n</think>")
+    selection = mine(film, policy, vlm, text="What comes last?", wave=1)
+    assert selection.nodes[0].decision.text == "continue" and waves(vlm)[0] == ["yellow"]
+
+
+def test_options_that_are_too_long_to_be_told_are_cut_and_counted(film):
+    policy = finder("yellow")
+    [short, long] = run(
+        selector(policy, search_options="always"),
+        [Job(Question(film, "What is yellow?", tuple(f"{i} {'x' * n}" for i in range(26)))) for n in (40, 80)],
+    )
+    assert (short.fallbacks, long.fallbacks) == ((), ("options_cut",))
+    asked = [read_policy_prompt(prompt).question for prompt in policy.calls[0]]
+    assert "25 x" in asked[0] and [len(text) <= 2000 for text in asked] == [True, True]
 
 
 # the limits
@@ -497,6 +524,22 @@ def test_within_an_accepted_part_the_frames_are_those_that_fit(folder):
     [node] = accepted(selection)
     assert node.duration_s >= 6.0 and all(within(Span(26.0, 29.0), time_s) for time_s in times(selection))
     assert all(frame.score == 1.0 for frame in selection.key_frames)
+
+
+def test_of_frames_that_fit_alike_the_rounding_of_the_scorer_chooses_none(folder):
+    class Rounding(ColourScorer):
+        """What other frames in its batch may change in the last digit of a float32."""
+
+        def score(self, frames, texts):
+            scores = super().score(frames, texts)
+            return scores + np.float32(6e-8) * (np.arange(scores.size).reshape(scores.shape) % 3)
+
+    video = colour_video(folder / "second.mp4", [("black", 20), ("yellow", 1), ("black", 20)])
+    policy = seeker("a scene in yellow", rule=finder("yellow").rule)
+    exact, rounded = (
+        run(selector(policy, scorer=scorer, frames=12), [job(video)])[0] for scorer in (ColourScorer(), Rounding())
+    )
+    assert sum(within(Span(20.0, 21.0), time_s) for time_s in times(exact)) == 10 and times(rounded) == times(exact)
 
 
 def test_key_frames_tell_how_well_they_fit(film):

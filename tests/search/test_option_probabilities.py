@@ -85,3 +85,25 @@ def test_replies_that_are_all_but_impossible_still_give_probabilities(film):
 
     [found] = option_probabilities([selection(film, 5)], Sure(), open_cache("off"))
     assert found == pytest.approx((0.0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize("logprob", [math.nan, -math.inf, math.inf])
+def test_log_probabilities_that_are_no_numbers_cost_their_question_and_are_not_kept(film, tmp_path, logprob):
+    class Broken(ColourScoring):
+        def reply_logprobs(self, request, replies):
+            return [logprob] * len(replies) if "pink" in replies else super().reply_logprobs(request, replies)
+
+    asked = [selection(film, 5), selection(film, 5, options=("red", "blue"))]
+    broken, good = option_probabilities(asked, Broken(), open_cache(str(tmp_path)))
+    assert isinstance(broken, ModelError) and "no probabilities" in str(broken) and "What is there?" in str(broken)
+    assert good == pytest.approx((0.501 / 0.602, 0.101 / 0.602))
+    [found] = option_probabilities(asked[:1], ColourScoring(), open_cache(str(tmp_path)))
+    assert sum(found) == pytest.approx(1.0)
+
+
+def test_an_impossible_option_has_no_probability(film):
+    class Certain(ColourScoring):
+        def reply_logprobs(self, request, replies):
+            return [0.0 if reply in ("A", "red") else -math.inf for reply in replies]
+
+    assert option_probabilities([selection(film, 5)], Certain(), open_cache("off")) == [(1.0, 0.0, 0.0)]

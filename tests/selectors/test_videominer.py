@@ -20,6 +20,7 @@ from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.settings import configured
 from lmms_videominer.selectors.videominer import VideoMinerSelector, VideoMinerSettings
 from lmms_videominer.types import Action, Node, Question, Reading, Selection, Span, merge_spans
 
@@ -362,6 +363,13 @@ def test_a_tree_that_keeps_the_whole_video_gives_uniform_frames_under_any_settin
 def test_settings_out_of_range_are_refused(own):
     with pytest.raises(ConfigError, match="videominer_"):
         VideoMinerSettings(**own)
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_captions_with_verdicts_are_of_one_question_so_an_index_is_refused(index):
+    with pytest.raises(ConfigError, match=rf"index={index} with videominer_judge=caption: .*leave out one"):
+        configured(index=index, videominer_judge="caption")
+    assert configured(index=0, videominer_judge="caption") and configured(index=index)
 
 
 def test_the_scorer_is_loaded_and_its_calls_are_told_where_frames_are_scored():

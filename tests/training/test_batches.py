@@ -13,9 +13,15 @@ pytest.importorskip("trl")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from lmms_videominer.training import policy_in_training  # noqa: E402
 from lmms_videominer.training.batches import PADDING, batch_of, deal, forward_passes, sampler_logprobs  # noqa: E402
 from lmms_videominer.training.groups import Row  # noqa: E402
-from lmms_videominer.training.policy_in_training import PolicyInVLLM, importance_ratio, sampling_metrics  # noqa: E402
+from lmms_videominer.training.policy_in_training import (  # noqa: E402
+    PolicyInTraining,
+    PolicyInVLLM,
+    importance_ratio,
+    sampling_metrics,
+)
 
 TOKENS = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
 ROWS = st.lists(
@@ -185,7 +191,7 @@ def test_sampling_metrics_by_hand():
     assert all(value.isnan() for value in nothing.values())
 
 
-def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_path):
+def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_path, monkeypatch):
     """vLLM itself needs a GPU: what ``GRPOTrainer`` returns from it is given here."""
     from support.tiny_training import REPLIES, policy_folder
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -210,4 +216,19 @@ def test_vllm_is_asked_for_every_prompt_and_its_log_probabilities_are_kept(tmp_p
     made = policy.complete(["red scene", "blue"], 1.0, [0, 1])
     assert [completion.text for completion in made] == [REPLIES[0]] * 2
     assert policy.logprobs[made[1].prompt_ids, made[1].completion_ids] == [-0.25, -0.5]
-    assert policy.complete([], 1.0, []) == [] and len(asked[1]) == 1  # nothing to decide: in step with a filler
+    assert policy.complete([], 1.0, []) == [] and len(asked) == 1  # nobody has anything to decide
+    monkeypatch.setattr(policy_in_training, "gather_object", lambda counts: [2, *counts])  # another process has
+    assert policy.complete([], 1.0, []) == [] and len(asked[1]) == 2  # in step with fillers
+
+
+def test_under_zero_3_no_weights_are_gathered_where_no_process_has_a_prompt(monkeypatch):
+    """Of several processes; ``test_distributed_training`` launches them."""
+    plugin = SimpleNamespace(zero_stage=3)
+    trainer = SimpleNamespace(accelerator=SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin)), args=None)
+    policy = PolicyInTraining(trainer)
+    assert policy.complete([], 1.0, []) == []
+    for stage, counts in ((3, [2]), (2, [])):
+        plugin.zero_stage = stage
+        monkeypatch.setattr(policy_in_training, "gather_object", lambda own, others=counts: [*others, *own])
+        with pytest.raises(AttributeError, match="model_wrapped"):  # of which the weights would be
+            policy.complete([], 1.0, [])

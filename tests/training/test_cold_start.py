@@ -14,7 +14,7 @@ from support.tiny_models import tiny_qwen2_lm
 from lmms_videominer.cli import main
 from lmms_videominer.errors import ConfigError, SchemaError
 from lmms_videominer.policy.causal_lm import CausalLM
-from lmms_videominer.policy.prompt import policy_completion, policy_prompt
+from lmms_videominer.policy.prompt import judge_prompt, part_body, policy_completion, policy_prompt, several_prompt
 from lmms_videominer.store.selection_json import save
 from lmms_videominer.training import run as training_run
 from lmms_videominer.training.cold_start import ColdStartConfig, parse, tokenized
@@ -79,6 +79,25 @@ def test_a_tree_gives_one_lesson_a_decision(tmp_path):
         "<think>it shows snow</think><action>accept</action>",
     ]
     assert found.lessons[0].prompt == policy_prompt("Which sign?", "a star", 1, 3) and found.trees == 1
+
+
+BODIES = [part_body(caption, 1, 3) for caption in ("a star", "snow")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        (several_prompt("Which sign?", BODIES), "decisions about several parts at once"),
+        (several_prompt("Which sign?", BODIES, reasoning=False), "decisions about several parts at once"),
+        (judge_prompt("Which sign?", 1, 3), "decisions of the captioner"),
+    ],
+)
+def test_a_part_of_a_joint_reply_and_a_verdict_of_the_captioner_are_no_lessons(tmp_path, prompt, reason):
+    whole = tree()
+    other = dataclasses.replace(whole.nodes[1], decision=dataclasses.replace(whole.nodes[1].decision, prompt=prompt))
+    save(dataclasses.replace(whole, nodes=(whole.nodes[0], other, whole.nodes[2])), tmp_path / "tree.json")
+    found = read_lessons([tmp_path / "tree.json"], keep="all")
+    assert captions_of(found.lessons) == ["snow"] and found.left_out == {reason: 1}
 
 
 def test_only_right_trees_of_a_training_or_difficulty_run_are_taken(tmp_path):

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.scripted import ColourVLM, SamplingPolicy, always, finder
+from support.scripted import ColourEmbedder, ColourScorer, ColourVLM, SamplingPolicy, always, finder
 
 from lmms_videominer.cli import main
 from lmms_videominer.config import MinerConfig
@@ -157,6 +157,17 @@ def test_other_settings_give_other_keys(questions, tmp_path, change):
     one, other = make(tmp_path / "v.jsonl"), make(tmp_path / "v.jsonl", **change)
     assert one.key("trees", questions[0]) != other.key("trees", questions[0])
     assert one.key("uniform", questions[0]) == other.key("uniform", questions[0])
+
+
+def test_another_image_text_model_is_judged_anew_uniform_frames_are_not(questions, tmp_path):
+    def keys(scorer: ColourScorer | None) -> list[str]:
+        mining = dataclasses.replace(MINING, search="best-first" if scorer else "plain")
+        stages = build_stages(mining, ColourVLM(), Hesitant(), ColourEmbedder(), scorer=scorer)
+        filter_ = DifficultyFilter(stages, mining, VerdictFile(tmp_path / "v.jsonl"), CONFIG)
+        return [filter_.key(step, questions[0]) for step in ("trees", "uniform")]
+
+    one, other, same = (keys(ColourScorer(identity)) for identity in ("one", "other", "one"))
+    assert one == same and one[0] != other[0] and one[1] == other[1]
 
 
 def test_a_run_that_is_killed_keeps_the_batches_that_were_done(questions, film, tmp_path):

@@ -150,6 +150,20 @@ def test_best_first_the_root_is_a_decision_too_and_processes_stay_in_step(film, 
         assert len(policy.calls) == 10 and len(policy.calls[0]) == 1
 
 
+def test_the_whole_video_cannot_be_deleted_and_that_earns_no_more_than_to_search_it(film):
+    def at_root(action: Action) -> TreeRollout:
+        policy = RulePolicy(lambda caption, depth: finder("yellow").rule(caption, depth) if depth else action)
+        policy.sought = "a scene in yellow"
+        [rollout] = roll_out([job(film)], *make(policy, search="best-first", max_vlm_calls=9, grain_s=1.0))
+        assert rollout.tree_reward == 1.0 and rollout.decisions[0].action is action
+        return rollout
+
+    deleted, continued = at_root(Action.DELETE), at_root(Action.CONTINUE)
+    assert deleted.selection.key_frames == continued.selection.key_frames
+    assert deleted.decisions[0].rewards == continued.decisions[0].rewards
+    assert {sample.rewards.action for sample in deleted.decisions if sample.action is Action.DELETE} == {1.0, 1.1}
+
+
 def test_best_first_equal_jobs_give_equal_trees_whatever_grows_beside_them(film):
     settings = {"search": "best-first", "max_vlm_calls": 9, "grain_s": 1.0}
     jobs = [job(film, tree, seed=tree % 3 + 1) for tree in range(6)]
