@@ -46,7 +46,7 @@ TRAIN = {"minutes": 5, "videos": 60, "seed": SPLITS["train"].start + 5151, "ques
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: its reward, seed, lambda_auxin and call_price."""
+    """One training run: its reward, seed, lambda_auxin and call_price (``None``: that of the training file)."""
 
     reward: str
     seed: int
@@ -110,8 +110,7 @@ def _train(run: Run, folder: Path, out: Path, start: str, config: Path, settings
         run.reward,
         "--lambda_auxin",
         run.lambda_auxin,
-        "--call_price",
-        run.call_price or 0.0,
+        *(() if run.call_price is None else ("--call_price", run.call_price)),
         *settings,
         "--segmenter",
         SEGMENTER,
