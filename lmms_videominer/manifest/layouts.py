@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.types import Question, Span
 from lmms_videominer.verdict import chosen_option, option_letter
 
@@ -179,7 +180,7 @@ def layout_of(row: Any) -> str:
 
 
 def validate_row(row: PlainRow, with_answer: bool = True) -> QuestionRow:
-    """The question in a plain row; the path of its video is not resolved yet.
+    """The question in a plain row; the path of its video is not resolved yet. Its texts are legible (``legible``).
 
     Args:
         with_answer: Whether the row must have the right answer.
@@ -187,14 +188,14 @@ def validate_row(row: PlainRow, with_answer: bool = True) -> QuestionRow:
     Raises:
         BadRow: A field is missing, has the wrong type, or is inconsistent with the others.
     """
-    text, video = _field(row, "question"), _field(row, "video")
+    text, video = legible(_field(row, "question")), _field(row, "video")
     options = _options(row.get("options"))
     is_unknown = not with_answer and row.get("answer") in (None, "")
     answer = "" if is_unknown else _answer(row.get("answer"), options)
     id = row.get("id")
     if id is None or id == "":
         id = hashlib.sha256(repr((video, text, options)).encode()).hexdigest()[:16]
-    return QuestionRow(str(id), video, text, options, answer, _evidence(row.get("evidence")), video)
+    return QuestionRow(legible(str(id)), video, text, options, answer, _evidence(row.get("evidence")), video)
 
 
 def _field(row: PlainRow, name: str) -> str:
@@ -214,7 +215,7 @@ def _options(value: Any) -> tuple[str, ...]:
         return ()
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
         raise BadRow(f"options is {value!r:.80}", "It must be a list of texts, empty for an open-ended question")
-    options = [option.strip() if isinstance(option, str) else option for option in value]
+    options = [legible(option.strip()) if isinstance(option, str) else option for option in value]
     matches = [_LETTERED.match(option) if isinstance(option, str) else None for option in options]
     if options and all(match and match[1] == option_letter(i) for i, match in enumerate(matches)):
         options = [match[2] for match in matches if match]
@@ -235,7 +236,7 @@ def _answer(value: Any, options: tuple[str, ...]) -> str:
             f"answer is {value!r:.80}",
             "It must be the letter or the text of the correct option, or the answer to an open-ended question",
         )
-    text = str(value).strip()
+    text = legible(str(value).strip())
     if not options:
         return text
     index = chosen_option(text, options)

@@ -176,6 +176,10 @@ def _video(name: str, folder: str | None, roots: tuple[Path, ...], must_exist: b
         roots: Root folders for relative names.
         must_exist: Refuse a video that is nowhere; otherwise its first place is taken.
     """
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise BadRow(f"video {name!r} is no name of a file", "Write the path as text") from error
     path = Path(os.path.expanduser(name))  # leaves the names of unknown users as they are
     if not path.is_absolute() and not roots:
         raise BadRow(
