@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lmms_videominer.manifest.results import Result
     from lmms_videominer.types import Selection
 
+PRINTED_WIDTH = 140  # characters, if stdout is not a terminal
 MOST_NAMED = 10  # failed rows that are named on stderr
 
 
@@ -192,9 +193,12 @@ def _print_table(results: Sequence[Result]) -> None:
     from lmms_videominer.video.time_codes import clock
 
     table = Table("video", "answer", "key frames", "captions")
-    for result in results:
+    names = [Path(result.video).name for result in results]
+    if len(set(names)) < len(names):
+        names = [result.video for result in results]
+    for name, result in zip(names, results, strict=True):
         times = " ".join(clock(time_s) for time_s in result.times_s)
         answer = "failed" if result.error else result.answer or ""
-        cells = (result.video, answer, times, "" if result.error else str(result.captions))
+        cells = (name, answer, times, "" if result.error else str(result.captions))
         table.add_row(*(Text(printable(text)) for text in cells))  # a plain string would be read as markup
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else PRINTED_WIDTH).print(table)

@@ -101,6 +101,7 @@ class RunFolder:
                 ) from error
         with held:
             self._read(tells=True)
+            self._sweep()
             self._folds_case = is_case_folded(self.path)
             yield
 
@@ -198,6 +199,15 @@ class RunFolder:
                 damaged,
             )
         self.results = {result.id: result for result in results}
+
+    def _sweep(self) -> None:
+        """Remove the unfinished files of processes that were killed; none is at work now."""
+        if self._run is None:
+            return
+        with _writing(self.path):
+            for folder in (self.path, self.path / TREES):
+                for part in folder.glob(".*.part"):  # as ``atomic.written`` names them
+                    part.unlink()
 
     def _lines(self, name: str) -> tuple[list[Any], int]:
         try:
