@@ -89,19 +89,19 @@ def run_many(args: argparse.Namespace, config: MinerConfig) -> int:
     from lmms_videominer.manifest.run_folder import RunFolder, run_of
 
     rows, skipped = _rows(args)
-    folder = RunFolder(args.out) if args.out else None
+    folder, run = (RunFolder(args.out), run_of(args.model, config)) if args.out else (None, {})
+    if folder:
+        folder.check(run, rows)  # before anything is written there
     if args.dry_run:
         from lmms_videominer.commands.dry_run import print_plan
 
-        if folder:
-            folder.check(run_of(args.model, config), rows)
         print_plan(rows, folder, config, args.model)
         return 0
     if folder is None:
         results = _mined_here(args, config, rows)
     else:
         with folder.locked():
-            folder.begin(run_of(args.model, config), rows)
+            folder.begin(run, rows)
             _mine(args, config, folder.left(rows), folder.add, len(rows))
             results = folder.finish(rows)
     _tell(args, results, skipped)

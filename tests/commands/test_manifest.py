@@ -171,6 +171,11 @@ def test_the_folder_of_another_run_is_refused_before_a_model_is_loaded(models, f
     assert main([*argv, "--seed", "3"]) == 1 and len(models) == 1
     assert "seed was 0, is 3" in capsys.readouterr().err
     assert main([*argv, "--seed", "3", "--dry-run"]) == 1
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / RESULTS).write_text("of another program\n")
+    assert main([*argv[:3], "--out", str(foreign), *FAST]) == 1
+    assert [path.name for path in foreign.iterdir()] == [RESULTS]
 
 
 def test_a_dry_run_says_what_is_to_do_and_what_it_may_cost_and_writes_nothing(models, films, tmp_path, capsys):
