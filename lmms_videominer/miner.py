@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.config import MinerConfig
@@ -16,7 +16,7 @@ from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.indexing import Indexed, Indexing
 from lmms_videominer.selectors.settings import configured
-from lmms_videominer.types import Question, Selection
+from lmms_videominer.types import Question, Selection, Usage
 from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.vlm.vlm import VLM
 
@@ -121,11 +121,55 @@ class VideoMiner:
     ) -> list[Selection | VideoMinerError]:
         """Like ``mine``, for many questions in batches; returns the error of a question that cannot be mined.
 
+        ``mine_each`` gives the same results one by one, as they come.
+
         Raises:
             ModelError: A model fails at everything it is asked; what came before is in the cache.
         """
-        selections = self.selector.select(questions, progress=progress)
-        return self.answer(selections) if answer else selections
+        from tqdm import tqdm
+
+        selector = self.selector
+        results: dict[int, Selection | VideoMinerError] = {}
+        with tqdm(total=len(questions), desc=selector.name, unit=selector.unit, disable=not progress) as bar:
+            for position, result in self.mine_each(questions, answer, serving=bar.set_postfix_str):
+                results[position] = result
+                bar.update()
+        return [results[i] for i in range(len(questions))]
+
+    def mine_each(
+        self,
+        questions: Sequence[Question],
+        answer: bool = True,
+        *,
+        serving: Callable[[str], None] = lambda stage: None,
+        used: Callable[[Usage], None] = lambda usage: None,
+    ) -> Iterator[tuple[int, Selection | VideoMinerError]]:
+        """Like ``mine_batch``, but yield each result as soon as it is known, with the position of its question.
+
+        Questions are searched in batches, those on one video together, so results come in another order than that of
+        ``questions``; each comes once. What is not asked for is not mined: whoever stops iterating stops the work. At
+        most one batch of searches and of videos is open at a time, however many questions there are.
+
+        Example:
+            >>> for position, result in miner.mine_each(questions):
+            ...     print(questions[position].text, "->", getattr(result, "answer", result))
+
+        Args:
+            questions: The questions.
+            answer: Also let the video LLM answer.
+            serving: Called with the name of each stage before it runs.
+            used: Called after each stage of the search with what it cost, so that calls can be counted as they are
+                made. A selection has the same in its ``usage``.
+
+        Raises:
+            ModelError: A model fails at everything it is asked; what came before has been yielded, or is in the cache.
+        """
+        for part in self.selector.select_parts(questions, serving=serving, used=used):
+            results = list(part.values())
+            if answer:
+                serving("answer")
+                results = self.answer(results)
+            yield from zip(part, results, strict=True)
 
     def index(
         self, videos: Sequence[str | os.PathLike[str]], *, progress: bool = False

@@ -33,6 +33,7 @@ ROOMS = (
     "__init__",
     "shipped",
     "show",
+    "manifest",
     "world",
     "lmms",
     "training",

@@ -82,6 +82,33 @@ def test_a_batch_is_answered_in_one_call_and_errors_keep_their_places(film, tmp_
     assert [len(call) for call in mined.stages.vlm.calls] == [2]
 
 
+def test_results_come_one_by_one_before_later_videos_are_looked_at(film, tmp_path):
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(film.read_bytes() + b"\0")
+    mined = miner()
+    mined.selector.questions_at_once = 1
+    questions = [Question(str(video), text) for text in ("a?", "b?") for video in (film, copy)]
+    results = mined.mine_each(questions)
+    assert not mined.stages.vlm.calls  # nothing is done before it is asked for
+    position, first = next(results)
+    assert position == 0 and first.answer
+    asked = len(mined.stages.vlm.calls)
+    assert next(results)[0] == 2 and len(mined.stages.vlm.calls) == asked  # the same video, searched beside it
+    copy.unlink()
+    (third, error), (last, _) = results
+    assert (third, last) == (1, 3) and isinstance(error, VideoError)
+
+
+def test_results_that_come_one_by_one_are_those_of_a_batch_and_their_calls_are_told(film, tmp_path):
+    questions = [Question(str(film), "a?"), Question(str(tmp_path / "absent.mp4"), "b?"), Question(str(film), "c?")]
+    stages, told = [], []
+    each = dict(miner().mine_each(questions, serving=stages.append, used=told.append))
+    batch = miner().mine_batch(questions)
+    assert [each[i].answer for i in (0, 2)] == [batch[i].answer for i in (0, 2)] and str(each[1]) == str(batch[1])
+    assert sum(usage.vlm_calls for usage in told) == sum(batch[i].usage.vlm_calls for i in (0, 2)) > 0
+    assert stages[0] == "open" and stages[-1] == "answer" and {"segment", "caption", "policy"} <= set(stages)
+
+
 def test_answers_can_be_left_for_later(film):
     mined = miner(selector="uniform")
     [selection] = mined.mine_batch([Question(str(film), "a?")], answer=False)

@@ -82,7 +82,8 @@ def _line(
     seconds = _sum([known.seconds(run, searched) for run in runs.values()])
     is_assumed = False
     if seconds is None:
-        rates = known.or_else(assumed(cell, sum(lengths_s) / len(lengths_s)))
+        mean_s = sum(lengths_s) / len(lengths_s)
+        rates = known.or_else(assumed(cell.config, cell.settings.weights, cell.settings.batch_size, mean_s))
         seconds = _sum([rates.seconds(run, searched) for run in runs.values()])
         is_assumed = seconds is not None
     measured, measured_s, measured_on = None, None, 0

@@ -21,6 +21,7 @@ from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.scores import WITHOUT_SCORE, listed, no_score
 from lmms_videominer.config import nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.video.containers import header_duration_s
 
 if TYPE_CHECKING:
     from lmms_videominer.bench.plan import Settings
@@ -157,7 +158,7 @@ def documents_of(task: Any, limit: int | None) -> Iterator[Document]:
         if problem:
             problems.append(problem)
         if video not in durations:
-            durations[video] = _header_duration_s(video)
+            durations[video] = header_duration_s(video)
         yield _document(task.config.task, doc_id, doc, str(task.doc_to_target(doc)), video, durations[video], problem)
     if problems and len(problems) == total:
         raise ConfigError(
@@ -184,17 +185,6 @@ def _video_of(task: Any, doc: dict[str, Any]) -> str:
     result = task.doc_to_visual(doc) if is_simple else task.doc_to_messages(doc)
     video = shown_video(result, is_simple)
     return str(Path(video).absolute()) if video else ""
-
-
-def _header_duration_s(video: str) -> float | None:
-    import av
-
-    try:
-        with av.open(video) as container:
-            length = container.duration
-    except (OSError, av.error.FFmpegError):
-        return None
-    return length / av.time_base if length else None
 
 
 def _check_tasks(tasks: Sequence[str], manager: Any) -> None:

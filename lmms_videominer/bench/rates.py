@@ -93,18 +93,24 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
     )
 
 
-def assumed(cell: Cell, duration_s: float) -> Rates:
+def assumed(config: MinerConfig, weights: str, batch_size: int, duration_s: float) -> Rates:
     """Assumed rates for a video of this length: for the bundled models on one CPU core, else for 7B on one 80 GB GPU.
 
     The latter are calculated as in docs/recipes.md; the former were measured on the world.
+
+    Args:
+        config: The settings of the search.
+        weights: Name or folder of the video LLM or the bundle.
+        batch_size: Captions of one forward pass.
+        duration_s: Length of the video.
     """
-    bundled = cell.settings.weights == BUNDLED
-    own = duration_s / DECODED_AT_ONCE_S[bundled] if cell.variant.selector == "uniform" else 0.0
-    replies = judge_of(cell.config) == "reply"
-    tokens = cell.config.llm_tokens if replies else 0
+    bundled = weights == BUNDLED
+    own = duration_s / DECODED_AT_ONCE_S[bundled] if config.selector == "uniform" else 0.0
+    replies = judge_of(config) == "reply"
+    tokens = config.llm_tokens if replies else 0
     if bundled:
         return Rates(0.08, 0.001 * tokens or 0.06, 0.003, duration_s / 300, 0.3 + own)
-    caption = 4.8 / min(8, cell.settings.batch_size)
+    caption = 4.8 / min(8, batch_size)
     return Rates(caption, 0.043 * tokens or 0.8, 0.005, duration_s / 60, 2.0 + own)
 
 

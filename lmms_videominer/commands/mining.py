@@ -1,4 +1,4 @@
-"""``videominer mine``, ``demo`` and ``show``: one video, one question."""
+"""``videominer mine``, ``demo`` and ``show``; mining many questions or videos is in ``commands.manifest``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lmms_videominer.commands.arguments import (
     settings_help,
     sheet_path,
 )
+from lmms_videominer.commands.manifest import add_many_arguments, is_one_video, run_many
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.show.printable import printable
@@ -30,19 +31,21 @@ def add_mine(subcommands: Subcommands) -> None:
     parser = command(
         subcommands,
         "mine",
-        "Find the key frames of a video for a question, and answer from them.",
+        "Find the key frames of videos for questions, and answer from them.",
         run_mine,
         [
             'videominer mine film.mp4 --question "Who opens the door?"',
             'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
             'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
             "--set max_depth=2",
+            'videominer mine monday.mp4 tuesday.mp4 --question "Who opens the door?" --out door',
+            "videominer mine --manifest questions.jsonl --out mined --dry-run",
         ],
         notes="settings, for --set NAME=VALUE (--list-settings also prints those of single selectors):\n"
         + settings_help(),
     )
-    parser.add_argument("video", metavar="VIDEO", help="the video file")
-    parser.add_argument("--question", required=True, metavar="TEXT", help="the question, without the options")
+    parser.add_argument("videos", nargs="*", metavar="VIDEO", help="the video files; a table is printed for several")
+    parser.add_argument("--question", metavar="TEXT", help="the question, without the options")
     parser.add_argument(
         "--option",
         dest="options",
@@ -52,6 +55,7 @@ def add_mine(subcommands: Subcommands) -> None:
         metavar="TEXT",
         help="answer options in order, without letters; may be repeated",
     )
+    add_many_arguments(parser)
     add_miner_arguments(parser, (*FLAGS, "seed"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result, with its tree, as JSON")
     parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG, named by time")
@@ -61,9 +65,12 @@ def add_mine(subcommands: Subcommands) -> None:
 def run_mine(args: argparse.Namespace) -> int:
     from lmms_videominer.types import Question
 
+    is_one = is_one_video(args)
     config = config_of(args, (*FLAGS, "seed"))
+    if not is_one:
+        return run_many(args, config)
     make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
-    selection = _mine(args, config, Question(args.video, args.question, tuple(args.options)))
+    selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
     _print(selection)
     _write(selection, config.reader, args.json, args.frames_dir, args.sheet)
     return 0

@@ -95,6 +95,7 @@ def run(
     *,
     decisions_in_step: int = 0,
     serving: Callable[[str], None] = lambda stage: None,
+    used: Callable[[Usage], None] = lambda usage: None,
 ) -> list[Selection | VideoMinerError]:
     """Run one search per job, all of them together.
 
@@ -105,6 +106,7 @@ def run(
             processes that generate together, which is why a call that fails then ends the run. 0: only while there is
             something to decide.
         serving: Called with the name of each stage before it runs.
+        used: Called after each stage with what it cost all searches together, without its seconds.
 
     Returns:
         One entry per job, in order; the error if its video or its question cannot be used, or a model fails on it.
@@ -120,8 +122,9 @@ def run(
         paths = [question.video for question in questions if isinstance(question, Question)]
         videos = stack.enter_context(opened(paths, method.config.reader))
         running = [_begin(method, question, job.seed, videos) for question, job in zip(questions, jobs, strict=True)]
-        _charge([search for search in running if isinstance(search, Running)], "open", started)
-        _serve_all([search for search in running if isinstance(search, Running)], method, decisions_in_step, serving)
+        searches = [search for search in running if isinstance(search, Running)]
+        _charge(searches, "open", started)
+        _serve_all(searches, method, decisions_in_step, serving, used)
     return [_selection(search, method) if isinstance(search, Running) else search for search in running]
 
 
@@ -187,7 +190,11 @@ def _begin(
 
 
 def _serve_all(
-    running: Sequence[Running], method: Method, decisions_in_step: int, serving: Callable[[str], None]
+    running: Sequence[Running],
+    method: Method,
+    decisions_in_step: int,
+    serving: Callable[[str], None],
+    used: Callable[[Usage], None],
 ) -> None:
     """Serve the wishes of the searches, kind by kind, until each search has its result."""
     decided = turn = 0
@@ -208,6 +215,7 @@ def _serve_all(
             replies = _served(serve, part, method.stages, method.config)
             _check_alive(kind, replies, method.stages)
         _charge(part, stage, started)
+        used(sum((usage for _, usage in replies), Usage()))
         for search, (reply, usage) in zip(part, replies, strict=True):
             started = time.perf_counter()
             search.usage += usage

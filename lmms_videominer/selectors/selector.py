@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.key_frames import spread_frames
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.search.wishes import Case, Found, Search
-from lmms_videominer.types import Event, Node, Question, Selection
+from lmms_videominer.types import Event, Node, Question, Selection, Usage
 
 MOST_AT_ONCE = 64  # questions on one video searched together
 
@@ -122,11 +122,29 @@ class Selector:
 
         results: dict[int, Selection | VideoMinerError] = {}
         with tqdm(total=len(questions), desc=self.name, unit=self.unit, disable=not progress) as bar:
-            for members in batches([question.video for question in questions], self.questions_at_once):
-                jobs = [Job(questions[i], self.config.seed) for i in members]
-                results.update(zip(members, run(self, jobs, serving=bar.set_postfix_str), strict=True))
-                bar.update(len(members))
+            for part in self.select_parts(questions, serving=bar.set_postfix_str):
+                results.update(part)
+                bar.update(len(part))
         return [results[i] for i in range(len(questions))]
+
+    def select_parts(
+        self,
+        questions: Sequence[Question],
+        *,
+        serving: Callable[[str], None] = lambda stage: None,
+        used: Callable[[Usage], None] = lambda usage: None,
+    ) -> Iterator[dict[int, Selection | VideoMinerError]]:
+        """Like ``select``, a batch at a time: the results by position, as soon as a batch has them.
+
+        The questions of one video are searched together (``batches``), so positions come in another order than that of
+        ``questions``. No more than a batch is open at a time.
+
+        Args:
+            serving, used: See ``search.engine.run``.
+        """
+        for members in batches([question.video for question in questions], self.questions_at_once):
+            jobs = [Job(questions[i], self.config.seed) for i in members]
+            yield dict(zip(members, run(self, jobs, serving=serving, used=used), strict=True))
 
 
 def about(count: float) -> float:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import enum
 import json
 import math
 import os
-import types
-import typing
 from pathlib import Path
 from typing import Any
 
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.store.atomic import written
+from lmms_videominer.store.records import REMEDY, read_record
 from lmms_videominer.types import SCHEMA_VERSION, Selection
 
 _USAGE_FIELDS_SINCE = {  # by schema version
@@ -22,7 +20,6 @@ _USAGE_FIELDS_SINCE = {  # by schema version
     4: ("frames_substituted", "captions_missing"),
     5: ("decisions_unread",),
 }
-_REMEDY = "it was not written by this version, or was modified since; mine the video again"
 
 
 def to_json(selection: Selection, indent: int | None = None) -> str:
@@ -50,17 +47,17 @@ def from_json(text: str) -> Selection:
     except SchemaError:
         raise
     except (ValueError, RecursionError) as error:  # no JSON, a number of thousands of digits, or nested too deeply
-        raise SchemaError(f"not JSON that can be read ({error}): {_REMEDY}") from error
+        raise SchemaError(f"not JSON that can be read ({error}): {REMEDY}") from error
 
 
 def _from_document(document: Any) -> Selection:
     if not isinstance(document, dict):
-        raise SchemaError(f"expected an object, got {type(document).__name__}: {_REMEDY}")
+        raise SchemaError(f"expected an object, got {type(document).__name__}: {REMEDY}")
     version = document.pop("schema_version", None)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
-        raise SchemaError(f"schema_version is {version!r}, this version reads 1 to {SCHEMA_VERSION}: {_REMEDY}")
+        raise SchemaError(f"schema_version is {version!r}, this version reads 1 to {SCHEMA_VERSION}: {REMEDY}")
     _upgrade(document, version)
-    return _read(Selection, document, "selection")
+    return read_record(Selection, document, "selection")
 
 
 def _upgrade(document: dict[str, Any], version: int) -> None:
@@ -102,56 +99,5 @@ def load(path: str | os.PathLike[str]) -> Selection:
 def _finite(number: str) -> float:
     value = float(number)
     if not math.isfinite(value):
-        raise SchemaError(f"{number} is not a finite number: {_REMEDY}")
+        raise SchemaError(f"{number} is not a finite number: {REMEDY}")
     return value
-
-
-def _read(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as ``kind``, a type annotation of the records in ``types``; ``where`` is its path, for messages."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
-    if origin in (typing.Union, types.UnionType):  # X | None
-        return None if value is None else _read(arguments[0], value, where)
-    if origin is tuple:  # tuple[X, ...]
-        items = _expect(list, value, where)
-        return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(items))
-    if origin is dict:  # dict[str, X]
-        pairs = _expect(dict, value, where)
-        return {name: _read(arguments[1], item, f"{where}.{name}") for name, item in pairs.items()}
-    if dataclasses.is_dataclass(kind):
-        return _read_record(kind, _expect(dict, value, where), where)
-    if issubclass(kind, enum.Enum):
-        return _convert(kind, _expect(str, value, where), where)
-    if kind is float:
-        return _convert(float, _expect((int, float), value, where), where)
-    return _expect(kind, value, where)
-
-
-def _read_record(kind: Any, fields: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
-    for name in names:
-        if name not in fields:
-            raise SchemaError(f"{where}.{name} is missing: {_REMEDY}")
-    for name in fields:
-        if name not in names:
-            raise SchemaError(f"{where}.{name} is unknown: {_REMEDY}")
-    arguments = {name: _read(hints[name], fields[name], f"{where}.{name}") for name in names}
-    return _convert(lambda values: kind(**values), arguments, where)
-
-
-def _expect(kind: type | tuple[type, ...], value: Any, where: str) -> Any:
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-        raise SchemaError(f"{where}: expected {names}, got {value!r:.80}: {_REMEDY}")
-    if isinstance(value, str):
-        _convert(lambda text: text.encode(errors="surrogateescape"), value, where)  # other lone surrogates are no text
-    return value
-
-
-def _convert(make: Any, value: Any, where: str) -> Any:
-    try:
-        return make(value)
-    except (ValueError, OverflowError) as error:
-        raise SchemaError(f"{where}: {error}: {_REMEDY}") from error

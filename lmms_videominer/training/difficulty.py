@@ -14,11 +14,11 @@ from typing import Any
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.settings import configured, flat
 from lmms_videominer.store.cache import Cache
-from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.metrics import save_trees
 from lmms_videominer.training.rewards import RewardConfig, answer_reward
 from lmms_videominer.training.rollout import (
@@ -92,13 +92,13 @@ class Report:
     """
 
     config: DifficultyConfig
-    kept: list[TrainingQuestion] = field(default_factory=list)
-    easy: list[TrainingQuestion] = field(default_factory=list)
-    solved: list[TrainingQuestion] = field(default_factory=list)
-    hard: list[TrainingQuestion] = field(default_factory=list)
-    short: list[TrainingQuestion] = field(default_factory=list)
-    failed: list[TrainingQuestion] = field(default_factory=list)
-    undecided: list[TrainingQuestion] = field(default_factory=list)
+    kept: list[QuestionRow] = field(default_factory=list)
+    easy: list[QuestionRow] = field(default_factory=list)
+    solved: list[QuestionRow] = field(default_factory=list)
+    hard: list[QuestionRow] = field(default_factory=list)
+    short: list[QuestionRow] = field(default_factory=list)
+    failed: list[QuestionRow] = field(default_factory=list)
+    undecided: list[QuestionRow] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -159,9 +159,7 @@ class DifficultyFilter:
             "scorer": stages.scorer.identity if stages.scorer else "",
         }
 
-    def run(
-        self, questions: Sequence[TrainingQuestion], part: tuple[int, int] = (1, 1), progress: bool = False
-    ) -> Report:
+    def run(self, questions: Sequence[QuestionRow], part: tuple[int, int] = (1, 1), progress: bool = False) -> Report:
         """Judge the questions that have no verdict yet, and report on all questions.
 
         Args:
@@ -183,7 +181,7 @@ class DifficultyFilter:
         return self._report(questions)
 
     def _judge(
-        self, step: str, questions: Sequence[TrainingQuestion], at_once: int, judge: Any, progress: bool
+        self, step: str, questions: Sequence[QuestionRow], at_once: int, judge: Any, progress: bool
     ) -> list[Verdict]:
         """The verdict on each question. Questions without one, or that failed, are judged in batches and saved."""
         from tqdm import tqdm
@@ -209,7 +207,7 @@ class DifficultyFilter:
         verdict = self.verdicts.get(key)
         return verdict is None or bool(verdict.failure)
 
-    def key(self, step: str, question: TrainingQuestion) -> str:
+    def key(self, step: str, question: QuestionRow) -> str:
         """The key of a verdict: the question, the models of the step, and all settings that can change its outcome."""
         content = {
             "id": question.id,
@@ -223,13 +221,13 @@ class DifficultyFilter:
         settings = {name: value for name, value in flat(self.mining).items() if name not in _NOT_IN_KEYS}
         return Cache.key(step=step, question=content, models=self._models, settings=settings, trees=self.config.trees)
 
-    def _uniform(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
+    def _uniform(self, questions: Sequence[QuestionRow]) -> list[tuple[int, int, str]]:
         """``solved``, ``of`` and ``failure`` of each question, answered once from uniform frames."""
         settings = configured(self.mining, frames=self.config.uniform_frames)
         results = answer_from_uniform([question.question for question in questions], self.stages, settings)
         return [_outcome([(result, question)]) for result, question in zip(results, questions, strict=True)]
 
-    def _trees(self, questions: Sequence[TrainingQuestion]) -> list[tuple[int, int, str]]:
+    def _trees(self, questions: Sequence[QuestionRow]) -> list[tuple[int, int, str]]:
         """``solved``, ``of`` and ``failure`` of each question, answered from the key frames of each of its trees."""
         n = self.config.trees
         jobs = [
@@ -243,10 +241,10 @@ class DifficultyFilter:
         groups = [rollouts[i * n : (i + 1) * n] for i in range(len(questions))]
         return [_trees_outcome(group, question) for group, question in zip(groups, questions, strict=True)]
 
-    def _seed(self, question: TrainingQuestion, tree: int) -> int:
+    def _seed(self, question: QuestionRow, tree: int) -> int:
         return seed_of(self.mining.seed, "difficulty", question.id, tree)
 
-    def _report(self, questions: Sequence[TrainingQuestion]) -> Report:
+    def _report(self, questions: Sequence[QuestionRow]) -> Report:
         self.verdicts.refresh()
         report = Report(self.config)
         for question in questions:
@@ -268,9 +266,7 @@ class DifficultyFilter:
         return report
 
 
-def _trees_outcome(
-    rollouts: Sequence[TreeRollout | VideoMinerError], question: TrainingQuestion
-) -> tuple[int, int, str]:
+def _trees_outcome(rollouts: Sequence[TreeRollout | VideoMinerError], question: QuestionRow) -> tuple[int, int, str]:
     """See ``_outcome``; ``of`` is 0 if no tree has a decision, since there is nothing to learn."""
     trees = [rollout for rollout in rollouts if isinstance(rollout, TreeRollout)]
     if len(trees) == len(rollouts) and not any(rollout.decisions for rollout in trees):
@@ -280,7 +276,7 @@ def _trees_outcome(
     )
 
 
-def _outcome(results: Sequence[tuple[Selection | VideoMinerError, TrainingQuestion]]) -> tuple[int, int, str]:
+def _outcome(results: Sequence[tuple[Selection | VideoMinerError, QuestionRow]]) -> tuple[int, int, str]:
     """How many of the results are correct, of how many, and the reason if there are none."""
     failure = next((str(result) for result, _ in results if isinstance(result, VideoMinerError)), "")
     if failure:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer.errors import ConfigError, SchemaError
+from lmms_videominer.manifest.layouts import QuestionRow
+from lmms_videominer.manifest.row_files import PlacedRow, read_rows
 from lmms_videominer.policy.prompt import BARE_SEVERAL, JUDGE, SEVERAL
 from lmms_videominer.store.selection_json import load
-from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.rewards import answer_reward
-from lmms_videominer.training.row_files import PlacedRow, read_rows
 from lmms_videominer.types import Reading, Selection
 from lmms_videominer.verdict import chosen_option
 
@@ -71,7 +71,7 @@ class LessonSet:
 
 
 def read_lessons(
-    sources: Sequence[str | os.PathLike[str]], keep: str = "right", questions: Iterable[TrainingQuestion] = ()
+    sources: Sequence[str | os.PathLike[str]], keep: str = "right", questions: Iterable[QuestionRow] = ()
 ) -> LessonSet:
     """Read lessons from decisions of saved trees that follow the format fully, and from files of lessons.
 

@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from filelock import FileLock
 
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.store.lines import append_lines, line_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,26 +80,19 @@ class VerdictFile:
 
     def add(self, verdicts: Iterable[Verdict]) -> None:
         """Append all verdicts in one locked write: no process breaks another's lines, and a killed one loses none."""
-        text = "".join(json.dumps(asdict(verdict), ensure_ascii=False) + "\n" for verdict in verdicts)
-        if not text:
+        lines = [line_of(asdict(verdict)) for verdict in verdicts]
+        if not lines:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{self.path}.lock"), self.path.open("ab+") as file:
-                if file.tell() and not _ends_a_line(cast(BinaryIO, file)):
-                    text = "\n" + text  # a process was killed while writing
-                file.write(text.encode())
+            with FileLock(f"{self.path}.lock"):
+                append_lines(self.path, lines)
         except OSError as error:
             raise self._unusable(error) from error
         self.refresh()
 
     def _unusable(self, error: OSError) -> ConfigError:
         return ConfigError(f"{self.path}: the verdicts cannot be saved there ({error.strerror}). Choose another file")
-
-
-def _ends_a_line(file: BinaryIO) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
 
 
 def _verdict(line: bytes) -> Verdict | None:

@@ -23,6 +23,18 @@ _PLAYLIST_HEAD = b"#EXTM3U"
 _PLAYLIST_ENDS = (b"#EXT-X-ENDLIST", b"#EXT-X-STREAM-INF")  # without them FFmpeg waits for more, and cannot go back
 
 
+def header_duration_s(path: str) -> float | None:
+    """The length that the file's header states, in seconds; ``None`` if it states none or cannot be read."""
+    import av
+
+    try:
+        with av.open(path) as container:
+            length = container.duration
+    except (OSError, ValueError, av.error.FFmpegError):
+        return None
+    return length / av.time_base if length else None
+
+
 def open_container(path: str) -> InputContainer:
     """Open ``path`` with PyAV; if that fails, raise the ``VideoError`` that gives the reason."""
     import av

@@ -261,6 +261,10 @@ def test_what_no_cell_has_told_is_assumed_and_said_to_be(capsys):
     assert "~50 min / ?" in told and "based on assumptions" in told
 
 
+def rated(cell) -> tuple:
+    return cell.config, cell.settings.weights, cell.settings.batch_size
+
+
 def test_a_reply_takes_what_its_tokens_take_and_is_not_timed_by_decisions(capsys):
     """docs/recipes.md: up to 1024 tokens of a 7B model at 43 ms."""
     rows = table(made("videominer", [1, 0], llm_s=0.3, llm_calls_made=3))
@@ -270,7 +274,7 @@ def test_a_reply_takes_what_its_tokens_take_and_is_not_timed_by_decisions(capsys
     assert [rates_of(deciding, cell).llm for cell in cells[:2]] == [None, pytest.approx(0.1)]
     replying = table(made("llovi", [1, 0], llm_s=9.0, llm_calls_made=1, judge="reply"))
     assert [rates_of(replying, cell).llm for cell in cells] == [pytest.approx(9.0), None, None]
-    assert [assumed(cell, 60.0).llm for cell in cells] == [pytest.approx(44.032), 0.8, pytest.approx(44.032)]
+    assert [assumed(*rated(cell), 60.0).llm for cell in cells] == [pytest.approx(44.032), 0.8, pytest.approx(44.032)]
     lines = estimate(cells, {"t": [60.0]}, set(), None)
     assert lines[2].most.scored == math.inf and lines[2].most.seen == 60.0  # descriptions have no bound, frames have
     assert lines[2].seconds_most == pytest.approx(60 * 0.6 + 6 * 44.032 + 60 * 0.005 + 1 + 2)
@@ -282,7 +286,7 @@ def test_a_reply_takes_what_its_tokens_take_and_is_not_timed_by_decisions(capsys
 def test_captions_of_a_model_that_takes_no_batches_are_assumed_to_take_longer():
     cell = cell_of("videominer")
     single = dataclasses.replace(cell, settings=dataclasses.replace(cell.settings, batch_size=1))
-    assert [assumed(one, 60.0).vlm for one in (cell, single)] == [pytest.approx(0.6), pytest.approx(4.8)]
+    assert [assumed(*rated(one), 60.0).vlm for one in (cell, single)] == [pytest.approx(0.6), pytest.approx(4.8)]
 
 
 def test_an_estimate_tells_bounds_and_measurements_apart():

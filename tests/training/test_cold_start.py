@@ -13,12 +13,12 @@ from support.tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.cli import main
 from lmms_videominer.errors import ConfigError, SchemaError
+from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.policy.causal_lm import CausalLM
 from lmms_videominer.policy.prompt import judge_prompt, part_body, policy_completion, policy_prompt, several_prompt
 from lmms_videominer.store.selection_json import save
 from lmms_videominer.training import run as training_run
 from lmms_videominer.training.cold_start import ColdStartConfig, parse, tokenized
-from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.lessons import Lesson, read_lessons
 from lmms_videominer.types import Action, Reading, Selection
 
@@ -112,7 +112,7 @@ def test_questions_tell_which_mined_trees_were_right(tmp_path):
     save(tree("C", ("a star",)), tmp_path / "one.json")
     save(tree("it is a circle (A)", ("snow",)), tmp_path / "two.json")
     asked = mined_selection().question
-    known = TrainingQuestion("q", "/elsewhere/" + asked.video, asked.text, asked.options, "C")
+    known = QuestionRow("q", "/elsewhere/" + asked.video, asked.text, asked.options, "C")
     found = read_lessons([tmp_path], questions=[known])
     assert captions_of(found.lessons) == ["a star"] and found.left_out == {"trees with a wrong answer": 1}
 

@@ -8,8 +8,8 @@ import pytest
 from datasets import Dataset
 
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.manifest.layouts import split_options
 from lmms_videominer.training.data import load_questions, read_questions, save_questions
-from lmms_videominer.training.layouts import split_options
 from lmms_videominer.types import Span
 from lmms_videominer.verdict import option_letter
 
@@ -285,7 +285,7 @@ def test_arguments_that_cannot_be_are_refused(folder, arguments, told):
 
 def test_a_source_without_a_question_for_training_says_what_it_held(folder):
     path = lines(folder / "oe.jsonl", llava(OPEN))
-    with pytest.raises(ConfigError, match=r"no question to train on \(1 questions without options\).*open_questions"):
+    with pytest.raises(ConfigError, match=r"no question can be used \(1 questions without options\).*open_questions"):
         read_questions(path)
 
 

@@ -11,13 +11,13 @@ from support.scripted import ColourEmbedder, ColourScorer, ColourVLM, SamplingPo
 from lmms_videominer.cli import main
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.store.selection_json import load
 from lmms_videominer.training.data import read_questions
 from lmms_videominer.training.difficulty import DifficultyConfig, DifficultyFilter
-from lmms_videominer.training.layouts import TrainingQuestion
 from lmms_videominer.training.verdicts import Verdict, VerdictFile
 from lmms_videominer.types import Action
 
@@ -34,13 +34,13 @@ MINING = MinerConfig(
 CONFIG = DifficultyConfig(trees=3, uniform_frames=2, questions_at_once=2)
 
 
-def asked(film: str, id: str, right: str) -> TrainingQuestion:
+def asked(film: str, id: str, right: str) -> QuestionRow:
     """With an answer that the colours' video LLM can give, and one that it cannot."""
-    return TrainingQuestion(id, film, "What is there?", (f"a scene in {right}", "a scene in pink"), "A")
+    return QuestionRow(id, film, "What is there?", (f"a scene in {right}", "a scene in pink"), "A")
 
 
 @pytest.fixture(scope="module")
-def questions(film) -> list[TrainingQuestion]:
+def questions(film) -> list[QuestionRow]:
     """Two uniform frames of 35 s are at 8.75 s and 26.25 s: green and yellow."""
     broken = dataclasses.replace(asked(film, "broken", "yellow"), video=str(Path(film).with_name("none.mp4")))
     return [
@@ -73,7 +73,7 @@ def make(path: Path, policy=None, config: DifficultyConfig = CONFIG, trees_dir: 
     return DifficultyFilter(stages, mining, VerdictFile(path), config, trees_dir)
 
 
-def ids(questions: list[TrainingQuestion]) -> list[str]:
+def ids(questions: list[QuestionRow]) -> list[str]:
     return [question.id for question in questions]
 
 

@@ -71,10 +71,11 @@ def _lines(path: Path) -> Iterator[PlacedRow]:
         if line.strip():
             try:
                 yield PlacedRow(f"{path}:{number}", json.loads(line))
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python refuses
+                where = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
                 raise ConfigError(
-                    f"{path}:{number}: not JSON ({error.msg} at column {error.colno}). A .jsonl file "
-                    "must hold one JSON object per line; name an array of objects .json"
+                    f"{path}:{number}: not JSON ({where}). A .jsonl file must hold one JSON object per line; is the "
+                    "line cut off? Write it again; name an array of objects .json"
                 ) from error
 
 
@@ -94,6 +95,8 @@ def _array(path: Path) -> Iterator[PlacedRow]:
             value, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
             raise _not_json(path, error.lineno, error.msg) from error
+        except (ValueError, RecursionError) as error:  # numbers and nesting that Python refuses
+            raise _not_json(path, line, str(error)) from error
         yield PlacedRow(f"{path}:{line}", value)
         at = _skip_space(text, at)
         if text.startswith(",", at):

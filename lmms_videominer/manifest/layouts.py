@@ -1,6 +1,6 @@
-"""Layouts of training questions, translated into one layout: id, video, question, options, answer.
+"""Layouts of questions in files, translated into one layout: id, video, question, options, answer.
 
-A translation changes only the form; ``validate_row`` then checks that the result can be trained on.
+A translation changes only the form; ``validate_row`` then checks that the result can be used.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.types import Question, Span
 from lmms_videominer.verdict import chosen_option, option_letter
 
@@ -30,22 +31,23 @@ class BadRow(ValueError):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A valid row that is not used in this training; ``reason`` is in the plural, to follow a count."""
+    """A valid row that is not used; ``reason`` is in the plural, to follow a count."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class TrainingQuestion:
-    """A question with a known correct answer.
+class QuestionRow:
+    """A question of a file.
 
     Attributes:
-        id: Unique among the training questions.
+        id: Unique among the questions of its source.
         video: Path of the file.
         text: The question, without options.
         options: The options without letters; empty for an open-ended question.
-        answer: Letter of the correct option, or the correct answer to an open-ended question.
+        answer: Letter of the correct option, or the correct answer to an open-ended question; empty if unknown.
         evidence: Spans that answer it, if known.
+        named: The video as its row names it; not compared.
     """
 
     id: str
@@ -54,6 +56,7 @@ class TrainingQuestion:
     options: tuple[str, ...]
     answer: str
     evidence: tuple[Span, ...] = ()
+    named: str = field(default="", compare=False)
 
     @property
     def question(self) -> Question:
@@ -176,19 +179,23 @@ def layout_of(row: Any) -> str:
     return "video-r1" if {"problem", "solution"} <= keys else "plain"
 
 
-def validate_row(row: PlainRow) -> TrainingQuestion:
-    """The question in a plain row; the path of its video is not resolved yet.
+def validate_row(row: PlainRow, with_answer: bool = True) -> QuestionRow:
+    """The question in a plain row; the path of its video is not resolved yet. Its texts are legible (``legible``).
+
+    Args:
+        with_answer: Whether the row must have the right answer.
 
     Raises:
         BadRow: A field is missing, has the wrong type, or is inconsistent with the others.
     """
-    text, video = _field(row, "question"), _field(row, "video")
+    text, video = legible(_field(row, "question")), _field(row, "video")
     options = _options(row.get("options"))
-    answer = _answer(row.get("answer"), options)
+    is_unknown = not with_answer and row.get("answer") in (None, "")
+    answer = "" if is_unknown else _answer(row.get("answer"), options)
     id = row.get("id")
     if id is None or id == "":
         id = hashlib.sha256(repr((video, text, options)).encode()).hexdigest()[:16]
-    return TrainingQuestion(str(id), video, text, options, answer, _evidence(row.get("evidence")))
+    return QuestionRow(legible(str(id)), video, text, options, answer, _evidence(row.get("evidence")), video)
 
 
 def _field(row: PlainRow, name: str) -> str:
@@ -208,7 +215,7 @@ def _options(value: Any) -> tuple[str, ...]:
         return ()
     if isinstance(value, (str, Mapping)) or not isinstance(value, Sequence):
         raise BadRow(f"options is {value!r:.80}", "It must be a list of texts, empty for an open-ended question")
-    options = [option.strip() if isinstance(option, str) else option for option in value]
+    options = [legible(option.strip()) if isinstance(option, str) else option for option in value]
     matches = [_LETTERED.match(option) if isinstance(option, str) else None for option in options]
     if options and all(match and match[1] == option_letter(i) for i, match in enumerate(matches)):
         options = [match[2] for match in matches if match]
@@ -229,7 +236,7 @@ def _answer(value: Any, options: tuple[str, ...]) -> str:
             f"answer is {value!r:.80}",
             "It must be the letter or the text of the correct option, or the answer to an open-ended question",
         )
-    text = str(value).strip()
+    text = legible(str(value).strip())
     if not options:
         return text
     index = chosen_option(text, options)
