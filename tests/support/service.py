@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 HANGS_S = 3.0
+SLOW_S = 0.3
 S = TypeVar("S", bound=ThreadingHTTPServer)
 
 
@@ -18,9 +19,9 @@ class Service(ThreadingHTTPServer):
     """Answers the n-th request with the n-th of ``plan``, and all that follow with ``then``.
 
     What it answers: "good" (the text "a red square"), "say " and a text, "empty", "null", a status ("500", "429",
-    "400"), "closed" (the connection, without a reply), "hang", "html" or "cut" (half a reply); "refused" (by the
-    model), "filtered", "thought" (all tokens, without a text), "stopped" (text up to the limit of tokens), or "no " and
-    the name of an argument that the model does not take.
+    "400"), "closed" (the connection, without a reply), "hang", "slow", "html" or "cut" (half a reply), "refused" (by
+    the model), "filtered", "thought" (all tokens, without a text), "stopped" (text up to the limit of tokens), or "no "
+    and the name of an argument that the model does not take.
 
     Attributes:
         asked: The body of every request, in the order of arrival.
@@ -93,6 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         elif answer == "html":
             self.send(200, "text/html", b"<html>Sign in to the network first</html>")
         else:
+            time.sleep(SLOW_S if answer == "slow" else 0.0)
             said = answer.removeprefix("say ") if answer.startswith("say ") else "a red square"
             content = {"null": None, "empty": "", "thought": None, "refused": None, "filtered": ""}.get(answer, said)
             end = {"thought": "length", "stopped": "length", "filtered": "content_filter"}.get(answer, "stop")
