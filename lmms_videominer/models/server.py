@@ -78,11 +78,23 @@ class Address:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply, stripped, and the tokens that the server counted; 0 if it does not say."""
+    """A reply.
+
+    Attributes:
+        text: Its text, stripped, without reasoning that the server took out.
+        reasoning: The reasoning that the server took out, as servers do that know the marks of a model.
+        prompt_tokens, completion_tokens: As the server counted them; 0 if it does not say.
+    """
 
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The reply as the model wrote it."""
+        return f"<think>{self.reasoning}</think>{self.text}" if self.reasoning else self.text
 
 
 class Server:
@@ -223,12 +235,16 @@ class Server:
         """The reply in a response; an error for a refusal, and for what is no completion or ends before its text."""
         try:
             choice = response.choices[0]
-            text, refusal = choice.message.content or "", getattr(choice.message, "refusal", None)
+            said, text = choice.message, choice.message.content or ""
         except (AttributeError, IndexError, TypeError):
             return CallError(f"{self.address}: not a completion: {self._without_key(str(response))[:100]}")
-        if refusal or choice.finish_reason == "content_filter":
-            return CallError(f"{self.address}: the model refused: {self._without_key(refusal or 'content_filter')}")
-        text = self._without_key(legible(text)).strip()
+        refusal = getattr(said, "refusal", None) or (
+            "content_filter" if choice.finish_reason == "content_filter" else ""
+        )
+        if refusal:
+            return CallError(f"{self.address}: the model refused: {self._without_key(refusal)}")
+        thought = getattr(said, "reasoning_content", None) or getattr(said, "reasoning", None) or ""
+        text, reasoning = (self._without_key(legible(str(part))).strip() for part in (text, thought))
         if not text and choice.finish_reason == "length":
             return CallError(
                 f"{self.address}: no text within {max_tokens} tokens. If the model thinks before it replies, switch "
@@ -236,7 +252,7 @@ class Server:
             )
         usage = getattr(response, "usage", None)
         counts = [getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens")]
-        return Reply(text, *counts)
+        return Reply(text, *counts, reasoning)
 
     def _refused(self, error: Exception) -> ModelError:
         reason = "refuses the key in" if self._key else "wants a key, and none is in"

@@ -15,8 +15,9 @@ AT_ONCE = 64  # prompts after which it shows that a server is down
 class ServedLM:
     """Completes prompts by a server, which applies the chat template.
 
-    Completions have no token ids; their tokens are those that the server counts. Each sample is asked for with its
-    seed, which servers heed more or less.
+    Completions have no token ids; their tokens are those that the server counts. Reasoning that the server took out of
+    a reply is put back, since the format of the policy has it. Each sample is asked for with its seed, which servers
+    heed more or less.
 
     Args:
         server: The server, with its model.
@@ -63,4 +64,4 @@ class ServedLM:
         reply = self.server.reply(prompt, self.max_new_tokens, temperature, seed)
         if isinstance(reply, CallError):
             return Completion("", fault=reply)
-        return Completion(reply.text, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
+        return Completion(reply.whole, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)

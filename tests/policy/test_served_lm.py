@@ -46,6 +46,11 @@ def test_a_completion_has_its_text_and_costs_what_the_server_counted():
     assert asked["temperature"] == 0.0 and "seed" not in asked
 
 
+def test_reasoning_that_the_server_took_out_is_put_back():
+    with serving(then="thinks") as service:
+        assert lm_at(service).complete(["Is it?"])[0].text == "<think>Let me see.</think>a red square"
+
+
 def test_each_sample_is_asked_for_with_its_own_seed():
     with serving() as service:
         lm_at(service, at_once=1).complete(["a", "b"], temperature=0.8, seeds=[3, 4])

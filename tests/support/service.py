@@ -20,7 +20,8 @@ class Service(ThreadingHTTPServer):
 
     What it answers: "good" (the text "a red square"), "say " and a text, "empty", "null", a status ("500", "429",
     "400"), "closed" (the connection, without a reply), "hang", "slow", "html" or "cut" (half a reply), "refused" (by
-    the model), "filtered", "thought" (all tokens, without a text), "stopped" (text up to the limit of tokens), or "no "
+    the model), "filtered", "thought" (all tokens, without a text), "thinks" (reasoning
+    beside the text), "stopped" (text up to the limit of tokens), or "no "
     and the name of an argument that the model does not take.
 
     Attributes:
@@ -98,7 +99,10 @@ class Handler(BaseHTTPRequestHandler):
             said = answer.removeprefix("say ") if answer.startswith("say ") else "a red square"
             content = {"null": None, "empty": "", "thought": None, "refused": None, "filtered": ""}.get(answer, said)
             end = {"thought": "length", "stopped": "length", "filtered": "content_filter"}.get(answer, "stop")
-            data = json.dumps(completion(content, end, "I would rather not" if answer == "refused" else None)).encode()
+            made = completion(content, end, "I would rather not" if answer == "refused" else None)
+            if answer in ("thinks", "thought"):
+                made["choices"][0]["message"]["reasoning_content"] = "Let me see."
+            data = json.dumps(made).encode()
             self.send(200, "application/json", data[: len(data) // 2] if answer == "cut" else data)
 
     def send(self, status: int, kind: str, data: bytes) -> None:

@@ -69,6 +69,11 @@ def test_frames_that_repeat_are_the_same_bytes():
     assert first == second[::-1] and first[0] != first[1]
 
 
+def test_reasoning_that_the_server_took_out_is_no_part_of_a_caption():
+    with serving(then="thinks") as service:
+        assert vlm_at(service).generate([VLMRequest("What?", FRAMES, 32)]) == ["a red square"]
+
+
 def test_a_request_without_frames_is_plain_text():
     with serving() as service:
         vlm_at(service).generate([VLMRequest("What?")])
