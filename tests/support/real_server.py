@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-STARTS_S = 300.0  # it imports torch and transformers first
+STARTS_S = 900.0  # it imports torch and transformers first: seconds, minutes on a busy machine
 
 
 @contextmanager
