@@ -30,6 +30,7 @@ NAMES = {
 }
 """Settings with a fixed set of values, listed here so that a wrong one is refused before anything is loaded."""
 CONTEXT = ("place", "accepted", "budget")  # parts of ``policy_context``
+HOW_ASKED = ("vlm_batch_size", "policy_batch_size", "server_requests", "server_timeout_s")  # they change no result
 
 
 def option(default: Any, help: str) -> Any:
@@ -118,8 +119,8 @@ class MinerConfig:
     cluster_min_samples: int = option(2, "DBSCAN min_samples.")
     policy: str = option(
         "",
-        "Causal LM of the policy, a name or a folder; empty: the bundle's, or the backbone; "
-        "none: accept by embedding similarity.",
+        "Causal LM of the policy, a name or a folder, or openai:MODEL@URL, of a server; empty: the bundle's, or the "
+        "backbone; none: accept by embedding similarity.",
     )
     similarity_accept: float = option(
         0.0,
@@ -151,6 +152,10 @@ class MinerConfig:
     )
     policy_batch_size: int = option(
         16, "Completions of one forward pass of the policy; in training rollout_batch_size."
+    )
+    server_requests: int = option(16, "Requests that the server of an openai:MODEL@URL gets at once.")
+    server_timeout_s: float = option(
+        120.0, "Longest time of one try of such a request, in seconds, the wait in the server's queue included."
     )
     llm_tokens: int = option(
         1024, "Maximum number of tokens of a reply, for the selectors that ask a language model for replies."
@@ -205,6 +210,7 @@ class MinerConfig:
             "policy_tokens",
             "vlm_batch_size",
             "policy_batch_size",
+            "server_requests",
             "llm_tokens",
         ):
             if getattr(self, name) < 1:
@@ -228,8 +234,9 @@ class MinerConfig:
             raise ConfigError(
                 f"similarity_delete={self.similarity_delete} is above similarity_accept={self.similarity_accept}"
             )
-        if not self.candidate_fps > 0:
-            raise ConfigError(f"candidate_fps={self.candidate_fps}: must be above 0")
+        for name in ("candidate_fps", "server_timeout_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

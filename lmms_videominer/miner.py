@@ -13,7 +13,7 @@ from lmms_videominer.models.resolve import resolve
 from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
-from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.building import build_stages, load_vlm
 from lmms_videominer.selectors.indexing import Indexed, Indexing
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Question, Selection, Usage
@@ -62,11 +62,12 @@ class VideoMiner:
         """Load the models.
 
         Args:
-            model: A video LLM of transformers, by name or folder, or a bundle: ``"videominer-world"``, or
-                a folder with a ``bundle.json``. A bundle has its own policy and embedder.
+            model: A video LLM of transformers, by name or folder; one behind a server with OpenAI's chat completions,
+                ``openai:MODEL@URL`` (docs/servers.md); or a bundle: ``"videominer-world"``, or a folder with a
+                ``bundle.json``. A bundle has its own policy and embedder.
             vlm: A loaded video LLM, used instead of ``model``.
-            policy: A policy, or a causal LM by name or folder. Default: ``config.policy``, else that of the bundle,
-                else the video LLM itself, text only.
+            policy: A policy, or a causal LM by name or folder, or ``openai:MODEL@URL``. Default: ``config.policy``,
+                else that of the bundle, else the video LLM itself, text only.
             embedder: An embedder, or a sentence-transformers model by name or folder. Default:
                 ``config.embedder``, else that of the bundle, else all-MiniLM-L6-v2.
             scorer: A scorer, or an image-text model by name or folder, for the selectors that use scores. Default:
@@ -77,14 +78,12 @@ class VideoMiner:
 
         Raises:
             ConfigError: A setting is unknown or out of range.
-            ModelError: A model cannot be found or loaded.
+            ModelError: A model cannot be found or loaded, or its server cannot be reached.
         """
         config = configured(config, **settings)
         names = resolve(model if vlm is None else "", config, policy, embedder, scorer)
         if vlm is None:
-            from lmms_videominer.vlm.transformers_vlm import TransformersVLM
-
-            vlm = TransformersVLM.from_pretrained(names.vlm, device=device, batch_size=config.vlm_batch_size)
+            vlm = load_vlm(names.vlm, config, device)
         return cls(build_stages(config, vlm, names.policy, names.embedder, device, names.scorer), config)
 
     def mine(

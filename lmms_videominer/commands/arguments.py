@@ -45,7 +45,8 @@ def add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -
         "--model",
         default=BUNDLED,
         metavar="NAME",
-        help="video LLM of transformers, a name or a folder, or a bundle (default: %(default)s)",
+        help="video LLM of transformers, a name or a folder; of a server, openai:MODEL@URL; or a bundle "
+        "(default: %(default)s)",
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: CUDA if available)")
     for setting in fields(MinerConfig):

@@ -9,10 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lmms_videominer.models.plain_text import SHAPE, THINK, ControlTokens
-
-PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of tasks and of backbones; a tokenizer need not know them
-COMMON = (SHAPE, "</?s>", r"\[/?INST\]", "<(?:start|end)_of_turn>", "<(?:bos|eos)>", "<IMG_CONTEXT>")
+from lmms_videominer.models.plain_text import PLACEHOLDERS, THINK, ControlTokens
 
 
 def plain_text(content: Any, tokens: ControlTokens) -> Any:
@@ -44,4 +41,4 @@ def control_tokens(backbone: Any, of_task: bool) -> ControlTokens:
         tokenizer = getattr(value, "tokenizer", value)
         if hasattr(tokenizer, "added_tokens_decoder"):
             return ControlTokens.of(tokenizer, getattr(value, "chat_template", None), more=PLACEHOLDERS, own=own)
-    return ControlTokens.matching([*COMMON, *PLACEHOLDERS], own)
+    return ControlTokens.common(own)

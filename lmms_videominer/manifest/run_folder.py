@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer import __version__
-from lmms_videominer.config import NO_POLICY, MinerConfig
+from lmms_videominer.config import HOW_ASKED, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
 from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.manifest.results import Cost, Result, as_parquet
@@ -41,7 +41,7 @@ RUN, RESULTS, PARQUET, COSTS, TREES = "run.json", "results.jsonl", "results.parq
 BRIEFLY_S = 1  # a process that only looks may hold the lock
 SCHEMA = 1
 # settings that do not change a result, and names of models, which are told apart by their weights
-_NOT_IN_RUN = ("cache_dir", "vlm_batch_size", "policy_batch_size", "policy", "embedder", "scorer")
+_NOT_IN_RUN = ("cache_dir", "policy", "embedder", "scorer", *HOW_ASKED)
 
 logger = logging.getLogger(__name__)
 

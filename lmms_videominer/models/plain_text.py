@@ -20,6 +20,8 @@ from typing import Any
 # Tokens with the shape of turn marks are taken for these even if their tokenizer does not call them special.
 SHAPE = r"<[|｜][^<>\s]{1,60}?[|｜]>"
 THINK = "</?think>"  # a token of some models, which prompts and completions of ours write too
+PLACEHOLDERS = ("<image>", "<video>", "<audio>")  # of tasks and of backbones; a tokenizer need not know them
+COMMON = (SHAPE, "</?s>", r"\[/?INST\]", "<(?:start|end)_of_turn>", "<(?:bos|eos)>", "<IMG_CONTEXT>")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class ControlTokens:
         """Those that any of the regular ``expressions`` matches; single characters and spaces cannot be broken."""
         parts = [text for text in dict.fromkeys(expressions) if len(re.sub(r"\\(.)", r"\1", text).strip()) > 1]
         return cls(re.compile(f"({own})|(?={'|'.join(parts) or '(?!)'}).", re.DOTALL))
+
+    @classmethod
+    def common(cls, own: str = "(?!)") -> ControlTokens:
+        """What chat models have in common, for one behind a service, whose tokenizer is not at hand."""
+        return cls.matching([*COMMON, *PLACEHOLDERS], own)
 
     def broken(self, text: str, mark: str) -> str:
         """``text`` with ``mark`` after the first character of each control token."""

@@ -19,6 +19,7 @@ class Completion:
         prompt_ids: Tokens that the model saw, including the chat template, without padding.
         completion_ids: Tokens that it generated, including the end-of-sequence token if it generated one,
             without padding. Both are empty for a model without token access.
+        prompt_tokens, completion_tokens: Their numbers as a service counts them, which gives no ids.
         cached: Whether it cost nothing: it was in the cache, or repeats another one of the same call.
         fault: Why a service did not give it, then without a text; ``None`` if it came.
     """
@@ -28,13 +29,19 @@ class Completion:
     completion_ids: tuple[int, ...] = ()
     cached: bool = False
     fault: CallError | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
     @property
     def usage(self) -> Usage:
         """The cost of the completion."""
         if self.cached:
             return Usage(policy_calls_cached=1)
-        return Usage(policy_calls=1, prompt_tokens=len(self.prompt_ids), completion_tokens=len(self.completion_ids))
+        return Usage(
+            policy_calls=1,
+            prompt_tokens=len(self.prompt_ids) or self.prompt_tokens,
+            completion_tokens=len(self.completion_ids) or self.completion_tokens,
+        )
 
 
 class LanguageModel(Protocol):

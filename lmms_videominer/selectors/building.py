@@ -11,6 +11,7 @@ from lmms_videominer.config import ASK, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError
 from lmms_videominer.models.bundle import BUNDLED, is_shipped
 from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, Embedder
+from lmms_videominer.models.server import Server, is_served
 from lmms_videominer.models.thresholds import thresholds_of
 from lmms_videominer.policy.language_model import LanguageModel
 from lmms_videominer.policy.policy import Policy
@@ -20,6 +21,22 @@ from lmms_videominer.selectors import selector_class
 from lmms_videominer.vlm.vlm import VLM
 
 logger = logging.getLogger(__name__)
+
+
+def load_vlm(name: str, config: MinerConfig, device: str | None = None) -> VLM:
+    """The video LLM of that name: of a server (``openai:MODEL@URL``), else of transformers.
+
+    Raises:
+        ConfigError: The name of a model of a server has no address.
+        ModelError: The model cannot be found or loaded, or the server cannot be reached.
+    """
+    if is_served(name):
+        from lmms_videominer.vlm.served_vlm import ServedVLM
+
+        return ServedVLM(Server.reached(name, config.server_requests, config.server_timeout_s))
+    from lmms_videominer.vlm.transformers_vlm import TransformersVLM
+
+    return TransformersVLM.from_pretrained(name, device=device, batch_size=config.vlm_batch_size)
 
 
 def build_stages(
@@ -34,8 +51,8 @@ def build_stages(
 
     Args:
         vlm: The video LLM.
-        policy: A policy, a language model, the name or folder of a causal LM, or ``"none"``. Default:
-            ``config.policy``; if that is empty too, ``vlm`` itself, text only.
+        policy: A policy, a language model, the name or folder of a causal LM, ``openai:MODEL@URL``, or ``"none"``.
+            Default: ``config.policy``; if that is empty too, ``vlm`` itself, text only.
         embedder: An embedder, or the name or folder of a sentence-transformers model. Default:
             ``config.embedder``, else all-MiniLM-L6-v2.
         device: Device for the models that are loaded here; ``None``: CUDA if available.
@@ -78,7 +95,7 @@ def build_stages(
     if "policy" in needs:
         _add_policy(stages, policy, config, device)
     if "language_model" in needs:
-        stages.language_model = _language_model(policy, stages, device, config.llm_tokens, config.policy_batch_size)
+        stages.language_model = _language_model(policy, stages, config, device, config.llm_tokens)
     return stages
 
 
@@ -99,7 +116,7 @@ def _add_policy(
             )
         stages.policy = SimilarityPolicy(embedder, accept, delete, stages.cache)
     elif isinstance(policy, (str, os.PathLike)) or not _has(policy, "decide"):
-        model = _language_model(policy, stages, device, config.decision_tokens, config.policy_batch_size)
+        model = _language_model(policy, stages, config, device, config.decision_tokens)
         stages.language_model = model
         stages.policy = PromptedPolicy(model, default_of(config), asks_again=config.default_action == ASK)
     else:
@@ -109,15 +126,15 @@ def _add_policy(
 def _language_model(
     model: Policy | LanguageModel | str | os.PathLike[str],
     stages: Stages,
+    config: MinerConfig,
     device: str | None,
     tokens: int,
-    batch_size: int,
 ) -> LanguageModel:
-    """``model`` itself, the causal LM of that name, or the video LLM if it is empty; greedy completions are cached."""
+    """``model`` itself, that of this name, or the video LLM if it is empty; greedy completions are cached."""
     from lmms_videominer.policy.cached import CachedLanguageModel
 
     if isinstance(model, (str, os.PathLike)):
-        return CachedLanguageModel(_loaded(os.fspath(model), stages.vlm, device, tokens, batch_size), stages.cache)
+        return CachedLanguageModel(_loaded(os.fspath(model), stages.vlm, config, device, tokens), stages.cache)
     if not _has(model, "complete"):
         raise ConfigError(
             f"{type(model).__name__} writes no replies (it has no complete()): pass a language model, or, if it "
@@ -130,14 +147,25 @@ def _has(model: object, method: str) -> bool:
     return callable(getattr(type(model), method, None))
 
 
-def _loaded(name: str, vlm: VLM | None, device: str | None, tokens: int, batch_size: int) -> LanguageModel:
-    if not name:
-        from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
+def _loaded(name: str, vlm: VLM | None, config: MinerConfig, device: str | None, tokens: int) -> LanguageModel:
+    if is_served(name):
+        from lmms_videominer.policy.served_lm import ServedLM
 
-        return TextOnlyVLM(needed(vlm, "video LLM"), max_new_tokens=tokens)
+        return ServedLM(Server.reached(name, config.server_requests, config.server_timeout_s), tokens)
+    if not name:
+        return _without_frames(needed(vlm, "video LLM"), tokens)
     from lmms_videominer.policy.causal_lm import CausalLM
 
-    return CausalLM.from_pretrained(name, device=device, max_new_tokens=tokens, batch_size=batch_size)
+    return CausalLM.from_pretrained(name, device=device, max_new_tokens=tokens, batch_size=config.policy_batch_size)
+
+
+def _without_frames(vlm: VLM, tokens: int) -> LanguageModel:
+    """The video LLM as a language model; one of a server is asked directly, which tells tokens and takes seeds."""
+    from lmms_videominer.policy.served_lm import ServedLM
+    from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
+    from lmms_videominer.vlm.served_vlm import ServedVLM
+
+    return ServedLM(vlm.server, tokens) if isinstance(vlm, ServedVLM) else TextOnlyVLM(vlm, max_new_tokens=tokens)
 
 
 def _embedder(embedder: Embedder | str | os.PathLike[str], device: str | None) -> Embedder:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import HOW_ASKED, MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.search.seeds import seed_of
@@ -33,16 +33,7 @@ from lmms_videominer.types import Selection
 
 UNIFORM_AT_ONCE = 16  # questions whose frames are in memory at once
 # mining settings that do not change a verdict, or are covered by the models' identities
-_NOT_IN_KEYS = (
-    "selector",
-    "policy",
-    "embedder",
-    "scorer",
-    "reader",
-    "cache_dir",
-    "vlm_batch_size",
-    "policy_batch_size",
-)
+_NOT_IN_KEYS = ("selector", "policy", "embedder", "scorer", "reader", "cache_dir", *HOW_ASKED)
 
 
 @dataclass(frozen=True)
@@ -135,12 +126,9 @@ class DifficultyFilter:
         config: DifficultyConfig | None = None,
         trees_dir: Path | None = None,
     ):
-        from lmms_videominer.policy.cached import uncached
-        from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
-
         check_policy_decides(configured(mining, selector="videominer"))
         policy = needed(stages.policy, "policy")
-        if isinstance(uncached(stages.language_model), TextOnlyVLM):
+        if _video_llm_decides(stages):
             raise ConfigError(
                 "the video LLM is its own policy: choose the causal language model to train with --policy"
             )
@@ -264,6 +252,18 @@ class DifficultyFilter:
             else:
                 (report.solved if trees.solved == trees.of > 1 else report.kept).append(question)
         return report
+
+
+def _video_llm_decides(stages: Stages) -> bool:
+    """Whether the language model is the video LLM without frames."""
+    from lmms_videominer.policy.cached import uncached
+    from lmms_videominer.policy.served_lm import ServedLM
+    from lmms_videominer.policy.text_only_vlm import TextOnlyVLM
+
+    model = uncached(stages.language_model)
+    return isinstance(model, TextOnlyVLM) or (
+        isinstance(model, ServedLM) and model.server is getattr(stages.vlm, "server", None)
+    )
 
 
 def _trees_outcome(rollouts: Sequence[TreeRollout | VideoMinerError], question: QuestionRow) -> tuple[int, int, str]:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import HOW_ASKED, MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.store.atomic import written
 from lmms_videominer.training.checkpoints import STATE, checkpoints, damage, damaged_file
@@ -46,7 +46,7 @@ FIXED = {
     "scale_rewards",
     *(field.name for field in fields(RewardConfig)),
     *MinerConfig.names(),
-} - {"cache_dir", "reader", "vlm_batch_size", "policy_batch_size"}
+} - {"cache_dir", "reader", *HOW_ASKED}
 
 
 def settings_of(*parts: Any) -> dict[str, Any]:

@@ -223,10 +223,9 @@ def _stages(run: Run) -> Stages:
 
 
 def _video_llm(run: Run) -> VLM:
-    from lmms_videominer.vlm.transformers_vlm import TransformersVLM
+    from lmms_videominer.selectors.building import load_vlm
 
-    size, device = run.mining.vlm_batch_size, str(run.args.device)
-    return TransformersVLM.from_pretrained(_names(run).vlm, device=device, batch_size=size)
+    return load_vlm(_names(run).vlm, run.mining, str(run.args.device))
 
 
 def leave() -> None:

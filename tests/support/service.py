@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 HANGS_S = 3.0
+SLOW_S = 0.3
 S = TypeVar("S", bound=ThreadingHTTPServer)
 
 
@@ -18,11 +19,17 @@ class Service(ThreadingHTTPServer):
     """Answers the n-th request with the n-th of ``plan``, and all that follow with ``then``.
 
     What it answers: "good" (the text "a red square"), "say " and a text, "empty", "null", a status ("500", "429",
-    "400"), "closed" (the connection, without a reply), "hang", "html" or "cut" (half a reply).
+    "400"), "closed" (the connection, without a reply), "hang", "slow", "html" or "cut" (half a reply), "refused" (by
+    the model), "filtered", "thought" (all tokens, without a text), "thinks" (reasoning
+    beside the text), "stopped" (text up to the limit of tokens), or "no "
+    and the name of an argument that the model does not take.
 
     Attributes:
         asked: The body of every request, in the order of arrival.
         at_s: When each arrived.
+        keys: What each said in ``Authorization``.
+        most_at_once: The most requests that it had at the same time.
+        models: What it lists; ``None``: it has no list.
     """
 
     daemon_threads = True
@@ -32,11 +39,19 @@ class Service(ThreadingHTTPServer):
         self.plan, self.then = list(plan), then
         self.asked: list[dict[str, Any]] = []
         self.at_s: list[float] = []
+        self.keys: list[str] = []
+        self.most_at_once = self.now = 0
+        self.models: list[str] | None = ["served", "another"]
         self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def count(self, change: int) -> None:
+        with self._lock:
+            self.now += change
+            self.most_at_once = max(self.most_at_once, self.now)
 
     def next_answer(self, body: dict[str, Any]) -> str:
         with self._lock:
@@ -49,7 +64,22 @@ class Handler(BaseHTTPRequestHandler):
     server: Service
     protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        if self.server.models is None:
+            self.send(404, "application/json", b"{}")
+            return
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "me"} for name in self.server.models]
+        self.send(200, "application/json", json.dumps({"object": "list", "data": listed}).encode())
+
     def do_POST(self) -> None:
+        self.server.keys.append(self.headers["Authorization"] or "")
+        self.server.count(1)
+        try:
+            self.answer()
+        finally:
+            self.server.count(-1)
+
+    def answer(self) -> None:
         answer = self.server.next_answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         if answer == "closed":
             self.close_connection = True
@@ -58,12 +88,21 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(HANGS_S)
         elif answer.isdigit():
             self.send(int(answer), "application/json", json.dumps({"error": {"message": f"status {answer}"}}).encode())
+        elif answer.startswith("no "):
+            name = answer.removeprefix("no ")
+            error = {"message": f"Unsupported parameter: {name!r}", "param": name, "code": "unsupported_parameter"}
+            self.send(400, "application/json", json.dumps({"error": error}).encode())
         elif answer == "html":
             self.send(200, "text/html", b"<html>Sign in to the network first</html>")
         else:
+            time.sleep(SLOW_S if answer == "slow" else 0.0)
             said = answer.removeprefix("say ") if answer.startswith("say ") else "a red square"
-            content = {"null": None, "empty": ""}.get(answer, said)
-            data = json.dumps(completion(content)).encode()
+            content = {"null": None, "empty": "", "thought": None, "refused": None, "filtered": ""}.get(answer, said)
+            end = {"thought": "length", "stopped": "length", "filtered": "content_filter"}.get(answer, "stop")
+            made = completion(content, end, "I would rather not" if answer == "refused" else None)
+            if answer in ("thinks", "thought"):
+                made["choices"][0]["message"]["reasoning_content"] = "Let me see."
+            data = json.dumps(made).encode()
             self.send(200, "application/json", data[: len(data) // 2] if answer == "cut" else data)
 
     def send(self, status: int, kind: str, data: bytes) -> None:
@@ -79,13 +118,14 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def completion(content: str | None) -> dict[str, Any]:
+def completion(content: str | None, end: str = "stop", refusal: str | None = None) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content, "refusal": refusal}
     return {
         "id": "1",
         "object": "chat.completion",
         "created": 0,
         "model": "served",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}],
+        "choices": [{"index": 0, "finish_reason": end, "message": message}],
         "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8},
     }
 
