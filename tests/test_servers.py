@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import logging
-import shutil
 
 import numpy as np
 import pytest
@@ -34,7 +33,7 @@ from lmms_videominer.world.script import write_script
 pytestmark = pytest.mark.launches
 
 KEY = "sk-not-for-the-cache-0123"
-VLM = str(CHECKPOINTS / "vlm")
+VLM, POLICY = str(CHECKPOINTS / "vlm"), str(CHECKPOINTS / "policy")
 OTHERS = {"embedder": str(CHECKPOINTS / "embedder"), "scorer": str(CHECKPOINTS / "scorer")}
 
 
@@ -42,17 +41,6 @@ OTHERS = {"embedder": str(CHECKPOINTS / "embedder"), "scorer": str(CHECKPOINTS /
 def url(tmp_path_factory):
     with transformers_serve(tmp_path_factory.mktemp("server") / "log") as base:
         yield base
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory):
-    """The bundled policy, whose tokenizer names the processor of the video LLM: the server would look for that."""
-    folder = tmp_path_factory.mktemp("models") / "policy"
-    shutil.copytree(CHECKPOINTS / "policy", folder)
-    settings = folder / "tokenizer_config.json"
-    kept = {name: value for name, value in json.loads(settings.read_text()).items() if name != "processor_class"}
-    settings.write_text(json.dumps(kept))
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -83,24 +71,22 @@ def test_captions_are_those_of_transformers_for_the_pictures_that_arrive(url):
     assert served == local and len(set(served)) == 3 and all(len(caption) > 10 for caption in served)
 
 
-def test_decisions_and_their_tokens_are_those_of_transformers(url, policy):
-    here = CausalLM.from_pretrained(policy, device="cpu", max_new_tokens=48)
+def test_decisions_and_their_tokens_are_those_of_transformers(url):
+    here = CausalLM.from_pretrained(POLICY, device="cpu", max_new_tokens=48)
     prompts = [policy_prompt("What colour is the hat?", caption, 1, 3) for caption in ("desert: red robot", "a hall")]
     prompts.append(policy_prompt("What colour is the hat?", "", 0, 3))
-    served = ServedLM(Server(f"openai:{policy}@{url}"), 48).complete(prompts)
+    served = ServedLM(Server(f"openai:{POLICY}@{url}"), 48).complete(prompts)
     local = here.complete(prompts)
     assert [done.text for done in served] == [done.text for done in local]
     assert [done.usage for done in served] == [done.usage for done in local]
 
 
-def test_a_film_is_mined_from_the_shell_by_two_served_models_and_then_from_the_cache(
-    url, policy, world, tmp_path, monkeypatch
-):
+def test_a_film_is_mined_from_the_shell_by_two_served_models_and_then_from_the_cache(url, world, tmp_path, monkeypatch):
     monkeypatch.setenv(servers.KEY, KEY)
     monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "cache"))
     folder, rows = world
     line = ["mine", str(folder / rows[0]["video"]), "--question", rows[0]["question"], "--option", *rows[0]["options"]]
-    line += ["--model", f"openai:{VLM}@{url}", "--policy", f"openai:{policy}@{url}", "--set", "max_vlm_calls=6"]
+    line += ["--model", f"openai:{VLM}@{url}", "--policy", f"openai:{POLICY}@{url}", "--set", "max_vlm_calls=6"]
     line += [word for name, value in OTHERS.items() for word in (f"--{name}", value)]
     assert main([*line, "--json", str(tmp_path / "first.json")]) == 0
     assert main([*line, "--json", str(tmp_path / "again.json")]) == 0

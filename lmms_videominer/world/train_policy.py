@@ -62,7 +62,11 @@ def build(vlm: Path) -> tuple[Any, Any]:
     )
     model = Qwen2ForCausalLM(config)
     model.model.load_state_dict(source.model.language_model.state_dict())
-    return model, AutoTokenizer.from_pretrained(vlm)
+    tokenizer = AutoTokenizer.from_pretrained(vlm)
+    # the policy sees no pictures: programs that read the name of a processor would look for one
+    tokenizer.init_kwargs.pop("processor_class", None)
+    tokenizer._processor_class = None
+    return model, tokenizer
 
 
 def load(policy: Path) -> tuple[Any, Any]:
