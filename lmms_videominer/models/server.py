@@ -251,8 +251,8 @@ class Server:
                 "that off at the server, or raise caption_tokens and policy_tokens"
             )
         usage = getattr(response, "usage", None)
-        counts = [getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens")]
-        return Reply(text, *counts, reasoning)
+        counts = {name: getattr(usage, name, None) or 0 for name in ("prompt_tokens", "completion_tokens")}
+        return Reply(text, **counts, reasoning=reasoning)
 
     def _refused(self, error: Exception) -> ModelError:
         reason = "refuses the key in" if self._key else "wants a key, and none is in"
