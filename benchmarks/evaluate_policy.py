@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,18 @@ def summary(out: Path) -> dict[str, float]:
     lines = lines_in(out)
     names = [name for name, value in lines[0].items() if isinstance(value, int | float)]
     return {"questions": len(lines), **{name: sum(line[name] for line in lines) / len(lines) for name in names}}
+
+
+def mean_cells(lines: Sequence[dict[str, Any]], columns: Mapping[str, tuple[str, float, int]]) -> list[str]:
+    """The means over ``lines`` as cells of a table; ``-`` for what they lack.
+
+    Args:
+        columns: By the name in the lines: head of the column, factor, decimal places.
+    """
+    return [
+        f"{factor * sum(line[name] for line in lines) / len(lines):.{places}f}" if name in lines[0] else "-"
+        for name, (_, factor, places) in columns.items()
+    ]
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from evaluate_policy import evaluate, lines_in, load
+from evaluate_policy import evaluate, lines_in, load, mean_cells
 from world_selectors import ROWS as RIVALS
 from world_training import CONFIG, Run, bundled_start, render, train
 
@@ -61,11 +61,7 @@ def table(runs: Sequence[Run], minutes: int, rows: Path) -> str:
     body = []
     for run in runs:
         found = lines_in(rows_of(run, minutes, rows))
-        cells = [
-            f"{factor * np.mean([line[name] for line in found]):.{places}f}"
-            for name, (_, factor, places) in COLUMNS.items()
-        ]
-        body.append([f"{run.call_price:g}", str(len(found)), *cells])
+        body.append([f"{run.call_price:g}", str(len(found)), *mean_cells(found, COLUMNS)])
     return markdown_table(["call_price", "questions", *(head for head, _, _ in COLUMNS.values())], body)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evaluate_policy import evaluate, lines_in, load
+from evaluate_policy import evaluate, lines_in, load, mean_cells
 
 from lmms_videominer.bench.statistics import difference_interval
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
@@ -73,11 +73,8 @@ def table(minutes: int, rows: Path) -> str:
     known = {lever: lines_in(file) for lever, file in files.items() if file.exists()}
     body = []
     for lever, found in known.items():
-        cells = [
-            f"{factor * np.mean([line[name] for line in found]):.{places}f}" if name in found[0] else "-"
-            for name, (_, factor, places) in COLUMNS.items()
-        ]
-        body.append([lever, str(len(found)), *cells, difference(found, known.get(PLAIN, [])) if lever != PLAIN else ""])
+        margin = difference(found, known.get(PLAIN, [])) if lever != PLAIN else ""
+        body.append([lever, str(len(found)), *mean_cells(found, COLUMNS), margin])
     heads = ["search", "questions", *(head for head, _, _ in COLUMNS.values()), "accuracy less plain's (95 %)"]
     return markdown_table(heads, body)
 
