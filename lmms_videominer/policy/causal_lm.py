@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.models.identity import model_identity, module_identity
 from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.models.plain_text import THINK, ControlTokens, pieces_to_ids, unused_character
-from lmms_videominer.policy.language_model import Completion
+from lmms_videominer.policy.language_model import Completion, check_seeds, in_order
 from lmms_videominer.policy.prompt import INSTRUCTIONS
 from lmms_videominer.policy.seeded_sampling import GumbelNoise
 
@@ -102,17 +102,13 @@ class CausalLM:
 
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order; see ``LanguageModel.complete``. Seeds are optional at temperature 0."""
-        done: dict[int, Completion] = {}
-        for part in self.stream(prompts, temperature, seeds):
-            done.update(part)
-        return [done[i] for i in range(len(prompts))]
+        return in_order(self.stream(prompts, temperature, seeds), len(prompts))
 
     def stream(
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
     ) -> Iterator[dict[int, Completion]]:
         """The completions of ``complete`` by position, one forward pass after the other."""
-        if temperature and len(seeds) != len(prompts):
-            raise ValueError(f"sampling needs one seed per prompt: {len(seeds)} seeds for {len(prompts)} prompts")
+        check_seeds(prompts, temperature, seeds)
         ids = [self._prompt_ids(prompt) for prompt in prompts]
         # repeats are completed once: a greedy completion depends on the prompt alone, a sample also on its seed
         keys = [(tuple(row), seeds[i] if temperature else 0) for i, row in enumerate(ids)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -77,3 +77,17 @@ class StreamingLanguageModel(LanguageModel, Protocol):
     ) -> Iterator[dict[int, Completion]]:
         """The completions of ``complete``, by the position of the prompt, one call of the model after the other."""
         ...
+
+
+def in_order(parts: Iterable[dict[int, Completion]], count: int) -> list[Completion]:
+    """The ``count`` completions of all ``parts`` of a stream, by position."""
+    done: dict[int, Completion] = {}
+    for part in parts:
+        done.update(part)
+    return [done[i] for i in range(count)]
+
+
+def check_seeds(prompts: Sequence[str], temperature: float, seeds: Sequence[int]) -> None:
+    """Raise ``ValueError`` if samples are wanted and not every prompt has a seed."""
+    if temperature and len(seeds) != len(prompts):
+        raise ValueError(f"sampling needs one seed per prompt: {len(seeds)} seeds for {len(prompts)} prompts")

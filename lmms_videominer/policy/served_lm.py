@@ -7,7 +7,7 @@ from functools import partial
 
 from lmms_videominer.errors import CallError
 from lmms_videominer.models.server import Server
-from lmms_videominer.policy.language_model import Completion
+from lmms_videominer.policy.language_model import Completion, check_seeds, in_order
 
 AT_ONCE = 64  # prompts after which it shows that a server is down
 
@@ -33,10 +33,7 @@ class ServedLM:
 
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order, with a fault in place of one that does not come."""
-        done: dict[int, Completion] = {}
-        for part in self.stream(prompts, temperature, seeds):
-            done.update(part)
-        return [done[i] for i in range(len(prompts))]
+        return in_order(self.stream(prompts, temperature, seeds), len(prompts))
 
     def stream(
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
@@ -46,8 +43,7 @@ class ServedLM:
         Raises:
             ModelError: Every one of ``AT_ONCE`` prompts failed, and a plain one fails too: the server is down.
         """
-        if temperature and len(seeds) != len(prompts):
-            raise ValueError(f"sampling needs one seed per prompt: {len(seeds)} seeds for {len(prompts)} prompts")
+        check_seeds(prompts, temperature, seeds)
         asked = [(prompt, seeds[i] if temperature else None) for i, prompt in enumerate(prompts)]
         for start in range(0, len(asked), AT_ONCE):
             part = asked[start : start + AT_ONCE]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lmms_videominer.errors import CallError
-from lmms_videominer.policy.language_model import Completion
+from lmms_videominer.policy.language_model import Completion, in_order
 from lmms_videominer.policy.seeded_sampling import seeded
 from lmms_videominer.vlm.replies import replies
 from lmms_videominer.vlm.vlm import VLM, VLMRequest
@@ -33,11 +33,8 @@ class TextOnlyVLM:
         """One completion per prompt, in order; see ``LanguageModel.complete``."""
         if not prompts:
             return []
-        done: dict[int, Completion] = {}
         with seeded(zlib.crc32(repr(list(seeds)).encode())):
-            for part in self.stream(prompts, temperature):
-                done.update(part)
-        return [done[i] for i in range(len(prompts))]
+            return in_order(self.stream(prompts, temperature), len(prompts))
 
     def stream(
         self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()
