@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -194,9 +194,7 @@ class MinerConfig:
         for name, valid in NAMES.items():
             check_names([getattr(self, name)], valid, name)
         check_names(self.policy_context.split("+") if self.policy_context else [], CONTEXT, "policy_context")
-        for name, value in vars(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{name}={value}: must be a finite number")
+        check_finite(vars(self))
         for name in (
             "frames",
             "wave",
@@ -235,7 +233,7 @@ class MinerConfig:
                 f"similarity_delete={self.similarity_delete} is above similarity_accept={self.similarity_accept}"
             )
         for name in ("candidate_fps", "server_timeout_s"):
-            if not 0 < getattr(self, name) < math.inf:
+            if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
 
     @classmethod
@@ -253,6 +251,13 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` with the valid name nearest to ``name``; empty if none is near."""
     close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def check_finite(values: Mapping[str, Any]) -> None:
+    """Raise ``ConfigError`` if a setting is NaN or infinite."""
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name}={value}: must be a finite number")
 
 
 def check_names(names: Iterable[str], valid: Iterable[str], what: str) -> None:

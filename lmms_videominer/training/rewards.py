@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lmms_videominer.config import check_finite
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.types import Action, KeyFrame, Reading, Span, merge_spans
 from lmms_videominer.verdict import chosen_option
@@ -81,9 +82,7 @@ class RewardConfig:
         for name, valid in CHOICES.items():
             if getattr(self, name) not in valid:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: one of {', '.join(valid)}")
-        for name, value in vars(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{name}={value}: must be a finite number")
+        check_finite(vars(self))
         for name in ("lambda_auxin", "length_sigma"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: must be above 0")
