@@ -30,6 +30,7 @@ from lmms_videominer.world.script import COLOURS, PLACES, SIGNS, STATES, Actor, 
 MAX_DEPTH = 3
 CAPTIONS = 200  # limit of the searches in the prompts
 BARE = 0.15  # share of decisions without reasoning
+NAMED_SHARES = {"places": 0.3, "never": 0.3, "last": 0.1, "which": 0.3}  # "last" is learnt before the others
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _suffix(rng: np.random.Generator) -> str:
 
 def named_lesson(rng: np.random.Generator, seed: int, frames: int, turns: int) -> Lesson:
     """Questions of a kind that is asked only if named, on frames that answer them: uniform ones, or of the evidence."""
-    kind = list(DRAWERS)[int(rng.integers(len(DRAWERS)))]
+    kind = str(rng.choice(list(NAMED_SHARES), p=list(NAMED_SHARES.values())))
     while True:  # a third of the scripts, or more, has questions of each kind
         script = draw_script(rng, seed)
         drawn = [DRAWERS[kind](rng, script, int(rng.integers(4))) for _ in range(turns)]

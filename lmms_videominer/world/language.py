@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from lmms_videominer.types import Action
 from lmms_videominer.world.questions import WHOLE_VIDEO, WorldQuestion, where
-from lmms_videominer.world.script import ACTIONS, FrameState, Scene
+from lmms_videominer.world.script import ACTIONS, PLACES, FrameState, Scene
 
 ANSWER_SUFFIX = "Answer with the text of the right option."
 NO_BOARD = "nothing up"
@@ -68,10 +68,11 @@ def answer_text(question: WorldQuestion, boards: list[str]) -> str:
 def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | None:
     """The reply to ``question`` from frames in temporal order; ``None`` if they do not suffice to answer it.
 
-    About the whole video, what is seen comes before the option that follows from it: which place comes last or first,
-    from the place of each frame (``"desert, desert, cave: cave"``); what is shown, likewise, then for each place in
-    question whether it is among them (``"desert, desert, cave; desert yes, sea no, cave yes: 2"``). At which moment a
-    sign appears, from the frame that shows it (``"cave: red robot with the blue hat, moon: while the red robot ..."``).
+    What is seen comes before the option that follows from it. Which place comes last or first: the place of each frame
+    (``"desert, desert, cave: cave"``). What is shown: these, then the places in question, in the order of ``PLACES``,
+    with whether they are among them (``"desert, cave; desert yes, sea no, cave yes: 2"``), or, where one is to be left,
+    those that are (``"desert, snow, cave; desert, snow, cave: sea"``). At which moment a sign appears: the frames with
+    boards, up to the one that shows it (``"cave: red robot with the blue hat, moon: while the red robot ..."``).
     """
     if question.kind in WHOLE_VIDEO:
         places = [state.place for state in states]
@@ -86,8 +87,9 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
         return None
     if question.kind == "which":
         pairs = wanted_pairs(question)
-        shown = next(state for state in states if (state.place, state.actor) in pairs and state.board == boards[0])
-        return f"{describe(shown)}: {question.right}"
+        boarded = collapse_repeats(state for state in states if state.board)
+        shown = next(i for i, s in enumerate(boarded) if (s.place, s.actor) in pairs and s.board == boards[0])
+        return f"{'; '.join(map(describe, boarded[: shown + 1]))}: {question.right}"
     return answer_text(question, boards)
 
 
@@ -96,9 +98,12 @@ def _places_read(question: WorldQuestion, places: Sequence[str]) -> str:
     seen = ", ".join(places)
     if question.kind == "last":
         return seen
-    listed = question.text.rstrip("?").partition(": ")[2].split(", ")
-    asked = question.options if question.kind == "never" else [name.removeprefix("the ") for name in listed]
-    return "; ".join([seen, ", ".join(f"{name} {'yes' if name in places else 'no'}" for name in asked)])
+    if question.kind == "never":
+        said = [name for name in PLACES if name in question.options and name in places]
+    else:
+        listed = question.text.partition(": ")[2]
+        said = [f"{name} {'yes' if name in places else 'no'}" for name in PLACES if f"the {name}" in listed]
+    return "; ".join([seen, ", ".join(said)])
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:

@@ -93,11 +93,19 @@ def test_what_is_shown_is_read_frame_by_frame_before_it_is_counted():
     script = next(s for s in (write_script(4, i, 15) for i in range(50)) if write_questions(s, 1, ["places"]))
     [question] = write_questions(script, 1, ["places"])
     shown = list(dict.fromkeys(chapter.place for chapter in script.chapters))
-    asked = [name.removeprefix("the ") for name in question.text.rstrip("?").partition(": ")[2].split(", ")]
+    asked = [name for name in PLACES if f"the {name}" in question.text]
     states = [script.state_at(t) for t in np.linspace(0.1, script.duration_s - 0.1, 400)]
     said = ", ".join(f"{name} {'yes' if name in shown else 'no'}" for name in asked)
     places = ", ".join(state.place for state in states)
     assert language.answer_from(question, states) == f"{places}; {said}: {question.right}"
+
+
+def test_of_the_places_in_question_those_that_are_shown_are_read_and_the_other_one_is_the_answer():
+    script = next(s for s in (write_script(4, i, 15) for i in range(50)) if write_questions(s, 1, ["never"]))
+    [question] = write_questions(script, 1, ["never"])
+    states = [script.state_at(t) for t in np.linspace(0.1, script.duration_s - 0.1, 400)]
+    said = ", ".join(name for name in PLACES if name in question.options and name != question.right)
+    assert language.answer_from(question, states).endswith(f"; {said}: {question.right}")
 
 
 def test_a_which_question_is_answered_from_the_frame_that_shows_its_sign():
@@ -109,6 +117,10 @@ def test_a_which_question_is_answered_from_the_frame_that_shows_its_sign():
     described = f"{scene.place}: {scene.actor.body} robot with the {scene.actor.hat} hat, {scene.signs[0]}"
     assert language.answer_from(question, [elsewhere, shown]) == f"{described}: {question.right}"
     assert language.answer_from(question, [elsewhere]) is None
+    other = next(s for s in script.scenes if s.signs and s is not scene)
+    before = script.state_at(other.moments[0].span.start_s)
+    reading = f"{language.describe(before)}; {described}: {question.right}"
+    assert language.answer_from(question, [elsewhere, before, shown, before]) == reading
 
 
 def test_no_question_comes_twice():
