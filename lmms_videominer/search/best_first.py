@@ -3,7 +3,7 @@
 The tree has the nodes of the method (arXiv 2510.06040): clusters of captioned events about which the policy decides.
 What differs from ``search=plain`` is the order, and that most of the tree is never grown:
 
-1. The policy says at the root what would be seen (one line per moment), or that frames spread over the whole video
+1. The policy says at the root what would be seen (one line per moment, as many as key frames), or that frames spread over the whole video
    answer the question.
 2. Events are cut as before, more of them the longer the span is, and looked at before they are captioned: an image-text
    model compares the frames of the scan with each line.
@@ -24,7 +24,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,7 @@ SCANNED = 4  # frames compared per event of a cut
 LOOKS = 32  # frames that are compared for the price of one caption
 EQUAL = 1e-6  # difference of fits that are equal
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
+LINES_CUT = "lines_cut"  # the fallback of a search for more moments than there are key frames
 FITTING = 0.25  # standard deviations within which a frame fits about as well as the best of its part
 
 
@@ -103,6 +104,7 @@ class _BestFirst:
         self.fits: list[np.ndarray] = [np.zeros(0)]  # by node: float64 [L]
         self.frontier: list[_Candidate] = []
         self.lines: tuple[str, ...] = ()
+        self.lines_cut = False  # the policy wrote more lines than there are key frames
         self.deviations = np.zeros(0)  # float64 [L]: of the fits of the first frames
         self.events: list[_Candidate] = []  # all that were ever in the frontier
         self.embedded: list[np.ndarray] = []  # the captions so far, by wave
@@ -116,7 +118,8 @@ class _BestFirst:
             while wave := (yield from self._next()):
                 yield from self._look(wave)
             self._note_the_rest()
-        return (yield from self._found())
+        found = yield from self._found()
+        return replace(found, fallbacks=(*found.fallbacks, LINES_CUT)) if self.lines_cut else found
 
     def _begin(self) -> Generator[Any, Any, None]:
         """Let the policy say what is sought."""
@@ -125,7 +128,9 @@ class _BestFirst:
         yield from decide(self.case, self.nodes, [0], [part])
         decision = self.nodes[0].decision
         assert decision is not None
-        self.lines = sought(decision) or (self.case.question.text,)
+        lines = sought(decision) or (self.case.question.text,)
+        self.lines = lines[: config.frames]  # each moment is to be seen in a key frame
+        self.lines_cut = len(lines) > len(self.lines)
         self.fits[0] = np.zeros(len(self.lines))
 
     def _open(self, positions: Sequence[int]) -> Generator[Any, Any, None]:

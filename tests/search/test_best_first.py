@@ -206,6 +206,15 @@ def test_of_several_moments_each_is_found_before_it_stops(film, lines):
         assert any(within(YELLOW, time_s) for time_s in times(selection))
 
 
+@pytest.mark.parametrize("look", ["scorer", "none"])
+def test_no_more_moments_are_sought_than_key_frames_can_show(film, look):
+    lines = [f"a scene in yellow, {i}" for i in range(4)]
+    within_limit = mine(film, seeker(*lines, rule=lambda caption, depth: Action.ACCEPT), look=look)
+    beyond = mine(film, seeker(*lines, "a scene in white", rule=lambda caption, depth: Action.ACCEPT), look=look)
+    assert beyond.fallbacks == (*within_limit.fallbacks, "lines_cut")
+    assert beyond.key_frames == within_limit.key_frames
+
+
 def test_what_cannot_be_accepted_is_told_and_its_best_fitting_frames_are_shown_beside_the_others(film):
     def rule(caption: str, depth: int) -> Action:
         return Action.ACCEPT if "yellow" in caption else Action.CONTINUE
