@@ -6,6 +6,7 @@ decisions and answers from pixels and text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from lmms_videominer.types import Action
@@ -69,10 +70,10 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
     """The reply to ``question`` from frames in temporal order; ``None`` if they do not suffice to answer it.
 
     What is seen comes before the option that follows from it. Which place comes last or first: the place of each frame
-    (``"desert, desert, cave: cave"``). What is shown: these, then the places in question, in the order of ``PLACES``,
-    with whether they are among them (``"desert, cave; desert yes, sea no, cave yes: 2"``), or, where one is to be left,
-    those that are (``"desert, snow, cave; desert, snow, cave: sea"``). At which moment a sign appears: the frames with
-    boards, up to the one that shows it (``"cave: red robot with the blue hat, moon: while the red robot ..."``).
+    (``"desert, desert, cave: cave"``). How many are shown, or which one is not: these, then the places in question that
+    are among them, in the order of ``PLACES`` (``"desert, cave, desert; desert, cave: 2"``, ``"sea, sea; none: 0"``). At
+    which moment a sign appears: the frames with boards, up to the one that shows it (``"cave: red robot with the blue
+    hat, moon: while the red robot ..."``).
     """
     if question.kind in WHOLE_VIDEO:
         places = [state.place for state in states]
@@ -98,12 +99,9 @@ def _places_read(question: WorldQuestion, places: Sequence[str]) -> str:
     seen = ", ".join(places)
     if question.kind == "last":
         return seen
-    if question.kind == "never":
-        said = [name for name in PLACES if name in question.options and name in places]
-    else:
-        listed = question.text.partition(": ")[2]
-        said = [f"{name} {'yes' if name in places else 'no'}" for name in PLACES if f"the {name}" in listed]
-    return "; ".join([seen, ", ".join(said)])
+    asked = question.options if question.kind == "never" else re.findall(r"the (\w+)", question.text.partition(":")[2])
+    shown = [name for name in PLACES if name in asked and name in places]
+    return f"{seen}; {', '.join(shown) or 'none'}"
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:
