@@ -35,11 +35,17 @@ NAMED_SHARES = {"places": 0.3, "never": 0.3, "last": 0.1, "which": 0.3}  # "last
 
 @dataclass(frozen=True)
 class Lesson:
-    """Frames (uint8 [T, SIZE, SIZE, 3], or ``None`` for text only) and turns of (prompt, target reply)."""
+    """Frames (uint8 [T, SIZE, SIZE, 3], or ``None`` for text only) and turns of (prompt, target reply).
+
+    Attributes:
+        pieces: Of a lesson of one turn: the pieces of its reply, of which every other one, from the first on, is given
+            and not to be learnt. Empty: all is to be learnt.
+    """
 
     frames: np.ndarray | None
     turns: tuple[tuple[str, str], ...]
     kind: str = ""
+    pieces: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=512)
@@ -127,17 +133,39 @@ def named_lesson(rng: np.random.Generator, seed: int, frames: int, turns: int) -
         questions = [question for question in drawn if question]
         if not questions:
             continue
-        spans = list(questions[0].evidence)
-        if kind == "which":
-            spans += [span for scene in _some_scenes(rng, script) for span in _moment_spans(rng, scene)]
-        elif rng.random() < 0.6:
-            spans = [Span(0, script.duration_s)]
-        times = uniform_times(merge_spans(spans), frames)
+        times = _named_times(rng, script, questions[0], frames)
         states = [script.state_at(t) for t in times]
         replies = [(q, language.answer_from(q, states)) for q in dict.fromkeys(questions)]
         dialogue = tuple((language.question_prompt(q, _suffix(rng)), reply) for q, reply in replies if reply)
         if dialogue:
             return Lesson(render_times(script, times), dialogue, kind)
+
+
+def reading_lesson(rng: np.random.Generator, seed: int, frames: int) -> Lesson:
+    """A question of a named kind without frames: what they show is given, and what follows from it is to be learnt.
+
+    Such lessons cost a tenth of those with frames.
+    """
+    while True:
+        kind = str(rng.choice(list(NAMED_SHARES), p=list(NAMED_SHARES.values())))
+        script = draw_script(rng, seed)
+        question = DRAWERS[kind](rng, script, int(rng.integers(4)))
+        if not question:
+            continue
+        states = [script.state_at(t) for t in _named_times(rng, script, question, frames)]
+        if pieces := language.read_from(question, states):
+            turn = (language.question_prompt(question, _suffix(rng)), "".join(pieces))
+            return Lesson(None, (turn,), kind, pieces)
+
+
+def _named_times(rng: np.random.Generator, script: Script, question: WorldQuestion, frames: int) -> np.ndarray:
+    """Times of frames that may answer a question of a named kind: uniform ones, or of the evidence."""
+    spans = list(question.evidence)
+    if question.kind == "which":
+        spans += [span for scene in _some_scenes(rng, script) for span in _moment_spans(rng, scene)]
+    elif rng.random() < 0.6:
+        spans = [Span(0, script.duration_s)]
+    return uniform_times(merge_spans(spans), frames)
 
 
 def blind_lesson(rng: np.random.Generator, script: Script, turns: int) -> Lesson:

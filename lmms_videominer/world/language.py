@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lmms_videominer.types import Action
-from lmms_videominer.world.questions import WHOLE_VIDEO, WorldQuestion, where
+from lmms_videominer.world.questions import DRAWERS, WorldQuestion, where
 from lmms_videominer.world.script import ACTIONS, PLACES, FrameState, Scene
 
 ANSWER_SUFFIX = "Answer with the text of the right option."
@@ -75,33 +75,38 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
     which moment a sign appears: the frames with boards, up to the one that shows it (``"cave: red robot with the blue
     hat, moon: while the red robot ..."``).
     """
-    if question.kind in WHOLE_VIDEO:
-        places = [state.place for state in states]
-        enough = (
-            places[-1 if " last" in question.text else 0] == question.right
-            if question.kind == "last"
-            else len(set(places)) == len(question.evidence)
-        )
-        return f"{_places_read(question, places)}: {question.right}" if enough else None
+    if question.kind in DRAWERS:
+        pieces = read_from(question, states)
+        return "".join(pieces) if pieces else None
     boards = boards_seen(question, states)
-    if not is_answerable(question, boards):
-        return None
+    return answer_text(question, boards) if is_answerable(question, boards) else None
+
+
+def read_from(question: WorldQuestion, states: Sequence[FrameState]) -> tuple[str, ...] | None:
+    """The reply to a question of a named kind in pieces: what frames show, and what follows from it, alternately."""
     if question.kind == "which":
-        pairs = wanted_pairs(question)
-        boarded = collapse_repeats(state for state in states if state.board)
-        shown = next(i for i, s in enumerate(boarded) if (s.place, s.actor) in pairs and s.board == boards[0])
-        return f"{'; '.join(map(describe, boarded[: shown + 1]))}: {question.right}"
-    return answer_text(question, boards)
-
-
-def _places_read(question: WorldQuestion, places: Sequence[str]) -> str:
-    """The reading of ``places``, one per frame, that precedes the answer to a question about the whole video."""
+        return _sign_read(question, states)
+    places = [state.place for state in states]
     seen = ", ".join(places)
     if question.kind == "last":
-        return seen
+        last = places[-1 if " last" in question.text else 0]
+        return (seen, f": {last}") if last == question.right else None
+    if len(set(places)) < len(question.evidence):
+        return None
     asked = question.options if question.kind == "never" else re.findall(r"the (\w+)", question.text.partition(":")[2])
     shown = [name for name in PLACES if name in asked and name in places]
-    return f"{seen}; {', '.join(shown) or 'none'}"
+    return seen, f"; {', '.join(shown) or 'none'}: {question.right}"
+
+
+def _sign_read(question: WorldQuestion, states: Sequence[FrameState]) -> tuple[str, ...] | None:
+    pairs, boards = wanted_pairs(question), boards_seen(question, states)
+    if not is_answerable(question, boards):
+        return None
+    boarded = collapse_repeats(state for state in states if state.board)
+    shown = next(i for i, s in enumerate(boarded) if (s.place, s.actor) in pairs and s.board == boards[0])
+    first, *others = map(describe, boarded[: shown + 1])
+    between = [piece for text in others for piece in (";", f" {text}")]
+    return (first, *between, f": {question.right}")
 
 
 def is_answerable(question: WorldQuestion, boards: list[str]) -> bool:

@@ -23,6 +23,7 @@ from lmms_videominer.world.curriculum import (
     judge_lesson,
     named_lesson,
     question_lesson,
+    reading_lesson,
 )
 from lmms_videominer.world.learning import Learner, padded_length
 from lmms_videominer.world.tokenizer import SYSTEM_PROMPT, train_tokenizer
@@ -133,12 +134,12 @@ class Lessons(IterableDataset):
 
     Of ten batches three hold captions of frames, one questions without frames, one judged captions, and five questions
     with frames: ``named`` of these are of the kinds that come only if named. The first ``warmup`` batches hold captions
-    of four frames.
+    of four frames. Of ``1 + readings`` batches all but the first hold questions of these kinds with given readings.
     """
 
-    def __init__(self, processor: Any, batch: int, seed: int, warmup: int, named: int):
+    def __init__(self, processor: Any, batch: int, seed: int, warmup: int, named: int, readings: int):
         self.processor, self.batch, self.seed, self.warmup = processor, batch, seed, warmup
-        self.named = (6, 2, 8, 4, 1)[:named]
+        self.named, self.readings = (6, 2, 8, 4, 1)[:named], readings
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         torch.set_num_threads(1)
@@ -154,6 +155,9 @@ class Lessons(IterableDataset):
         def script():
             return draw_script(rng, TRAIN_SEED)
 
+        number, reads = divmod(number, 1 + self.readings)
+        if reads:
+            return [reading_lesson(rng, TRAIN_SEED, int(rng.choice([4, 8, 8]))) for _ in range(self.batch)]
         if number < self.warmup:
             return [caption_lesson(rng, script(), 4) for _ in range(self.batch)]
         kind = number % 10
@@ -196,10 +200,16 @@ def _tokens(lesson: Lesson, tokenizer: Any, vision_tokens: int) -> tuple[list[in
     for i, (prompt, reply) in enumerate(lesson.turns):
         video = f"<|vision_start|>{'<|video_pad|>' * vision_tokens}<|vision_end|>" if vision_tokens and i == 0 else ""
         prompt_ids = tokenizer(f"{head}<|im_start|>user\n{video}{prompt}<|im_end|>\n<|im_start|>assistant\n").input_ids
-        reply_ids = tokenizer(reply + "<|im_end|>").input_ids
         newline_ids = tokenizer("\n").input_ids
-        ids += prompt_ids + reply_ids + newline_ids
-        labels += [-100] * len(prompt_ids) + reply_ids + [-100] * len(newline_ids)
+        ids += prompt_ids
+        labels += [-100] * len(prompt_ids)
+        *pieces, end = lesson.pieces or ("", reply)
+        for k, piece in enumerate((*pieces, end + "<|im_end|>")):
+            piece_ids = tokenizer(piece).input_ids
+            ids += piece_ids
+            labels += piece_ids if k % 2 else [-100] * len(piece_ids)
+        ids += newline_ids
+        labels += [-100] * len(newline_ids)
         head = ""
     return ids, labels
 
@@ -243,6 +253,7 @@ def train(
     resume: bool,
     start: Path | None = None,
     named: int = 2,
+    readings: int = 0,
     log_every: int = 50,
     eval_every: int = 400,
 ) -> None:
@@ -254,7 +265,7 @@ def train(
     learner = Learner(model, lr, min(200, 1 + steps // 10), steps)
     first = learner.resume(folder / "training.pt") if resume else 0
     data = DataLoader(
-        Lessons(processor, batch, seed + first, warmup - first, named),
+        Lessons(processor, batch, seed + first, warmup - first, named, readings),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
@@ -280,6 +291,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warmup", type=int, default=1000, help="number of initial batches with captions only")
     parser.add_argument("--named", type=int, default=2, choices=range(6), help="batches of ten on named kinds")
+    parser.add_argument(
+        "--readings", type=int, default=0, help="batches on given readings, without frames, after each with frames"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that draw lessons")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--resume", action="store_true", help="continue from the folder's training.pt")
