@@ -3,8 +3,8 @@
 The tree has the nodes of the method (arXiv 2510.06040): clusters of captioned events about which the policy decides.
 What differs from ``search=plain`` is the order, and that most of the tree is never grown:
 
-1. The policy says at the root what would be seen (one line per moment, as many as key frames), or that frames spread over the whole video
-   answer the question.
+1. The policy says at the root what would be seen (one line per moment, as many as key frames), or that frames spread
+   over the whole video answer the question.
 2. Events are cut as before, more of them the longer the span is, and looked at before they are captioned: an image-text
    model compares the frames of the scan with each line.
 3. In waves, the most promising events are captioned and clustered, and the policy decides. The events of nodes that

@@ -1,6 +1,9 @@
-"""What the policy's cold start is taught, sound or flawed on purpose."""
+"""What the policy's cold start is taught, sound or flawed on purpose, and what the video LLM learns without frames."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from lmms_videominer.world.curriculum import (
     draw_script,
     judge_lesson,
     policy_lesson,
+    reading_lesson,
     several_lesson,
     sought_lesson,
 )
@@ -103,3 +107,23 @@ def test_judged_captions_tell_the_caption_and_then_the_action():
         assert "robot with the" in caption and f"{tag}{end}" == f"<action>{lesson.kind}</action>"
         assert lesson.frames.shape == (4, 168, 168, 3)
     assert actions == {"accept", "continue", "delete"}
+
+
+def test_of_a_given_reading_only_what_follows_from_it_is_learnt():
+    from lmms_videominer.models.bundle import BUNDLED, find_bundle
+    from lmms_videominer.world.train_vlm import collate, load
+
+    bundle = find_bundle(BUNDLED)
+    assert bundle is not None
+    _, processor = load(Path(bundle.vlm))
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for lesson in [reading_lesson(rng, 7, 8) for _ in range(24)]:
+        kinds.add(lesson.kind)
+        [(_, reply)] = lesson.turns
+        assert "".join(lesson.pieces) == reply
+        given, whole = collate([lesson], processor), collate([replace(lesson, pieces=())], processor)
+        assert given["input_ids"].tolist() == whole["input_ids"].tolist()
+        learnt = processor.tokenizer.decode([i for i in given["labels"][0].tolist() if i >= 0])
+        assert learnt == "".join(lesson.pieces[1::2]) + "<|im_end|>"
+    assert kinds == {"places", "never", "last", "which"}
