@@ -35,6 +35,11 @@ class BackboneVLM:
     def __init__(self, driver: Driver, identity: str, secrets: Collection[str] = ()):
         self.driver, self.identity, self.secrets = driver, identity, secrets
 
+    @property
+    def at_once(self) -> int:
+        """How many requests it serves at once."""
+        return as_count(getattr(self.driver.backbone, "batch_size", 1))
+
     def generate(self, requests: Sequence[VLMRequest]) -> list[str | CallError]:
         """One completion per request, in order, stripped; see ``VLM.generate``.
 
@@ -67,6 +72,11 @@ class BackboneVLM:
         if len(outputs) != len(requests):  # some backbones add an empty output for a video that they cannot read
             raise CallError(f"the backbone gave {len(outputs)} replies to {len(requests)} requests")
         return [_checked(text_of(output), self.secrets) for output in outputs]
+
+
+def as_count(batch_size: object) -> int:
+    """A backbone's batch size as a number; 1 for one that it is yet to find out (``auto``)."""
+    return int(batch_size) if isinstance(batch_size, int) or str(batch_size).isdecimal() else 1
 
 
 def _clip_bytes(request: VLMRequest, profile: Profile) -> int:
