@@ -37,11 +37,10 @@ def test_what_lies_within_a_stage_is_not_counted_in_it_again():
 
 def test_a_model_counts_in_the_stage_that_calls_it_without_what_others_do_for_it():
     profile = Profile()
-    with profile.running(), stage("caption"):
-        with model("video LLM"):
+    with profile.running(), stage("caption"), model("video LLM"):
+        time.sleep(AS_LONG)
+        with stage("hand over"):
             time.sleep(AS_LONG)
-            with stage("hand over"):
-                time.sleep(AS_LONG)
     caption, hand_over = profile.stages["caption"], profile.stages["hand over"]
     assert caption.calls == 1 and AS_LONG <= caption.model_s <= caption.seconds
     assert hand_over.seconds >= AS_LONG and hand_over.model_s == 0
@@ -125,9 +124,8 @@ def test_a_profile_goes_on_where_it_was_stopped():
 
 def test_the_trace_has_a_slice_a_call_nested_in_time_and_the_figures(tmp_path):
     profile = Profile()
-    with profile.running(), stage("caption", 2):
-        with model("video LLM"), stage("hand over", 8):
-            time.sleep(AS_LONG)
+    with profile.running(), stage("caption", 2), model("video LLM"), stage("hand over", 8):
+        time.sleep(AS_LONG)
     trace_json.save(trace_of(profile), tmp_path / "deep" / "trace.json")
     trace = trace_json.load(tmp_path / "deep" / "trace.json")
     slices = {event["name"]: event for event in trace["traceEvents"] if event["ph"] == "X"}
