@@ -16,6 +16,7 @@ from lmms_videominer.video.parts import fitting
 from lmms_videominer.vlm.vlm import VLMRequest, alike
 
 CALLS_AT_ONCE = 64
+_WIDTHS = ("batch_size_per_gpu", "num_concurrent", "num_cpus")  # where backbones keep how much they do at once
 TASK, SPLIT = "videominer", "search"  # task and split for requests that do not come from a task
 # what lmms-eval's backbones return instead of an answer: those behind an API; LLaVA-Video and Oryx
 _FAILED = re.compile(r"\[LMMS_EVAL_.*|Video .* can not load, check the source", re.DOTALL)
@@ -37,8 +38,9 @@ class BackboneVLM:
 
     @property
     def at_once(self) -> int:
-        """How many requests it serves at once."""
-        return as_count(getattr(self.driver.backbone, "batch_size", 1))
+        """How many requests the backbone serves at once: its batch size, or its connections to a service."""
+        widths = [getattr(self.driver.backbone, name, 1) for name in _WIDTHS]
+        return max(1, *(width for width in widths if isinstance(width, int)))
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str | CallError]:
         """One completion per request, in order, stripped; see ``VLM.generate``.
@@ -72,11 +74,6 @@ class BackboneVLM:
         if len(outputs) != len(requests):  # some backbones add an empty output for a video that they cannot read
             raise CallError(f"the backbone gave {len(outputs)} replies to {len(requests)} requests")
         return [_checked(text_of(output), self.secrets) for output in outputs]
-
-
-def as_count(batch_size: object) -> int:
-    """A backbone's batch size as a number; 1 for one that it is yet to find out (``auto``)."""
-    return int(batch_size) if isinstance(batch_size, int) or str(batch_size).isdecimal() else 1
 
 
 def _clip_bytes(request: VLMRequest, profile: Profile) -> int:
