@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -215,7 +216,7 @@ def films(film, tmp_path) -> list[str]:
     """Copies of a film."""
     copies = [tmp_path / f"{name}.mp4" for name in "abc"]
     for copy in copies:
-        copy.write_bytes(film.read_bytes())
+        copy.write_bytes(Path(film).read_bytes())
     return [str(copy) for copy in copies]
 
 
@@ -240,7 +241,8 @@ def test_results_that_come_one_by_one_are_those_of_searches_that_run_together(me
 def test_questions_on_one_video_begin_together_and_their_video_is_opened_once(method, films):
     served: list[str] = []
     jobs = [Job(Question(film, text)) for text in ("cd", "ce") for film in films]
-    assert [i for i, _ in run_each(method, jobs, 1, serving=served.append)] == [0, 3, 1, 4, 2, 5]
+    ended = [i for i, _ in run_each(method, jobs, 1, serving=served.append)]
+    assert [sorted(ended[i : i + 2]) for i in (0, 2, 4)] == [[0, 3], [1, 4], [2, 5]]
     assert served.count("open") == 3
 
 
