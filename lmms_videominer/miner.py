@@ -198,9 +198,8 @@ class VideoMiner:
         if not mined:
             return results
         vlm = needed(self.stages.vlm, "video LLM")
-        selections = [selection for _, selection in mined]
-        with stage("answer", len(selections)):
-            answers = answer_selections(selections, vlm, self.stages.cache, self.config.reader)
+        with stage("answer", len(mined)):
+            answers = answer_selections([s for _, s in mined], vlm, self.stages.cache, self.config.reader)
         for (i, _), answered in zip(mined, answers, strict=True):
             results[i] = answered
         return results
