@@ -30,7 +30,8 @@ NAMES = {
 }
 """Settings with a fixed set of values, listed here so that a wrong one is refused before anything is loaded."""
 CONTEXT = ("place", "accepted", "budget")  # parts of ``policy_context``
-HOW_ASKED = ("vlm_batch_size", "policy_batch_size", "server_requests", "server_timeout_s")  # they change no result
+# they change no result
+HOW_ASKED = ("vlm_batch_size", "policy_batch_size", "server_requests", "server_timeout_s", "open_searches")
 
 
 def option(default: Any, help: str) -> Any:
@@ -157,6 +158,11 @@ class MinerConfig:
     server_timeout_s: float = option(
         120.0, "Longest time of one try of such a request, in seconds, the wait in the server's queue included."
     )
+    open_searches: int = option(
+        0,
+        "Questions that are searched at once, beyond those on one video. 0: as many as fill the widest engine, and as "
+        "memory holds videos (docs/profile.md).",
+    )
     llm_tokens: int = option(
         1024, "Maximum number of tokens of a reply, for the selectors that ask a language model for replies."
     )
@@ -222,7 +228,7 @@ class MinerConfig:
             )
         if not 0 <= self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in [0, 2]")
-        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach", "index"):
+        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach", "index", "open_searches"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         for name in ("similarity_delete", "similarity_accept"):

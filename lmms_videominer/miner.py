@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.models.resolve import resolve
+from lmms_videominer.profiling import stage
 from lmms_videominer.search.answers import answer_selections
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
@@ -125,15 +127,7 @@ class VideoMiner:
         Raises:
             ModelError: A model fails at everything it is asked; what came before is in the cache.
         """
-        from tqdm import tqdm
-
-        selector = self.selector
-        results: dict[int, Selection | VideoMinerError] = {}
-        with tqdm(total=len(questions), desc=selector.name, unit=selector.unit, disable=not progress) as bar:
-            for position, result in self.mine_each(questions, answer, serving=bar.set_postfix_str):
-                results[position] = result
-                bar.update()
-        return [results[i] for i in range(len(questions))]
+        return self.selector.gathered(partial(self.mine_each, answer=answer), questions, progress)
 
     def mine_each(
         self,
@@ -145,9 +139,10 @@ class VideoMiner:
     ) -> Iterator[tuple[int, Selection | VideoMinerError]]:
         """Like ``mine_batch``, but yield each result as soon as it is known, with the position of its question.
 
-        Questions are searched in batches, those on one video together, so results come in another order than that of
-        ``questions``; each comes once. What is not asked for is not mined: whoever stops iterating stops the work. At
-        most one batch of searches and of videos is open at a time, however many questions there are.
+        As searches end, others take their place. Questions on one video are searched together, so results come in
+        another order than that of ``questions``; each comes once. What is not asked for is not mined: whoever stops
+        iterating stops the work. No more than ``open_searches`` searches and their videos are open at a time, beyond
+        those on one video, however many questions there are.
 
         Example:
             >>> for position, result in miner.mine_each(questions):
@@ -163,12 +158,13 @@ class VideoMiner:
         Raises:
             ModelError: A model fails at everything it is asked; what came before has been yielded, or is in the cache.
         """
-        for part in self.selector.select_parts(questions, serving=serving, used=used):
-            results = list(part.values())
-            if answer:
-                serving("answer")
-                results = self.answer(results)
-            yield from zip(part, results, strict=True)
+
+        def answered(results: list[Selection | VideoMinerError]) -> list[Selection | VideoMinerError]:
+            serving("answer")
+            return self.answer(results)
+
+        finish = answered if answer else None
+        return self.selector.select_each(questions, finish=finish, serving=serving, used=used)
 
     def index(
         self, videos: Sequence[str | os.PathLike[str]], *, progress: bool = False
@@ -202,7 +198,8 @@ class VideoMiner:
         if not mined:
             return results
         vlm = needed(self.stages.vlm, "video LLM")
-        answers = answer_selections([selection for _, selection in mined], vlm, self.stages.cache, self.config.reader)
+        with stage("answer", len(mined)):
+            answers = answer_selections([s for _, s in mined], vlm, self.stages.cache, self.config.reader)
         for (i, _), answered in zip(mined, answers, strict=True):
             results[i] = answered
         return results

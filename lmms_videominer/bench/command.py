@@ -15,6 +15,7 @@ from lmms_videominer.bench.evaluating import Execute, execute
 from lmms_videominer.bench.figures import FigureCell, figure_variants
 from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.plan import Cell, Settings, plan_cells, settings_of
+from lmms_videominer.bench.profiles import show_profiles
 from lmms_videominer.bench.report import FIGURES, ORDER, read_all, require_report_packages, write_report
 from lmms_videominer.bench.running import (
     Outcome,
@@ -45,6 +46,7 @@ class Comparison:
         figure: The figure of the paper to reproduce, or empty.
         sheet: The document that the sheets show.
         seed: The seed, also of the bootstrap.
+        trace: If cells are profiled: the file for the traces of all; ``Path()``: none.
     """
 
     out: Path
@@ -55,6 +57,7 @@ class Comparison:
     figure: str = ""
     sheet: int | None = None
     seed: int = 0
+    trace: Path | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,9 +91,18 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
         batch_size=args.batch_size,
         caches=_caches(args),
         include_path=args.include_path,
+        profiled=args.profile is not None,
     )
     return Comparison(
-        args.out, settings, tuple(args.tasks), variants, tuple(args.frames), args.figure, args.sheet, args.seed
+        args.out,
+        settings,
+        tuple(args.tasks),
+        variants,
+        tuple(args.frames),
+        args.figure,
+        args.sheet,
+        args.seed,
+        args.profile,
     )
 
 
@@ -133,6 +145,8 @@ def run_comparison(
     _keep_figure(comparison, cells)
     rename_older(out, cells)
     failed = [outcome for outcome in run_cells(cells, out, progress, execute) if _report_failure(outcome)]
+    if comparison.trace is not None:
+        show_profiles(cells, out, comparison.trace)
     return max(int(bool(failed)), rebuild_report(out, comparison.sheet, comparison.seed))
 
 

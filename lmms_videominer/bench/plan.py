@@ -23,6 +23,7 @@ from lmms_videominer.redaction import HIDDEN, is_secret, secret_values, without_
 from lmms_videominer.selectors.settings import configured, flat, setting_names
 
 MODELS = ("pretrained", "model", "model_version")  # names that backbones of lmms-eval use for their weights
+PROFILE = "profile.json"  # in the folder of lmms-eval's results
 CACHES = ("cold", "shared", "warm")  # in order of preference where only one is shown
 _WEIGHTS = (*MODELS, "policy", "embedder", "scorer")
 
@@ -40,6 +41,7 @@ class Settings:
         caches: The caches to run each cell with, of ``CACHES``: ``"shared"``; ``"cold"``, an empty one of its own, so
             that seconds can be compared; or ``"warm"``, a second run with the cache that the cold run left.
         include_path: Folder of further tasks, or empty.
+        profiled: Whether the runs of cells measure where their time goes.
     """
 
     model: str = "videominer_qwen2vl"
@@ -49,6 +51,7 @@ class Settings:
     batch_size: int = 16
     caches: tuple[str, ...] = ("shared",)
     include_path: str = ""
+    profiled: bool = False
 
     @property
     def public(self) -> dict[str, str]:
@@ -160,6 +163,8 @@ class Cell:
             cache: The cache folder, unless the cell uses the shared one.
         """
         arguments = {**self.arguments, **({"cache_dir": str(cache)} if self.cache != "shared" else {})}
+        if self.settings.profiled:
+            arguments["profile"] = str(output / PROFILE)
         command = [
             sys.executable,
             "-m",
@@ -214,6 +219,8 @@ def settings_of(
         passed = {"pretrained": pretrained or BUNDLED, **passed}
     if "trees_dir" in passed:
         raise ConfigError(f"--model-args trees_dir={passed['trees_dir']}: every cell has its trees in its own folder")
+    if "profile" in passed:
+        raise ConfigError(f"--model-args profile={passed['profile']}: use --profile, every cell has its own trace")
     common.update({name: value for name, value in (("policy", policy), ("seed", str(seed))) if value not in ("", "0")})
     _check_commas({**passed, **common})
     return Settings(model, tuple(passed.items()), tuple(common.items()), **more)

@@ -1,9 +1,9 @@
-"""Seconds per call: measured in finished cells, or assumed if none has finished."""
+"""Seconds per call: measured in what has run, finished cells of a comparison or rows of a manifest, or else assumed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.selectors import selector_class
 from lmms_videominer.selectors.selector import Calls
+from lmms_videominer.types import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +68,69 @@ class Rates:
         )
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What some questions of one run took together: seconds and how often, by the parts of ``Rates``.
+
+    A batch splits its seconds evenly over its questions, and only one of those that need a caption has made it: seconds
+    and calls of single questions do not belong together, those of a run do.
+    """
+
+    seconds: Mapping[str, float]
+    counts: Mapping[str, float]
+
+    @classmethod
+    def by(cls, costs: Sequence[Usage]) -> Spent:
+        """What questions took by their usage, answers included."""
+        spent = sum(costs, Usage())
+        seconds = seconds_of(spent.seconds)
+        counts = {part: getattr(spent, calls) for part, calls in CALLS.items()}
+        return cls(seconds, {**counts, "rest": len(costs)})
+
+    @classmethod
+    def in_cells(cls, rows: pd.DataFrame) -> list[Spent]:
+        """What the questions of each cell took. An answer takes what the cell took beyond the selection: backbones
+        read the frames then."""
+        return [cls._in_cell(cell) for _, cell in rows.groupby("cell")]
+
+    @classmethod
+    def _in_cell(cls, rows: pd.DataFrame) -> Spent:
+        known = {part: rows[rows[column].notna()] for part, column in COLUMNS.items()}
+        seconds = {part: float(known[part][column].sum()) for part, column in COLUMNS.items()}
+        counts = {part: float(known[part][f"{CALLS_IN_ROWS[part]}_made"].sum()) for part in COLUMNS}
+        selected, ran = rows[rows["selection_s"].notna()], rows[rows["cell_s"].notna()]
+        others = selected[list(COLUMNS.values())].fillna(0.0).sum(axis=1)
+        seconds |= {"rest": float((selected["selection_s"] - others).sum())}
+        seconds |= {"answer": float((ran["cell_s"] - ran["selection_s"].fillna(0.0)).sum())}
+        return cls(seconds, {**counts, "rest": len(selected), "answer": len(ran)})
+
+
+# stages of ``Usage.seconds`` by the part that they belong to; all others are the rest
+STAGES = {"caption": "vlm", "policy": "llm", "score": "scored", "frames": "answer", "answer": "answer"}
+CALLS = {"vlm": "vlm_calls", "llm": "policy_calls", "scored": "scores", "answer": "answer_calls"}  # in a ``Usage``
+COLUMNS = {"vlm": "caption_s", "llm": "llm_s", "scored": "score_s"}  # seconds in the rows of a comparison
+CALLS_IN_ROWS = {"vlm": "vlm_calls", "llm": "llm_calls", "scored": "scored_frames"}
+
+
+def seconds_of(stages: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by part, from those by stage; parts without any are left out."""
+    seconds: dict[str, float] = {}
+    for stage, spent_s in stages.items():
+        part = STAGES.get(stage, "rest")
+        seconds[part] = seconds.get(part, 0.0) + spent_s
+    return seconds
+
+
+def measured(spent: Sequence[Spent]) -> Rates:
+    """Seconds per call in these runs, without those that found all of it cached; ``None`` for what none has made."""
+    rates: dict[str, float | None] = {}
+    for part in (field.name for field in fields(Rates)):
+        made = [one for one in spent if one.counts[part]]
+        total_s = sum(one.seconds.get(part, 0.0) for one in made)
+        rates[part] = max(0.0, total_s / sum(one.counts[part] for one in made)) if made else None
+    return Rates(**rates)
+
+
 def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
     """Seconds per call in the finished cells that are most similar to ``cell``, with the same model and weights.
 
@@ -78,18 +142,21 @@ def rates_of(rows: pd.DataFrame, cell: Cell) -> Rates:
     rows = rows[(rows["model"] == cell.settings.model) & (rows["weights"] == cell.settings.weights)]
     here = (rows["task"] == cell.task) & (rows["frames"] == cell.frames)
     label, selector = rows["variant"] == cell.variant.label, rows["selector"] == cell.variant.selector
-    own = [rows[label & here], rows[selector & here]]
-    alike = [*own, rows[label], rows[selector]]
+    own = [_measured_in(rows[label & here]), _measured_in(rows[selector & here])]
+    alike, every = [*own, _measured_in(rows[label]), _measured_in(rows[selector])], _measured_in(rows)
     judge = judge_of(cell.config)
-    judged = [part[part["judge"] == judge] for part in (*alike, *([rows] if judge == "policy" else []))]
+    deciding = rows["judge"] == judge
+    judged = [rows[which & deciding] for which in (label & here, selector & here, label, selector)]
+    judged += [rows[deciding]] if judge == "policy" else []
     searching = rows[~rows["selector"].isin(["uniform", "none"])]
-    others = [searching[searching["selector"] == name] for name in searching["selector"].unique()]
+    others = [_measured_in(searching[searching["selector"] == name]).rest for name in searching["selector"].unique()]
+    slowest = Rates(rest=max((rest for rest in others if rest is not None), default=every.rest))
     return Rates(
-        _first([*alike, rows], lambda part: _per_call(part, "caption_s", "vlm_calls_made")),
-        _first(judged, lambda part: _per_call(part, "llm_s", "llm_calls_made")),
-        _first([*alike, rows], lambda part: _per_call(part, "score_s", "scored_frames_made")),
-        _first([*alike, max(others, key=lambda part: _rest(part) or 0.0, default=rows)], _rest),
-        _first(own if cell.variant.selector == "uniform" else [*alike, searching], _answer),
+        _first([*alike, every], "vlm"),
+        _first([_measured_in(part) for part in judged], "llm"),
+        _first([*alike, every], "scored"),
+        _first([*alike, slowest], "rest"),
+        _first(own if cell.variant.selector == "uniform" else [*alike, _measured_in(searching)], "answer"),
     )
 
 
@@ -114,30 +181,10 @@ def assumed(config: MinerConfig, weights: str, batch_size: int, duration_s: floa
     return Rates(caption, 0.043 * tokens or 0.8, 0.005, duration_s / 60, 2.0 + own)
 
 
-def _first(parts: Sequence[pd.DataFrame], rate: Callable[[pd.DataFrame], float | None]) -> float | None:
-    return next((seconds for part in parts if (seconds := rate(part)) is not None), None)
+def _measured_in(rows: pd.DataFrame) -> Rates:
+    return measured(Spent.in_cells(rows))
 
 
-def _per_call(rows: pd.DataFrame, seconds: str, calls: str) -> float | None:
-    """Seconds per call; ``None`` if unknown.
-
-    Seconds and calls are summed over each cell first: a batch splits its seconds evenly, and only one of the questions
-    that need a caption has generated it. Cells in which everything was cached are ignored.
-    """
-    spent = rows[rows[seconds].notna()].groupby("cell")[[seconds, calls]].sum()
-    spent = spent[spent[calls] > 0]
-    return float(spent[seconds].sum() / spent[calls].sum()) if len(spent) else None
-
-
-def _rest(rows: pd.DataFrame) -> float | None:
-    """Seconds per question of the selection, without captions, replies and scores."""
-    spent = rows[rows["selection_s"].notna()]
-    if not len(spent):
-        return None
-    parts = spent[["caption_s", "llm_s", "score_s"]].fillna(0.0).sum(axis=1)
-    return max(0.0, float((spent["selection_s"] - parts).mean()))
-
-
-def _answer(rows: pd.DataFrame) -> float | None:
-    spent = rows[rows["cell_s"].notna()]
-    return max(0.0, float((spent["cell_s"] - spent["selection_s"].fillna(0.0)).mean())) if len(spent) else None
+def _first(rates: Sequence[Rates], part: str) -> float | None:
+    """The first known one."""
+    return next((value for one in rates if (value := getattr(one, part)) is not None), None)

@@ -12,7 +12,7 @@ from lmms_videominer.bench.documents import Document, read_table, table_of
 from lmms_videominer.bench.evaluating import no_answer_in, note_in, text_in
 from lmms_videominer.bench.files import read_json, read_lines, written
 from lmms_videominer.bench.plan import weights_named
-from lmms_videominer.bench.rates import judge_of
+from lmms_videominer.bench.rates import COLUMNS, judge_of, seconds_of
 from lmms_videominer.bench.running import DONE, RUN, SCHEMA, read_cell, read_cells
 from lmms_videominer.bench.scores import listed, sample_score, scoring_metric
 from lmms_videominer.errors import SchemaError, VideoMinerError
@@ -264,7 +264,8 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
     spent: dict[str, float] = dict(usage["seconds"])
     decisions = usage["policy_calls"] + usage.get("policy_calls_cached", 0)  # older files of schema 2 do not count it
     asks = selection["config"]["policy"] != "none"
-    answer_s = spent.pop("answer", None)
+    answer_s = spent.pop("answer", None)  # backbones read the frames of a search then
+    parts = seconds_of(spent)
     return {
         "tree": trees[-1].relative_to(folder.parent.parent).as_posix(),
         "vlm_calls": usage["vlm_calls"] + usage["vlm_calls_cached"],
@@ -278,8 +279,6 @@ def _costs(folder: Path, note: Mapping[str, Any], task: str, doc_id: int) -> dic
         "nodes": max(0, len(selection["nodes"]) - 1),
         "frames_substituted": usage.get("frames_substituted", 0),  # files before schema 4 do not count them
         "selection_s": sum(spent.values()) if spent else None,  # None: the backbone read the video while answering
-        "caption_s": spent.get("caption"),
-        "llm_s": spent.get("policy"),
-        "score_s": spent.get("score"),
+        **{column: parts.get(part) for part, column in COLUMNS.items()},
         "answer_s": answer_s,
     }

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lmms_videominer.commands.arguments import Subcommands, UsageError, command, positive
+from lmms_videominer.commands.profiling import add_profile_argument
 from lmms_videominer.models.bundle import BUNDLED
 
 
@@ -91,6 +92,7 @@ def add_bench(subcommands: Subcommands) -> None:
         metavar="DOC_ID",
         help="question to show on the sheets (default: the first on which variants differ)",
     )
+    add_profile_argument(parser, "of each cell; its trace is run/profile.json in its folder")
     parser.add_argument("--dry-run", action="store_true", help="print the estimate and stop")
     parser.add_argument("--report-only", action="store_true", help="run nothing; report on the finished cells in DIR")
 
@@ -100,6 +102,8 @@ def run_bench(args: argparse.Namespace) -> int:
 
     if not args.report_only and not (args.tasks and (args.selectors or args.figure)):
         raise UsageError("pass --tasks and either --selectors or --figure, or pass --report-only")
+    if args.report_only and args.profile:
+        raise UsageError("--report-only runs nothing, so there is nothing to --profile")
     if args.selectors and args.figure:
         raise UsageError("--figure has its own variants: omit --selectors")
     return command.run(args)

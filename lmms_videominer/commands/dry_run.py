@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lmms_videominer.bench.estimate import duration
-from lmms_videominer.bench.rates import Rates, assumed
+from lmms_videominer.bench.rates import Spent, assumed, measured
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.manifest.mining import without_video
@@ -17,10 +17,6 @@ from lmms_videominer.selectors.selector import Calls
 from lmms_videominer.show.printable import printable
 from lmms_videominer.types import Usage
 from lmms_videominer.video.containers import header_duration_s
-
-# stages of ``Usage.seconds`` and the calls that they take their time for; the others are the rest of a row
-_STAGES = {"vlm": ("caption",), "llm": ("policy",), "scored": ("score",), "answer": ("frames", "answer")}
-_CALLS = {"vlm": "vlm_calls", "llm": "policy_calls", "scored": "scores", "answer": "answer_calls"}
 
 
 @dataclass(frozen=True)
@@ -53,43 +49,32 @@ def estimate(
         weights: Name or folder of the video LLM or the bundle.
         costs: What rows of the same run have cost.
     """
-    cls, measured = selector_class(config.selector), rates_of(costs)
+    cls, known = selector_class(config.selector), measured([Spent.by(costs)])
     most, seconds, is_assumed = Calls(), 0.0, False
     by_length = {length_s: cls.calls_at_most(config, length_s or math.inf) for length_s in set(lengths_s)}
     for length_s in lengths_s:
         calls = by_length[length_s]
         most = Calls(most.vlm + calls.vlm, most.llm + calls.llm, most.scored + calls.scored)
-        taken = measured.seconds(calls, calls != Calls())
+        taken = known.seconds(calls, calls != Calls())
         if taken is None:
             is_assumed = True
-            rates = measured.or_else(assumed(config, weights, config.vlm_batch_size, length_s or math.inf))
+            rates = known.or_else(assumed(config, weights, config.vlm_batch_size, length_s or math.inf))
             taken = rates.seconds(calls, calls != Calls())
         seconds += math.inf if taken is None else taken
-    known = seconds if math.isfinite(seconds) else None
+    most_s = seconds if math.isfinite(seconds) else None
     if not costs:
-        return Estimate(most, known, is_assumed)
+        return Estimate(most, most_s, is_assumed)
     share = len(lengths_s) / len(costs)
     spent = sum(costs, Usage())
     captions, decisions = spent.vlm_calls + spent.vlm_calls_cached, spent.policy_calls + spent.policy_calls_cached
     scored = spent.scores + spent.scores_cached
     return Estimate(
         most,
-        known,
+        most_s,
         is_assumed,
         Calls(captions * share, decisions * share, scored * share),
         sum(spent.seconds.values()) * share,
     )
-
-
-def rates_of(costs: Sequence[Usage]) -> Rates:
-    """Seconds per call in rows that are done; what none of them has made is unknown."""
-    spent = sum(costs, Usage())
-    seconds = {part: sum(spent.seconds.get(stage, 0.0) for stage in stages) for part, stages in _STAGES.items()}
-    per_call = {
-        part: seconds[part] / count if (count := getattr(spent, calls)) else None for part, calls in _CALLS.items()
-    }
-    rest = (sum(spent.seconds.values()) - sum(seconds.values())) / len(costs) if costs else None
-    return Rates(**per_call, rest=rest)
 
 
 def print_plan(rows: Sequence[QuestionRow], folder: RunFolder | None, config: MinerConfig, weights: str) -> None:

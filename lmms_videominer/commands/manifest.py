@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lmms_videominer.commands.arguments import UsageError
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lmms_videominer.manifest.layouts import QuestionRow
     from lmms_videominer.manifest.mining import Add
     from lmms_videominer.manifest.results import Result
+    from lmms_videominer.miner import VideoMiner
     from lmms_videominer.types import Selection
 
 PRINTED_WIDTH = 140  # characters, if stdout is not a terminal
@@ -144,11 +146,10 @@ def _mined_here(args: argparse.Namespace, config: MinerConfig, rows: Sequence[Qu
 def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[QuestionRow], add: Add, total: int) -> None:
     """Mine what is left of ``total`` rows; models are loaded only if there is a video for them."""
     from lmms_videominer.manifest.mining import Bar, mine_rows, without_video
-    from lmms_videominer.miner import VideoMiner
 
     faults = without_video(left)
     there = [row for row in left if row.video not in faults]
-    miner = VideoMiner.from_pretrained(args.model, config=config, device=args.device) if there else None
+    miner = _loaded(args, config) if there else None
     with Bar(total, total - len(left), shown=bool(left) and not args.quiet) as bar:
         for row in left:
             if row.video in faults:
@@ -156,6 +157,13 @@ def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[Question
                 bar.done(failed=True)
         if miner:
             mine_rows(miner, there, add, bar=bar)
+
+
+def _loaded(args: argparse.Namespace, config: MinerConfig) -> VideoMiner:
+    with stage("load"):
+        from lmms_videominer.miner import VideoMiner
+
+        return VideoMiner.from_pretrained(args.model, config=config, device=args.device)
 
 
 def _tell(args: argparse.Namespace, results: Sequence[Result], skipped: int) -> None:

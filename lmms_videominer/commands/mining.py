@@ -19,8 +19,10 @@ from lmms_videominer.commands.arguments import (
     sheet_path,
 )
 from lmms_videominer.commands.manifest import add_many_arguments, is_one_video, run_many
+from lmms_videominer.commands.profiling import add_profile_argument, profiled
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def add_mine(subcommands: Subcommands) -> None:
             'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
             'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
             "--set max_depth=2",
+            'videominer mine film.mp4 --question "Who opens the door?" --profile trace.json',
             'videominer mine monday.mp4 tuesday.mp4 --question "Who opens the door?" --out door',
             "videominer mine --manifest questions.jsonl --out mined --dry-run",
         ],
@@ -60,6 +63,7 @@ def add_mine(subcommands: Subcommands) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result, with its tree, as JSON")
     parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG, named by time")
     parser.add_argument("--sheet", type=sheet_path, metavar="FILE.jpg", help="write the contact sheet")
+    add_profile_argument(parser, "(docs/profile.md)")
 
 
 def run_mine(args: argparse.Namespace) -> int:
@@ -68,18 +72,21 @@ def run_mine(args: argparse.Namespace) -> int:
     is_one = is_one_video(args)
     config = config_of(args, (*FLAGS, "seed"))
     if not is_one:
-        return run_many(args, config)
+        with profiled(None if args.dry_run else args.profile, args.out):
+            return run_many(args, config)
     make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
-    selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
+    with profiled(args.profile):
+        selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
     _print(selection)
     _write(selection, config.reader, args.json, args.frames_dir, args.sheet)
     return 0
 
 
 def _mine(args: argparse.Namespace, config: MinerConfig, question: Question) -> Selection:
-    from lmms_videominer.miner import VideoMiner
+    with stage("load"):
+        from lmms_videominer.miner import VideoMiner
 
-    miner = VideoMiner.from_pretrained(args.model, config=config, device=args.device)
+        miner = VideoMiner.from_pretrained(args.model, config=config, device=args.device)
     result = miner.mine_batch([question], progress=not args.quiet)[0]
     if isinstance(result, VideoMinerError):
         raise result

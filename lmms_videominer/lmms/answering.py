@@ -32,6 +32,7 @@ from lmms_videominer.lmms.requests import (
 )
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
 from lmms_videominer.models.plain_text import legible
+from lmms_videominer.profiling import model, stage
 from lmms_videominer.search.answers import with_answer
 from lmms_videominer.search.questions import MOST_PROMPTED, cut
 from lmms_videominer.types import Question, Selection, Usage
@@ -248,6 +249,10 @@ class Answerer:
         Raises:
             SampleError: Reading or handing over the frames failed, or the call; no sample has an answer.
         """
+        with stage("answer", len(mined)):
+            self._answer_as_one(mined)
+
+    def _answer_as_one(self, mined: Sequence[tuple[Sample, Selection]]) -> None:
         from lmms_videominer.video.pixels import read_pixels
 
         started = time.perf_counter()
@@ -264,7 +269,9 @@ class Answerer:
                 inputs.append(self._input(sample, clip.video if clip else None))
                 answered.append((sample, _with_damage(selection, read) if read else selection))
             first = mined[0][0].request
-            outputs = self.driver.generate(inputs, first.task, first.split, clip.wanted if clip else 0, clips.times_s)
+            wanted = clip.wanted if clip else 0
+            with model("backbone"):
+                outputs = self.driver.generate(inputs, first.task, first.split, wanted, clips.times_s)
             _check_count(outputs, inputs)
         each_s = (time.perf_counter() - started) / max(1, len(answered))
         for (sample, selection), output in zip(answered, outputs, strict=True):
@@ -326,7 +333,12 @@ class Answerer:
     def _as_the_backbone(self, samples: Sequence[Sample]) -> list[Any]:
         """The outputs of the unchanged backbone for unchanged requests. Raises ``SampleError`` if it fails."""
         requests = [_as_given(sample) for sample in samples]
-        with costing_the_sample("the backbone"), self.driver.by_itself(self.own_frames):
+        with (
+            costing_the_sample("the backbone"),
+            self.driver.by_itself(self.own_frames),
+            stage("answer", len(requests)),
+            model("backbone"),
+        ):
             outputs = list(self.driver.backbone.generate_until(requests))
             _check_count(outputs, requests)
         return outputs

@@ -14,7 +14,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors.settings import from_strings, setting_names
 
-OWN_NAMES = ("backbone", "trees_dir")
+OWN_NAMES = ("backbone", "trees_dir", "profile")
 SECRETS = "VIDEOMINER_SECRETS"  # environment variable: model arguments as JSON, which a command line would show to all
 _DRIVER_NAMES = ("batch_size", "max_batch_size", "device")  # lmms-eval's command line passes these to every model
 
@@ -28,6 +28,7 @@ class Arguments:
         named: Names of the plugin's settings that the user set.
         backbone: The backbone's id, or empty.
         trees_dir: Folder for the trees, or empty.
+        profile: File for the trace of a profile; ``True``: beside the trees; empty: nothing is measured.
         passed: The arguments passed to the backbone unchanged.
     """
 
@@ -35,6 +36,7 @@ class Arguments:
     named: frozenset[str]
     backbone: str = ""
     trees_dir: str = ""
+    profile: str = ""
     passed: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,8 +73,21 @@ def split(model_args: Mapping[str, Any]) -> Arguments:
         named=frozenset(own),
         backbone=str(model_args.get("backbone", "")),
         trees_dir=str(model_args.get("trees_dir", "")),
+        profile=_trace_file(model_args.get("profile", "")),
         passed=passed,
     )
+
+
+def _trace_file(value: Any) -> str:
+    """The argument ``profile``: a file, ``"True"`` or empty.
+
+    Raises:
+        ConfigError: It is the name of a file that is no JSON.
+    """
+    name = "" if value in (False, None, "False") else str(value)
+    if name not in ("", "True") and not name.endswith(".json"):
+        raise ConfigError(f"profile={name!r}: the file of a trace ends in .json; or profile=True, beside the trees")
+    return name
 
 
 def check_passed(passed: Mapping[str, Any], constructor: type, backbone: str) -> None:

@@ -16,6 +16,7 @@ from lmms_videominer.video.parts import fitting
 from lmms_videominer.vlm.vlm import VLMRequest, alike
 
 CALLS_AT_ONCE = 64
+_WIDTHS = ("batch_size_per_gpu", "num_concurrent", "num_cpus")  # where backbones keep how much they do at once
 TASK, SPLIT = "videominer", "search"  # task and split for requests that do not come from a task
 # what lmms-eval's backbones return instead of an answer: those behind an API; LLaVA-Video and Oryx
 _FAILED = re.compile(r"\[LMMS_EVAL_.*|Video .* can not load, check the source", re.DOTALL)
@@ -34,6 +35,12 @@ class BackboneVLM:
 
     def __init__(self, driver: Driver, identity: str, secrets: Collection[str] = ()):
         self.driver, self.identity, self.secrets = driver, identity, secrets
+
+    @property
+    def at_once(self) -> int:
+        """How many requests the backbone serves at once: its batch size, or its connections to a service."""
+        widths = [getattr(self.driver.backbone, name, 1) for name in _WIDTHS]
+        return max(1, *(width for width in widths if isinstance(width, int)))
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str | CallError]:
         """One completion per request, in order, stripped; see ``VLM.generate``.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lmms_videominer.lmms.profiles import Profile
+from lmms_videominer.profiling import stage
 from lmms_videominer.store.atomic import written
 
 
@@ -110,7 +111,8 @@ def true_times(times_s: Mapping[str, Sequence[float]]) -> Iterator[None]:
     fetch = vision_process.fetch_video
 
     def fetch_with_times(element: dict[str, Any], *arguments: Any, **keywords: Any) -> Any:
-        result = fetch(element, *arguments, **keywords)
+        with stage("hand over"):  # the clip read back
+            result = fetch(element, *arguments, **keywords)
         video = result[0] if keywords.get("return_video_sample_fps") else result
         clip_s = times_s.get(str(element["video"]).removeprefix("file://"), ())
         if keywords.get("return_video_metadata") and len(clip_s) == len(video[0]):
@@ -142,4 +144,5 @@ def hand_over(
         if clips.profile.text_only or not is_simple:
             return None
         frames = BLANK
-    return clips.write(frames, times_s)
+    with stage("hand over", len(frames)):
+        return clips.write(frames, times_s)

@@ -134,9 +134,9 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def write_summary(folder: str | os.PathLike[str], summary: dict[str, Any], config: dict[str, Any]) -> Path:
-    """Write the summary of a run beside its trees, atomically."""
+def write_summary(folder: str | os.PathLike[str], summary: dict[str, Any], config: dict[str, Any], **more: Any) -> Path:
+    """Write the summary of a run beside its trees, atomically, with ``more`` entries."""
     path = Path(folder) / SUMMARY_FILE
     with written(path) as part:
-        part.write_text(json.dumps({"config": config, "tasks": summary}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps({"config": config, "tasks": summary, **more}, indent=1) + "\n", encoding="utf-8")
     return path

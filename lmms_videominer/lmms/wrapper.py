@@ -26,8 +26,10 @@ from lmms_videominer.lmms.driver import Driver
 from lmms_videominer.lmms.profiles import DEFAULT_BACKBONE, PROFILES, Profile
 from lmms_videominer.lmms.records import Note, in_one_line, needs_a_look, summarise, write_summary
 from lmms_videominer.lmms.requests import Request, shown_video
+from lmms_videominer.lmms.timing import Timing
 from lmms_videominer.models.bundle import BUNDLED, find_bundle
 from lmms_videominer.models.resolve import resolve
+from lmms_videominer.profiling import staged
 from lmms_videominer.redaction import secret_values
 from lmms_videominer.selectors.settings import flat
 from lmms_videominer.store.file_names import file_name
@@ -64,7 +66,15 @@ class VideoMinerModel(lmms):
 
     backbone_id: ClassVar[str] = ""
 
-    def __init__(self, backbone: lmms, profile: Profile, arguments: Arguments, vlm_identity: str, embedder: str = ""):
+    def __init__(
+        self,
+        backbone: lmms,
+        profile: Profile,
+        arguments: Arguments,
+        vlm_identity: str,
+        embedder: str = "",
+        timing: Timing | None = None,
+    ):
         super().__init__()
         from lmms_videominer.selectors import get_selector
         from lmms_videominer.selectors.building import build_stages
@@ -73,7 +83,9 @@ class VideoMinerModel(lmms):
         self._rank, self._world_size = backbone.rank, backbone.world_size
         driver = Driver(backbone, profile, self.is_simple)
         vlm = BackboneVLM(driver, vlm_identity, secret_values(arguments.passed))
-        self.stages = build_stages(self.config, vlm, embedder=embedder or None, device=_device(backbone))
+        self._timing = timing or Timing("")
+        with self._timing.measured("load"):
+            self.stages = build_stages(self.config, vlm, embedder=embedder or None, device=_device(backbone))
         self.fingerprint = _fingerprint(self.config, vlm_identity, self.stages)
         self._trees_dir, self._warned = arguments.trees_dir, False
         own = self.config.frames if self.config.selector == "uniform" and "frames" in arguments.named else 0
@@ -100,9 +112,12 @@ class VideoMinerModel(lmms):
         backbone_class = construct.backbone_class(profile, is_simple)
         check_passed(arguments.passed, backbone_class, profile.backbone)
         arguments = _with_bundle(arguments)
-        backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(cli_args, backbone_class)})
+        timing = Timing(arguments.profile)
+        with timing.measured("load"):
+            backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(cli_args, backbone_class)})
         identity = construct.identity(backbone_class, profile, arguments.passed)
-        return (Simple if is_simple else Chat)._named(profile)(backbone, profile, arguments, identity)
+        named = (Simple if is_simple else Chat)._named(profile)
+        return named(backbone, profile, arguments, identity, timing=timing)
 
     @classmethod
     def _named(cls, profile: Profile) -> type[VideoMinerModel]:
@@ -123,7 +138,8 @@ class VideoMinerModel(lmms):
     def generate_until(self, requests: Sequence[Any]) -> list[Any]:
         """Answers in the order of ``requests``, each from the key frames of its video."""
         self._prepare(requests)
-        return self._answerer.generate(requests, progress=self.rank == 0)
+        with self._timing.measured():
+            return self._answerer.generate(requests, progress=self.rank == 0)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Pass the requests through if no document shows a single video.
@@ -180,6 +196,7 @@ class VideoMinerModel(lmms):
                     f"use {instead}, or --model {self.profile.backbone} for the backbone alone"
                 )
 
+    @staged("write")
     def _save(self, selection: Selection, instance: Any) -> str:
         """Store a selection as ``<folder>/<task>/<doc_id>.json``, by ``file_name`` where these are no plain names."""
         from lmms_videominer.store.selection_json import save
@@ -192,6 +209,7 @@ class VideoMinerModel(lmms):
         return str(path)
 
     def _report(self) -> None:
+        self._timing.save(self._trees, self.rank)
         notes = _gathered(self._answerer.notes)
         if not notes or self.rank != 0:
             return
@@ -201,7 +219,7 @@ class VideoMinerModel(lmms):
         logger.log(logging.WARNING if needs_a_look(summary) else logging.INFO, "%s", in_one_line(summary))
         if self._trees is not None:
             try:
-                write_summary(self._trees, summary, flat(self.config))
+                write_summary(self._trees, summary, flat(self.config), **self._timing.figures)
             except OSError as error:
                 logger.warning("The summary of the run cannot be written: %s", error)
         counts = {name: value for name, value in summary["all"].items() if name in REPORTED and value is not None}

@@ -52,7 +52,7 @@ class Bar:
     def __init__(self, total: int, before: int, shown: bool):
         from tqdm import tqdm
 
-        # results come a batch at a time: the time left is told from all of them, not from the last ones
+        # the first question on a video costs more than the next: the time left is told from all rows, not the last ones
         self._bar = tqdm(total=total, initial=before, desc="mine", unit="row", disable=not shown, smoothing=0)
         self._usage, self._stage, self._failed, self._most = Usage(), "", 0, 0.0
 

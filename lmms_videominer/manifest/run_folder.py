@@ -29,6 +29,7 @@ from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.manifest.results import Cost, Result, as_parquet
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.resolve import resolve
+from lmms_videominer.profiling import staged
 from lmms_videominer.selectors.settings import flat
 from lmms_videominer.store.atomic import written
 from lmms_videominer.store.file_names import file_name, is_case_folded
@@ -149,6 +150,7 @@ class RunFolder:
         """Those of ``rows`` that have no result yet, or failed."""
         return [row for row in rows if row.id not in self.results or self.results[row.id].error]
 
+    @staged("write")
     def add(self, row: QuestionRow, result: Selection | VideoMinerError) -> Result:
         """Write what came of ``row``: first its tree, last its line.
 
@@ -169,6 +171,7 @@ class RunFolder:
         self.results[row.id] = done
         return done
 
+    @staged("write")
     def finish(self, rows: Sequence[QuestionRow]) -> list[Result]:
         """Write the results of ``rows`` in their order, as lines and as Parquet, and return them.
 

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from lmms_videominer.errors import CallError, foreign
+from lmms_videominer.profiling import model as models_work
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -20,7 +21,7 @@ def called(model: str, call: Callable[P, T], /, *arguments: P.args, **keywords: 
         CallError: The call raised an exception that is not this package's.
         VideoMinerError: As the call raised it.
     """
-    with foreign(lambda reason: CallError(f"the {model} failed ({reason})")):
+    with models_work(model), foreign(lambda reason: CallError(f"the {model} failed ({reason})")):
         return call(*arguments, **keywords)
 
 

@@ -28,6 +28,11 @@ class CachedLanguageModel:
     def identity(self) -> str:
         return self.model.identity
 
+    @property
+    def at_once(self) -> int:
+        """How many prompts it serves at once."""
+        return getattr(self.model, "at_once", 1)
+
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order, see ``LanguageModel.complete``; ``cached`` is set if it cost nothing.
 

@@ -100,6 +100,11 @@ class CausalLM:
         """sha256 over the tokens; cached, since there may be 150 000."""
         return hashlib.sha256(repr(sorted(self.tokenizer.get_vocab().items())).encode()).hexdigest()
 
+    @property
+    def at_once(self) -> int:
+        """How many requests it serves at once."""
+        return self.batch_size
+
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order; see ``LanguageModel.complete``. Seeds are optional at temperature 0."""
         return in_order(self.stream(prompts, temperature, seeds), len(prompts))

@@ -31,6 +31,11 @@ class PromptedPolicy:
     def identity(self) -> str:
         return self.model.identity
 
+    @property
+    def at_once(self) -> int:
+        """How many parts it serves at once."""
+        return getattr(self.model, "at_once", 1)
+
     def decide(self, parts: Sequence[Part], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Decided]:
         """One entry per part, in order; see ``Policy.decide``."""
         completions = self.model.complete([part.prompt for part in parts], temperature, seeds)

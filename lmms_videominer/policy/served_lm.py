@@ -31,6 +31,11 @@ class ServedLM:
     def identity(self) -> str:
         return f"{self.server.identity}:{self.max_new_tokens}"
 
+    @property
+    def at_once(self) -> int:
+        """How many requests it serves at once."""
+        return self.server.at_once
+
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order, with a fault in place of one that does not come."""
         return in_order(self.stream(prompts, temperature, seeds), len(prompts))

@@ -29,6 +29,11 @@ class TextOnlyVLM:
     def identity(self) -> str:
         return f"vlm:{self.vlm.identity}:{self.max_new_tokens}"
 
+    @property
+    def at_once(self) -> int:
+        """How many prompts it serves at once."""
+        return getattr(self.vlm, "at_once", 1)
+
     def complete(self, prompts: Sequence[str], temperature: float = 0.0, seeds: Sequence[int] = ()) -> list[Completion]:
         """One completion per prompt, in order; see ``LanguageModel.complete``."""
         if not prompts:

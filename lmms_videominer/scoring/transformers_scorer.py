@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lmms_videominer.profiling import stage
+
 TEXT_TOKENS = 77  # CLIP's limit, for models that do not state theirs
 
 
@@ -49,10 +51,12 @@ class TransformersScorer:
         device, dtype = self.model.device, self.model.dtype
         for start in range(0, len(frames), self.batch_size):
             part = list(frames[start : start + self.batch_size])
-            inputs = self.processor.image_processor(part, input_data_format="channels_last", return_tensors="pt")
-            yield {
-                name: value.to(device, dtype if value.is_floating_point() else None) for name, value in inputs.items()
-            }
+            with stage("hand over", len(part)):
+                made = self.processor.image_processor(part, input_data_format="channels_last", return_tensors="pt")
+                inputs = {
+                    name: value.to(device, dtype if value.is_floating_point() else None) for name, value in made.items()
+                }
+            yield inputs
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, Any]:
         """The model's text inputs, truncated to its maximum length, on its device."""

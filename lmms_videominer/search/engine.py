@@ -1,8 +1,9 @@
 """Runs many searches concurrently, for inference and for rollouts, and batches their model calls.
 
-In each turn the engine serves the kind of wish that has waited longest, over all questions, videos and trees. The
-searches of one method therefore stay in step: those that skip a wish wait at the next one for the others. The result
-of a search does not depend on the searches that run beside it, provided that the models keep to their protocols.
+As searches end, others take their place (``run_each``), or all run together (``run``). In each turn the engine serves
+the kind of wish that has waited longest, over all questions, videos and trees. The searches of one method therefore
+stay in step: those that skip a wish wait at the next one for the others. The result of a search does not depend on the
+searches that run beside it, provided that the models keep to their protocols.
 
 What a model or a decoder raises costs the searches that asked for it: of a batch that fails, each half is served again,
 down to single searches. Errors of the searches themselves end the run, and so does a model that fails at everything.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +27,11 @@ from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.policy.prompted import default_of, read_verdict
+from lmms_videominer.profiling import stage
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
+from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
@@ -49,10 +53,11 @@ from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
 from lmms_videominer.video.damage import count_substituted
-from lmms_videominer.video.opening import OpenVideo, opened
+from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.vlm.replies import GRAY
 
 T = TypeVar("T")
+Results: TypeAlias = "list[Selection | VideoMinerError]"
 
 
 class Method(Protocol):
@@ -115,17 +120,36 @@ def run(
     Raises:
         ModelError: A model fails at everything it is asked.
     """
-    serving("open")
-    with contextlib.ExitStack() as stack:
-        started = time.perf_counter()
-        questions = [_checked(job.question) for job in jobs]
-        paths = [question.video for question in questions if isinstance(question, Question)]
-        videos = stack.enter_context(opened(paths, method.config.reader))
-        running = [_begin(method, question, job.seed, videos) for question, job in zip(questions, jobs, strict=True)]
-        searches = [search for search in running if isinstance(search, Running)]
-        _charge(searches, "open", started)
-        _serve_all(searches, method, decisions_in_step, serving, used)
-    return [_selection(search, method) if isinstance(search, Running) else search for search in running]
+    results = dict(_Searches(method, jobs, None, decisions_in_step, None, serving, used).results())
+    return [results[i] for i in range(len(jobs))]
+
+
+def run_each(
+    method: Method,
+    jobs: Sequence[Job],
+    at_once: int,
+    *,
+    finish: Callable[[Results], Results] | None = None,
+    serving: Callable[[str], None] = lambda stage: None,
+    used: Callable[[Usage], None] = lambda usage: None,
+) -> Iterator[tuple[int, Selection | VideoMinerError]]:
+    """Like ``run``, but yield each result as soon as it is there, with the position of its job.
+
+    Others begin in the place of searches that have ended, those on one video together, up to ``MOST_ON_ONE`` of them:
+    there are ``at_once`` open searches or more, fewer only where the open videos take all the memory that there is for
+    them (``search.open_searches``). A video is open as long as searches on it are. Whoever stops iterating stops the
+    work.
+
+    Args:
+        at_once: How many searches are open at once.
+        finish: Makes of the results of searches that have ended what is yielded, one for each, in order: answers. They
+            wait for it as searches wait for what they wish, so that it gets several at a time.
+        serving, used: See ``run``.
+
+    Raises:
+        ModelError: A model fails at everything it is asked.
+    """
+    return _Searches(method, jobs, at_once, 0, finish, serving, used).results()
 
 
 class Running:
@@ -189,41 +213,138 @@ def _begin(
     return Running(question, case, search)
 
 
-def _serve_all(
-    running: Sequence[Running],
-    method: Method,
-    decisions_in_step: int,
-    serving: Callable[[str], None],
-    used: Callable[[Usage], None],
-) -> None:
-    """Serve the wishes of the searches, kind by kind, until each search has its result."""
-    decided = turn = 0
-    while waiting := [search for search in running if search.wish is not None]:
-        turn += 1
+@dataclass(frozen=True)
+class _Ended:
+    """The result of a search that has ended, the position of its job, and the turn in which it ended."""
+
+    position: int
+    result: Selection | VideoMinerError
+    since: int
+
+
+class _Searches:
+    """The searches of a run: those to come, the open ones, and those that have ended and were not given out yet.
+
+    Args:
+        at_once: How many are open at once; ``None``: all begin together.
+        finish: See ``run_each``; ``None``: results are given out as they are, at once.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        jobs: Sequence[Job],
+        at_once: int | None,
+        decisions_in_step: int,
+        finish: Callable[[Results], Results] | None,
+        serving: Callable[[str], None],
+        used: Callable[[Usage], None],
+    ):
+        self.method, self.jobs, self.at_once, self.decisions_in_step = method, jobs, at_once, decisions_in_step
+        self.finish, self.serving, self.used = finish, serving, used
+        self.groups = iter([list(range(len(jobs)))]) if at_once is None else together([j.question.video for j in jobs])
+        self.open: dict[int, Running] = {}
+        self.ended: list[_Ended] = []
+        self.turn = self.decided = 0
+
+    def results(self) -> Iterator[tuple[int, Selection | VideoMinerError]]:
+        """Each result with the position of its job."""
+        with contextlib.ExitStack() as stack:
+            videos = OpenVideos(self.method.config.reader, stack)
+            while True:
+                self._admit(videos)
+                if self._finishes_first():
+                    yield from self._finished()
+                elif self.open:
+                    self._serve_one_kind()
+                    videos.close_unused(search.question.video for search in self.open.values())
+                else:
+                    break
+            for _ in range(self.decided, self.decisions_in_step):
+                needed(self.method.stages.policy, "policy").decide([], self.method.config.temperature, [])
+
+    def _admit(self, videos: OpenVideos) -> None:
+        """Begin searches while there is room for them. One that has not been given out is open still."""
+        while self._has_room(videos):
+            group = next(self.groups, None)
+            if group is None:
+                return
+            self.serving("open")
+            started = time.perf_counter()
+            questions = [_checked(self.jobs[i].question) for i in group]
+            opened = videos.opened([question.video for question in questions if isinstance(question, Question)])
+            begun: list[Running] = []
+            for i, question in zip(group, questions, strict=True):
+                with stage("search"):
+                    search = _begin(self.method, question, self.jobs[i].seed, opened)
+                if isinstance(search, Running):
+                    search.since = self.turn
+                    self.open[i] = search
+                    begun.append(search)
+                else:
+                    self.ended.append(_Ended(i, search, self.turn))
+            _charge(begun, "open", started)
+            self._part_with_ended()
+            videos.close_unused(search.question.video for search in self.open.values())
+
+    def _has_room(self, videos: OpenVideos) -> bool:
+        held = len(self.open) + len(self.ended)
+        return not held or (self.at_once is not None and held < self.at_once and videos.have_room())
+
+    def _part_with_ended(self) -> None:
+        for i in [i for i, search in self.open.items() if search.wish is None]:
+            self.ended.append(_Ended(i, _selection(self.open.pop(i), self.method), self.turn))
+
+    def _finishes_first(self) -> bool:
+        """Whether a search that has ended waits for longer than any open one, or has nothing to wait for."""
+        oldest = min((search.since for search in self.open.values()), default=math.inf)
+        return bool(self.ended) and (self.finish is None or self.ended[0].since < oldest)
+
+    def _finished(self) -> Iterator[tuple[int, Selection | VideoMinerError]]:
+        ended, self.ended = self.ended, []
+        results = [each.result for each in ended]
+        if self.finish is not None:
+            results = self.finish(results)
+        yield from zip([each.position for each in ended], results, strict=True)
+
+    def _serve_one_kind(self) -> None:
+        """Serve the kind of wish that is waited for longest, for all open searches that wait for it."""
+        self.turn += 1
+        waiting, method, in_step = list(self.open.values()), self.method, self.decisions_in_step
         # in step, all searches decide together: one that takes more steps to its next decision is waited for
-        busy = [search for search in waiting if type(search.wish) is not Decide] if decisions_in_step else waiting
+        busy = [search for search in waiting if type(search.wish) is not Decide] if in_step else waiting
         kind = _waited_for_longest(busy or waiting)
-        if kind is Decide and 0 < decisions_in_step <= decided:
-            raise RuntimeError(f"{method.name} would ask the policy more often than in step: {decisions_in_step} times")
+        if kind is Decide and 0 < in_step <= self.decided:
+            raise RuntimeError(f"{method.name} would ask the policy more often than in step: {in_step} times")
         part = [search for search in waiting if type(search.wish) is kind]
-        stage, serve = SERVERS[kind]
-        serving(stage)
+        name, serve = SERVERS[kind]
+        self.serving(name)
         started = time.perf_counter()
-        if kind is Decide and decisions_in_step:
-            replies = serve(part, method.stages, method.config)
-        else:
-            replies = _served(serve, part, method.stages, method.config)
-            _check_alive(kind, replies, method.stages)
-        _charge(part, stage, started)
-        used(sum((usage for _, usage in replies), Usage()))
+        with stage(PROFILED.get(kind, name), sum(_items(search.wish) for search in part)):
+            if kind is Decide and in_step:
+                replies = serve(part, method.stages, method.config)
+            else:
+                replies = _served(serve, part, method.stages, method.config)
+                _check_alive(kind, replies, method.stages)
+        _charge(part, name, started)
+        self.used(sum((usage for _, usage in replies), Usage()))
         for search, (reply, usage) in zip(part, replies, strict=True):
             started = time.perf_counter()
             search.usage += usage
-            search.go_on(reply, turn)
-            _charge([search], stage, started)  # what the search does with the reply, such as clustering
-        decided += kind is Decide
-    for _ in range(decided, decisions_in_step):
-        needed(method.stages.policy, "policy").decide([], method.config.temperature, [])
+            with stage("search"):
+                search.go_on(reply, self.turn)
+            _charge([search], name, started)  # what the search does with the reply, such as clustering
+        self.decided += kind is Decide
+        self._part_with_ended()
+
+
+def _items(wish: Any) -> int:
+    """How many things a wish asks for: captions, texts, frames, decisions."""
+    if isinstance(wish, Compare):
+        return sum(len(indices) for indices, _ in wish.pairs)
+    asked = {Segment: "nodes", Caption: "spans", Judge: "spans", Embed: "texts", Encode: "indices"}
+    asked |= {Ask: "prompts", Decide: "parts"}
+    return len(getattr(wish, asked[type(wish)]))
 
 
 def _served(serve: Server, part: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
@@ -490,6 +611,9 @@ SERVERS: dict[type, tuple[str, Server]] = {
     Ask: ("policy", _ask),
     Decide: ("policy", _decide),
 }
+
+# what a profile calls these stages, where it has another name
+PROFILED: dict[type, str] = {Segment: "scan", Ask: "ask", Decide: "decide"}
 
 # --- one plain call of the model behind a kind of wish, to tell a model that fails from one that refuses a question ---
 

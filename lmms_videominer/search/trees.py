@@ -11,6 +11,7 @@ import numpy as np
 from lmms_videominer.config import ASK, MinerConfig
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.policy.prompt import judge_prompt
+from lmms_videominer.profiling import stage
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import context_of
 from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
@@ -62,13 +63,14 @@ def clustered(
     rows = np.split(vectors, np.cumsum([len(chosen) for chosen in compared])[:-1])
     embedded += [vectors] if texts else []
     common = np.concatenate(embedded).mean(axis=0) if embedded else np.zeros(0, np.float32)
-    return [
-        [
-            sorted((group[m] for m in members), key=lambda event: event.span)
-            for members in clusterer.cluster(lines, part, common)
+    with stage("cluster", sum(map(len, groups))):
+        return [
+            [
+                sorted((group[m] for m in members), key=lambda event: event.span)
+                for members in clusterer.cluster(lines, part, common)
+            ]
+            for group, lines, part in zip(groups, captions, rows, strict=True)
         ]
-        for group, lines, part in zip(groups, captions, rows, strict=True)
-    ]
 
 
 def by_verdict(clusters: Sequence[Sequence[Event]], verdicts: Verdicts) -> list[list[Event]]:

@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
-from lmms_videominer.search.engine import Job, run
+from lmms_videominer.search.engine import Job, Results, run_each
 from lmms_videominer.search.key_frames import spread_frames
+from lmms_videominer.search.open_searches import fill
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.search.wishes import Case, Found, Search
 from lmms_videominer.types import Event, Node, Question, Selection, Usage
-
-MOST_AT_ONCE = 64  # questions on one video searched together
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Selector:
 
     name: ClassVar[str]
     Settings: ClassVar[type] = NoSettings  # a frozen dataclass of ``config.option``s; users write <name>_<setting>
-    questions_at_once: ClassVar[int] = 16  # questions whose videos are open, and whose calls are batched, together
+    questions_at_once: ClassVar[int] = 0  # open searches where the user says nothing; 0: as engines and memory hold
     unit: ClassVar[str] = "question"  # what its progress bar counts
 
     def __init__(self, stages: Stages, config: MinerConfig):
@@ -109,6 +108,11 @@ class Selector:
         few = len(case.timestamps_s) <= self.config.frames and self.needs(self.config)
         return all_frames(case) if few else self.search(case)
 
+    @property
+    def open_searches(self) -> int:
+        """How many searches are open at once, see ``search.open_searches``."""
+        return self.config.open_searches or self.questions_at_once or fill(self.stages)
+
     def select(self, questions: Sequence[Question], *, progress: bool = False) -> list[Selection | VideoMinerError]:
         """One selection per question, in order; the error instead if its video or question cannot be used, or a model
         fails on it.
@@ -118,33 +122,42 @@ class Selector:
         Args:
             progress: Show a progress bar on stderr.
         """
+        return self.gathered(self.select_each, questions, progress)
+
+    def select_each(
+        self,
+        questions: Sequence[Question],
+        *,
+        finish: Callable[[Results], Results] | None = None,
+        serving: Callable[[str], None] = lambda stage: None,
+        used: Callable[[Usage], None] = lambda usage: None,
+    ) -> Iterator[tuple[int, Selection | VideoMinerError]]:
+        """Like ``select``, one by one: each result as soon as it is known, with the position of its question.
+
+        The questions on one video are searched together, so positions come in another order than that of
+        ``questions``.
+
+        Args:
+            finish, serving, used: See ``search.engine.run_each``.
+        """
+        jobs = [Job(question, self.config.seed) for question in questions]
+        return run_each(self, jobs, self.open_searches, finish=finish, serving=serving, used=used)
+
+    def gathered(
+        self,
+        each: Callable[..., Iterable[tuple[int, Selection | VideoMinerError]]],
+        questions: Sequence[Question],
+        progress: bool,
+    ) -> list[Selection | VideoMinerError]:
+        """What ``each(questions, serving=...)`` yields, in the order of ``questions``; ``progress``: under a bar."""
         from tqdm import tqdm
 
         results: dict[int, Selection | VideoMinerError] = {}
         with tqdm(total=len(questions), desc=self.name, unit=self.unit, disable=not progress) as bar:
-            for part in self.select_parts(questions, serving=bar.set_postfix_str):
-                results.update(part)
-                bar.update(len(part))
+            for position, result in each(questions, serving=bar.set_postfix_str):
+                results[position] = result
+                bar.update()
         return [results[i] for i in range(len(questions))]
-
-    def select_parts(
-        self,
-        questions: Sequence[Question],
-        *,
-        serving: Callable[[str], None] = lambda stage: None,
-        used: Callable[[Usage], None] = lambda usage: None,
-    ) -> Iterator[dict[int, Selection | VideoMinerError]]:
-        """Like ``select``, a batch at a time: the results by position, as soon as a batch has them.
-
-        The questions of one video are searched together (``batches``), so positions come in another order than that of
-        ``questions``. No more than a batch is open at a time.
-
-        Args:
-            serving, used: See ``search.engine.run``.
-        """
-        for members in batches([question.video for question in questions], self.questions_at_once):
-            jobs = [Job(questions[i], self.config.seed) for i in members]
-            yield dict(zip(members, run(self, jobs, serving=serving, used=used), strict=True))
 
 
 def about(count: float) -> float:
@@ -157,25 +170,6 @@ def all_frames(case: Case) -> Search:
     frames = spread_frames([case.whole], case.timestamps_s, case.config.frames, ["0"])
     return Found(frames, (Node("0", 0, (Event(case.whole),), note="short"),))
     yield  # never reached: makes this a generator
-
-
-def batches(videos: Sequence[str], size: int, most: int = MOST_AT_ONCE) -> Iterator[list[int]]:
-    """Positions in ``videos``, those of one video together: whole videos, until there are ``size`` or more.
-
-    The positions of a video that has more than ``most`` are split.
-    """
-    by_video: dict[str, list[int]] = {}
-    for i, video in enumerate(videos):
-        by_video.setdefault(video, []).append(i)
-    batch: list[int] = []
-    for members in by_video.values():
-        for start in range(0, len(members), most):
-            batch += members[start : start + most]
-            if len(batch) >= size:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
 
 
 def by_level(nodes: Iterable[Node]) -> tuple[Node, ...]:

@@ -26,8 +26,9 @@ PAGE = """\
 
 Every setting has the same name everywhere: in Python (`VideoMiner.from_pretrained(..., frames=16)`), in lmms-eval's
 `--model_args`, in the shell (`--set frames=16`; a few have a flag, `--frames 16`) and in the `config` of a result. The
-plugin has two more arguments: `backbone`, the id of a backbone in lmms-eval, for the generic `--model videominer`, and
-`trees_dir`, the folder for the trees (default: beside the results of the run, else in the cache folder).
+plugin has three more arguments: `backbone`, the id of a backbone in lmms-eval, for the generic `--model videominer`;
+`trees_dir`, the folder for the trees (default: beside the results of the run, else in the cache folder); and `profile`,
+a file for the trace of where the time goes (`True`: beside the trees; docs/profile.md).
 
 ## Settings of every selector
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lmms_videominer.errors import CacheError
+from lmms_videominer.profiling import stage
 from lmms_videominer.store.database import Database
 from lmms_videominer.store.forms import FORMS, IMAGE_FEATURES, parse
 
@@ -44,7 +45,8 @@ class Cache(ABC):
             CacheError: Another process holds the cache's lock.
         """
         _check(kind)
-        return [None if text is None else self._parsed(kind, text) for text in self._read(kind, keys)]
+        with stage("cache", len(keys)):
+            return [None if text is None else self._parsed(kind, text) for text in self._read(kind, keys)]
 
     def put_many(self, kind: str, values: Mapping[str, Any]) -> None:
         """Store JSON values by key; ``None`` does not count as a value.
@@ -53,8 +55,11 @@ class Cache(ABC):
             CacheError: Another process holds the cache's lock.
         """
         _check(kind)
-        texts = {key: json.dumps(value, allow_nan=False).encode() for key, value in values.items() if value is not None}
-        self._write(kind, texts)
+        with stage("cache", len(values)):
+            texts = {
+                key: json.dumps(value, allow_nan=False).encode() for key, value in values.items() if value is not None
+            }
+            self._write(kind, texts)
 
     def refuse(self, kind: str) -> None:
         """Count a value of ``kind`` that cannot be used; it is made again."""

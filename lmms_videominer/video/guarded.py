@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import numpy as np
 
 from lmms_videominer.errors import VideoError, foreign
+from lmms_videominer.profiling import stage
 from lmms_videominer.video.reader import VideoReader
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class GuardedReader:
 
     def __init__(self, open_video: Callable[[str, str], VideoReader], path: str, backend: str):
         before = _state(path)
-        self._reader = decoded(path, open_video, path, backend)
+        with stage("index"):
+            self._reader = decoded(path, open_video, path, backend)
         self._path, self._before, self.info = path, before, self._reader.info
 
     def check_unchanged(self) -> None:
@@ -77,7 +79,8 @@ class GuardedReader:
 
     def _unchanged(self, read: Callable[[Sequence[int]], np.ndarray], indices: Sequence[int]) -> np.ndarray:
         try:
-            return decoded(self.info.path, read, indices)
+            with stage("decode", len(indices)):
+                return decoded(self.info.path, read, indices)
         finally:  # what a changed file makes a decoder raise would blame the file that was opened
             self.check_unchanged()
 

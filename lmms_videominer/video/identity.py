@@ -6,12 +6,14 @@ import hashlib
 import os
 from pathlib import Path
 
+from lmms_videominer.profiling import staged
 from lmms_videominer.video.containers import playlist
 from lmms_videominer.video.faults import check_file
 
 _BLOCK = 1 << 20
 
 
+@staged("index")
 def video_identity(path: str | os.PathLike[str]) -> str:
     """sha256 (hex) of the size and the first, middle and last MiB. A renamed or copied file keeps its identity.
 

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmms_videominer.profiling import staged
+
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from lmms_videominer.video.track import Track
 
 
+@staged("scale")
 def to_rgb(frame: VideoFrame, track: Track) -> np.ndarray:
     """uint8 [track.height, track.width, 3] as displayed; frames of other sizes are scaled."""
     from av.video.reformatter import ColorRange, Colorspace

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lmms_videominer.profiling import staged
 from lmms_videominer.types import VideoInfo
 from lmms_videominer.video import faults
 from lmms_videominer.video.containers import decode_threads, decoded, demuxed, open_container, packets_from, stream_of
@@ -247,6 +248,7 @@ class _Cursor:
             return 0
         return max(int(np.searchsorted(self._track.key_pts, self._track.pts[index], side="right")) - 1, 0)
 
+    @staged("seek")
     def _seek(self, index: int, back: int = 0) -> None:
         """Go to the key frame before ``index``, or ``back`` key frames further back."""
         # Some demuxers land too late, others on a frame that is not a key frame: check, and go further back if needed

@@ -32,6 +32,11 @@ class ServedVLM:
     def identity(self) -> str:
         return f"{self.server.identity}:jpeg{QUALITY}"
 
+    @property
+    def at_once(self) -> int:
+        """How many requests it serves at once."""
+        return self.server.at_once
+
     def generate(self, requests: Sequence[VLMRequest]) -> list[str | CallError]:
         """One reply per request, in order; see ``VLM.generate``. The requests are sent side by side."""
         replies = dict(self.server.each(self._reply, requests))

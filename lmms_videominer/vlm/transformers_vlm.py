@@ -11,6 +11,7 @@ from lmms_videominer.errors import ModelError
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.models.plain_text import THINK, ControlTokens
+from lmms_videominer.profiling import stage
 from lmms_videominer.vlm.vlm import VLMRequest, alike
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class TransformersVLM:
                 "(preprocessor_config.json). Save the processor in the model's folder"
             )
         return cls(model.to(default_device(device)).eval(), processor, model_identity(name_or_path), batch_size)
+
+    @property
+    def at_once(self) -> int:
+        """How many requests it serves at once."""
+        return self.batch_size
 
     def generate(self, requests: Sequence[VLMRequest]) -> list[str]:
         """One completion per request, in order, stripped.
@@ -156,8 +162,9 @@ class TransformersVLM:
             self.processor.apply_chat_template(self._messages(request), tokenize=False, add_generation_prompt=True)
             for request in batch
         ]
-        inputs = self.processor(text=texts, padding=True, return_tensors="pt", **self._visuals(batch))
-        inputs = inputs.to(self.model.device)
+        with stage("hand over", sum(len(request.frames) for request in batch if request.frames is not None)):
+            inputs = self.processor(text=texts, padding=True, return_tensors="pt", **self._visuals(batch))
+            inputs = inputs.to(self.model.device)
         return {
             name: value.to(self.model.dtype) if name.startswith("pixel_values") else value
             for name, value in inputs.items()

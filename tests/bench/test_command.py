@@ -9,8 +9,13 @@ from support.cells import InProcess, comparison
 
 from lmms_videominer.bench.command import _keep_figure, run_comparison
 from lmms_videominer.bench.plan import plan_cells
+from lmms_videominer.bench.profiles import show_profiles
+from lmms_videominer.bench.running import folder_of
 from lmms_videominer.cli import main
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.profiling import Profile, stage
+from lmms_videominer.profiling.trace import trace_of
+from lmms_videominer.store import trace_json
 
 
 def test_an_estimate_alone_runs_and_loads_nothing(vlm, tasks, tmp_path, capsys):
@@ -80,3 +85,30 @@ def test_a_figure_shows_the_cold_cells_of_a_warm_comparison(vlm, tasks, tmp_path
     _keep_figure(asked, cells)
     kept = json.loads((tmp_path / "figures.json").read_text())["clustering"]
     assert [cell["key"] for cell in kept] == [cell.key for cell in cells if cell.cache == "cold"]
+
+
+def test_a_profile_reaches_the_run_of_each_cell_and_changes_no_cell(vlm, tasks, tmp_path):
+    argv = ("--selectors", "videominer", "topk")
+    plain, measured = (comparison(vlm, tasks, tmp_path, *argv, *more) for more in ((), ("--profile",)))
+    cells = [plan_cells(asked.settings, ["tiny_video"], asked.variants, [4]) for asked in (plain, measured)]
+    assert [cell.key for cell in cells[0]] == [cell.key for cell in cells[1]]
+    run = tmp_path / "run"
+    assert f"profile={run / 'profile.json'}" in " ".join(cells[1][0].command(run, tmp_path / "cache"))
+    assert "profile=" not in " ".join(cells[0][0].command(run, tmp_path / "cache"))
+    with pytest.raises(ConfigError, match="use --profile"):
+        comparison(vlm, tasks, tmp_path, *argv, "--model-args", "profile=trace.json")
+
+
+def test_the_traces_of_cells_are_told_each_and_written_as_one(vlm, tasks, tmp_path, capsys):
+    asked = comparison(vlm, tasks, tmp_path, "--selectors", "videominer", "topk", "uniform", "--profile", "all.json")
+    cells = plan_cells(asked.settings, ["tiny_video"], asked.variants, [4])
+    for cell in cells[:2]:  # the third failed
+        profile = Profile()
+        with profile.running(), stage("caption"):
+            pass
+        trace_json.save(trace_of(profile), folder_of(tmp_path, cell) / "run" / "profile.json")
+    show_profiles(cells, tmp_path, tmp_path / "all.json")
+    told = capsys.readouterr().err
+    assert told.count("tiny_video, ") == 2 and "the traces of 2 cells" in told
+    figures = trace_json.load(tmp_path / "all.json")["figures"]
+    assert [name.split(", ")[1] for name in figures] == ["videominer", "topk"]

@@ -20,10 +20,11 @@ from lmms_videominer.bench.comparison import (
 )
 from lmms_videominer.bench.estimate import estimate, print_estimate
 from lmms_videominer.bench.plan import Settings, plan_cells
-from lmms_videominer.bench.rates import Rates, assumed, rates_of
+from lmms_videominer.bench.rates import Rates, Spent, assumed, measured, rates_of
 from lmms_videominer.bench.statistics import Interval
 from lmms_videominer.bench.variants import parse_variants
 from lmms_videominer.selectors.selector import Calls
+from lmms_videominer.types import Usage
 
 
 def only_group(*cells):
@@ -208,6 +209,22 @@ def test_rates_are_those_of_what_is_most_like_the_cell_and_of_no_other_model():
     assert rates_of(rows, cell_of("uniform", "short")).answer == 0.5
     assert rates_of(rows, cell_of("uniform", "long")).answer is None  # its own loader hangs on the length
     assert rates_of(rows, cell_of("aks", "short", weights="other")) == Rates()
+
+
+def test_rates_of_rows_are_those_of_the_usages_that_they_were_made_of():
+    seconds = {"open": 1.0, "segment": 2.0, "caption": 6.0, "policy": 3.0, "score": 0.5, "answer": 1.5, "frames": 0.5}
+    costs = [
+        Usage(vlm_calls=8, policy_calls=6, scores=100, answer_calls=1, seconds=seconds),
+        Usage(vlm_calls_cached=8, policy_calls=6, answer_calls=1, seconds={"caption": 2.0, "policy": 3.0}),
+    ]
+    rates = measured([Spent.by(costs)])
+    assert (rates.vlm, rates.llm, rates.scored, rates.rest, rates.answer) == (1.0, 0.5, 0.005, 1.5, 1.0)
+    row = dict(vlm_calls_made=8, llm_calls_made=6, scored_frames_made=100, selection_s=12.5, caption_s=6.0, llm_s=3.0)
+    first = made("aks", [1], **row, score_s=0.5, cell_s=14.5)
+    row = dict(vlm_calls_made=0, llm_calls_made=6, scored_frames_made=0, selection_s=5.0, caption_s=2.0, llm_s=3.0)
+    second = made("aks", [1], **row, score_s=None, cell_s=5.0)
+    assert rates_of(table(first, second), cell_of("aks")) == rates
+    assert measured([Spent.by([])]) == Rates()
 
 
 def test_seconds_follow_from_calls_and_rates_or_are_not_known():

@@ -99,6 +99,22 @@ def test_a_mined_sample_names_its_frames_and_its_tree_and_a_second_run_captions_
     assert results["throughput"]["avg_videominer_mined"] == 3
 
 
+def test_a_profile_says_where_the_time_went_and_changes_no_answer(tiny, task, tmp_path):
+    arguments = f"pretrained={tiny('qwen2_vl')},{SETTINGS},cache_dir=off"
+    plain = evaluate(tmp_path / "plain", "videominer_qwen2vl", arguments, "tiny_video", task)
+    measured = evaluate(tmp_path / "measured", "videominer_qwen2vl", f"{arguments},profile=True", "tiny_video", task)
+    assert answers(measured) == answers(plain)
+    summary = next((tmp_path / "measured").glob("videominer/*/videominer_summary.json"))
+    figures = json.loads(summary.read_text())["profile"]
+    stages = figures["stages"]
+    assert {"load", "index", "decode", "scan", "hand over", "caption", "decide", "answer"} <= set(stages)
+    assert (stages["caption"]["items"], stages["answer"]["items"]) == (12, 3)
+    assert 0 < stages["answer"]["model_s"] < stages["answer"]["seconds"] and stages["hand over"]["model_s"] == 0
+    trace = json.loads((summary.parent / "profile.json").read_text())
+    assert trace["figures"] == figures and any(event["name"] == "answer: model" for event in trace["traceEvents"])
+    assert "profile" not in json.loads(next((tmp_path / "plain").glob("videominer/*/*summary.json")).read_text())
+
+
 def test_what_has_no_single_video_and_what_is_broken_goes_to_the_backbone_in_its_place(tiny, videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(videos[0].read_bytes()[:2000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, VideoError
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.policy.prompt import policy_prompt
-from lmms_videominer.search.engine import Job, run
+from lmms_videominer.search.engine import Job, run, run_each
 from lmms_videominer.search.wishes import Ask, Caption, Case, Decide, Embed, Found, Search
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.selector import Selector
@@ -208,3 +209,69 @@ def test_a_span_is_captioned_with_the_topic_that_is_wished_for(method, film):
     stages_served(method, film, "c")
     [[request]] = method.stages.vlm.calls
     assert "c" in request.prompt and request.frame_times_s == (pytest.approx(Span(0, 20).duration_s / 2, abs=0.2),)
+
+
+@pytest.fixture
+def films(film, tmp_path) -> list[str]:
+    """Copies of a film."""
+    copies = [tmp_path / f"{name}.mp4" for name in "abc"]
+    for copy in copies:
+        copy.write_bytes(Path(film).read_bytes())
+    return [str(copy) for copy in copies]
+
+
+def test_a_search_that_ends_makes_room_for_another_and_its_result_comes_at_once(method, films):
+    served: list[str] = []
+    jobs = [Job(Question(film, text)) for film, text in zip(films, ("c", "ccccd", "c"))]
+    each = run_each(method, jobs, 2, serving=served.append)
+    assert next(each)[0] == 0 and served == ["open", "open", "caption"]  # the first is over, the second goes on
+    assert [position for position, _ in each] == [2, 1] and served.count("open") == 3
+    assert served[3] == "open"  # in the place of the first
+
+
+def test_results_that_come_one_by_one_are_those_of_searches_that_run_together(method, films):
+    jobs = [Job(Question(film, text)) for film in films for text in ("cd", "ced", "c!", "dd")]
+    whole = [str(result) if isinstance(result, ConfigError) else result.nodes for result in run(method, jobs)]
+    for at_once in (1, 3, 100):
+        each = dict(run_each(method, jobs, at_once))
+        made = [str(each[i]) if isinstance(each[i], ConfigError) else each[i].nodes for i in range(len(jobs))]
+        assert made == whole
+
+
+def test_questions_on_one_video_begin_together_and_their_video_is_opened_once(method, films):
+    served: list[str] = []
+    jobs = [Job(Question(film, text)) for text in ("cd", "ce") for film in films]
+    ended = [i for i, _ in run_each(method, jobs, 1, serving=served.append)]
+    assert [sorted(ended[i : i + 2]) for i in (0, 2, 4)] == [[0, 3], [1, 4], [2, 5]]
+    assert served.count("open") == 3
+
+
+def test_no_video_is_opened_beyond_the_memory_for_open_ones(method, films, monkeypatch):
+    monkeypatch.setattr("lmms_videominer.search.open_searches.SHARE", 0.0)
+    served: list[str] = []
+    jobs = [Job(Question(film, "c")) for film in films]
+    assert [i for i, _ in run_each(method, jobs, 8, serving=served.append)] == [0, 1, 2]
+    assert served == ["open", "caption"] * 3  # one after the other: one is always open
+
+
+def test_what_has_ended_is_finished_several_at_a_time_and_before_others_begin(method, films):
+    """Answers wait as wishes do: not for what others wish later, and not for those that are not begun."""
+    finished: list[int] = []
+
+    def finish(results):
+        finished.append(len(results))
+        return results
+
+    jobs = [Job(Question(film, text)) for film in films for text in ("c", "c")]
+    served: list[str] = []
+    each = run_each(method, jobs, 2, finish=finish, serving=served.append)
+    assert [next(each)[0], next(each)[0]] == [0, 1] and served == ["open", "caption"]
+    assert [position for position, _ in each] == [2, 3, 4, 5] and finished == [2, 2, 2]
+
+
+def test_whoever_stops_asking_stops_the_work(method, films):
+    each = run_each(method, [Job(Question(film, "ccd")) for film in films], 1)
+    next(each)
+    each.close()
+    assert len(method.replies["ccd"]) == 3 and method.stages.policy is not None
+    assert list(run_each(method, [], 4)) == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -31,7 +30,6 @@ from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.llovi import LLoViSelector
-from lmms_videominer.selectors.selector import batches
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.selectors.videoagent import VideoAgentSelector
 from lmms_videominer.selectors.videotree import VideoTreeSelector
@@ -270,16 +268,3 @@ def test_whatever_is_replied_the_budget_is_met_exactly_in_order(name, features, 
     ids = {node.id for node in found.nodes}
     assert {frame.node_id for frame in found.key_frames} <= ids | {None}
     assert all(node.parent_id in ids for node in found.nodes[1:]) and len(ids) == len(found.nodes)
-
-
-@given(st.lists(st.sampled_from("abcdef")), st.integers(1, 4), st.integers(1, 5))
-def test_questions_of_one_video_stay_together_within_reason(videos, size, most):
-    found = list(batches(videos, size, most))
-    assert sorted(itertools.chain(*found)) == list(range(len(videos)))
-    shares = [Counter(videos[i] for i in batch) for batch in found]
-    for video, count in Counter(videos).items():
-        held = [share[video] for share in shares if share[video]]
-        assert held == [count] or (count > most and max(held) < size + most)
-    # a batch is as small as whole videos allow
-    assert all(len(batch) - list(share.values())[-1] < size for batch, share in zip(found, shares))
-    assert all(len(batch) >= size for batch in found[:-1])
