@@ -21,6 +21,7 @@ NAMES = {
     "look": ("scorer", "none"),
     "search_options": ("never", "named", "always"),
     "segmenter": ("kts", "histogram"),
+    "scan": ("sync", "exact"),
     "clustering": ("event", "frame", "none"),
     "default_action": (ASK, "accept", "continue", "delete"),
     "judge": ("reply", "policy"),
@@ -87,6 +88,17 @@ class MinerConfig:
     max_depth: int = option(3, "Levels of the tree below the root.")
     events: int = option(16, "K: number of events of one segmentation.")
     scan_frames: int = option(256, "Frames compared by one segmentation, uniform over the node's spans.")
+    scan: str = option(
+        "sync",
+        "Frames of a scan of at most one every 2 s. sync: key frames of the codec, which decode alone, no farther "
+        "apart than evenly spaced ones, if the video has enough of them and they show what the others show; exact: "
+        "evenly spaced.",
+    )
+    caption_pixels: int = option(
+        200_000,
+        "Frames that a search looks at are scaled on reading to at most this many pixels; 0: not at all. Those for the "
+        "answer stay as they are.",
+    )
     caption_frames: int = option(4, "Frames of an event shown to the captioner.")
     min_event_s: float = option(0.5, "Shortest event, in seconds.")
     grain_s: float = option(
@@ -222,7 +234,7 @@ class MinerConfig:
             )
         if not 0 <= self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in [0, 2]")
-        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach", "index"):
+        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach", "index", "caption_pixels"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         for name in ("similarity_delete", "similarity_accept"):

@@ -15,6 +15,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -45,6 +46,7 @@ from lmms_videominer.search.wishes import (
     Segment,
     Wish,
 )
+from lmms_videominer.segmenters.coarse import known_coarse_frames
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
@@ -120,7 +122,9 @@ def run(
         started = time.perf_counter()
         questions = [_checked(job.question) for job in jobs]
         paths = [question.video for question in questions if isinstance(question, Question)]
-        videos = stack.enter_context(opened(paths, method.config.reader))
+        coarse = partial(known_coarse_frames, cache=method.stages.cache) if method.config.scan == "sync" else None
+        reading = opened(paths, method.config.reader, method.config.caption_pixels, coarse)
+        videos = stack.enter_context(reading)
         running = [_begin(method, question, job.seed, videos) for question, job in zip(questions, jobs, strict=True)]
         searches = [search for search in running if isinstance(search, Running)]
         _charge(searches, "open", started)
@@ -304,8 +308,11 @@ Server: TypeAlias = "Callable[[Sequence[Running], Stages, MinerConfig], Replies]
 def _segment(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
     replies: Replies = []
     for search in searches:
-        events = _events(search, stages, config)
-        replies.append((events, Usage(frames_substituted=_scanned_substitutes(search, stages, config))))
+        try:
+            events = _events(search, stages, config)
+            replies.append((events, Usage(frames_substituted=_scanned_substitutes(search, stages, config))))
+        except VideoError as error:
+            replies.append((error, Usage()))
     return replies
 
 
@@ -327,16 +334,21 @@ def _cuts(wish: Segment, config: MinerConfig) -> Iterator[tuple[tuple[Span, ...]
     return zip(wish.nodes, cuts, strict=True)
 
 
-def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...] | VideoError:
-    """The events of each node, from the cache if another tree or an earlier run has cut the same spans."""
+def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...]:
+    """The events of each node, from the cache if another tree or an earlier run has cut the same spans.
+
+    Raises:
+        VideoError: A frame of a scan cannot be decoded.
+    """
     wish, video = _wish(search, Segment), search.case.video
     events = []
     for spans, (count, frames) in _cuts(wish, config):
         settings: dict[str, Any] = {"events": count, "scan_frames": frames, "min_event_s": config.min_event_s}
         key = stages.cache.key(
-            video=video.identity,
+            video=video.shown_as,
             backend=video.info.backend,
             segmenter=stages.segmenter.name,
+            scan=config.scan,
             spans=[[span.start_s, span.end_s] for span in spans],
             **settings,
         )
@@ -347,10 +359,7 @@ def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple
                 events.append(known)
                 continue
             stages.cache.refuse("segmentation")
-        try:
-            cut = stages.segmenter.segment(video.reader, spans, **settings)
-        except VideoError as error:
-            return error
+        cut = stages.segmenter.segment(video.reader, spans, **settings)
         stages.cache.put_many("segmentation", {key: [[span.start_s, span.end_s] for span in cut]})
         events.append(cut)
     return tuple(events)
@@ -381,7 +390,8 @@ def _captioned(search: Running, done: CaptionedEvents) -> tuple[tuple[Event, ...
 
 
 def _caption_job(case: Case, wish: Caption) -> CaptionJob:
-    return CaptionJob(case.video.reader, case.video.identity, wish.prompts, wish.spans)
+    video = case.video
+    return CaptionJob(video.reader, video.identity, wish.prompts, wish.spans, video.shown_as)
 
 
 def _judge(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:

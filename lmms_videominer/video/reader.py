@@ -43,7 +43,7 @@ class VideoReader(Protocol):
 
     @property
     def coarse_frames(self) -> np.ndarray:
-        """int64 [k], ascending: sync frames that a coarse scan takes in place of frames nearby; empty: it takes none.
+        """int64 [k], ascending: frames at sync frames that a coarse scan takes in place of those nearby; empty: none.
 
         A reader has none by itself: whether to take them is a setting of the search.
         """
