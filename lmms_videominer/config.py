@@ -192,7 +192,7 @@ class MinerConfig:
         "bundle's, or CLIP ViT-L/14.",
     )
     candidate_fps: float = option(1.0, "Candidate frames per second, for the selectors that use scores.")
-    reader: str = option("auto", "Video backend: auto, decord or pyav.")
+    reader: str = option("auto", "Video backend: pyav, decord, or auto: pyav, right for every file and the fastest.")
     cache_dir: str = option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
     seed: int = option(0, "Seed of all randomness.")
     own: Any = None

@@ -1,9 +1,8 @@
-"""Opens video files: chooses a backend for each, and opens each video of a batch once."""
+"""Opens video files with the backend that is asked for, and each video of a batch once."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,11 +19,9 @@ from lmms_videominer.video.identity import video_identity
 from lmms_videominer.video.kept_frames import KeepingReader, KeptFrames
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import VideoReader
-from lmms_videominer.video.track import Track, read_track
+from lmms_videominer.video.track import read_track
 
 BACKENDS = NAMES["reader"]
-_logger = logging.getLogger("lmms_videominer")
-_logged: set[str] = set()
 
 
 def open_video(path: str | os.PathLike[str], backend: str = "auto", pixels: int = 0) -> VideoReader:
@@ -32,9 +29,8 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto", pixels: int 
 
     Args:
         path: The file.
-        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: decord, or PyAV if decord cannot open the
-            file, would return wrong frames, or is not installed (logged once per process;
-            ``reader.info.backend`` names the backend in use).
+        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: PyAV, which reads every file rightly and of the two is
+            nowhere slower (docs/reliability.md).
         pixels: Frames are scaled down to at most as many pixels; 0: they stay as they are.
 
     Raises:
@@ -44,31 +40,15 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto", pixels: int 
     """
     check_names([backend], BACKENDS, "reader")
     track = read_track(path)
-    if backend == "pyav":
+    if backend != "decord":
         return PyAVReader(track, pixels)
     try:
         return DecordReader(track, pixels)
-    except (VideoError, ImportError) as error:
-        if backend == "decord":
-            raise _explicit_decord_error(error) from error
-        return _fallback(track, error, pixels)
-
-
-def _explicit_decord_error(error: VideoError | ImportError) -> Exception:
-    if isinstance(error, VideoError):
-        return error
-    return ConfigError(
-        f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
-        "Windows on x86-64), or use reader=pyav"
-    )
-
-
-def _fallback(track: Track, error: VideoError | ImportError, pixels: int) -> PyAVReader:
-    level = logging.DEBUG if "decord" in _logged else logging.WARNING
-    _logged.add("decord")
-    reason = error.reason if isinstance(error, VideoError) else error
-    _logger.log(level, "%s: reading with PyAV instead of decord (%s)", track.path, reason)
-    return PyAVReader(track, pixels)
+    except ImportError as error:
+        raise ConfigError(
+            f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
+            "Windows on x86-64), or use reader=pyav"
+        ) from error
 
 
 @dataclass(frozen=True)

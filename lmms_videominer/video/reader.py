@@ -1,4 +1,4 @@
-"""The reader protocol. Implementations: ``decord_reader`` (default) and ``pyav_reader``."""
+"""The reader protocol. Implementations: ``pyav_reader`` (default) and ``decord_reader``."""
 
 from __future__ import annotations
 
