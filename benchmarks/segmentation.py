@@ -3,11 +3,13 @@
     python benchmarks/segmentation.py                        # test seeds, as in docs/segmentation.md
     python benchmarks/segmentation.py --split dev            # seeds for tuning
     python benchmarks/segmentation.py --out counts.jsonl     # resumes where it stopped
+    python benchmarks/segmentation.py --minutes 15 --scan-frames 64 --scan sync --out sync.jsonl
 
-Each segmenter cuts the whole video twice: into as many events as there are scenes, and into 16. The detectors of
-PySceneDetect (pip install scenedetect), if installed, choose the number of cuts themselves: they read every frame,
-with their default settings. A boundary and a scene cut match within one step of the scan (duration / scan_frames:
-1.2 s at 5 minutes, 3.5 s at 15), and each matches at most one other; counts are pooled over the videos of a cell.
+Each segmenter cuts the whole video twice: into as many events as there are scenes, and into 16. It scans exact frames,
+or those that a search takes with ``--scan sync``. The detectors of PySceneDetect (pip install scenedetect), if
+installed, choose the number of cuts themselves: they read every frame, with their default settings. A boundary and a
+scene cut match within one step of the scan (duration / scan_frames: 1.2 s at 5 minutes, 3.5 s at 15), and each matches
+at most one other; counts are pooled over the videos of a cell.
 """
 
 from __future__ import annotations
@@ -24,10 +26,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from lmms_videominer.config import NAMES
+from lmms_videominer.errors import VideoError
 from lmms_videominer.segmenters import SEGMENTERS, get_segmenter
+from lmms_videominer.segmenters.coarse import coarse_frames
 from lmms_videominer.show.markdown import markdown_table
 from lmms_videominer.types import Span
-from lmms_videominer.video import VideoReader, open_video
+from lmms_videominer.video import VideoReader
+from lmms_videominer.video.opening import opened
 from lmms_videominer.world.script import NUISANCES, SPLITS, Script, write_script
 from lmms_videominer.world.video import encode
 
@@ -72,7 +78,12 @@ class CachingReader:
 
     def __init__(self, reader: VideoReader):
         self.info, self.timestamps_s, self._reader = reader.info, reader.timestamps_s, reader
+        self.frame_size, self.coarse_frames = reader.frame_size, reader.coarse_frames
         self._cache: dict[tuple, np.ndarray] = {}
+
+    @property
+    def sync_frames(self) -> np.ndarray:
+        return self._reader.sync_frames
 
     @property
     def damaged(self) -> Set[int]:
@@ -95,13 +106,19 @@ class CachingReader:
         return self._cache[key]
 
 
-def segmenter_cuts(path: Path, scenes: int, names: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
+def segmenter_cuts(
+    path: Path, scenes: int, names: Sequence[str], scan: str, scan_frames: int
+) -> Iterator[tuple[str, list[float]]]:
     """The boundaries of each segmenter, in seconds, with the label of its row."""
-    with open_video(path) as reader:
-        caching_reader, video_span = CachingReader(reader), Span(0.0, reader.info.duration_s)
+    coarse = (lambda reader, video_id: coarse_frames(reader)) if scan == "sync" else None
+    with opened([str(path)], "pyav", coarse=coarse) as videos:
+        video = videos[str(path)]
+        if isinstance(video, VideoError):
+            raise video
+        caching_reader, video_span = CachingReader(video.reader), Span(0.0, video.info.duration_s)
         for name in names:
             for label, events in zip(LABELS, (scenes, DEFAULT_EVENTS)):
-                parts = get_segmenter(name).segment(caching_reader, [video_span], events, SCAN_FRAMES, MIN_EVENT_S)
+                parts = get_segmenter(name).segment(caching_reader, [video_span], events, scan_frames, MIN_EVENT_S)
                 yield f"{name}, {label}", [part.start_s for part in parts[1:]]
 
 
@@ -132,7 +149,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[tuple[int, str,
     for script, condition in tqdm(list(_scripts(arguments)), unit="video"):
         name = f"{script.seed}-{script.index}-{script.minutes:g}min-{condition}"
         if any((name, row) not in saved for row in rows):
-            measured = _measure_one(script, folder / f"{name}.mp4", arguments.segmenters, detect)
+            measured = _measure_one(script, folder / f"{name}.mp4", arguments, detect)
             saved.update({(name, row): tally for row, tally in measured.items()})
             _append(arguments.out, name, measured)
         for row in rows:
@@ -141,12 +158,13 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[tuple[int, str,
     return tallies
 
 
-def _measure_one(script: Script, path: Path, segmenters: Sequence[str], detect: bool) -> dict[str, Tally]:
+def _measure_one(script: Script, path: Path, arguments: argparse.Namespace, detect: bool) -> dict[str, Tally]:
     if not path.exists():
         encode(script, path)
     true_s = [scene.span.start_s for scene in script.scenes[1:]]
-    cuts = dict(segmenter_cuts(path, len(script.scenes), segmenters)) | (dict(detector_cuts(path)) if detect else {})
-    tolerance_s = script.duration_s / SCAN_FRAMES
+    how = (arguments.segmenters, arguments.scan, arguments.scan_frames)
+    cuts = dict(segmenter_cuts(path, len(script.scenes), *how)) | (dict(detector_cuts(path)) if detect else {})
+    tolerance_s = script.duration_s / arguments.scan_frames
     return {row: Tally(matches(cuts_s, true_s, tolerance_s), len(cuts_s), len(true_s)) for row, cuts_s in cuts.items()}
 
 
@@ -192,6 +210,8 @@ def main() -> None:
     parser.add_argument("--videos", type=int, help=f"videos per cell (default: {VIDEOS}, by minutes)")
     parser.add_argument("--nuisances", nargs="+", default=list(CONDITIONS), choices=list(CONDITIONS))
     parser.add_argument("--segmenters", nargs="+", default=list(SEGMENTERS), choices=list(SEGMENTERS))
+    parser.add_argument("--scan", default="exact", choices=NAMES["scan"], help="frames scanned (default: %(default)s)")
+    parser.add_argument("--scan-frames", type=int, default=SCAN_FRAMES, help="how many (default: %(default)s)")
     parser.add_argument("--folder", type=Path, help="folder for the rendered videos (default: a temporary one)")
     parser.add_argument("--out", type=Path, help="JSONL file for the counts; resumes where it stopped")
     arguments = parser.parse_args()

@@ -21,6 +21,7 @@ NAMES = {
     "look": ("scorer", "none"),
     "search_options": ("never", "named", "always"),
     "segmenter": ("kts", "histogram"),
+    "scan": ("sync", "exact"),
     "clustering": ("event", "frame", "none"),
     "default_action": (ASK, "accept", "continue", "delete"),
     "judge": ("reply", "policy"),
@@ -88,6 +89,17 @@ class MinerConfig:
     max_depth: int = option(3, "Levels of the tree below the root.")
     events: int = option(16, "K: number of events of one segmentation.")
     scan_frames: int = option(256, "Frames compared by one segmentation, uniform over the node's spans.")
+    scan: str = option(
+        "sync",
+        "Frames of a scan of at most one every 2 s. sync: key frames of the codec, which decode alone, no farther "
+        "apart than evenly spaced ones, if the video has enough of them and they show what the others show; exact: "
+        "evenly spaced.",
+    )
+    caption_pixels: int = option(
+        200_000,
+        "Frames that a search looks at are scaled on reading to at most this many pixels; 0: not at all. Those for the "
+        "answer stay as they are.",
+    )
     caption_frames: int = option(4, "Frames of an event shown to the captioner.")
     min_event_s: float = option(0.5, "Shortest event, in seconds.")
     grain_s: float = option(
@@ -186,7 +198,7 @@ class MinerConfig:
         "bundle's, or CLIP ViT-L/14.",
     )
     candidate_fps: float = option(1.0, "Candidate frames per second, for the selectors that use scores.")
-    reader: str = option("auto", "Video backend: auto, decord or pyav.")
+    reader: str = option("auto", "Video backend: pyav, decord, or auto: pyav, right for every file and the fastest.")
     cache_dir: str = option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
     seed: int = option(0, "Seed of all randomness.")
     own: Any = None
@@ -228,7 +240,16 @@ class MinerConfig:
             )
         if not 0 <= self.cluster_eps <= 2:
             raise ConfigError(f"cluster_eps={self.cluster_eps}: a cosine distance must be in [0, 2]")
-        for name in ("temperature", "min_event_s", "grain_s", "stop_margin", "reach", "index", "open_searches"):
+        for name in (
+            "temperature",
+            "min_event_s",
+            "grain_s",
+            "stop_margin",
+            "reach",
+            "index",
+            "open_searches",
+            "caption_pixels",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)}: cannot be negative")
         for name in ("similarity_delete", "similarity_accept"):

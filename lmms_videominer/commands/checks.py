@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import sys
 import tempfile
@@ -29,6 +31,7 @@ REINSTALL = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
 MAIN_MODEL = "videominer_qwen2vl"
 LEAST_PYTHON = (3, 10)
 IMPORTS = ("torch", "torchvision", "transformers", "sentence_transformers", "sklearn", "av", "decord", "lmms_eval")
+QWEN_READERS = ("torchcodec", "decord")  # that qwen-vl-utils looks for, before torchvision
 CLIP_LEVELS = (40, 120, 200)  # gray level of the test clip in each second
 CLIP_FPS = 8
 CLIP_TOLERANCE = 8  # of 255: error of lossy coding
@@ -65,6 +68,7 @@ def run_checks() -> list[Check]:
         check_python(),
         *guarded("packages", check_requirements, "pip install " + DISTRIBUTION),
         *(check for name in IMPORTS for check in guarded(f"import {name}", partial(check_import, name))),
+        *guarded("qwen-vl-utils", check_qwen_videos, "pip install --upgrade qwen-vl-utils"),
         *guarded("entry points", check_entry_points, REINSTALL),
         *guarded("lmms-eval models", check_registered, REINSTALL),
         *guarded("selectors", check_selectors, REINSTALL),
@@ -241,6 +245,31 @@ def write_clip(path: Path) -> Check:
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return Check("test clip", Status.OK, f"{path.stat().st_size} bytes written with PyAV {av.__version__}")
+
+
+def check_qwen_videos() -> Check:
+    """Whether qwen-vl-utils, by which Qwen backbones read videos, has a video backend that works.
+
+    It takes the first of its backends that is installed, whether that can be imported or not.
+    """
+    name, others = "qwen-vl-utils", f"pip install {' or '.join(reversed(QWEN_READERS))}"
+    if not _is_installed("qwen_vl_utils"):
+        return Check(name, Status.NOTE, "absent: Qwen backbones of lmms-eval need it")
+    chosen = os.environ.get("FORCE_QWENVL_VIDEO_READER") or next(filter(_is_installed, QWEN_READERS), "torchvision")
+    try:
+        module = importlib.import_module("torchvision.io" if chosen == "torchvision" else chosen)
+    except (ImportError, OSError, RuntimeError) as error:
+        return Check(name, Status.WRONG, f"cannot read videos: it takes {chosen} ({_summary(error)})", others)
+    if chosen == "torchvision" and not hasattr(module, "read_video"):
+        reason = f"cannot read videos: neither {' nor '.join(QWEN_READERS)} is installed, and torchvision has no reader"
+        return Check(name, Status.WRONG, f"{reason} since 0.26", others)
+    return Check(name, Status.OK, f"reads videos with {chosen}")
+
+
+def _is_installed(name: str) -> bool:
+    with contextlib.suppress(ValueError):  # a module that was put into ``sys.modules`` without a spec
+        return importlib.util.find_spec(name) is not None
+    return False
 
 
 def check_decoder(backend: str, clip: Path) -> Check:

@@ -86,12 +86,12 @@ def _encode(
     job: FrameJob, scorer: FrameEncoder, cache: Cache, max_bytes: int, anew: bool = False
 ) -> EncodedFrames | VideoMinerError:
     """The features of ``job``; ``anew``: none from the cache."""
-    keys = [cache.key(video=job.video.identity, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
+    keys = [cache.key(video=job.video.shown_as, scorer=scorer.identity, frame=int(i)) for i in job.frame_indices]
     stored = [None] * len(keys) if anew else cache.get_many(IMAGE_FEATURES, keys)
     vectors_by_key = {key: unpack(text) for key, text in zip(keys, stored) if text is not None}
     missing = [i for i, key in enumerate(keys) if key not in vectors_by_key]
     try:
-        for part in in_parts(missing, job.video.info, max_bytes):
+        for part in in_parts(missing, job.video.reader.frame_size, max_bytes):
             for batch in batches(part, scorer):  # read one by one, so that memory does not grow with the job
                 frames = job.video.reader.frames(job.frame_indices[batch].tolist())
                 vectors = computed("scorer", scorer.encode, (len(batch), -1), frames)

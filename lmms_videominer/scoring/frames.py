@@ -116,7 +116,7 @@ def score_frames(
 def _key(job: ScoreJob, scorer: Scorer, cache: Cache, frames: Sequence[int] | None = None) -> str:
     """The key of the scores of ``frames``, by default those of the job."""
     indices = job.frame_indices if frames is None else frames
-    return cache.key(video=job.video.identity, scorer=scorer.identity, text=job.text, frames=indices)
+    return cache.key(video=job.video.shown_as, scorer=scorer.identity, text=job.text, frames=indices)
 
 
 def _cached(first: dict[str, ScoreJob], cache: Cache) -> Iterator[tuple[str, np.ndarray]]:
@@ -179,7 +179,7 @@ def _score_in_batches(
     jobs = list(group.values())
     video, indices = jobs[0].video, jobs[0].frame_indices.tolist()
     rows, decoded = [np.zeros((0, len(jobs)), np.float32)], 0
-    for part in in_parts(indices, video.info, max_bytes):
+    for part in in_parts(indices, video.reader.frame_size, max_bytes):
         for batch in batches(part, scorer):
             scores = None if len(batch) == len(indices) else _known(jobs, scorer, cache, batch)
             if scores is None:

@@ -416,7 +416,8 @@ def frames_at_most(config: MinerConfig, duration_s: float) -> float:
         return duration_s
     _, first = cut_of(duration_s, config, first=True)
     again = 2 * second_look(config, duration_s)  # each event is cut into pieces that are half as long at worst
-    return first + again + config.max_vlm_calls * SCANNED * config.events + SHOWN * config.frames
+    looked = first + again + config.max_vlm_calls * SCANNED * config.events
+    return looked * (2 if config.scan == "sync" else 1) + SHOWN * config.frames
 
 
 def sought(decision: Decision) -> tuple[str, ...]:

@@ -29,12 +29,14 @@ class CaptionJob:
         video_id: The identity of its content (``video_identity``).
         prompts: The captioner's prompt for each span.
         spans: One per caption, in any order.
+        shown_as: What the video is in the keys of captions (``OpenVideo.shown_as``); empty: ``video_id``.
     """
 
     reader: VideoReader
     video_id: str
     prompts: tuple[str, ...]
     spans: tuple[Span, ...]
+    shown_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,8 @@ class _Ask:
 
     @property
     def bytes(self) -> int:
-        info = self.job.reader.info
-        return len(self.frame_indices) * info.width * info.height * 3
+        height, width = self.job.reader.frame_size
+        return len(self.frame_indices) * width * height * 3
 
 
 def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int) -> list[_Ask]:
@@ -132,7 +134,8 @@ def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_
     for prompt, span in zip(job.prompts, job.spans, strict=True):
         times_s = uniform_times([span], caption_frames)
         indices = np.unique(frame_indices_at(job.reader, times_s))  # a short event may have fewer frames
-        key = cache.key(video=job.video_id, vlm=vlm.identity, prompt=prompt, frames=indices, tokens=caption_tokens)
+        shown = job.shown_as or job.video_id
+        key = cache.key(video=shown, vlm=vlm.identity, prompt=prompt, frames=indices, tokens=caption_tokens)
         frame_times_s = job.reader.timestamps_s[indices]
         asks.append(_Ask(key, job, prompt, tuple(indices.tolist()), tuple(frame_times_s.tolist())))
     return asks

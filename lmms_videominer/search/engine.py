@@ -250,7 +250,7 @@ class _Searches:
     def results(self) -> Iterator[tuple[int, Selection | VideoMinerError]]:
         """Each result with the position of its job."""
         with contextlib.ExitStack() as stack:
-            videos = OpenVideos(self.method.config.reader, stack)
+            videos = OpenVideos(self.method.config, self.method.stages.cache, stack)
             while True:
                 self._admit(videos)
                 if self._finishes_first():
@@ -425,8 +425,11 @@ Server: TypeAlias = "Callable[[Sequence[Running], Stages, MinerConfig], Replies]
 def _segment(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:
     replies: Replies = []
     for search in searches:
-        events = _events(search, stages, config)
-        replies.append((events, Usage(frames_substituted=_scanned_substitutes(search, stages, config))))
+        try:
+            events = _events(search, stages, config)
+            replies.append((events, Usage(frames_substituted=_scanned_substitutes(search, stages, config))))
+        except VideoError as error:
+            replies.append((error, Usage()))
     return replies
 
 
@@ -448,16 +451,21 @@ def _cuts(wish: Segment, config: MinerConfig) -> Iterator[tuple[tuple[Span, ...]
     return zip(wish.nodes, cuts, strict=True)
 
 
-def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...] | VideoError:
-    """The events of each node, from the cache if another tree or an earlier run has cut the same spans."""
+def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple[Span, ...], ...]:
+    """The events of each node, from the cache if another tree or an earlier run has cut the same spans.
+
+    Raises:
+        VideoError: A frame of a scan cannot be decoded.
+    """
     wish, video = _wish(search, Segment), search.case.video
     events = []
     for spans, (count, frames) in _cuts(wish, config):
         settings: dict[str, Any] = {"events": count, "scan_frames": frames, "min_event_s": config.min_event_s}
         key = stages.cache.key(
-            video=video.identity,
+            video=video.shown_as,
             backend=video.info.backend,
             segmenter=stages.segmenter.name,
+            scan=config.scan,
             spans=[[span.start_s, span.end_s] for span in spans],
             **settings,
         )
@@ -468,10 +476,7 @@ def _events(search: Running, stages: Stages, config: MinerConfig) -> tuple[tuple
                 events.append(known)
                 continue
             stages.cache.refuse("segmentation")
-        try:
-            cut = stages.segmenter.segment(video.reader, spans, **settings)
-        except VideoError as error:
-            return error
+        cut = stages.segmenter.segment(video.reader, spans, **settings)
         stages.cache.put_many("segmentation", {key: [[span.start_s, span.end_s] for span in cut]})
         events.append(cut)
     return tuple(events)
@@ -502,7 +507,8 @@ def _captioned(search: Running, done: CaptionedEvents) -> tuple[tuple[Event, ...
 
 
 def _caption_job(case: Case, wish: Caption) -> CaptionJob:
-    return CaptionJob(case.video.reader, case.video.identity, wish.prompts, wish.spans)
+    video = case.video
+    return CaptionJob(video.reader, video.identity, wish.prompts, wish.spans, video.shown_as)
 
 
 def _judge(searches: Sequence[Running], stages: Stages, config: MinerConfig) -> Replies:

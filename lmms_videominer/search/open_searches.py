@@ -17,11 +17,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import VideoError
 from lmms_videominer.search.stages import Stages
+from lmms_videominer.segmenters.coarse import known_coarse_frames
+from lmms_videominer.store.cache import Cache
 from lmms_videominer.types import VideoInfo
+from lmms_videominer.video.kept_frames import KeptFrames
 from lmms_videominer.video.opening import OpenVideo, opened
 
 PIXEL_BYTES = {"pyav": 24.0, "decord": 400.0}  # measured at 1280x720, H.264: 21 and 348 MB a video; others as decord
@@ -72,12 +77,16 @@ class OpenVideos:
     """The videos that searches are open on, each once.
 
     Args:
-        backend: The reader.
+        config: How they are read, and which of their frames a coarse scan may take.
+        cache: Where that is kept.
         stack: Closes those that are still open in the end.
     """
 
-    def __init__(self, backend: str, stack: contextlib.ExitStack):
-        self._backend, self._stack = backend, stack
+    def __init__(self, config: MinerConfig, cache: Cache, stack: contextlib.ExitStack):
+        coarse = partial(known_coarse_frames, cache=cache) if config.scan == "sync" else None
+        kept = KeptFrames()
+        self._open = partial(opened, backend=config.reader, pixels=config.caption_pixels, coarse=coarse, kept=kept)
+        self._stack = stack
         self._closers: dict[str, contextlib.ExitStack] = {}
         self._held: dict[str, OpenVideo | VideoError] = {}
         self._room_bytes = bytes_for_videos()
@@ -92,7 +101,7 @@ class OpenVideos:
         for path in dict.fromkeys(paths):
             if path not in self._held:
                 closer = self._stack.enter_context(contextlib.ExitStack())
-                self._held.update(closer.enter_context(opened([path], self._backend)))
+                self._held.update(closer.enter_context(self._open([path])))
                 self._closers[path] = closer
         return self._held
 

@@ -33,9 +33,10 @@ def appearances(reader: VideoReader, indices: Sequence[int]) -> tuple[np.ndarray
     Raises:
         VideoError: A frame cannot be decoded.
     """
-    stride = math.ceil(math.sqrt(reader.info.height * reader.info.width / _PIXELS))
-    most = min(_CHUNK_BYTES, _AT_ONCE * reader.info.height * reader.info.width * 3)
-    parts = [embed(reader.frames(part)[:, ::stride, ::stride]) for part in in_parts(indices, reader.info, most)]
+    height, width = reader.frame_size
+    stride = math.ceil(math.sqrt(height * width / _PIXELS))
+    most = min(_CHUNK_BYTES, _AT_ONCE * height * width * 3)
+    parts = [embed(reader.frames(part)[:, ::stride, ::stride]) for part in in_parts(indices, (height, width), most)]
     vectors, weights = zip(*parts)
     return np.concatenate(vectors), np.concatenate(weights)
 

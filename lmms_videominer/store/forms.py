@@ -71,6 +71,10 @@ def _is_token_id(value: Any) -> bool:
     return type(value) is int and value in _TOKEN_IDS
 
 
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _are_frame_indices(value: Any) -> bool:
     """Ascending, each once."""
     if not isinstance(value, list) or not all(type(index) is int and index >= 0 for index in value):
@@ -109,6 +113,7 @@ def _is_finite(value: float) -> bool:
 FORMS: dict[str, Callable[[Any], bool]] = {
     "answer": _is_text,
     "caption": _is_text,
+    "coarse_scan": _is_truth,
     "completion": _is_completion,
     "damage": _are_frame_indices,
     "embedding": _are_features,

@@ -129,8 +129,11 @@ def packets_from(container: InputContainer, stream: VideoStream, pts: int) -> It
     return demuxed(container, stream)
 
 
-def decoded(stream: VideoStream, packets: Iterable[Packet], past_damage: bool = True) -> Iterator[VideoFrame]:
-    """The frames that can be decoded from ``packets``; without ``past_damage``, those before the first failure."""
+def decoded(stream: VideoStream, packets: Iterable[Packet | None], past_damage: bool = True) -> Iterator[VideoFrame]:
+    """The frames that can be decoded from ``packets``; without ``past_damage``, those before the first failure.
+
+    ``None`` in place of a packet drains the decoder.
+    """
     import av
 
     for packet in packets:

@@ -12,9 +12,9 @@ from lmms_videominer.errors import VideoError
 from lmms_videominer.types import VideoInfo
 from lmms_videominer.video.containers import decode_threads, file_address
 from lmms_videominer.video.gray import gray_histogram
-from lmms_videominer.video.picture import is_full_range, to_rgb
+from lmms_videominer.video.picture import is_full_range, scaled, scaled_size, to_rgb
 from lmms_videominer.video.pyav_reader import PyAVReader
-from lmms_videominer.video.reader import in_parts
+from lmms_videominer.video.reader import NO_FRAMES, in_parts
 from lmms_videominer.video.track import Track
 
 _logger = logging.getLogger("lmms_videominer")
@@ -31,18 +31,23 @@ class DecordReader:
 
     Args:
         track: The index of the file.
+        pixels: Frames are scaled to at most as many pixels once they are decoded; 0: not at all.
 
     Raises:
         VideoError: decord cannot open the file, or would return frames other than those requested.
         ImportError: decord is not installed.
     """
 
-    def __init__(self, track: Track):
+    def __init__(self, track: Track, pixels: int = 0):
         self._track = track
+        self._reformatter: Any = None
         self._handle: Any = None
         self._precise: PyAVReader | None = None  # opened when decord fails on damaged data
         self.info: VideoInfo = track.info("decord")
         self.timestamps_s: np.ndarray = track.times_s
+        self.frame_size: tuple[int, int] = scaled_size(track.height, track.width, pixels)
+        self.sync_frames: np.ndarray = track.sync_frames
+        self.coarse_frames: np.ndarray = NO_FRAMES
         self._check_frame_numbers()
 
     @property
@@ -56,16 +61,26 @@ class DecordReader:
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         targets = self._track.check_indices(indices)
         if not len(targets):
-            return np.empty((0, self.info.height, self.info.width, 3), dtype=np.uint8)
+            return np.empty((0, *self.frame_size, 3), dtype=np.uint8)
         unique, inverse = np.unique(targets, return_inverse=True)
-        decoded = self._decode(unique)
+        if self.frame_size == (self.info.height, self.info.width):
+            decoded = self._decode(unique)
+        else:
+            parts = in_parts(unique.tolist(), (self.info.height, self.info.width), _CHUNK_BYTES)
+            decoded = np.stack([self._scaled(rgb) for part in parts for rgb in self._decode(np.array(part))])
         return decoded if np.array_equal(unique, targets) else decoded[inverse]
+
+    def _scaled(self, rgb: np.ndarray) -> np.ndarray:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = self._reformatter or VideoReformatter()
+        return scaled(rgb, self.frame_size, self._reformatter)
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
         unique, inverse = np.unique(self._track.check_indices(indices), return_inverse=True)
         out = [
             gray_histogram(rgb)
-            for part in in_parts(unique.tolist(), self.info, _CHUNK_BYTES)
+            for part in in_parts(unique.tolist(), (self.info.height, self.info.width), _CHUNK_BYTES)
             for rgb in self._decode(np.array(part))
         ]
         return np.array(out, dtype=np.float64).reshape(-1, 256)[inverse]

@@ -32,16 +32,16 @@ def decoded(path: object, call: Callable[P, T], /, *arguments: P.args, **keyword
 
 
 class GuardedReader:
-    """The reader that ``open_video(path, backend)`` gives, with a ``VideoError`` in place of any exception of its own.
+    """The reader that ``open_video`` gives, with a ``VideoError`` in place of any exception of its own.
 
     It also raises a ``VideoError`` once the file has changed: readers open it again as they go, and would find other
     frames than those of its index.
     """
 
-    def __init__(self, open_video: Callable[[str, str], VideoReader], path: str, backend: str):
+    def __init__(self, open_video: Callable[[str, str, int], VideoReader], path: str, backend: str, pixels: int = 0):
         before = _state(path)
         with stage("index"):
-            self._reader = decoded(path, open_video, path, backend)
+            self._reader = decoded(path, open_video, path, backend, pixels)
         self._path, self._before, self.info = path, before, self._reader.info
 
     def check_unchanged(self) -> None:
@@ -53,6 +53,18 @@ class GuardedReader:
     @property
     def timestamps_s(self) -> np.ndarray:
         return decoded(self.info.path, lambda: self._reader.timestamps_s)
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        return self._reader.frame_size
+
+    @property
+    def sync_frames(self) -> np.ndarray:
+        return self._reader.sync_frames
+
+    @property
+    def coarse_frames(self) -> np.ndarray:
+        return self._reader.coarse_frames
 
     @property
     def damaged(self) -> Set[int]:

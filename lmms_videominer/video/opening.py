@@ -1,12 +1,14 @@
-"""Opens video files: chooses a backend for each, and opens each video of a batch once."""
+"""Opens video files with the backend that is asked for, and each video of a batch once."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from lmms_videominer.config import NAMES, check_names
 from lmms_videominer.errors import ConfigError, VideoError
@@ -14,23 +16,22 @@ from lmms_videominer.types import VideoInfo
 from lmms_videominer.video.decord_reader import DecordReader
 from lmms_videominer.video.guarded import GuardedReader, decoded
 from lmms_videominer.video.identity import video_identity
+from lmms_videominer.video.kept_frames import KeepingReader, KeptFrames
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import VideoReader
-from lmms_videominer.video.track import Track, read_track
+from lmms_videominer.video.track import read_track
 
 BACKENDS = NAMES["reader"]
-_logger = logging.getLogger("lmms_videominer")
-_logged: set[str] = set()
 
 
-def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoReader:
+def open_video(path: str | os.PathLike[str], backend: str = "auto", pixels: int = 0) -> VideoReader:
     """Open a video for random access. Use the reader as a context manager or call ``close``.
 
     Args:
         path: The file.
-        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: decord, or PyAV if decord cannot open the
-            file, would return wrong frames, or is not installed (logged once per process;
-            ``reader.info.backend`` names the backend in use).
+        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: PyAV, which reads every file rightly and of the two is
+            nowhere slower (docs/reliability.md).
+        pixels: Frames are scaled down to at most as many pixels; 0: they stay as they are.
 
     Raises:
         VideoError: The file cannot be used; the reason is one of missing, a folder, empty, cut off, never
@@ -39,31 +40,15 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto") -> VideoRead
     """
     check_names([backend], BACKENDS, "reader")
     track = read_track(path)
-    if backend == "pyav":
-        return PyAVReader(track)
+    if backend != "decord":
+        return PyAVReader(track, pixels)
     try:
-        return DecordReader(track)
-    except (VideoError, ImportError) as error:
-        if backend == "decord":
-            raise _explicit_decord_error(error) from error
-        return _fallback(track, error)
-
-
-def _explicit_decord_error(error: VideoError | ImportError) -> Exception:
-    if isinstance(error, VideoError):
-        return error
-    return ConfigError(
-        f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
-        "Windows on x86-64), or use reader=pyav"
-    )
-
-
-def _fallback(track: Track, error: VideoError | ImportError) -> PyAVReader:
-    level = logging.DEBUG if "decord" in _logged else logging.WARNING
-    _logged.add("decord")
-    reason = error.reason if isinstance(error, VideoError) else error
-    _logger.log(level, "%s: reading with PyAV instead of decord (%s)", track.path, reason)
-    return PyAVReader(track)
+        return DecordReader(track, pixels)
+    except ImportError as error:
+        raise ConfigError(
+            f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
+            "Windows on x86-64), or use reader=pyav"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -82,17 +67,42 @@ class OpenVideo:
     def info(self) -> VideoInfo:
         return self.reader.info
 
+    @property
+    def shown_as(self) -> str:
+        """What it is in keys of what its frames give: its identity, with the size that they are scaled to, if any."""
+        height, width = self.reader.frame_size
+        is_scaled = (height, width) != (self.info.height, self.info.width)
+        return f"{self.identity}@{width}x{height}" if is_scaled else self.identity
+
 
 @contextlib.contextmanager
-def opened(paths: Iterable[str], backend: str) -> Iterator[dict[str, OpenVideo | VideoError]]:
-    """Open each distinct video of ``paths`` once; yield the videos, or their errors, by path. Closes all on exit."""
+def opened(
+    paths: Iterable[str],
+    backend: str,
+    pixels: int = 0,
+    coarse: Callable[[VideoReader, str], np.ndarray] | None = None,
+    kept: KeptFrames | None = None,
+) -> Iterator[dict[str, OpenVideo | VideoError]]:
+    """Open each distinct video of ``paths`` once; yield the videos, or their errors, by path. Closes all on exit.
+
+    Frames that were read last are kept in memory while their video is open.
+
+    Args:
+        backend, pixels: See ``open_video``.
+        coarse: Gives the ``coarse_frames`` of a video from its reader and identity; none without.
+        kept: Where frames are kept, with those of other videos.
+    """
     videos: dict[str, OpenVideo | VideoError] = {}
+    kept = KeptFrames() if kept is None else kept
     with contextlib.ExitStack() as stack:
         for path in dict.fromkeys(paths):
             try:
-                reader = GuardedReader(open_video, path, backend)
+                reader = GuardedReader(open_video, path, backend, pixels)
+                stack.callback(kept.forget, reader.info.path)
                 stack.callback(reader.close)
-                videos[path] = OpenVideo(reader, decoded(path, video_identity, path))
+                identity = decoded(path, video_identity, path)
+                chosen = partial(coarse, video_id=identity) if coarse else None
+                videos[path] = OpenVideo(KeepingReader(reader, kept, chosen), identity)
                 reader.check_unchanged()  # the identity is that of the file that was opened
             except VideoError as error:
                 videos[path] = error

@@ -15,7 +15,9 @@ from lmms_videominer.types import VideoInfo
 from lmms_videominer.video import faults
 from lmms_videominer.video.containers import decode_threads, decoded, demuxed, open_container, packets_from, stream_of
 from lmms_videominer.video.gray import gray_histogram
-from lmms_videominer.video.picture import to_rgb
+from lmms_videominer.video.picture import Pictures
+from lmms_videominer.video.reader import NO_FRAMES
+from lmms_videominer.video.sync_frames import SyncDecoder
 from lmms_videominer.video.track import Track
 
 if TYPE_CHECKING:
@@ -32,20 +34,29 @@ _NEAR = 8  # frames: a gap up to this size is decoded through instead of skipped
 class PyAVReader:
     """Seeks to the key frame before each requested frame and decodes from there; reads dense requests in one pass.
 
+    Frames that neither are requested nor serve to decode others are passed over. A key frame of which nothing that
+    follows is requested is decoded alone.
+
     A frame that cannot be decoded is replaced by the nearest one that can, the earlier of two equally near.
 
     Args:
         track: The index of the file.
+        pixels: Frames are scaled to at most as many pixels, as they are converted; 0: not at all.
     """
 
-    def __init__(self, track: Track):
+    def __init__(self, track: Track, pixels: int = 0):
         self._track = track
+        self._small, self._whole = Pictures(track, pixels), Pictures(track)
         self._cursor: _Cursor | None = None
+        self._sync: SyncDecoder | None = None
         self._careful = False  # once damage has been met
         self._gaps: list[_Gap] = []  # sorted: stretches of frames that cannot be decoded
         self._substituted: set[int] = set()
         self.info: VideoInfo = track.info("pyav")
         self.timestamps_s: np.ndarray = track.times_s
+        self.frame_size: tuple[int, int] = self._small.size
+        self.sync_frames: np.ndarray = track.sync_frames
+        self.coarse_frames: np.ndarray = NO_FRAMES
 
     @property
     def damaged(self) -> Set[int]:
@@ -57,22 +68,23 @@ class PyAVReader:
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         targets = self._track.check_indices(indices)
-        out = np.empty((len(targets), self.info.height, self.info.width, 3), dtype=np.uint8)
-        for index, rgb in self._rgb(targets):
-            out[targets == index] = rgb
+        out = np.empty((len(targets), *self.frame_size, 3), dtype=np.uint8)
+        for index, frame in self._each(targets):
+            out[targets == index] = self._small.rgb(frame)
         return out
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
         targets = self._track.check_indices(indices)
         out = np.empty((len(targets), 256), dtype=np.float64)
-        for index, rgb in self._rgb(targets):
-            out[targets == index] = gray_histogram(rgb)
+        for index, frame in self._each(targets):
+            out[targets == index] = gray_histogram(self._whole.rgb(frame))
         return out
 
     def close(self) -> None:
-        if self._cursor:
-            self._cursor.close()
-        self._cursor = None
+        self._close_cursor()
+        if self._sync:
+            self._sync.close()
+        self._sync = None
 
     def __enter__(self) -> PyAVReader:
         return self
@@ -80,25 +92,53 @@ class PyAVReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _rgb(self, targets: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def _each(self, targets: np.ndarray) -> Iterator[tuple[int, VideoFrame]]:
         """Each requested frame once, in ascending order."""
-        for index in np.unique(targets).tolist():
-            yield index, to_rgb(self._frame(index), self._track)
+        unique = np.unique(targets)
+        alone = self._alone(unique)
+        wanted = frozenset(self._track.pts[unique[~alone]].tolist())
+        for index, is_alone in zip(unique.tolist(), alone.tolist(), strict=True):
+            frame = self._sync_frame(index) if is_alone else None
+            yield index, self._frame(index, wanted) if frame is None else frame
 
-    def _frame(self, index: int) -> VideoFrame:
-        frame = None if self._gap_at(index) else self._found(index)
+    def _alone(self, unique: np.ndarray) -> np.ndarray:
+        """bool [n]: the sync frames among ascending frames [n] that have none of the others after them up to the next
+        sync frame."""
+        sync, count = self._track.sync_frames, len(self.timestamps_s)
+        follows = np.append(unique[1:], count)  # [n]
+        next_sync = np.append(sync, count)[np.searchsorted(sync, unique, side="right")]  # [n]
+        return np.isin(unique, sync) & (follows >= next_sync)
+
+    def _sync_frame(self, index: int) -> VideoFrame | None:
+        """A sync frame, decoded alone; ``None`` if it does not come that way, or the cursor is there already."""
+        if self._careful or (self._cursor and self._cursor.near(index)):
+            return None
+        self._sync = self._sync or SyncDecoder(self._track)
+        return self._sync.frame(int(self._track.pts[index]))
+
+    def _frame(self, index: int, wanted: Set[int]) -> VideoFrame:
+        frame = None if self._gap_at(index) else self._found(index, wanted)
         return self._substitute(index) if frame is None else frame
 
-    def _found(self, index: int) -> VideoFrame | None:
-        """Frame ``index``, or ``None`` if it cannot be decoded, also with a decoder that passes over damage."""
+    def _found(self, index: int, wanted: Set[int] = frozenset()) -> VideoFrame | None:
+        """Frame ``index``, or ``None`` if it cannot be decoded, also with a decoder that passes over damage.
+
+        Args:
+            wanted: The pts of the frames that are requested with it.
+        """
         for _ in range(1 if self._careful else 2):
             self._cursor = self._cursor or _Cursor(self._track, self._careful)
-            frame = self._cursor.find(index)
+            frame = self._cursor.find(index, wanted)
             if frame is not None:
                 return frame
             self._careful = True
-            self.close()
+            self._close_cursor()
         return None
+
+    def _close_cursor(self) -> None:
+        if self._cursor:
+            self._cursor.close()
+        self._cursor = None
 
     def _substitute(self, index: int) -> VideoFrame:
         lost = faults.damaged(self.info.path, self.timestamps_s[index])
@@ -168,12 +208,21 @@ class _Cursor:
         self._track = track
         self._careful = careful
         self._position, self._key = -1, -1
+        self._skips = track.skips and not careful
+        self._wanted: Set[int] = frozenset()  # pts of the frames that are not passed over
+        self._sent_pts = -1  # the latest frame whose packet the decoder has
         self._keys = np.searchsorted(track.pts, track.key_pts) if track.seekable else np.zeros(1, dtype=np.int64)
         self._open()
 
-    def find(self, index: int) -> VideoFrame | None:
-        """Frame ``index``, or ``None`` if it is missing from the stream."""
-        if self._near(index):
+    def find(self, index: int, wanted: Set[int] = frozenset()) -> VideoFrame | None:
+        """Frame ``index``, or ``None`` if it is missing from the stream.
+
+        Args:
+            wanted: The pts of frames that are asked for next.
+        """
+        near = self.near(index)
+        self._wanted = (self._wanted if near else frozenset()) | wanted | {int(self._track.pts[index])}
+        if near:
             return self._forward(index)
         for back in islice(self._steps_back(index), _TRIES):
             self._seek(index, back)
@@ -230,13 +279,22 @@ class _Cursor:
 
     def _start(self, packets: Iterator[Packet], key: int = -1) -> None:
         """Decode from ``packets``, which begin with key frame ``key``, or with one that is not shown."""
-        self._decoded = decoded(self._stream, packets, past_damage=self._careful)
-        self._position, self._key = -1, key
+        self._decoded = decoded(self._stream, self._passing_over(packets), past_damage=self._careful)
+        self._position, self._key, self._sent_pts = -1, key, int(np.iinfo(np.int64).min)
         self._is_whole = key < 0  # whether decoding has given the key frame: without it, others lack their reference
 
-    def _near(self, index: int) -> bool:
+    def _passing_over(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+        """``packets``; the decoder passes over pictures that nobody wants and no other refers to."""
+        for packet in packets:
+            if self._skips and packet.pts is not None:
+                self._stream.codec_context.skip_frame = "DEFAULT" if packet.pts in self._wanted else "NONREF"
+                self._sent_pts = max(self._sent_pts, packet.pts)
+            yield packet
+
+    def near(self, index: int) -> bool:
         """Whether decoding forward reaches ``index`` sooner than a seek."""
-        ahead = index > self._position
+        pts = int(self._track.pts[index])
+        ahead = index > self._position and not (self._skips and pts <= self._sent_pts and pts not in self._wanted)
         return ahead and (not self._track.seekable or self._key_before(index) - self._position <= _NEAR)
 
     def _key_before(self, index: int) -> int:

@@ -1,4 +1,4 @@
-"""The reader protocol. Implementations: ``decord_reader`` (default) and ``pyav_reader``."""
+"""The reader protocol. Implementations: ``pyav_reader`` (default) and ``decord_reader``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+NO_FRAMES = np.empty(0, dtype=np.int64)
 
 
 class VideoReader(Protocol):
@@ -28,6 +29,27 @@ class VideoReader(Protocol):
         ...
 
     @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of what ``frames`` gives: those of the video, or scaled down."""
+        ...
+
+    @property
+    def sync_frames(self) -> np.ndarray:
+        """int64 [k], ascending: frames that can be decoded without others, and so cost the least.
+
+        Empty where the file does not tell.
+        """
+        ...
+
+    @property
+    def coarse_frames(self) -> np.ndarray:
+        """int64 [k], ascending: frames at sync frames that a coarse scan takes in place of those nearby; empty: none.
+
+        A reader has none by itself: whether to take them is a setting of the search.
+        """
+        ...
+
+    @property
     def damaged(self) -> Set[int]:
         """Those of the frames read so far that cannot be decoded, so that the nearest one that can serves for each."""
         ...
@@ -38,7 +60,7 @@ class VideoReader(Protocol):
         ...
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
-        """uint8 [len(indices), height, width, 3], RGB, in the order of ``indices``, which may repeat.
+        """uint8 [len(indices), *frame_size, 3], RGB, in the order of ``indices``, which may repeat.
 
         For a frame that cannot be decoded, the nearest in time that can serves (``substituted`` counts them).
 
@@ -49,7 +71,7 @@ class VideoReader(Protocol):
         ...
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
-        """float64 [len(indices), 256]: normalised grayscale histogram of each frame; rows sum to 1."""
+        """float64 [len(indices), 256]: normalised grayscale histogram of each frame, not scaled; rows sum to 1."""
         ...
 
     def close(self) -> None: ...
@@ -59,10 +81,13 @@ class VideoReader(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def in_parts(indices: Sequence[T], info: VideoInfo, max_bytes: int) -> Iterator[Sequence[T]]:
+def in_parts(indices: Sequence[T], size: tuple[int, int], max_bytes: int) -> Iterator[Sequence[T]]:
     """Split ``indices`` of frames, in order, into parts whose decoded frames take at most ``max_bytes``.
 
     A part holds at least one frame.
+
+    Args:
+        size: Height and width of a frame.
     """
-    step = max(1, max_bytes // (info.height * info.width * 3))
+    step = max(1, max_bytes // (size[0] * size[1] * 3))
     return (indices[start : start + step] for start in range(0, len(indices), step))

@@ -35,6 +35,7 @@ _WHOLE = ("mov,mp4,m4a,3gp,3g2,mj2",)  # containers that are never cut out of ot
 
 
 _IDR = 5  # type of the coded slices at which H.264 decoding starts with a whole picture
+_HEVC_LAYERS = 21  # the byte of an HEVC header in MP4 that has the number of temporal layers
 _NEAR = 4  # packets after a seek among which the key frame must be
 _ROWS = 1024  # packets held as Python numbers at once: these take six times the memory of the columns
 
@@ -58,6 +59,8 @@ class Track:
         numbered: Frames are identified by counting only: the file states no presentation times that hold.
         open_gops: Frames near a key frame refer to what is before it: those coded after it but shown before (usual
             in HEVC and broadcast), or itself, where it is not whole (intra refresh).
+        sync_frames: int64 [m], ascending: those of the frames that refer to no other, as far as the file tells.
+        skips: A decoder that passes over frames which no other refers to gives the others unchanged.
         first: The first frame that can be decoded.
     """
 
@@ -75,6 +78,8 @@ class Track:
     seekable: bool
     numbered: bool
     open_gops: bool
+    sync_frames: np.ndarray
+    skips: bool
     first: VideoFrame = field(repr=False, compare=False)
 
     def info(self, backend: str) -> VideoInfo:
@@ -161,6 +166,8 @@ def _track(path: str, container: InputContainer, stream: VideoStream, packets: P
     times_s = (frames.ticks - frames.ticks[0]).astype(np.float64) * frames.time_base
     display = display_of(first)
     width, height = display.size(first.width, first.height)
+    is_refreshed = _is_refreshed(container, stream, frames)
+    is_sync = np.isin(frames.pts, frames.key_pts) & (frames.seekable and not is_refreshed)
     return Track(
         path=path,
         container=container.format.name,
@@ -175,7 +182,9 @@ def _track(path: str, container: InputContainer, stream: VideoStream, packets: P
         display=display,
         seekable=frames.seekable,
         numbered=frames.numbered,
-        open_gops=has_open_gops(packets) or _is_refreshed(container, stream, frames),
+        open_gops=has_open_gops(packets) or is_refreshed,
+        sync_frames=np.flatnonzero(is_sync),
+        skips=frames.seekable and _marks_unreferenced(stream),
         first=first,
     )
 
@@ -188,6 +197,18 @@ def _is_refreshed(container: InputContainer, stream: VideoStream, frames: Frames
     packets = islice(packets_from(container, stream, key_pts), _NEAR)
     key = next((bytes(packet) for packet in packets if packet.pts == key_pts), b"")
     return bool(key) and _IDR not in _unit_types(key, stream.codec_context.extradata or b"")
+
+
+def _marks_unreferenced(stream: VideoStream) -> bool:
+    """Whether the pictures that the stream marks as unreferenced are so for all others.
+
+    In HEVC the mark holds among pictures of the same temporal layer.
+    """
+    context = stream.codec_context
+    if context.name == "hevc":
+        header = context.extradata or b""
+        return len(header) > _HEVC_LAYERS and header[0] == 1 and header[_HEVC_LAYERS] >> 3 & 7 == 1
+    return context.name == "h264"
 
 
 def _unit_types(coded: bytes, extradata: bytes) -> Iterator[int]:

@@ -71,7 +71,7 @@ def answer_from(question: WorldQuestion, states: Sequence[FrameState]) -> str | 
 
     What is seen comes before the option that follows from it. Which place comes last or first: the place of each frame
     (``"desert, desert, cave: cave"``). How many are shown, or which one is not: these, then the places in question that
-    are among them, in the order of ``PLACES`` (``"desert, cave, desert; desert, cave: 2"``, ``"sea; none: 0"``). At which
+    are among them, in the order of ``PLACES`` (``"desert, cave; desert, cave: 2"``, ``"sea, sea; none: 0"``). At which
     moment a sign appears: the frames with boards, up to the one that shows it (``"cave: red robot with the blue hat,
     moon: while the red robot ..."``).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from importlib.metadata import EntryPoint
 
@@ -79,6 +80,20 @@ def test_an_entry_point_that_raises_is_named(plugin):
 def test_an_entry_point_that_loads_is_fine(plugin):
     point = plugin("fine_plugin", "def models():\n    return ['a', 'b']\n", "fine_plugin:models")
     assert doctor.check_entry_points([point])[0].result.endswith("2 models")
+
+
+def test_what_qwen_backbones_read_videos_with(monkeypatch):
+    pytest.importorskip("qwen_vl_utils")
+    monkeypatch.delenv("FORCE_QWENVL_VIDEO_READER", raising=False)
+    monkeypatch.setitem(sys.modules, "torchcodec", None)
+    if importlib.util.find_spec("decord"):
+        assert doctor.check_qwen_videos() == Check("qwen-vl-utils", Status.OK, "reads videos with decord")
+    monkeypatch.setitem(sys.modules, "decord", None)
+    check = doctor.check_qwen_videos()
+    assert check.status is Status.WRONG and "neither torchcodec nor decord" in check.result
+    assert check.remedy == "pip install decord or torchcodec"
+    monkeypatch.setenv("FORCE_QWENVL_VIDEO_READER", "decord")
+    assert "it takes decord" in doctor.check_qwen_videos().result
 
 
 @pytest.mark.parametrize("backend", ["decord", "pyav"])

@@ -75,7 +75,7 @@ def test_parts_that_fit_give_what_the_whole_gives(clip, video):
 
 def test_a_video_that_cannot_be_decoded_is_an_error_in_its_place(clip, video):
     class Broken:
-        info = video.info
+        info, frame_size = video.info, video.reader.frame_size
 
         def frames(self, indices):
             raise VideoError("film.mp4", "it is damaged", "take another")

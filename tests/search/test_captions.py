@@ -167,7 +167,7 @@ class Broken:
     """A reader whose file can no longer be decoded."""
 
     def __init__(self, reader):
-        self.info, self.timestamps_s = reader.info, reader.timestamps_s
+        self.info, self.timestamps_s, self.frame_size = reader.info, reader.timestamps_s, reader.frame_size
 
     def frames(self, indices):
         raise VideoError("broken.mp4", "frame 3 cannot be decoded", "Re-encode it")
@@ -190,6 +190,7 @@ def test_each_video_is_read_once_a_batch(job, vlm, reader):
 
     class Recording:
         info, timestamps_s, damaged = reader.info, reader.timestamps_s, reader.damaged
+        frame_size = reader.frame_size
 
         def frames(self, indices):
             reads.append(list(indices))

@@ -21,6 +21,7 @@ SOUND = {
     "answer": ["B", "the red disc", "é 日本 \U0001f3ac"],
     "caption": ["A man walks.", "", "é 日本 \U0001f3ac"],
     "completion": [COMPLETION, {**COMPLETION, "prompt": [], "completion": []}],
+    "coarse_scan": [True, False],
     "damage": [[3, 4, 117], []],
     "embedding": [VECTOR],
     IMAGE_FEATURES: [VECTOR, pack(np.full(2**19, 2**-10, np.float32))],
@@ -52,6 +53,7 @@ FOREIGN = {
             for ids in ("1 2", [1.0], [True], [-1], [2**31], [10**400], ["1"], [[1]], None)
         ),
     ],
+    "coarse_scan": [1, "true", None, [True]],
     "damage": ["3", [3.0], [True], [-1], [4, 3], [3, 3], {"3": 4}, [[3]]],
     "embedding": [*NOT_A_VECTOR, ""],
     IMAGE_FEATURES: [*NOT_A_VECTOR, ""],

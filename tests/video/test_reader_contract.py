@@ -169,6 +169,20 @@ def test_rotation_is_applied(rotated_video: Path, plain_video: Path, backend: st
         np.testing.assert_array_equal(turned.frames([8])[0], np.rot90(upright.frames([8])[0], -1))
 
 
+@pytest.mark.parametrize("name", ["plain_video", "rotated_video"])
+def test_frames_are_scaled_to_a_number_of_pixels(name: str, backend: str, request: pytest.FixtureRequest):
+    path = request.getfixturevalue(name)
+    with open_video(path, backend) as whole, open_video(path, backend, pixels=WIDTH * HEIGHT // 4) as small:
+        assert whole.frame_size == (whole.info.height, whole.info.width)
+        assert small.frame_size == (whole.info.height // 2, whole.info.width // 2) and small.info == whole.info
+        frames, expected = small.frames([40, 7, 40]), whole.frames([40, 7, 40])
+        means = expected.reshape(3, small.frame_size[0], 2, small.frame_size[1], 2, 3).mean(axis=(2, 4))
+        assert frames.shape == means.shape and np.abs(frames - means).mean() < 20  # colours are halved in width again
+        assert np.abs(frames[:1] - means[1:2]).mean() > 40
+        assert small.frames([]).shape == (0, *small.frame_size, 3)
+        np.testing.assert_array_equal(small.gray_histograms([9]), whole.gray_histograms([9]))
+
+
 def test_damage_costs_the_damaged_frame_only(damaged_video: Path, backend: str, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.WARNING, "lmms_videominer")
     with open_video(damaged_video, backend) as reader:
