@@ -7,7 +7,7 @@ function compareView(pair, back) {
   const windows = same ? Array(2).fill(new Window(Math.max(...pair.map((result) => result.video.duration_s)))) : pair.map((result) => new Window(result.video.duration_s));
   const changed = decidedDifferently(pair);
   const sides = pair.map((result, side) => compareSide(result, windows[side], side, changed));
-  const differences = table("What differs", ["", "A", "B", ""], differenceRows(pair), "differences");
+  const differences = table("What differs", ["what", "A", "B", "mark"], differenceRows(pair), "differences");
   const nodes = changed.length ? table("Decided differently about the same part", ["part", "A", "B"], changed.map(([a, b]) => [clockSpans(a.spans), badge(a), badge(b)])) : null;
   return el(
     "main",

@@ -148,7 +148,7 @@ class Gallery {
         const parts = reward ? [amount(reward.tree, 2), amount(reward.format, 2), amount(reward.length, 2), amount(reward.action, 2), amount(reward.total, 2), advantageBar(reward.advantage)] : Array(6).fill("–");
         return [open, verdictMark(tree), said(cut(tree.answer ?? "–", 40)), amount(reward ? reward.decisions : tree.nodes), ...parts, amount(tree.captions), small(tree)];
       });
-      const head = ["tree", "", "answer", "decisions", "R tree", "r format", "r length", "r action", "R total", "advantage", "captions", "where"];
+      const head = ["tree", "right", "answer", "decisions", "R tree", "r format", "r length", "r action", "R total", "advantage", "captions", "where"];
       return el("section", { class: "card group" }, el("h2", {}, said(name)), said(trees[0].question, "p", "question"), table(`The trees of ${name}: means over their decisions`, head, rows, "numbers"));
     });
   }

@@ -35,7 +35,7 @@ function resultView(result, back) {
         frameStrip(result, act, timeline),
         list,
       ),
-      el("aside", { class: "side", "aria-label": "Details" }, player.element, el("section", { class: "card" }, panel), costCard(result), settingsCard(result)),
+      el("aside", { class: "side", "aria-label": "Details" }, player.element, el("section", { class: "card node-card" }, panel), costCard(result), settingsCard(result)),
     ),
   );
   if (first) timeline.select(first);

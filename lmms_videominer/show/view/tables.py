@@ -23,7 +23,7 @@ def tables(results: Sequence[Shown]) -> str:
         "selector",
         "answer",
         "right answer",
-        "",
+        "verdict",
         "key frames at",
         "captions",
         "decisions",

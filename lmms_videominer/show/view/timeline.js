@@ -83,6 +83,8 @@ class Timeline {
     }
     this.line = el("div", { class: "playhead", hidden: true, "aria-hidden": "true" });
     this.axis.parentElement.append(this.line);
+    const firstBlock = this.blocks.find((block) => block.node);
+    if (firstBlock) firstBlock.element.tabIndex = 0; // the tab key stops once, the arrows walk from there
     this.listen();
   }
 
@@ -320,6 +322,7 @@ class Timeline {
     const act = zooms[event.key] || (onBlock && moves[event.key]);
     if (!act) return;
     event.preventDefault();
+    if (onBlock) this.selected = this.byId.get(event.target.dataset.node);
     act();
   }
 
@@ -365,7 +368,8 @@ function zoomButtons(window) {
   const told = el("span", { class: "range" });
   const tell = () => {
     whole.disabled = window.isWhole;
-    told.textContent = `${clock(window.start)}–${clock(window.end)}`;
+    const decimals = window.end - window.start < 60 ? 1 : 0;
+    told.textContent = `${clock(window.start, decimals)}–${clock(window.end, decimals)}`;
   };
   window.listeners.push(tell);
   tell();
