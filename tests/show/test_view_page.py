@@ -113,6 +113,8 @@ def test_pictures_are_small_whatever_the_video_is(tmp_path):
     path = tmp_path / "strip.webp"
     save_strip(np.zeros((3, 1080, 1920, 3), np.uint8), path)
     assert Image.open(path).size == (3 * 160, 90)
+    save_strip(np.zeros((200, 16, 32, 3), np.uint8), path)  # more than a file can hold side by side
+    assert Image.open(path).height == 16
 
 
 def test_the_address_of_a_video_is_relative_and_no_scheme(tmp_path):

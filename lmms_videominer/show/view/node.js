@@ -39,7 +39,8 @@ function nodePanel(result, node, act) {
 
 function scoreOf(frames) {
   const scores = frames.map((frame) => frame.score).filter((score) => score !== null);
-  return scores.length ? scores.map((score) => amount(score, 3)).join(", ") : null;
+  if (scores.length <= 2) return scores.length ? scores.map((score) => amount(score, 3)).join(", ") : null;
+  return `${amount(Math.min(...scores), 3)} to ${amount(Math.max(...scores), 3)}`;
 }
 
 function spanButtons(spans, act, most = 4) {

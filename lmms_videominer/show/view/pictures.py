@@ -24,6 +24,7 @@ from lmms_videominer.video.time_codes import file_stamps
 AT_ONCE = 16  # frames decoded together: of a large video these are 100 MB
 QUALITY = 60  # of WebP
 STRIP_WIDTH = 160  # pixels of one picture
+MOST_IN_STRIP = 100  # pictures: WebP is at most 16383 pixels wide
 FRAMES = "frames"  # the folder beside a result where the demo puts its key frames
 _FIRST = {Action.ACCEPT: 0, Action.CONTINUE: 1, None: 2, Action.DELETE: 3}
 
@@ -61,14 +62,14 @@ def pictures_of(shown: Shown, most: int, width: int, place: Path | None = None, 
 
 
 def save_strip(frames: np.ndarray, path: Path) -> None:
-    """Write small pictures of ``frames``, uint8 [N, H, W, 3], side by side in one file.
+    """Write small pictures of ``frames``, uint8 [N, H, W, 3], of up to ``MOST_IN_STRIP``, side by side in one file.
 
     Raises:
         OSError: The file cannot be written.
     """
     from PIL import Image
 
-    small = [_fitted(frame, STRIP_WIDTH) for frame in frames]
+    small = [_fitted(frame, STRIP_WIDTH) for frame in frames[:MOST_IN_STRIP]]
     strip = Image.new("RGB", (sum(picture.width for picture in small), small[0].height))
     for place, picture in enumerate(small):
         strip.paste(picture, (place * picture.width, 0))
@@ -127,7 +128,7 @@ def _of_files(shown: Shown, width: int) -> Iterator[tuple[int, str]]:
     indices = [frame.frame_index for frame in shown.selection.key_frames]
     strip = strip_beside(shown.file)
     if strip.is_file():
-        yield from zip(indices, _cut_strip(strip, len(indices)))
+        yield from zip(indices, _cut_strip(strip, min(len(indices), MOST_IN_STRIP)))
         return
     folder = shown.file.parent / FRAMES
     for index, stamp in zip(indices, file_stamps([frame.time_s for frame in shown.selection.key_frames])):
