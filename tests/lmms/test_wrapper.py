@@ -99,7 +99,7 @@ def test_a_mined_sample_names_its_frames_and_its_tree_and_a_second_run_captions_
     assert results["throughput"]["avg_videominer_mined"] == 3
     page = next((tmp_path / "a").glob("*/*_view_tiny_video.html")).read_text()
     assert all(f"What is seen in part {number}?" in page for number in range(3))
-    assert page.count("data:image/webp") == sum(len(note_of(sample)["frames"]) for sample in first)
+    assert page.count("base64,UklGR") == sum(len(note_of(sample)["frames"]) for sample in first)
 
 
 def test_what_has_no_single_video_and_what_is_broken_goes_to_the_backbone_in_its_place(tiny, videos, tmp_path):
