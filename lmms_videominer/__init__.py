@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lmms_videominer.types import Selection
+
 if TYPE_CHECKING:
     from lmms_videominer.miner import VideoMiner
 
@@ -18,3 +20,12 @@ def __getattr__(name: str) -> Any:
 
         return VideoMiner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _in_notebook(selection: Selection) -> str:
+    from lmms_videominer.show.view.notebook import notebook_html
+
+    return notebook_html(selection)
+
+
+Selection._repr_html_ = _in_notebook  # the records import no room, so their view is given to them here

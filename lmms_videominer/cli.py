@@ -16,6 +16,7 @@ from lmms_videominer.commands.doctor import add_doctor
 from lmms_videominer.commands.indexing import add_index
 from lmms_videominer.commands.mining import add_demo, add_mine, add_show
 from lmms_videominer.commands.training import add_cold_start, add_difficulty, add_train
+from lmms_videominer.commands.view import add_view
 from lmms_videominer.commands.world import add_world
 from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.redaction import redacted
@@ -28,6 +29,7 @@ COMMANDS = (
     add_index,
     add_world,
     add_show,
+    add_view,
     add_difficulty,
     add_cold_start,
     add_train,

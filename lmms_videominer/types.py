@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 SCHEMA_VERSION = 5
 
@@ -265,6 +265,8 @@ class Selection:
         answer: The video LLM's answer from the key frames; ``None`` before answering.
         scores: The scores behind the key frames; ``None`` for selectors that use none.
     """
+
+    _repr_html_: ClassVar[Callable[[Selection], str]]  # for notebooks; ``lmms_videominer/__init__.py`` gives it
 
     question: Question
     video: VideoInfo

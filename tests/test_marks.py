@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.browser import launched
 from support.evaluation import evaluate
 
 
@@ -19,3 +20,8 @@ def test_an_unmarked_test_starts_no_python():
 def test_an_unmarked_test_runs_no_evaluation(tmp_path):
     with pytest.raises(pytest.fail.Exception, match=r"pytest\.mark\.evaluates"):
         evaluate(tmp_path, "videominer_qwen2vl", "pretrained=none", "tiny_video")
+
+
+def test_an_unmarked_test_opens_no_browser():
+    with pytest.raises(pytest.fail.Exception, match=r"pytest\.mark\.browses"), launched():
+        pass

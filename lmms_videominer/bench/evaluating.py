@@ -35,6 +35,7 @@ Execute: TypeAlias = Callable[[Sequence[str], Path], int]  # command and log fil
 # looked up at import: no library may be loaded between fork and exec
 _prctl: Any = getattr(ctypes.CDLL(None), "prctl", None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_WITH_TEXT = ("*.json", "*.jsonl", "*.html")  # files of a run
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\b")
 _REASON = re.compile(
@@ -108,7 +109,7 @@ def evaluate(cell: Cell, run: Path, log: Path, cache: Path, table: Path, execute
     with _in_environment(cell.settings.secret):
         status = execute(cell.command(run.absolute(), cache.absolute()), log)
     wall_s = time.perf_counter() - started
-    hide(cell.settings.secret_values, [log, *run.rglob("*.json"), *run.rglob("*.jsonl")])
+    hide(cell.settings.secret_values, [log, *(path for kind in _WITH_TEXT for path in run.rglob(kind))])
     results, samples = find_results(run, cell.task)
     if results is None or samples is None:
         return Evaluation(reason_in(log) or f"lmms-eval ended with status {status} and left no results")

@@ -21,12 +21,11 @@ from lmms_videominer.bench.files import read_json, write_json
 from lmms_videominer.bench.scores import WITHOUT_SCORE, listed, no_score
 from lmms_videominer.config import nearest
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.lmms.shown_samples import kind_of
 from lmms_videominer.video.containers import header_duration_s
 
 if TYPE_CHECKING:
     from lmms_videominer.bench.plan import Settings
-
-KIND_KEYS = ("kind", "task_type", "question_category", "category")  # fields of documents; the first one present counts
 
 
 @dataclass(frozen=True)
@@ -173,8 +172,7 @@ def _document(
     from lmms_videominer.lmms.requests import question_of
 
     question = question_of(doc, "", video, task)
-    kind = next((str(doc[key]) for key in KIND_KEYS if doc.get(key) not in (None, "")), "")
-    return Document(doc_id, question.text, target, kind, video, duration_s, question.evidence, problem)
+    return Document(doc_id, question.text, target, kind_of(doc), video, duration_s, question.evidence, problem)
 
 
 def _video_of(task: Any, doc: dict[str, Any]) -> str:

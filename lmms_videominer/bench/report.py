@@ -28,6 +28,7 @@ from lmms_videominer.bench.plots import draw_plots
 from lmms_videominer.bench.rows import folders_by_key, frame_of, lmms_eval_score, read_rows, save_tables
 from lmms_videominer.bench.running import read_cell, read_cells
 from lmms_videominer.bench.sheets import choices_in, draw_sheet, question_to_show
+from lmms_videominer.bench.shown_cells import write_comparison_page
 from lmms_videominer.bench.statistics import RESAMPLES, Interval
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
 from lmms_videominer.show.markdown import markdown_table, one_line
@@ -98,7 +99,7 @@ def write_report(
     sheet: int | None = None,
     seed: int = 0,
 ) -> Report:
-    """Write ``results.csv``, ``results.parquet``, ``report.md``, ``plots/`` and ``sheets/`` to ``out``.
+    """Write ``results.csv``, ``results.parquet``, ``report.md``, ``plots/``, ``sheets/`` and ``view.html`` to ``out``.
 
     Args:
         table: The table from ``read_all``.
@@ -133,6 +134,8 @@ def write_report(
     scores = {key: lmms_eval_score(folder) for key, folder in folders_by_key(out).items() if key in keys}
     write_text(out / "report.md", "\n".join(_markdown(out, groups, comparable, pairs, scores, report, seed)) + "\n")
     report.files.append(out / "report.md")
+    if page := write_comparison_page(out, table):
+        report.files.append(page)
     return report
 
 

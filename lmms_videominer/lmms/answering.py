@@ -40,6 +40,7 @@ from lmms_videominer.video.parts import fitting
 from lmms_videominer.vlm.replies import GRAY
 
 if TYPE_CHECKING:
+    import numpy as np
     from lmms_eval.api.instance import Instance
 
     from lmms_videominer.selectors.selector import Selector
@@ -106,7 +107,8 @@ class Answerer:
         """
         Args:
             own_frames: With ``selector=uniform``, the frame count to set in the backbone; 0: its own.
-            save: Called with ``(selection, instance)``; stores the selection and returns the path of the file.
+            save: Called with ``(selection, instance, frames)``, the last the pixels of the key frames, uint8
+                [N, H, W, 3], or ``None``; stores the selection and returns the path of the file.
         """
         self.driver, self.selector, self.config = driver, selector, config
         self.own_frames, self._save = own_frames, save
@@ -259,7 +261,7 @@ class Answerer:
         with costing_the_sample("reading the key frames"):
             pixels = read_pixels([selection for _, selection in mined], self.config.reader)
         with costing_the_sample("the backbone"), clip_folder(self.driver.profile) as clips:
-            inputs, answered, clip = [], [], None
+            inputs, answered, shown, clip = [], [], [], None
             for (sample, selection), read in zip(mined, pixels, strict=True):
                 if isinstance(read, VideoError):
                     sample.problem = read
@@ -268,39 +270,42 @@ class Answerer:
                 clip = hand_over(read.frames if read else None, clips, self.driver.is_simple, times_s)
                 inputs.append(self._input(sample, clip.video if clip else None))
                 answered.append((sample, _with_damage(selection, read) if read else selection))
+                shown.append(read.frames if read else None)
             first = mined[0][0].request
             wanted = clip.wanted if clip else 0
             with model("backbone"):
                 outputs = self.driver.generate(inputs, first.task, first.split, wanted, clips.times_s)
             _check_count(outputs, inputs)
         each_s = (time.perf_counter() - started) / max(1, len(answered))
-        for (sample, selection), output in zip(answered, outputs, strict=True):
+        for (sample, selection), frames, output in zip(answered, shown, outputs, strict=True):
             if _is_no_answer(output):
                 sample.problem = _no_answer(output)
             elif len(mined) > 1 and _is_empty(output):
                 sample.problem = SampleError("the backbone gave an empty answer")
             else:
-                self._finish(sample, selection, output, each_s)
+                self._finish(sample, selection, output, each_s, frames)
 
     def _input(self, sample: Sample, video: Any) -> Handed:
         request = sample.request
         visuals = with_video(sample.visuals, video, self.driver.is_simple)
         return Handed(request.context, request.settings, visuals, request.doc_id, sample.document)
 
-    def _finish(self, sample: Sample, selection: Selection, output: Any, seconds: float) -> None:
+    def _finish(
+        self, sample: Sample, selection: Selection, output: Any, seconds: float, frames: np.ndarray | None
+    ) -> None:
         usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
         text = text_of(output)
         done = with_answer(replace(selection, usage=usage), text if isinstance(text, str) else str(text))
-        tree = self._saved(done, sample)
+        tree = self._saved(done, sample, frames)
         fallbacks = done.fallbacks if tree is not None else (*done.fallbacks, UNSAVED)
         note = Note.mined(sample.request.task, sample.request.doc_id, replace(done, fallbacks=fallbacks), tree or "")
         note.empty = _is_empty(output)
         _note(sample, note, output)
 
-    def _saved(self, selection: Selection, sample: Sample) -> str | None:
+    def _saved(self, selection: Selection, sample: Sample, frames: np.ndarray | None = None) -> str | None:
         """The path of the stored selection, ``None`` if it cannot be written: the answer stands without it."""
         try:
-            return self._save(selection, sample.instance)
+            return self._save(selection, sample.instance, frames)
         except (OSError, SchemaError) as error:
             self._log_once(UNSAVED, f"The tree of {_name(sample)} cannot be written, nor may others be: {error}")
             return None

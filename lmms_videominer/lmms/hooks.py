@@ -1,4 +1,4 @@
-"""Wraps four functions of lmms-eval 0.7 that have no official hook, each once and only for the plugin's models.
+"""Wraps five functions of lmms-eval 0.7 that have no official hook, each once and only for the plugin's models.
 
 - Tasks have no entry point: ``TaskManager.initialize_tasks`` also searches the installed task folder.
 - Prompts are looked up by the model's exact name: for the plugin's models, the backbone's name is used.
@@ -6,6 +6,7 @@
   secrets among the model arguments: these are left out.
 - Chat messages for services keep the pictures of a request encoded by ``id()``, which a later frame can share with one
   that is gone: the server would get the earlier picture again. Pictures in memory are encoded each time.
+- Samples are judged and logged after the model is done: their page is written once their file is.
 
 In addition, ``HF_HOME`` is set if it is not, so that tasks find their videos where lmms-eval puts them: its ``mlvu``
 searches below the working directory (``./~/.cache/huggingface``).
@@ -16,9 +17,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lmms_videominer.lmms.profiles import GENERIC_IDS, backbone_of
+from lmms_videominer.lmms.shown_samples import SAMPLES, write_samples_page
 from lmms_videominer.redaction import without_secrets
 from lmms_videominer.shipped import shipped_folder
 
@@ -39,12 +42,14 @@ def install() -> None:
 def made_model(backbone: str, fingerprint: str) -> None:
     """Record the backbone of the running model, and the fingerprint of its settings and weights."""
     from lmms_eval.caching.response_cache import ResponseCache
+    from lmms_eval.loggers.evaluation_tracker import EvaluationTracker
     from lmms_eval.protocol import ChatMessages
 
     install()
     _state.update(backbone=backbone, fingerprint=fingerprint)
     _wrap(ResponseCache, "create", _with_fingerprint)
     _wrap(ChatMessages, "encode_image", _each_picture)
+    _wrap(EvaluationTracker, "save_results_samples", _with_page)
 
 
 def _wrap(owner: type, name: str, make: Callable[[Callable], Callable]) -> None:
@@ -115,3 +120,15 @@ def _each_picture(original: Callable) -> Callable:
         return original(self, image, cache if isinstance(image, str) else None, *args, **kwargs)
 
     return encode_image
+
+
+def _with_page(original: Callable) -> Callable:
+    def save_results_samples(self: Any, task_name: str, samples: Any) -> None:
+        original(self, task_name=task_name, samples=samples)
+        if self.output_path:
+            folder = Path(self.output_path) / self.general_config_tracker.model_name_sanitized
+            file = folder / f"{self.date_id}{SAMPLES}{task_name}.jsonl"
+            if file.is_file():
+                write_samples_page(file)
+
+    return save_results_samples

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lmms_eval.api.model import lmms
 from lmms_eval.utils import simple_parse_args_string
@@ -34,6 +34,9 @@ from lmms_videominer.redaction import secret_values
 from lmms_videominer.selectors.settings import flat
 from lmms_videominer.store.file_names import file_name
 from lmms_videominer.types import Selection
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # the parts of the summary that go into lmms-eval's results, under "throughput"
 REPORTED = (
@@ -87,7 +90,7 @@ class VideoMinerModel(lmms):
         with self._timing.measured("load"):
             self.stages = build_stages(self.config, vlm, embedder=embedder or None, device=_device(backbone))
         self.fingerprint = _fingerprint(self.config, vlm_identity, self.stages)
-        self._trees_dir, self._warned = arguments.trees_dir, False
+        self._trees_dir, self._warned, self._logs_samples = arguments.trees_dir, False, False
         own = self.config.frames if self.config.selector == "uniform" and "frames" in arguments.named else 0
         selector = get_selector(self.config.selector, self.stages, self.config)
         self._answerer = Answerer(driver, selector, self.config, own, self._save)
@@ -178,6 +181,7 @@ class VideoMinerModel(lmms):
         self.backbone.cache_hook = self.cache_hook
         self.backbone._rank, self.backbone._world_size = self._rank, self._world_size
         cli = _command_line(requests)
+        self._logs_samples = bool(getattr(cli, "log_samples", False))
         if self._trees is None:
             self._trees = _trees_folder(cli, self.config, self.fingerprint)
         if getattr(cli, "cache_requests", None) and not self._warned:
@@ -197,8 +201,12 @@ class VideoMinerModel(lmms):
                 )
 
     @staged("write")
-    def _save(self, selection: Selection, instance: Any) -> str:
-        """Store a selection as ``<folder>/<task>/<doc_id>.json``, by ``file_name`` where these are no plain names."""
+    def _save(self, selection: Selection, instance: Any, frames: np.ndarray | None = None) -> str:
+        """Store a selection as ``<folder>/<task>/<doc_id>.json``, by ``file_name`` where these are no plain names.
+
+        With ``--log_samples`` small pictures of its key frames are stored beside it, for the page of the samples.
+        """
+        from lmms_videominer.show.view.pictures import save_strip, strip_beside
         from lmms_videominer.store.selection_json import save
 
         if self._trees is None:
@@ -206,6 +214,8 @@ class VideoMinerModel(lmms):
         request = Request.of(instance, self.is_simple)
         path = self._trees / file_name(request.task) / f"{file_name(str(request.doc_id))}.json"
         save(selection, path)
+        if frames is not None and len(frames) and self._logs_samples:
+            save_strip(frames, strip_beside(path))
         return str(path)
 
     def _report(self) -> None:

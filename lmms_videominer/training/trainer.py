@@ -38,6 +38,7 @@ from lmms_videominer.training.policy_in_training import (
     importance_ratio,
     sampling_metrics,
 )
+from lmms_videominer.training.reward_file import save_rewards
 from lmms_videominer.training.rollout import (
     DecisionSample,
     RolloutJob,
@@ -126,6 +127,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         self._rows: dict[str, list[Row]] = {}  # of the last rollout, by "train" and "eval"
         self._rollout_s = 0.0
         self._trees_saved = -1  # the last interval of tree_log_steps with saved trees
+        self._saved: list[tuple[TreeRollout, Path]] = []  # trees of this rollout whose rewards are not saved yet
         self._undecided: set[str] = set()  # questions already reported as having no decisions
 
     # --- rollout --------------------------------------------------------------------------------------------
@@ -134,6 +136,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         started = time.perf_counter()
         groups = self._roll_out(inputs)
         self._rows[self._mode] = rows(groups, self._rewards)
+        self._save_rewards()
         self._rollout_s = time.perf_counter() - started
         self._log_rollout(groups)
         return self._batch(self._rows[self._mode])
@@ -367,7 +370,14 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
             return
         trees = [tree for tree in rollouts if isinstance(tree, TreeRollout)]
         first = [tree for tree in trees if tree.question_id == trees[0].question_id]
-        save_trees(first, Path(self.args.output_dir or ".") / "trees" / f"step-{step:06d}")
+        paths = save_trees(first, Path(self.args.output_dir or ".") / "trees" / f"step-{step:06d}")
+        self._saved = list(zip(first, paths, strict=True))
+
+    def _save_rewards(self) -> None:
+        """Save the rewards beside the trees that this rollout saved; advantages are only known of all processes."""
+        if self._saved:
+            save_rewards(self._saved, self._rows[self._mode], self._saved[0][1].parent)
+        self._saved = []
 
 
 def _tokenizer(model: Any, args: TGRPOConfig) -> PreTrainedTokenizerBase:

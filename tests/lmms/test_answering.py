@@ -365,7 +365,7 @@ def test_what_a_backbone_says_in_the_place_of_an_answer_is_no_caption(said):
 def test_the_frames_that_an_answer_was_given_from_are_stored(plain_video):
     documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}
     answering, saved = answerer(Service("a red square", task_dict=documents), profile=PROFILES["llava_hf"]), []
-    answering._save = lambda selection, _: saved.append(selection) or ""
+    answering._save = lambda selection, *_: saved.append(selection) or ""
     assert texts(answering, 0) == ["a red square"]
     assert len(saved) == 1 and answering.notes[0].frames
 
@@ -374,7 +374,7 @@ def test_the_frames_that_an_answer_was_given_from_are_stored(plain_video):
 def test_a_service_that_gives_no_answer_at_all_ends_the_run_and_nothing_is_stored(said, plain_video):
     documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}
     answering, saved = answerer(Service(said, task_dict=documents), profile=PROFILES["llava_hf"]), []
-    answering._save = lambda selection, _: saved.append(selection) or ""
+    answering._save = lambda selection, *_: saved.append(selection) or ""
     with pytest.raises(errors.ModelError, match="the backbone gave no answer"):
         texts(answering, 0)
     assert not saved

@@ -97,6 +97,9 @@ def test_a_mined_sample_names_its_frames_and_its_tree_and_a_second_run_captions_
     assert costs[1]["vlm_calls_cached_per_sample"] == 4
     results = json.loads(next((tmp_path / "a").glob("*/*_results.json")).read_text())
     assert results["throughput"]["avg_videominer_mined"] == 3
+    page = next((tmp_path / "a").glob("*/*_view_tiny_video.html")).read_text()
+    assert all(f"What is seen in part {number}?" in page for number in range(3))
+    assert page.count("base64,UklGR") == sum(len(note_of(sample)["frames"]) for sample in first)
 
 
 def test_a_profile_says_where_the_time_went_and_changes_no_answer(tiny, task, tmp_path):

@@ -22,6 +22,7 @@ from lmms_videominer.selectors.settings import configured  # noqa: E402
 from lmms_videominer.store.selection_json import load  # noqa: E402
 from lmms_videominer.training import run as training_run  # noqa: E402
 from lmms_videominer.training.config import TGRPOConfig  # noqa: E402
+from lmms_videominer.training.reward_file import shown_trees  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -324,10 +325,16 @@ def test_trees_are_saved_in_the_first_rollout_of_every_so_many_steps(policy, que
     assert sorted(path.name for path in (tmp_path / "trees").iterdir()) == ["step-000000", "step-000004"]
 
 
-def test_the_trees_of_the_log_can_be_read_again(policy, questions, tmp_path):
+def test_the_trees_of_the_log_can_be_read_again_with_their_rewards(policy, questions, tmp_path):
     trainer(policy, questions, tmp_path, max_steps=1, tree_log_steps=1).train()
     saved = sorted((tmp_path / "trees").rglob("*.json"))
     assert load(saved[0]).nodes[1].decision.completion_ids
+    trees = shown_trees(tmp_path / "trees")
+    for tree in trees:
+        decided = {node.id for node in tree.selection.nodes if node.decision}
+        assert tree.rewards.keys() == decided and {reward.tree for reward in tree.rewards.values()} <= {0.0, 1.0}
+    advantages = [reward.advantage for tree in trees for reward in tree.rewards.values()]
+    assert math.fsum(advantages) == pytest.approx(0.0, abs=1e-6)  # over all decisions of a group
 
 
 def test_what_is_saved_is_an_ordinary_folder(policy, questions, tmp_path):
