@@ -90,7 +90,7 @@ class MinerConfig:
     events: int = option(16, "K: number of events of one segmentation.")
     scan_frames: int = option(256, "Frames compared by one segmentation, uniform over the node's spans.")
     scan: str = option(
-        "sync",
+        "exact",
         "Frames of a scan of at most one every 2 s. sync: key frames of the codec, which decode alone, no farther "
         "apart than evenly spaced ones, if the video has enough of them and they show what the others show; exact: "
         "evenly spaced.",

@@ -101,7 +101,7 @@ def opened(
                 stack.callback(kept.forget, reader.info.path)
                 stack.callback(reader.close)
                 identity = decoded(path, video_identity, path)
-                chosen = partial(coarse, video_id=identity) if coarse else None
+                chosen = (lambda reader, identity=identity: coarse(reader, identity)) if coarse else None
                 videos[path] = OpenVideo(KeepingReader(reader, kept, chosen), identity)
                 reader.check_unchanged()  # the identity is that of the file that was opened
             except VideoError as error:

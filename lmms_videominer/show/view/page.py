@@ -91,7 +91,7 @@ def page_of(results: Sequence[Shown], settings: PageSettings, progress: Callable
     """
     shown = list(results[:MOST_RESULTS])
     many = len(shown) > MANY
-    details = []
+    details: list[str] = []
     for result in shown:
         most, width = settings.most_pictures(len(shown)), WIDTH_OF_MANY if many else WIDTH
         pictures = pictures_of(result, most, width, settings.place, settings.decode)

@@ -97,7 +97,7 @@ def _of_video(selection: Selection, video: str, most: int, width: int) -> Pictur
         count = len(reader.timestamps_s)
         keys = [frame.frame_index for frame in selection.key_frames if 0 <= frame.frame_index < count]
         wanted = sorted(list(dict.fromkeys([*keys, *at.values()]))[:most])
-        made = {}
+        made: dict[int, str] = {}
         for start in range(0, len(wanted), AT_ONCE):
             part = wanted[start : start + AT_ONCE]
             made.update(zip(part, [_uri(_fitted(frame, width)) for frame in reader.frames(part)]))
