@@ -53,8 +53,8 @@ def filled(mined, tmp_path_factory):
     root = tmp_path_factory.mktemp("filled") / "cache"
     mined(str(root))
     kinds = {key.partition(":")[0] for name in ("results", IMAGE_FEATURES) for key, _ in rows(root, name)}
-    # films without damage have none of it, and only training asks for probabilities
-    assert kinds == set(FORMS) - {"damage", "option_probabilities"}
+    # films without damage have none of it, short ones no coarse scan, and only training asks for probabilities
+    assert kinds == set(FORMS) - {"damage", "coarse_scan", "option_probabilities"}
     return root
 
 
