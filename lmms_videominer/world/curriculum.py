@@ -126,7 +126,7 @@ def _suffix(rng: np.random.Generator) -> str:
 
 def named_lesson(rng: np.random.Generator, seed: int, frames: int, turns: int) -> Lesson:
     """Questions of a kind that is asked only if named, on frames that answer them: uniform ones, or of the evidence."""
-    kind = str(rng.choice(list(NAMED_SHARES), p=list(NAMED_SHARES.values())))
+    kind = _named_kind(rng)
     while True:  # a third of the scripts, or more, has questions of each kind
         script = draw_script(rng, seed)
         drawn = [DRAWERS[kind](rng, script, int(rng.integers(4))) for _ in range(turns)]
@@ -144,10 +144,10 @@ def named_lesson(rng: np.random.Generator, seed: int, frames: int, turns: int) -
 def reading_lesson(rng: np.random.Generator, seed: int, frames: int) -> Lesson:
     """A question of a named kind without frames: what they show is given, and what follows from it is to be learnt.
 
-    Such lessons cost a tenth of those with frames.
+    Such lessons cost a third of those with frames.
     """
     while True:
-        kind = str(rng.choice(list(NAMED_SHARES), p=list(NAMED_SHARES.values())))
+        kind = _named_kind(rng)
         script = draw_script(rng, seed)
         question = DRAWERS[kind](rng, script, int(rng.integers(4)))
         if not question:
@@ -156,6 +156,10 @@ def reading_lesson(rng: np.random.Generator, seed: int, frames: int) -> Lesson:
         if pieces := language.read_from(question, states):
             turn = (language.question_prompt(question, _suffix(rng)), "".join(pieces))
             return Lesson(None, (turn,), kind, pieces)
+
+
+def _named_kind(rng: np.random.Generator) -> str:
+    return str(rng.choice(list(NAMED_SHARES), p=list(NAMED_SHARES.values())))
 
 
 def _named_times(rng: np.random.Generator, script: Script, question: WorldQuestion, frames: int) -> np.ndarray:
