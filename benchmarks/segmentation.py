@@ -19,7 +19,7 @@ import importlib.util
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from lmms_videominer.show.markdown import markdown_table
 from lmms_videominer.types import Span
 from lmms_videominer.video import VideoReader
 from lmms_videominer.video.opening import opened
+from lmms_videominer.video.reader import ReaderAround
 from lmms_videominer.world.script import NUISANCES, SPLITS, Script, write_script
 from lmms_videominer.world.video import encode
 
@@ -73,25 +74,12 @@ def matches(found_s: Sequence[float], true_s: Sequence[float], tolerance_s: floa
     return count
 
 
-class CachingReader:
+class CachingReader(ReaderAround):
     """A reader that decodes the frames scanned by all segmentations of one video only once."""
 
     def __init__(self, reader: VideoReader):
-        self.info, self.timestamps_s, self._reader = reader.info, reader.timestamps_s, reader
-        self.frame_size, self.coarse_frames = reader.frame_size, reader.coarse_frames
+        super().__init__(reader)
         self._cache: dict[tuple, np.ndarray] = {}
-
-    @property
-    def sync_frames(self) -> np.ndarray:
-        return self._reader.sync_frames
-
-    @property
-    def damaged(self) -> Set[int]:
-        return self._reader.damaged
-
-    @property
-    def substituted(self) -> int:
-        return self._reader.substituted
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         return self._read("frames", indices)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence, Set
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from lmms_videominer.errors import VideoError, foreign
 from lmms_videominer.profiling import stage
-from lmms_videominer.video.reader import VideoReader
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from lmms_videominer.video.reader import ReaderAround, VideoReader
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +28,7 @@ def decoded(path: object, call: Callable[P, T], /, *arguments: P.args, **keyword
         return call(*arguments, **keywords)
 
 
-class GuardedReader:
+class GuardedReader(ReaderAround):
     """The reader that ``open_video`` gives, with a ``VideoError`` in place of any exception of its own.
 
     It also raises a ``VideoError`` once the file has changed: readers open it again as they go, and would find other
@@ -41,8 +38,8 @@ class GuardedReader:
     def __init__(self, open_video: Callable[[str, str, int], VideoReader], path: str, backend: str, pixels: int = 0):
         before = _state(path)
         with stage("index"):
-            self._reader = decoded(path, open_video, path, backend, pixels)
-        self._path, self._before, self.info = path, before, self._reader.info
+            super().__init__(decoded(path, open_video, path, backend, pixels))
+        self._path, self._before = path, before
 
     def check_unchanged(self) -> None:
         """Raise ``VideoError`` if the file has been replaced, removed or written to since it was opened."""
@@ -54,40 +51,11 @@ class GuardedReader:
     def timestamps_s(self) -> np.ndarray:
         return decoded(self.info.path, lambda: self._reader.timestamps_s)
 
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        return self._reader.frame_size
-
-    @property
-    def sync_frames(self) -> np.ndarray:
-        return self._reader.sync_frames
-
-    @property
-    def coarse_frames(self) -> np.ndarray:
-        return self._reader.coarse_frames
-
-    @property
-    def damaged(self) -> Set[int]:
-        return self._reader.damaged
-
-    @property
-    def substituted(self) -> int:
-        return self._reader.substituted
-
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         return self._unchanged(self._reader.frames, indices)
 
     def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
         return self._unchanged(self._reader.gray_histograms, indices)
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _unchanged(self, read: Callable[[Sequence[int]], np.ndarray], indices: Sequence[int]) -> np.ndarray:
         try:

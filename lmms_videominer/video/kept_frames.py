@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmms_videominer.types import VideoInfo
-from lmms_videominer.video.reader import NO_FRAMES, VideoReader, in_parts
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from lmms_videominer.video.reader import NO_FRAMES, ReaderAround, VideoReader, in_parts
 
 MAX_BYTES = 2**28  # of all videos of a run: more than the scan of one, scaled to 200,000 pixels
 _READ_BYTES = 2**26  # read at once beside frames that are kept
@@ -46,7 +41,7 @@ class KeptFrames:
             self._bytes -= self._frames.pop(key).nbytes
 
 
-class KeepingReader:
+class KeepingReader(ReaderAround):
     """The frames of ``reader``, each decoded once as long as it is kept, and the frames that a coarse scan may take.
 
     Args:
@@ -58,32 +53,12 @@ class KeepingReader:
     def __init__(
         self, reader: VideoReader, kept: KeptFrames, coarse: Callable[[VideoReader], np.ndarray] | None = None
     ):
-        self._reader, self._kept, self._coarse = reader, kept, coarse
-        self.info: VideoInfo = reader.info
-
-    @property
-    def timestamps_s(self) -> np.ndarray:
-        return self._reader.timestamps_s
-
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        return self._reader.frame_size
-
-    @property
-    def sync_frames(self) -> np.ndarray:
-        return self._reader.sync_frames
+        super().__init__(reader)
+        self._kept, self._coarse = kept, coarse
 
     @cached_property
     def coarse_frames(self) -> np.ndarray:
         return self._coarse(self) if self._coarse else NO_FRAMES
-
-    @property
-    def damaged(self) -> Set[int]:
-        return self._reader.damaged
-
-    @property
-    def substituted(self) -> int:
-        return self._reader.substituted
 
     def frames(self, indices: Sequence[int]) -> np.ndarray:
         asked = [int(index) for index in indices]
@@ -101,18 +76,6 @@ class KeepingReader:
                 if index in part:
                     out[place] = read[part.index(index)]
         return out
-
-    def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
-        return self._reader.gray_histograms(indices)
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _read(self, indices: Sequence[int]) -> np.ndarray:
         frames = self._reader.frames(indices)

@@ -81,6 +81,53 @@ class VideoReader(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+class ReaderAround:
+    """What ``reader`` says; the base of readers that add something to it."""
+
+    def __init__(self, reader: VideoReader):
+        self._reader = reader
+        self.info: VideoInfo = reader.info
+
+    @property
+    def timestamps_s(self) -> np.ndarray:
+        return self._reader.timestamps_s
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        return self._reader.frame_size
+
+    @property
+    def sync_frames(self) -> np.ndarray:
+        return self._reader.sync_frames
+
+    @property
+    def coarse_frames(self) -> np.ndarray:
+        return self._reader.coarse_frames
+
+    @property
+    def damaged(self) -> Set[int]:
+        return self._reader.damaged
+
+    @property
+    def substituted(self) -> int:
+        return self._reader.substituted
+
+    def frames(self, indices: Sequence[int]) -> np.ndarray:
+        return self._reader.frames(indices)
+
+    def gray_histograms(self, indices: Sequence[int]) -> np.ndarray:
+        return self._reader.gray_histograms(indices)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 def in_parts(indices: Sequence[T], size: tuple[int, int], max_bytes: int) -> Iterator[Sequence[T]]:
     """Split ``indices`` of frames, in order, into parts whose decoded frames take at most ``max_bytes``.
 
