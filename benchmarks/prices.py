@@ -2,17 +2,18 @@
 
     python benchmarks/prices.py --out outputs/prices
 
-Trains the bundle's initial policy with T-GRPO on best-first searches, once for each price, with ``--config``, and
-evaluates each policy on the questions of the world's tasks. Existing results are reused, and an interrupted training
-resumes. Saves one JSON line a question to ``--rows``. Then (or only this, with ``--plot``) prints a table and draws
-accuracy against calls (captions and decisions) at every length, with the rows of ``search_levers.py`` and the rivals'
-of ``world_selectors.py``. Unknown arguments go to every training run.
+Trains the bundle's initial policy with T-GRPO, once for each price, with ``--config``, and evaluates each policy on the
+questions of the world's tasks, with the published search and with the best-first one. Existing results are reused, and
+an interrupted training resumes. Saves one JSON line a question to ``--rows``. Then (or only this, with ``--plot``)
+prints a table and draws accuracy against calls (captions and decisions) at every length, with the rows of
+``search_levers.py`` and the rivals' of ``world_selectors.py``. Unknown arguments go to every training run, as
+``--policy_context budget``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from lmms_videominer.world.tasks import ensure_task_world
 RESULTS = Path(__file__).parent / "results"
 PICTURE = Path(__file__).parent.parent / "docs" / "accuracy_against_calls.png"
 OURS = {"videominer", "searching"}  # rows of world_selectors.py that search_levers.py has, too
+SEARCHES = {"plain": "#22945a", "best-first": "#2a62b8"}
 COLUMNS = {
     "correct": ("accuracy, %", 100, 1),
     "recall": ("recall, %", 100, 1),
@@ -41,28 +43,31 @@ COLUMNS = {
 }
 
 
-def rows_of(run: Run, minutes: int, rows: Path) -> Path:
-    """The file of what the policy of ``run`` did with each question."""
-    return rows / f"{run.name}-{minutes}min.jsonl"
+def rows_of(run: Run, search: str, minutes: int, rows: Path) -> Path:
+    """The file of what the policy of ``run`` did with each question in a search."""
+    return rows / f"{run.name}-{search}-{minutes}min.jsonl"
 
 
 def measure(run: Run, arguments: argparse.Namespace, settings: Sequence[str]) -> None:
     """Train the policy of ``run`` and ask it the questions that are not in its files yet."""
-    searched = ["--search", "best-first", *settings]
-    policy = train(run, arguments.out, bundled_start(), arguments.config, searched)
-    options = {"cache_dir": str(arguments.out / "cache"), "policy_tokens": "160", "reader": "pyav"}
-    miner = load(str(policy), from_strings(options), BUNDLED, 32)
-    for minutes in arguments.minutes:
-        evaluate(miner, ensure_task_world(minutes), rows_of(run, minutes, arguments.rows), dropped=("seconds",))
+    policy = train(run, arguments.out, bundled_start(), arguments.config, settings)
+    for search in SEARCHES:
+        options = ["policy_tokens=160", "reader=pyav", f"search={search}", *arguments.set]
+        config = from_strings(dict(pair.split("=", 1) for pair in [*options, f"cache_dir={arguments.out / 'cache'}"]))
+        miner = load(str(policy), config, BUNDLED, 32)
+        for minutes in arguments.minutes:
+            file = rows_of(run, search, minutes, arguments.rows)
+            evaluate(miner, ensure_task_world(minutes), file, arguments.questions, dropped=("seconds",))
 
 
 def table(runs: Sequence[Run], minutes: int, rows: Path) -> str:
-    """Markdown: a row per price."""
+    """Markdown: a row per search and price."""
     body = []
-    for run in runs:
-        found = lines_in(rows_of(run, minutes, rows))
-        body.append([f"{run.call_price:g}", str(len(found)), *mean_cells(found, COLUMNS)])
-    return markdown_table(["call_price", "questions", *(head for head, _, _ in COLUMNS.values())], body)
+    for search in SEARCHES:
+        for run in runs:
+            found = lines_in(rows_of(run, search, minutes, rows))
+            body.append([search, f"{run.call_price:g}", str(len(found)), *mean_cells(found, COLUMNS)])
+    return markdown_table(["search", "call_price", "questions", *(head for head, _, _ in COLUMNS.values())], body)
 
 
 def rivals(minutes: int) -> Iterator[tuple[str, float, float]]:
@@ -84,12 +89,11 @@ def draw(runs: Sequence[Run], lengths: Sequence[int], rows: Path, path: Path) ->
     """Plot accuracy against calls, one panel per length; a rival that calls no model stands at the left edge."""
     figure, axes = new_figure(len(lengths))
     for axis, minutes in zip(axes, lengths, strict=True):
-        points: Mapping[str, tuple[float, float]] = {
-            f"{run.call_price:g}": ours(rows_of(run, minutes, rows)) for run in runs
-        }
-        axis.plot(*zip(*points.values(), strict=True), "o-", color="#22945a", label="best-first, by call_price")
-        for price, (calls, accuracy) in points.items():
-            axis.annotate(price, (calls, accuracy), textcoords="offset points", xytext=(0, 6), fontsize=7)
+        for search, colour in SEARCHES.items():
+            points = {f"{run.call_price:g}": ours(rows_of(run, search, minutes, rows)) for run in runs}
+            axis.plot(*zip(*points.values(), strict=True), "o-", color=colour, label=f"{search}, by call_price")
+            for price, (calls, accuracy) in points.items():
+                axis.annotate(price, (calls, accuracy), textcoords="offset points", xytext=(0, 6), fontsize=7)
         for lever, marker in (("best-first", "*"), ("plain", "s")):
             file = RESULTS / "search_levers" / f"{lever}-{minutes}min.jsonl"
             if file.exists():
@@ -116,6 +120,8 @@ def main() -> None:
     parser.add_argument("--prices", type=float, nargs="+", default=[0.0, 0.25, 0.5, 1.0])
     parser.add_argument("--seed", type=int, default=1, help="seed of all trainings")
     parser.add_argument("--minutes", type=int, nargs="+", default=[15, 60])
+    parser.add_argument("--questions", type=int, default=200, help="questions a length")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="further settings of the searches")
     parser.add_argument("--plot", action="store_true", help="only print the tables and draw the plot of saved rows")
     arguments, settings = parser.parse_known_args()
     arguments.out = arguments.out.absolute()
