@@ -25,6 +25,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.policy.prompted import default_of, read_verdict
 from lmms_videominer.profiling import stage
@@ -580,7 +581,11 @@ def _decided(stages: Stages, parts: Sequence[Part], temperature: float, seeds: S
     for part, done in zip(parts, made, strict=True):
         if len(done.each) != len(part.each):
             raise CallError(f"the policy decided about {len(done.each)} of {len(part.each)} parts: Decided.beside")
-    return made
+    return [replace(done, decision=_legible(done.decision), beside=tuple(map(_legible, done.beside))) for done in made]
+
+
+def _legible(decision: Decision) -> Decision:
+    return replace(decision, text=legible(decision.text))
 
 
 def _dealt(results: Sequence[T], counts: Sequence[int]) -> Iterator[Sequence[T]]:
