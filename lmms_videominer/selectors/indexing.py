@@ -57,7 +57,7 @@ class Indexing(VideoMinerSelector):
             ModelError: A model cannot be found or loaded, or its server cannot be reached.
         """
         names = resolve(model, config)
-        vlm = load_vlm(names.vlm, config, device) if "vlm" in cls.needs(config) else None
+        vlm = load_vlm(names.vlm, config, device)
         return cls(build_stages(config, vlm, device=device, scorer=names.scorer, selector=cls), config)
 
     @classmethod
@@ -71,8 +71,7 @@ class Indexing(VideoMinerSelector):
 
     @classmethod
     def needs(cls, config: MinerConfig) -> frozenset[str]:
-        wanted = {"vlm": config.index > 0, "scorer": looks(config)}
-        return frozenset(name for name, needed in wanted.items() if needed)
+        return frozenset({"vlm", "scorer"} if looks(config) else {"vlm"})
 
     def search(self, case: Case) -> Search:
         return index(case, encodes=looks(self.config) and isinstance(self.stages.scorer, Encoder))
