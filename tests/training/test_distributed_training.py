@@ -277,7 +277,7 @@ def best_first_alone(config, watched_script) -> Watched:
 
 
 @pytest.mark.launches
-@pytest.mark.parametrize("settings", ["--use_cpu True"], ids=["ddp"])
+@pytest.mark.parametrize("settings", ["--use_cpu True", "--deepspeed zero3"], ids=["ddp", "zero3"])
 def test_best_first_searches_of_two_processes_end_apart_and_train_as_one(
     settings, config, watched_script, best_first_alone, tmp_path
 ):
