@@ -32,7 +32,7 @@ import numpy as np
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.policy.prompt import reply_before
-from lmms_videominer.search.candidates import ROUNDED, Pick, evenly, top, within_budget
+from lmms_videominer.search.candidates import EQUAL, ROUNDED, Pick, evenly, levels, top, within_budget
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
 from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
@@ -53,7 +53,6 @@ from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spa
 
 SCANNED = 4  # frames compared per event of a cut
 LOOKS = 32  # frames that are compared for the price of one caption
-EQUAL = 1e-6  # difference of fits that are equal
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
 LINES_CUT = "lines_cut"  # the fallback of a search for more moments than there are key frames
 FITTING = 0.25  # standard deviations within which a frame fits about as well as the best of its part
@@ -190,7 +189,7 @@ class _BestFirst:
                 self.frontier.remove(event)
                 self._join(candidates)
             else:
-                self._join([candidate for candidate in candidates if (candidate.fit > event.fit).any()])
+                self._join([candidate for candidate in candidates if (candidate.fit > event.fit + EQUAL).any()])
 
     def _raise(self, position: int) -> float:
         """How much more promising than its own events a node is for having been continued: the more, the rarer that is.
@@ -246,7 +245,7 @@ class _BestFirst:
         highest = max((candidate.fit[k] for candidate in self.frontier), default=-math.inf)
         best = max((event.fit[k] for event in self.events), default=-math.inf)
         reach = self.config.reach * self.deviations[k] if self.config.look != "none" else 0.0
-        if not self.frontier or (reach and highest < best - reach):
+        if not self.frontier or (reach and highest < best - reach - EQUAL):
             return None
         equal = [candidate for candidate in self.frontier if candidate.fit[k] >= highest - EQUAL]
         if len(equal) == 1:
@@ -263,10 +262,11 @@ class _BestFirst:
         accepted = [
             fit[k]
             for node, fit in zip(self.nodes, self.fits)
-            if node.has_action(Action.ACCEPT) and fit[k] >= fit.max() - margin[k]  # else it is there for another line
+            # else it is there for another line
+            if node.has_action(Action.ACCEPT) and fit[k] >= fit.max() - margin[k] - EQUAL
         ]
         left = [candidate.fit[k] for candidate in self.frontier]
-        return bool(accepted) and (not left or max(accepted) - margin[k] > max(left))
+        return bool(accepted) and (not left or max(accepted) - margin[k] > max(left) + EQUAL)
 
     def _look(self, wave: Sequence[_Candidate]) -> Generator[Any, Any, None]:
         """Caption, cluster and decide about one wave, and open what continues."""
@@ -336,7 +336,9 @@ class _BestFirst:
 
     def _most_fitting(self, k: int) -> Span:
         """The event that fits line ``k`` best, of several the shortest."""
-        return max(self.events, key=lambda event: (event.fit[k], -event.span.duration_s)).span
+        highest = max(event.fit[k] for event in self.events)
+        equal = [event.span for event in self.events if event.fit[k] >= highest - EQUAL]
+        return min(equal, key=lambda span: span.duration_s)
 
     def _around(self, spans: Sequence[Span]) -> tuple[Span, ...]:
         """``spans`` with half the grain on either side: a moment may have been cut in two, and one half accepted."""
@@ -350,10 +352,10 @@ class _BestFirst:
         spans = [(self._around(part.spans), SHOWN * share) for part, share in zip(parts, shares) if share]
         picks: list[Pick] = []
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
-            line = int(fit.max(axis=0).argmax())  # the one that the part was kept for
-            value = fit[:, line].round(ROUNDED)  # [T]; without what a batch changes in the last digits
-            fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line])
-            chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
+            line = int(levels(fit.max(axis=0)).argmax())  # the one that the part was kept for
+            value = fit[:, line]  # [T]
+            fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line] - EQUAL)
+            chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(levels(value), share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
         return picks
 

@@ -15,7 +15,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -25,6 +25,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.policy.prompted import default_of, read_verdict
 from lmms_videominer.profiling import stage
@@ -53,7 +54,6 @@ from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
 from lmms_videominer.video.damage import count_substituted
-from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.vlm.replies import GRAY
 
 T = TypeVar("T")
@@ -188,29 +188,22 @@ class Running:
             self.result = error
 
 
-def _checked(question: Question) -> Question | ConfigError:
+def _begin(method: Method, job: Job, videos: OpenVideos) -> Running | VideoMinerError:
     try:
-        return checked(question)
-    except ConfigError as error:
+        question = checked(job.question)
+        video = videos.opened(question.video)
+        if isinstance(video, VideoError):
+            return video
+        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, job.seed)
+    except (ConfigError, VideoError) as error:
         return error
-
-
-def _begin(
-    method: Method, question: Question | ConfigError, seed: int, videos: Mapping[str, OpenVideo | VideoError]
-) -> Running | VideoMinerError:
-    if isinstance(question, ConfigError):
-        return question
-    video = videos[question.video]
-    if isinstance(video, VideoError):
-        return video
-    try:
-        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed)
-    except VideoError as error:
-        return error
-    search = method.begin(case)
-    if not hasattr(search, "send"):
-        raise TypeError(f"selector {method.name}: search() must be a generator that yields wishes and returns Found")
-    return Running(question, case, search)
+    with stage("search"):
+        search = method.begin(case)
+        if not hasattr(search, "send"):
+            raise TypeError(
+                f"selector {method.name}: search() must be a generator that yields wishes and returns Found"
+            )
+        return Running(question, case, search)
 
 
 @dataclass(frozen=True)
@@ -271,12 +264,9 @@ class _Searches:
                 return
             self.serving("open")
             started = time.perf_counter()
-            questions = [_checked(self.jobs[i].question) for i in group]
-            opened = videos.opened([question.video for question in questions if isinstance(question, Question)])
             begun: list[Running] = []
-            for i, question in zip(group, questions, strict=True):
-                with stage("search"):
-                    search = _begin(self.method, question, self.jobs[i].seed, opened)
+            for i in group:
+                search = _begin(self.method, self.jobs[i], videos)
                 if isinstance(search, Running):
                     search.since = self.turn
                     self.open[i] = search
@@ -591,7 +581,11 @@ def _decided(stages: Stages, parts: Sequence[Part], temperature: float, seeds: S
     for part, done in zip(parts, made, strict=True):
         if len(done.each) != len(part.each):
             raise CallError(f"the policy decided about {len(done.each)} of {len(part.each)} parts: Decided.beside")
-    return made
+    return [replace(done, decision=_legible(done.decision), beside=tuple(map(_legible, done.beside))) for done in made]
+
+
+def _legible(decision: Decision) -> Decision:
+    return replace(decision, text=legible(decision.text))
 
 
 def _dealt(results: Sequence[T], counts: Sequence[int]) -> Iterator[Sequence[T]]:

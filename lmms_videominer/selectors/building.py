@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from lmms_videominer.config import ASK, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError
@@ -19,6 +19,9 @@ from lmms_videominer.scoring.scorer import Scorer
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import selector_class
 from lmms_videominer.vlm.vlm import VLM
+
+if TYPE_CHECKING:
+    from lmms_videominer.selectors.selector import Selector
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +49,9 @@ def build_stages(
     embedder: Embedder | str | os.PathLike[str] | None = None,
     device: str | None = None,
     scorer: Scorer | str | os.PathLike[str] | None = None,
+    selector: type[Selector] | None = None,
 ) -> Stages:
-    """The stages of ``config.selector``.
+    """The stages of a selector.
 
     Args:
         vlm: The video LLM.
@@ -57,6 +61,7 @@ def build_stages(
             ``config.embedder``, else all-MiniLM-L6-v2.
         device: Device for the models that are loaded here; ``None``: CUDA if available.
         scorer: A scorer, or the name or folder of an image-text model. Default: ``config.scorer``, else CLIP ViT-L/14.
+        selector: Its class. Default: that of ``config.selector``.
 
     Raises:
         ConfigError: The name of a stage is unknown.
@@ -70,7 +75,7 @@ def build_stages(
     policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer
     if policy == NO_POLICY:
         config = dataclasses.replace(config, policy=NO_POLICY)  # checked like the setting
-    cls = selector_class(config.selector)
+    cls = selector or selector_class(config.selector)
     cls.settings_of(config)
     cls.check(config)
     needs = cls.needs(config)
