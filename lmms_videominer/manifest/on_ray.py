@@ -230,7 +230,8 @@ def _connected(cluster: Cluster, quiet: bool) -> Iterator[None]:
         raise ConfigError(
             f"--ray needs {error.name or error}: pip install 'lmms-videominer[ray]', on every machine of the cluster"
         ) from error
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     shown: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": not quiet}
     way_out = "Start it with ray start --head, name its address, or leave the address out to start one here"
     with foreign(lambda reason: ConfigError(f"--ray {cluster.address}: Ray cannot be reached ({reason}). {way_out}")):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 SCHEMES = ("redis", "rediss")  # the latter with TLS
 EXPIRY_S = 30 * 24 * 3600  # of texts that expire, since they were written
-CONNECT_S, REPLY_S, TRIES = 5.0, 20.0, 3  # longest wait for a connection, for a reply; how often either is tried again
-AGAIN_S = 30.0  # a server that is gone is left alone for this long
+CONNECT_S, REPLY_S = 3.0, 20.0  # the longest wait for a connection, for a reply; either is tried once more
+AGAIN_S = 60.0  # a server that is gone is left alone for this long
 
 _PREFIX = "videominer:"  # the database may be shared with other programs
 _CHECKSUM_BYTES = 16
@@ -142,7 +142,7 @@ def _client(address: str) -> Redis:
         )
     try:
         import redis
-        from redis.backoff import ExponentialBackoff
+        from redis.backoff import ConstantBackoff
         from redis.retry import Retry
     except ImportError as error:
         raise CacheError(
@@ -156,8 +156,7 @@ def _client(address: str) -> Redis:
             address,
             socket_connect_timeout=CONNECT_S,
             socket_timeout=REPLY_S,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), TRIES),
-            client_name="videominer",
+            retry=Retry(ConstantBackoff(0.1), retries=1),
         )
     except ValueError:
         # neither the address nor the reason is told, which may quote a part of the password

@@ -18,8 +18,8 @@ from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.manifest.on_ray import PART_ROWS, Cluster, RayMiner, _connected, _resources, _unpacked, parts_of
 from lmms_videominer.manifest.run_folder import PARQUET, RESULTS, RUN, TREES
-from lmms_videominer.store import selection_json
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.store import selection_json
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.world import render_world
 

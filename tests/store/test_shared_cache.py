@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import sys
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,8 +50,7 @@ def locked(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """A server that is gone is found gone at once, and asked again at once."""
-    monkeypatch.setattr(redis_texts, "TRIES", 1)
+    """A server that is gone is asked again at once."""
     monkeypatch.setattr(redis_texts, "AGAIN_S", 0.0)
 
 
@@ -126,7 +127,7 @@ def test_a_server_that_is_full_refuses_and_what_it_has_is_read_on(tmp_path, capl
         server.stop()
 
 
-def test_a_server_that_is_not_there_is_an_error_that_says_so(server, film, impatient):
+def test_a_server_that_is_not_there_is_an_error_that_says_so(server, film):
     server.stop()
     with pytest.raises(CacheError, match=rf"redis://127\.0\.0\.1:{server.port}/0: .* cannot be reached .*cache_dir"):
         mine(film, server.address, ColourVLM())
@@ -148,7 +149,7 @@ def test_a_server_that_goes_during_a_run_costs_nothing_but_the_cache(server, fil
     sound = mine(film, "off", ColourVLM())
     found = mine(film, server.address, Breaks(server))
     assert (found.key_frames, found.nodes, found.answer) == (sound.key_frames, sound.nodes, sound.answer)
-    assert found.fallbacks == (*sound.fallbacks, "cache_unreachable")
+    assert set(found.fallbacks) == {*sound.fallbacks, "cache_unreachable"}
     told = [record.message for record in caplog.records if "cache" in record.message]
     assert len(told) == 1 and f"redis://127.0.0.1:{server.port}/0 is gone" in told[0]
 
@@ -164,13 +165,12 @@ def test_a_server_that_comes_back_is_used_again_and_stays_counted(server, impati
 
 
 def test_a_server_that_is_gone_is_left_alone_for_a_while(server, monkeypatch):
-    monkeypatch.setattr(redis_texts, "TRIES", 1)
     with closing(open_cache(server.address)) as cache:
         server.stop()
         assert cache.get_many("caption", ["k"]) == [None]
         server.start()
         cache.put_many("caption", {"k": "not stored"})
-        monkeypatch.setattr(redis_texts.time, "monotonic", lambda: float("inf"))
+        monkeypatch.setattr(redis_texts, "time", SimpleNamespace(monotonic=lambda: math.inf))  # much later
         assert cache.get_many("caption", ["k"]) == [None]
         cache.put_many("caption", {"k": "stored"})
         assert cache.get_many("caption", ["k"]) == ["stored"]
@@ -207,7 +207,7 @@ def test_a_login_that_is_refused_is_told_without_it(locked, given):
     assert PASSWORD not in str(refused.value)
 
 
-def test_a_login_stands_in_no_file_no_log_and_no_setting(locked, film, tmp_path, impatient, caplog, capfd):
+def test_a_login_stands_in_no_file_no_log_and_no_setting(locked, film, tmp_path, caplog, capfd):
     place = login(locked)
     with caplog.at_level(logging.DEBUG):
         selection = mine(film, place, ColourVLM())
@@ -222,6 +222,13 @@ def test_a_login_stands_in_no_file_no_log_and_no_setting(locked, film, tmp_path,
     assert flat(config) == flat(dataclasses.replace(config, cache_dir=login(locked, "other", "another-one")))
 
 
+def test_a_login_among_the_arguments_of_lmms_eval_is_not_in_its_results():
+    from lmms_videominer.lmms.hooks import _without_secrets
+
+    given = f"cache_dir=redis://me:{PASSWORD}@host:6379/0"
+    assert _without_secrets(given) == {"cache_dir": "redis://host:6379/0"}
+
+
 def test_the_command_line_hides_a_login_that_does_not_work(locked, film, capsys):
     place = login(locked, password=f"wrong-{PASSWORD}")
     argv = ["mine", film, "--question", "What is red?", "--set", f"cache_dir={place}", "--quiet"]
@@ -230,7 +237,7 @@ def test_the_command_line_hides_a_login_that_does_not_work(locked, film, capsys)
     assert "refuses the login" in told and PASSWORD not in told
 
 
-def test_the_doctor_tries_the_server_and_hides_its_login(locked, monkeypatch, impatient):
+def test_the_doctor_tries_the_server_and_hides_its_login(locked, monkeypatch):
     monkeypatch.setenv("VIDEOMINER_CACHE", login(locked))
     check = checks.check_cache()
     assert (check.name, check.status, check.result) == ("cache server", Status.OK, locked.address)
