@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lmms_videominer.errors import CacheError
@@ -28,7 +29,6 @@ _PREFIX = "videominer:"  # the database may be shared with other programs
 _CHECKSUM_BYTES = 16
 _AT_ONCE = 512  # names in one request: some megabytes, so that others are served in between
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -69,8 +69,7 @@ class RedisTexts:
         """Text and checksum of each name as they are stored, or ``None`` if there is none."""
         found: list[tuple[bytes, bytes] | None] = []
         for part in _parts(names):
-            keys = [_PREFIX + name for name in part]
-            values = self._ask(lambda keys=keys: self._client.mget(keys), [None] * len(part))
+            values = self._ask(partial(self._client.mget, [_PREFIX + name for name in part]), [None] * len(part))
             found += [None if value is None else _split(value) for value in values]
         return found
 
@@ -110,7 +109,7 @@ class RedisTexts:
                 f"$VIDEOMINER_CACHE, {way_out}"
             ) from error
 
-    def _ask(self, request: Callable[[], T], otherwise: T) -> T:
+    def _ask(self, request: Callable[[], Any], otherwise: Any) -> Any:
         """The reply to ``request``; ``otherwise`` if the server is gone or refuses."""
         import redis
 
