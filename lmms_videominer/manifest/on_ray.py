@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -166,14 +167,17 @@ def _sent(
     data = ray.data.from_items([{"part": json.dumps(part)} for part in parts], override_num_blocks=len(parts))
     context = data.context
     context.target_max_block_size, context.enable_progress_bars = 1, False
-    mined = data.map_batches(
-        RayMiner,
-        fn_constructor_args=models,
-        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
-        batch_size=None,
-        max_task_retries=DEATHS,
-        **resources,
-    )
+    with warnings.catch_warnings():
+        # max_task_retries: Ray Data would try for ever, and until 2.64 warns that this argument will go
+        warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+        mined = data.map_batches(
+            RayMiner,
+            fn_constructor_args=models,
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            batch_size=None,
+            max_task_retries=DEATHS,
+            **resources,
+        )
     gone = ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError
     try:
         for batch in mined.iter_batches(batch_size=None, prefetch_batches=0):  # to prefetch is to hold rows back
