@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.redaction import without_secrets
 
 NO_POLICY = "none"  # value of ``policy``: accept by embedding similarity
 PLAIN = "plain"  # value of ``search``: as published
@@ -199,7 +200,11 @@ class MinerConfig:
     )
     candidate_fps: float = option(1.0, "Candidate frames per second, for the selectors that use scores.")
     reader: str = option("auto", "Video backend: pyav, decord, or auto: pyav, right for every file and the fastest.")
-    cache_dir: str = option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
+    cache_dir: str = option(
+        "",
+        "Cache folder, or redis://HOST:PORT/DATABASE, of a server that several machines share; empty: "
+        "$VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.",
+    )
     seed: int = option(0, "Seed of all randomness.")
     own: Any = None
 
@@ -269,8 +274,12 @@ class MinerConfig:
         return tuple(f.name for f in fields(cls) if f.name != "own")
 
     def by_name(self, own: Any) -> dict[str, Any]:
-        """All settings by the names that users write; ``own``, the selector's, as ``<selector>_<setting>``."""
-        settings = {name: getattr(self, name) for name in self.names()}
+        """All settings by the names that users write, to be shown, stored and used in keys: without logins.
+
+        Args:
+            own: The selector's own settings, named ``<selector>_<setting>``.
+        """
+        settings = without_secrets({name: getattr(self, name) for name in self.names()})
         return settings | {f"{self.selector}_{name}": value for name, value in asdict(own).items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -127,6 +128,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
     return int(text)
+
+
+def share(text: str) -> float:
+    """A number of GPUs; Ray takes whole ones, or a part of one."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (0 <= number < 1 or (number.is_integer() and number >= 1)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, or a part of one as in 0.5")
+    return number
 
 
 def part(text: str) -> tuple[int, int]:

@@ -32,6 +32,7 @@ MAIN_MODEL = "videominer_qwen2vl"
 LEAST_PYTHON = (3, 10)
 IMPORTS = ("torch", "torchvision", "transformers", "sentence_transformers", "sklearn", "av", "decord", "lmms_eval")
 QWEN_READERS = ("torchcodec", "decord")  # that qwen-vl-utils looks for, before torchvision
+LOST = {"cache_unwritable", "cache_unreachable"}  # fallbacks of a cache that does not store
 CLIP_LEVELS = (40, 120, 200)  # gray level of the test clip in each second
 CLIP_FPS = 8
 CLIP_TOLERANCE = 8  # of 255: error of lossy coding
@@ -308,22 +309,26 @@ def check_bundle(clip: Path, model: str = BUNDLED) -> Check:
 
 
 def check_cache(cache_dir: str = "") -> Check:
-    """Whether the cache folder stores a value and returns it."""
-    from lmms_videominer.store.cache import cache_root, open_cache
+    """Whether the cache, a folder or a server, stores a value and returns it."""
+    from lmms_videominer.store.cache import cache_place, open_cache
+    from lmms_videominer.store.redis_texts import is_server, shown
 
-    root = cache_root(cache_dir)
-    remedy = "set VIDEOMINER_CACHE to a folder that you can write to"
-    cache = open_cache(str(root))
+    place = cache_place(cache_dir)
+    what, remedy = "cache folder", "set VIDEOMINER_CACHE to a folder that you can write to"
+    if is_server(place):
+        what, remedy = "cache server", "see its log and its limits, or set VIDEOMINER_CACHE to another place"
+    cache = open_cache(place)
+    root = shown(place)
     try:
         cache.put_many("caption", {"doctor": "a pulse"})
         values = cache.get_many("caption", ["doctor"])
     finally:
         cache.close()
-    if values != ["a pulse"] or "cache_unwritable" in cache.fallbacks:
-        return Check("cache folder", Status.WRONG, f"{root} does not store values", remedy)
+    if values != ["a pulse"] or not LOST.isdisjoint(cache.fallbacks):
+        return Check(what, Status.WRONG, f"{root} does not store values", remedy)
     if cache.fallbacks:
-        return Check("cache folder", Status.NOTE, f"{root} was damaged; what could not be used is made again")
-    return Check("cache folder", Status.OK, str(root))
+        return Check(what, Status.NOTE, f"{root} was damaged; what could not be used is made again")
+    return Check(what, Status.OK, str(root))
 
 
 def _check_requirement(requirement: Requirement) -> Check:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_videominer.commands.arguments import UsageError
+from lmms_videominer.commands.arguments import UsageError, positive, share
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
@@ -16,7 +16,7 @@ from lmms_videominer.show.printable import printable
 if TYPE_CHECKING:
     from lmms_videominer.errors import VideoMinerError
     from lmms_videominer.manifest.layouts import QuestionRow
-    from lmms_videominer.manifest.mining import Add
+    from lmms_videominer.manifest.mining import Add, Bar
     from lmms_videominer.manifest.results import Result
     from lmms_videominer.miner import VideoMiner
     from lmms_videominer.types import Selection
@@ -42,6 +42,20 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bad-rows", choices=("stop", "skip"), help="what to do with a row that cannot be used (default: stop)"
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="mine on a Ray cluster (auto, ray://HOST:10001), or without an address on a Ray started on this machine; "
+        "needs the package ray (docs/scale.md)",
+    )
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="--ray: workers, each with its models (default: one per GPU)"
+    )
+    parser.add_argument(
+        "--worker-gpus", type=share, metavar="G", help="--ray: GPUs of a worker, as 1, 0.5 or 0 (default: 1 if any)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what is to do, with an estimate, and stop")
 
 
@@ -51,6 +65,7 @@ def is_one_video(args: argparse.Namespace) -> bool:
     Raises:
         UsageError: Its arguments do not go together.
     """
+    _check_ray(args)
     if args.manifest:
         _check_manifest(args)
         return False
@@ -62,9 +77,19 @@ def is_one_video(args: argparse.Namespace) -> bool:
         if getattr(args, flag):
             raise UsageError(f"--{flag.replace('_', '-')} belongs to --manifest")
     if len(args.videos) == 1 and not args.out and not args.dry_run:
+        if args.ray:
+            raise UsageError("--ray is for many rows: name a --manifest")
         return True
     _check_no_single_outputs(args)
     return False
+
+
+def _check_ray(args: argparse.Namespace) -> None:
+    for flag in ("workers", "worker_gpus"):
+        if getattr(args, flag) is not None and not args.ray:
+            raise UsageError(f"--{flag.replace('_', '-')} belongs to --ray")
+    if args.ray and args.profile:
+        raise UsageError("--profile measures this process, not the workers of --ray: leave one of them out")
 
 
 def _check_manifest(args: argparse.Namespace) -> None:
@@ -149,7 +174,7 @@ def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[Question
 
     faults = without_video(left)
     there = [row for row in left if row.video not in faults]
-    miner = _loaded(args, config) if there else None
+    miner = _loaded(args, config) if there and not args.ray else None
     with Bar(total, total - len(left), shown=bool(left) and not args.quiet) as bar:
         for row in left:
             if row.video in faults:
@@ -157,6 +182,17 @@ def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[Question
                 bar.done(failed=True)
         if miner:
             mine_rows(miner, there, add, bar=bar)
+        elif there:
+            _mine_on_ray(args, config, there, add, bar)
+
+
+def _mine_on_ray(
+    args: argparse.Namespace, config: MinerConfig, rows: Sequence[QuestionRow], add: Add, bar: Bar
+) -> None:
+    from lmms_videominer.manifest.on_ray import Cluster, mine_rows_on_ray
+
+    cluster = Cluster(args.ray, args.workers or 0, args.worker_gpus)
+    mine_rows_on_ray(args.model, config, rows, add, cluster=cluster, bar=bar, device=args.device, quiet=args.quiet)
 
 
 def _loaded(args: argparse.Namespace, config: MinerConfig) -> VideoMiner:

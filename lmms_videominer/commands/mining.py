@@ -43,6 +43,7 @@ def add_mine(subcommands: Subcommands) -> None:
             'videominer mine film.mp4 --question "Who opens the door?" --profile trace.json',
             'videominer mine monday.mp4 tuesday.mp4 --question "Who opens the door?" --out door',
             "videominer mine --manifest questions.jsonl --out mined --dry-run",
+            "videominer mine --manifest questions.jsonl --out mined --ray --workers 4",
         ],
         notes="settings, for --set NAME=VALUE (--list-settings also prints those of single selectors):\n"
         + settings_help(),
