@@ -78,11 +78,11 @@ def _check_manifest(args: argparse.Namespace) -> None:
 
 
 def _check_no_single_outputs(args: argparse.Namespace) -> None:
-    for flag in ("json", "frames_dir", "sheet"):
+    for flag in ("json", "frames_dir", "clips_dir", "sheet"):
         if getattr(args, flag):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is for one question on one VIDEO. --out DIR keeps every tree; "
-                "videominer show TREE.json draws sheets and writes frames of it"
+                "videominer show TREE.json draws sheets and writes frames and clips of it"
             )
 
 

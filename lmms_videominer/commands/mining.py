@@ -62,6 +62,7 @@ def add_mine(subcommands: Subcommands) -> None:
     add_miner_arguments(parser, (*FLAGS, "seed"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result, with its tree, as JSON")
     parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG, named by time")
+    parser.add_argument("--clips-dir", type=Path, metavar="DIR", help="cut the accepted parts out, as MP4 with sound")
     parser.add_argument("--sheet", type=sheet_path, metavar="FILE.jpg", help="write the contact sheet")
     add_profile_argument(parser, "(docs/profile.md)")
 
@@ -74,11 +75,11 @@ def run_mine(args: argparse.Namespace) -> int:
     if not is_one:
         with profiled(None if args.dry_run else args.profile, args.out):
             return run_many(args, config)
-    make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
+    make_folders(args.json and args.json.parent, args.frames_dir, args.clips_dir, args.sheet and args.sheet.parent)
     with profiled(args.profile):
         selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
     _print(selection)
-    _write(selection, config.reader, args.json, args.frames_dir, args.sheet)
+    _write(selection, json=args.json, frames_dir=args.frames_dir, clips_dir=args.clips_dir, sheet=args.sheet)
     return 0
 
 
@@ -128,7 +129,8 @@ def run_demo(args: argparse.Namespace) -> int:
     selection = _mine(args, config, question)
     _print(selection, right)
     print_verdict(selection, right)
-    _write(selection, config.reader, args.out / "tree.json", args.out / "frames", args.out / "sheet.jpg", right)
+    out = args.out
+    _write(selection, right, json=out / "tree.json", frames_dir=out / "frames", sheet=out / "sheet.jpg")
     return 0
 
 
@@ -141,6 +143,7 @@ def add_show(subcommands: Subcommands) -> None:
         [
             "videominer show tree.json",
             "videominer show tree.json --sheet sheet.jpg",
+            "videominer show tree.json --clips-dir clips --video /films/talk.mp4",
             "videominer show policy-tgrpo/trees/step-000048/*.json",
         ],
     )
@@ -155,23 +158,36 @@ def add_show(subcommands: Subcommands) -> None:
         "--frames-dir", type=Path, metavar="DIR", help="write the key frames of a single tree as PNG, named by time"
     )
     parser.add_argument(
+        "--clips-dir", type=Path, metavar="DIR", help="cut the accepted parts of a single tree out, as MP4 with sound"
+    )
+    parser.add_argument(
         "--sheet",
         type=sheet_path,
         metavar="FILE.jpg",
-        help="write the contact sheet of a single tree; the video must still be in its place",
+        help="write the contact sheet of a single tree",
+    )
+    parser.add_argument(
+        "--video", type=Path, metavar="PATH", help="where its video is now, if it was moved: the file, or its folder"
     )
 
 
 def run_show(args: argparse.Namespace) -> int:
-    if len(args.trees) > 1 and (args.frames_dir or args.sheet):
-        raise ConfigError(f"--frames-dir and --sheet need a single tree, but {len(args.trees)} are named. Name one.")
-    make_folders(args.frames_dir, args.sheet and args.sheet.parent)
+    outputs = {"frames_dir": args.frames_dir, "clips_dir": args.clips_dir, "sheet": args.sheet}
+    if len(args.trees) > 1 and (args.video or any(outputs.values())):
+        raise ConfigError(
+            f"--video, --frames-dir, --clips-dir and --sheet need a single tree, but {len(args.trees)} are named. "
+            "Name one."
+        )
+    make_folders(args.frames_dir, args.clips_dir, args.sheet and args.sheet.parent)
     for path in args.trees:
         selection = _stored(path)
         if len(args.trees) > 1:
             print(printable(f"{path}:"))
         _print(selection)
-        _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
+        if any(outputs.values()):
+            from lmms_videominer.show.use import located
+
+            _write(located(selection, args.video, path), **outputs)
     return 0
 
 
@@ -193,15 +209,8 @@ def _print(selection: Selection, right_option: int | None = None) -> None:
     print_selection(Console(), selection, right_option)
 
 
-def _write(
-    selection: Selection,
-    reader: str,
-    json: Path | None,
-    frames_dir: Path | None,
-    sheet: Path | None,
-    right_option: int | None = None,
-) -> None:
+def _write(selection: Selection, right_option: int | None = None, **outputs: Path | None) -> None:
     from lmms_videominer.show.outputs import write_outputs
 
-    for path in write_outputs(selection, reader, json, frames_dir, sheet, right_option):
+    for path in write_outputs(selection, right_option=right_option, **outputs):
         print(printable(f"wrote {path}"))
