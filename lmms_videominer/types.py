@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
+ROUNDING_S = 1e-6  # times that differ by less are equal
 
 
 class Action(str, enum.Enum):
@@ -51,7 +52,7 @@ class Span:
         return self.start_s < other.end_s and other.start_s < self.end_s
 
 
-def merge_spans(spans: Sequence[Span], gap_s: float = 1e-6) -> tuple[Span, ...]:
+def merge_spans(spans: Sequence[Span], gap_s: float = ROUNDING_S) -> tuple[Span, ...]:
     """The union of ``spans`` in temporal order; spans no more than ``gap_s`` seconds apart become one."""
     merged: list[Span] = []
     for span in sorted(spans):
@@ -245,12 +246,20 @@ class Question:
         options: Answer options in order, without letters; empty for an open question.
         evidence: Spans that answer it, if known (world tasks); of the selectors only ``oracle`` reads them, and the
             reward of training with ``evidence_target``.
+        start_s, end_s: Only this part of the video is searched, in seconds from its first frame; ``None``: to its end.
     """
 
     video: str
     text: str
     options: tuple[str, ...] = ()
     evidence: tuple[Span, ...] = ()
+    start_s: float = 0.0
+    end_s: float | None = None
+
+    def part_of(self, duration_s: float) -> Span:
+        """The part that is searched of a video of ``duration_s`` seconds; empty if it would begin behind its end."""
+        end_s = duration_s if self.end_s is None or self.end_s > duration_s - ROUNDING_S else max(self.end_s, 0.0)
+        return Span(min(max(self.start_s, 0.0), end_s), end_s)
 
 
 @dataclass(frozen=True)
@@ -292,6 +301,12 @@ class Selection:
     def frame_bytes(self) -> int:
         """Size of the decoded key frames in bytes, at the video's own resolution."""
         return len(self.key_frames) * self.video.width * self.video.height * 3
+
+    @property
+    def searched(self) -> Span | None:
+        """The part of the video that was searched; ``None``: all of it."""
+        part = self.question.part_of(self.video.duration_s)
+        return part if part.duration_s < self.video.duration_s else None
 
     @property
     def accepted(self) -> tuple[Span, ...]:

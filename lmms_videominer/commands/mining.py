@@ -17,6 +17,7 @@ from lmms_videominer.commands.arguments import (
     minutes,
     settings_help,
     sheet_path,
+    time_s,
 )
 from lmms_videominer.commands.manifest import add_many_arguments, is_one_video, run_many
 from lmms_videominer.commands.profiling import add_profile_argument, profiled
@@ -40,6 +41,7 @@ def add_mine(subcommands: Subcommands) -> None:
             'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
             'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
             "--set max_depth=2",
+            'videominer mine film.mp4 --question "Who opens the door?" --start 1:30 --end 0:12:00',
             'videominer mine film.mp4 --question "Who opens the door?" --profile trace.json',
             'videominer mine monday.mp4 tuesday.mp4 --question "Who opens the door?" --out door',
             "videominer mine --manifest questions.jsonl --out mined --dry-run",
@@ -58,6 +60,10 @@ def add_mine(subcommands: Subcommands) -> None:
         metavar="TEXT",
         help="answer options in order, without letters; may be repeated",
     )
+    parser.add_argument(
+        "--start", type=time_s, metavar="TIME", help="search from here: 90, 1:30 or 0:01:30.5 (default: the beginning)"
+    )
+    parser.add_argument("--end", type=time_s, metavar="TIME", help="search up to here (default: the end)")
     add_many_arguments(parser)
     add_miner_arguments(parser, (*FLAGS, "seed"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result, with its tree, as JSON")
@@ -77,7 +83,9 @@ def run_mine(args: argparse.Namespace) -> int:
             return run_many(args, config)
     make_folders(args.json and args.json.parent, args.frames_dir, args.clips_dir, args.sheet and args.sheet.parent)
     with profiled(args.profile):
-        selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
+        options, start_s = tuple(args.options), args.start or 0.0
+        question = Question(args.videos[0], args.question, options, start_s=start_s, end_s=args.end)
+        selection = _mine(args, config, question)
     _print(selection)
     _write(selection, json=args.json, frames_dir=args.frames_dir, clips_dir=args.clips_dir, sheet=args.sheet)
     return 0

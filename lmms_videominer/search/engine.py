@@ -31,6 +31,7 @@ from lmms_videominer.profiling import stage
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
+from lmms_videominer.search.excerpts import in_whole_video, seen_by_search
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
@@ -156,15 +157,15 @@ class Running:
     """A search in progress: its current wish, its cost so far, and its result.
 
     Attributes:
-        question: The question, whole; ``case`` has it as the search asks it.
+        question, video: The question and the video, whole; ``case`` has them as the search sees them.
         wish: The wish that it waits for; ``None`` once it has ended.
         since: The turn in which it began to wait.
         usage: Its cost so far.
         result: Its result or its error; ``None`` until it ends.
     """
 
-    def __init__(self, question: Question, case: Case, search: Search):
-        self.question, self.case, self._search = question, case, search
+    def __init__(self, question: Question, video: OpenVideo, case: Case, search: Search):
+        self.question, self.video, self.case, self._search = question, video, case, search
         self.wish: Wish | None = None
         self.since = 0
         self.usage = Usage()
@@ -204,13 +205,14 @@ def _begin(
     if isinstance(video, VideoError):
         return video
     try:
-        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed)
-    except VideoError as error:
+        asked, seen = seen_by_search(question, video)
+        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, seed)
+    except (VideoError, ConfigError) as error:
         return error
     search = method.begin(case)
     if not hasattr(search, "send"):
         raise TypeError(f"selector {method.name}: search() must be a generator that yields wishes and returns Found")
-    return Running(question, case, search)
+    return Running(question, video, case, search)
 
 
 @dataclass(frozen=True)
@@ -395,6 +397,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         raise ValueError(
             f"selector {method.name} chose {len(result.key_frames)} frames, more than {case.config.frames}"
         )
+    result = in_whole_video(result, case.video)
     told = (
         *result.fallbacks,
         "question_cut" if case.question.text != search.question.text else "",
@@ -404,7 +407,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
     )
     return Selection(
         question=search.question,
-        video=replace(case.video.info, identity=case.video.identity),
+        video=replace(search.video.info, identity=search.video.identity),
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,
