@@ -14,6 +14,7 @@ from lmms_videominer.commands.arguments import UsageError
 from lmms_videominer.commands.bench import add_bench
 from lmms_videominer.commands.doctor import add_doctor
 from lmms_videominer.commands.indexing import add_index
+from lmms_videominer.commands.mcp import add_mcp
 from lmms_videominer.commands.mining import add_demo, add_mine, add_show
 from lmms_videominer.commands.training import add_cold_start, add_difficulty, add_train
 from lmms_videominer.commands.view import add_view
@@ -34,6 +35,7 @@ COMMANDS = (
     add_cold_start,
     add_train,
     add_bench,
+    add_mcp,
     add_doctor,
 )
 

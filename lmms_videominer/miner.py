@@ -94,6 +94,8 @@ class VideoMiner:
         question: str,
         options: Sequence[str] = (),
         *,
+        start_s: float = 0.0,
+        end_s: float | None = None,
         answer: bool = True,
         progress: bool = False,
     ) -> Selection:
@@ -103,15 +105,17 @@ class VideoMiner:
             video: The file.
             question: The question, without options.
             options: Answer options, without letters; empty for an open question.
+            start_s, end_s: Search only this part of the video, in seconds from its first frame; ``None``: to its end.
+                The times in the result are those of the whole video.
             answer: Also let the video LLM answer.
             progress: Show a progress bar on stderr.
 
         Raises:
             VideoError: The video is missing, empty, truncated, damaged or without pictures.
-            ConfigError: The question is empty, or no text.
+            ConfigError: The question is empty, or no text; or the part is not in the video.
             ModelError: A model fails on this question, or on any.
         """
-        item = Question(os.fspath(video), question, tuple(options))
+        item = Question(os.fspath(video), question, tuple(options), start_s=start_s, end_s=end_s)
         result = self.mine_batch([item], answer=answer, progress=progress)[0]
         if isinstance(result, VideoMinerError):
             raise result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from lmms_videominer.miner import VideoMiner
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.settings import setting_names
 from lmms_videominer.store import selection_json
+from lmms_videominer.types import Span
 
 
 class LetterVLM(ColourVLM):
@@ -184,6 +186,9 @@ def test_a_wrong_setting_is_a_usage_error_that_helps(miner, video, capsys, setti
         ("dig",),
         ("mine", "v.mp4"),
         ("mine", "v.mp4", "--question", "?", "--sheet", "sheet.pdf"),
+        ("mine", "v.mp4", "--question", "?", "--start", "1:90"),
+        ("mine", "v.mp4", "--question", "?", "--start", "1:30", "--end", "90"),
+        ("mine", "--manifest", "q.jsonl", "--out", "o", "--start", "5"),
         ("world", "d", "--minutes", "0.5", "--videos", "1", "--seed", "1"),
         ("world", "d", "--minutes", "5", "--videos", "0", "--seed", "1"),
         ("world", "d", "--minutes", "5", "--videos", "1", "--seed", "1", "--nuisances", "flashs"),
@@ -227,6 +232,23 @@ def test_show_prints_what_was_stored_and_draws_its_sheet(miner, video, tmp_path,
     shown = capsys.readouterr().out
     assert shown == mined + f"wrote {tmp_path / 'sheet.png'}\n"
     assert Image.open(tmp_path / "sheet.png").width == 1600
+
+
+def test_mine_searches_a_part_cuts_it_out_and_show_does_so_from_a_moved_video(miner, video, tmp_path, capsys):
+    tree, asked = tmp_path / "tree.json", ("--question", "What colour?", "--start", "0:07", "--end", "0:00:12.5")
+    assert main(["mine", video, *asked, "--json", str(tree), "--clips-dir", str(tmp_path / "clips"), *FAST]) == 0
+    told = capsys.readouterr().out
+    selection, clip = selection_json.load(tree), tmp_path / "clips" / "00h00m07.000s-00h00m09.000s.mp4"
+    assert selection.accepted == (Span(7.0, 9.0),) and "searched 0:00:07.0-0:00:12.5" in " ".join(told.split())
+    assert f"wrote {clip}\n" in told and clip.is_file()
+    clip.rename(tmp_path / "kept.mp4")
+    (tmp_path / "away").mkdir()
+    moved = Path(video).rename(tmp_path / "away" / "film.mp4")
+    shown = ("show", str(tree), "--clips-dir", str(tmp_path / "clips"))
+    assert main(shown) == 1 and "--video PATH" in capsys.readouterr().err and not clip.exists()
+    for place in (moved, moved.parent):
+        assert main([*shown, "--video", str(place)]) == 0 and clip.read_bytes() == (tmp_path / "kept.mp4").read_bytes()
+        clip.unlink()
 
 
 def test_show_prints_several_trees_each_under_its_name_and_draws_one_only(tmp_path, capsys, monkeypatch):

@@ -148,6 +148,15 @@ def part(text: str) -> tuple[int, int]:
     return int(number), int(parts)
 
 
+def time_s(text: str) -> float:
+    from lmms_videominer.video.time_codes import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def minutes(text: str) -> float:
     try:
         minutes = float(text)

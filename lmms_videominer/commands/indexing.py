@@ -54,13 +54,14 @@ def run_index(args: argparse.Namespace) -> int:
     results = indexing.make(args.videos, progress=not args.quiet)
     for path, result in zip(args.videos, results, strict=True):
         if isinstance(result, Indexed):
-            print(printable(_line(path, result)))
+            print(printable(line_of(path, result)))
         else:
             print(printable(redacted(f"videominer: {result}")), file=sys.stderr)
     return int(any(isinstance(result, VideoMinerError) for result in results))
 
 
-def _line(path: str, indexed: Indexed) -> str:
+def line_of(path: str, indexed: Indexed) -> str:
+    """What one video gave and cost."""
     usage = indexed.usage
     line = (
         f"{path}: {len(indexed.events)} events, {usage.vlm_calls} captions made, {usage.vlm_calls_cached} from the "

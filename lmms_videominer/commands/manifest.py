@@ -73,6 +73,8 @@ def is_one_video(args: argparse.Namespace) -> bool:
         raise UsageError("name a VIDEO and a --question, or a --manifest")
     if args.question is None:
         raise UsageError("--question is missing: what should be looked for?")
+    if args.end is not None and args.end <= (args.start or 0.0):
+        raise UsageError(f"--end {args.end:g} s is not after --start {args.start or 0.0:g} s")
     for flag in ("media_root", "bad_rows"):
         if getattr(args, flag):
             raise UsageError(f"--{flag.replace('_', '-')} belongs to --manifest")
@@ -97,17 +99,21 @@ def _check_manifest(args: argparse.Namespace) -> None:
         raise UsageError(
             "--manifest has the videos and the questions in its rows: leave VIDEO, --question and --option out"
         )
+    if args.start is not None or args.end is not None:
+        raise UsageError(
+            "--manifest has the parts to search in its rows, as start_s and end_s: leave --start, --end out"
+        )
     if not (args.out or args.dry_run):
         raise UsageError("--manifest needs --out DIR, the folder for the results")
     _check_no_single_outputs(args)
 
 
 def _check_no_single_outputs(args: argparse.Namespace) -> None:
-    for flag in ("json", "frames_dir", "sheet"):
+    for flag in ("json", "frames_dir", "clips_dir", "sheet"):
         if getattr(args, flag):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is for one question on one VIDEO. --out DIR keeps every tree; "
-                "videominer show TREE.json draws sheets and writes frames of it"
+                "videominer show TREE.json draws sheets and writes frames and clips of it"
             )
 
 
@@ -141,8 +147,9 @@ def _rows(args: argparse.Namespace) -> tuple[list[QuestionRow], int]:
     from lmms_videominer.manifest.reading import Source
 
     if not args.manifest:
-        asked = (args.question, tuple(args.options), "")
-        return [QuestionRow(video, video, *asked, named=video) for video in dict.fromkeys(args.videos)], 0
+        asked = (args.question, tuple(args.options), "", ())
+        part = (args.start or 0.0, args.end)
+        return [QuestionRow(video, video, *asked, video, *part) for video in dict.fromkeys(args.videos)], 0
     found = Source(
         args.manifest,
         media_root=args.media_root or "",

@@ -17,6 +17,7 @@ from lmms_videominer.commands.arguments import (
     minutes,
     settings_help,
     sheet_path,
+    time_s,
 )
 from lmms_videominer.commands.manifest import add_many_arguments, is_one_video, run_many
 from lmms_videominer.commands.profiling import add_profile_argument, profiled
@@ -40,6 +41,7 @@ def add_mine(subcommands: Subcommands) -> None:
             'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
             'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
             "--set max_depth=2",
+            'videominer mine film.mp4 --question "Who opens the door?" --start 1:30 --end 0:12:00',
             'videominer mine film.mp4 --question "Who opens the door?" --profile trace.json',
             'videominer mine monday.mp4 tuesday.mp4 --question "Who opens the door?" --out door',
             "videominer mine --manifest questions.jsonl --out mined --dry-run",
@@ -59,10 +61,15 @@ def add_mine(subcommands: Subcommands) -> None:
         metavar="TEXT",
         help="answer options in order, without letters; may be repeated",
     )
+    parser.add_argument(
+        "--start", type=time_s, metavar="TIME", help="search from here: 90, 1:30 or 0:01:30.5 (default: the beginning)"
+    )
+    parser.add_argument("--end", type=time_s, metavar="TIME", help="search up to here (default: the end)")
     add_many_arguments(parser)
     add_miner_arguments(parser, (*FLAGS, "seed"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result, with its tree, as JSON")
     parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG, named by time")
+    parser.add_argument("--clips-dir", type=Path, metavar="DIR", help="cut the accepted parts out, as MP4 with sound")
     parser.add_argument("--sheet", type=sheet_path, metavar="FILE.jpg", help="write the contact sheet")
     add_profile_argument(parser, "(docs/profile.md)")
 
@@ -75,11 +82,13 @@ def run_mine(args: argparse.Namespace) -> int:
     if not is_one:
         with profiled(None if args.dry_run else args.profile, args.out):
             return run_many(args, config)
-    make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
+    make_folders(args.json and args.json.parent, args.frames_dir, args.clips_dir, args.sheet and args.sheet.parent)
     with profiled(args.profile):
-        selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
+        options, start_s = tuple(args.options), args.start or 0.0
+        question = Question(args.videos[0], args.question, options, start_s=start_s, end_s=args.end)
+        selection = _mine(args, config, question)
     _print(selection)
-    _write(selection, config.reader, args.json, args.frames_dir, args.sheet)
+    _write(selection, json=args.json, frames_dir=args.frames_dir, clips_dir=args.clips_dir, sheet=args.sheet)
     return 0
 
 
@@ -129,7 +138,8 @@ def run_demo(args: argparse.Namespace) -> int:
     selection = _mine(args, config, question)
     _print(selection, right)
     print_verdict(selection, right)
-    _write(selection, config.reader, args.out / "tree.json", args.out / "frames", args.out / "sheet.jpg", right)
+    out = args.out
+    _write(selection, right, json=out / "tree.json", frames_dir=out / "frames", sheet=out / "sheet.jpg")
     return 0
 
 
@@ -142,6 +152,7 @@ def add_show(subcommands: Subcommands) -> None:
         [
             "videominer show tree.json",
             "videominer show tree.json --sheet sheet.jpg",
+            "videominer show tree.json --clips-dir clips --video /films/talk.mp4",
             "videominer show policy-tgrpo/trees/step-000048/*.json",
         ],
     )
@@ -156,23 +167,36 @@ def add_show(subcommands: Subcommands) -> None:
         "--frames-dir", type=Path, metavar="DIR", help="write the key frames of a single tree as PNG, named by time"
     )
     parser.add_argument(
+        "--clips-dir", type=Path, metavar="DIR", help="cut the accepted parts of a single tree out, as MP4 with sound"
+    )
+    parser.add_argument(
         "--sheet",
         type=sheet_path,
         metavar="FILE.jpg",
-        help="write the contact sheet of a single tree; the video must still be in its place",
+        help="write the contact sheet of a single tree",
+    )
+    parser.add_argument(
+        "--video", type=Path, metavar="PATH", help="where its video is now, if it was moved: the file, or its folder"
     )
 
 
 def run_show(args: argparse.Namespace) -> int:
-    if len(args.trees) > 1 and (args.frames_dir or args.sheet):
-        raise ConfigError(f"--frames-dir and --sheet need a single tree, but {len(args.trees)} are named. Name one.")
-    make_folders(args.frames_dir, args.sheet and args.sheet.parent)
+    outputs = {"frames_dir": args.frames_dir, "clips_dir": args.clips_dir, "sheet": args.sheet}
+    if len(args.trees) > 1 and (args.video or any(outputs.values())):
+        raise ConfigError(
+            f"--video, --frames-dir, --clips-dir and --sheet need a single tree, but {len(args.trees)} are named. "
+            "Name one."
+        )
+    make_folders(args.frames_dir, args.clips_dir, args.sheet and args.sheet.parent)
     for path in args.trees:
         selection = _stored(path)
         if len(args.trees) > 1:
             print(printable(f"{path}:"))
         _print(selection)
-        _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
+        if any(outputs.values()):
+            from lmms_videominer.show.use import located
+
+            _write(located(selection, args.video, path), **outputs)
     return 0
 
 
@@ -194,15 +218,8 @@ def _print(selection: Selection, right_option: int | None = None) -> None:
     print_selection(Console(), selection, right_option)
 
 
-def _write(
-    selection: Selection,
-    reader: str,
-    json: Path | None,
-    frames_dir: Path | None,
-    sheet: Path | None,
-    right_option: int | None = None,
-) -> None:
+def _write(selection: Selection, right_option: int | None = None, **outputs: Path | None) -> None:
     from lmms_videominer.show.outputs import write_outputs
 
-    for path in write_outputs(selection, reader, json, frames_dir, sheet, right_option):
+    for path in write_outputs(selection, right_option=right_option, **outputs):
         print(printable(f"wrote {path}"))

@@ -27,7 +27,7 @@ class Result:
     """What came of one row.
 
     Attributes:
-        id, video, question, options: The row, with its video as the row names it.
+        id, video, question, options, start_s, end_s: The row, with its video as the row names it.
         answer: What the video LLM answered; ``None`` if the row failed.
         choice: Letter of the option that the answer names; empty if it names none, or there are no options.
         target: The right answer, if the row has one: a letter where there are options; else empty.
@@ -44,6 +44,8 @@ class Result:
     video: str
     question: str
     options: tuple[str, ...]
+    start_s: float
+    end_s: float | None
     answer: str | None
     choice: str
     target: str
@@ -59,7 +61,7 @@ class Result:
     @classmethod
     def of(cls, row: QuestionRow, result: Selection | VideoMinerError, tree: str = "") -> Result:
         """The result of ``row``: its selection, stored as ``tree``, or its error."""
-        named = (row.id, row.named or row.video, row.text, row.options)
+        named = (row.id, row.named or row.video, row.text, row.options, row.start_s, row.end_s)
         if isinstance(result, VideoMinerError):
             return cls(*named, None, "", row.answer, None, (), (), 0, 0, (), "", redacted(str(result)))
         usage, index = result.usage, chosen_option(result.answer, row.options)
@@ -90,6 +92,8 @@ class Result:
             "video": (self.video, row.named or row.video),
             "question": (self.question, row.text),
             "options": (self.options, row.options),
+            "start_s": (self.start_s, row.start_s),
+            "end_s": (self.end_s, row.end_s),
         }
         return next((name for name, (mine, its) in pairs.items() if mine != its), "")
 
@@ -110,6 +114,8 @@ def as_parquet(results: Sequence[Result]) -> bytes:
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
     kinds = {
         "options": texts,
+        "start_s": pyarrow.float64(),
+        "end_s": pyarrow.float64(),
         "correct": pyarrow.bool_(),
         "times_s": pyarrow.list_(pyarrow.float64()),
         "frame_indices": pyarrow.list_(pyarrow.int64()),

@@ -32,6 +32,7 @@ from lmms_videominer.profiling import stage
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
+from lmms_videominer.search.excerpts import in_whole_video, seen_by_search
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
@@ -54,6 +55,7 @@ from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
 from lmms_videominer.video.damage import count_substituted
+from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.vlm.replies import GRAY
 
 T = TypeVar("T")
@@ -156,15 +158,15 @@ class Running:
     """A search in progress: its current wish, its cost so far, and its result.
 
     Attributes:
-        question: The question, whole; ``case`` has it as the search asks it.
+        question, video: The question and the video, whole; ``case`` has them as the search sees them.
         wish: The wish that it waits for; ``None`` once it has ended.
         since: The turn in which it began to wait.
         usage: Its cost so far.
         result: Its result or its error; ``None`` until it ends.
     """
 
-    def __init__(self, question: Question, case: Case, search: Search):
-        self.question, self.case, self._search = question, case, search
+    def __init__(self, question: Question, video: OpenVideo, case: Case, search: Search):
+        self.question, self.video, self.case, self._search = question, video, case, search
         self.wish: Wish | None = None
         self.since = 0
         self.usage = Usage()
@@ -194,7 +196,8 @@ def _begin(method: Method, job: Job, videos: OpenVideos) -> Running | VideoMiner
         video = videos.opened(question.video)
         if isinstance(video, VideoError):
             return video
-        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, job.seed)
+        asked, seen = seen_by_search(question, video)
+        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed)
     except (ConfigError, VideoError) as error:
         return error
     with stage("search"):
@@ -203,7 +206,7 @@ def _begin(method: Method, job: Job, videos: OpenVideos) -> Running | VideoMiner
             raise TypeError(
                 f"selector {method.name}: search() must be a generator that yields wishes and returns Found"
             )
-        return Running(question, case, search)
+        return Running(question, video, case, search)
 
 
 @dataclass(frozen=True)
@@ -385,6 +388,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         raise ValueError(
             f"selector {method.name} chose {len(result.key_frames)} frames, more than {case.config.frames}"
         )
+    result = in_whole_video(result, case.video)
     told = (
         *result.fallbacks,
         "question_cut" if case.question.text != search.question.text else "",
@@ -394,7 +398,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
     )
     return Selection(
         question=search.question,
-        video=replace(case.video.info, identity=case.video.identity),
+        video=replace(search.video.info, identity=search.video.identity),
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,

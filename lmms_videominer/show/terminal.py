@@ -15,7 +15,7 @@ from rich.tree import Tree
 from lmms_videominer.show.printable import printable
 from lmms_videominer.types import Action, Node, Reading, Selection, Usage
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
-from lmms_videominer.video.time_codes import clock, clock_spans
+from lmms_videominer.video.time_codes import clock, clock_span, clock_spans
 
 STYLES = {Action.ACCEPT: "bold green", Action.CONTINUE: "yellow", Action.DELETE: "red"}
 READINGS = {Reading.LENIENT: "read leniently", Reading.DEFAULT: "unreadable, default taken"}
@@ -119,6 +119,8 @@ def _header(selection: Selection) -> Text:
         f"{clock(video.duration_s)} · {video.width} x {video.height} · {video.average_fps:.4g} frames per second · "
         f"read with {video.backend}"
     )
+    if selection.searched:
+        facts += f" · searched {clock_span(selection.searched)}"
     question = shortened(selection.question.text, 400)
     name = printable(Path(video.path).name, keep="")
     return Text.assemble((name, "bold"), "  ", (printable(facts), "dim"), "\n", (question, "bold cyan"))

@@ -20,6 +20,7 @@ _USAGE_FIELDS_SINCE = {  # by schema version
     4: ("frames_substituted", "captions_missing"),
     5: ("decisions_unread",),
 }
+_WHOLE = {"start_s": 0.0, "end_s": None}  # the part of the video that questions before version 6 are about
 
 
 def to_json(selection: Selection, indent: int | None = None) -> str:
@@ -61,11 +62,14 @@ def _from_document(document: Any) -> Selection:
 
 
 def _upgrade(document: dict[str, Any], version: int) -> None:
-    """Add the fields introduced after ``version``: no scores, counts of 0, and a video whose identity is unknown."""
+    """Add the fields introduced after ``version``: no scores, counts of 0, a video whose identity is unknown, and
+    questions about whole videos."""
     if version < 2:
         document.setdefault("scores", None)
     if version < 4 and isinstance(document.get("video"), dict):
         document["video"] = {"identity": "", **document["video"]}
+    if version < 6 and isinstance(document.get("question"), dict):
+        document["question"] = {**_WHOLE, **document["question"]}
     if isinstance(document.get("usage"), dict):
         added = [name for since, names in _USAGE_FIELDS_SINCE.items() if version < since for name in names]
         document["usage"] = {**dict.fromkeys(added, 0), **document["usage"]}
