@@ -108,6 +108,14 @@ def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:
         raise UsageError(str(error)) from error
 
 
+def check_videos(model: str, videos: Sequence[str]) -> None:
+    """Warn, before ``model`` is loaded, of videos that it does not know the like of."""
+    from lmms_videominer.models.drawn_films import strange_video, warn_of
+
+    if video := strange_video(model, videos):
+        warn_of(video)
+
+
 def make_folders(*folders: Path | None) -> None:
     """Create the output folders before the work starts. Raises ``UsageError`` if that fails."""
     for folder in filter(None, folders):

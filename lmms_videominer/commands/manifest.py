@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_videominer.commands.arguments import UsageError
+from lmms_videominer.commands.arguments import UsageError, check_videos
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO, WAY_OUT
 from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
 
@@ -149,6 +150,7 @@ def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[Question
 
     faults = without_video(left)
     there = [row for row in left if row.video not in faults]
+    check_videos(args.model, [row.video for row in there])
     miner = _loaded(args, config) if there else None
     with Bar(total, total - len(left), shown=bool(left) and not args.quiet) as bar:
         for row in left:
@@ -186,6 +188,8 @@ def _tell(args: argparse.Namespace, results: Sequence[Result], skipped: int) -> 
         known = [result.correct for result in results if result.correct is not None]
         if known:
             print(f"{sum(known)} of {len(known)} answers are right ({100 * sum(known) / len(known):.1f} %)")
+    if strange := sum(NOT_A_WORLD_VIDEO in result.fallbacks for result in results):
+        print(f"{strange} of {len(results)} are on films that the bundled models do not know. {WAY_OUT}")
     if args.out:
         print(printable(f"wrote {args.out}: {RESULTS}, {PARQUET}, {COSTS}, {TREES}"))
         if failed:

@@ -11,6 +11,7 @@ from lmms_videominer.commands.arguments import (
     FREE_SEED,
     Subcommands,
     add_miner_arguments,
+    check_videos,
     command,
     config_of,
     make_folders,
@@ -83,6 +84,7 @@ def run_mine(args: argparse.Namespace) -> int:
 
 
 def _mine(args: argparse.Namespace, config: MinerConfig, question: Question) -> Selection:
+    check_videos(args.model, [question.video])
     with stage("load"):
         from lmms_videominer.miner import VideoMiner
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
 from lmms_videominer.search.answers import UNREAD_ANSWER
 from lmms_videominer.store.atomic import written
 from lmms_videominer.types import KeyFrame, Selection, Span
@@ -93,6 +94,7 @@ def _summary(notes: Sequence[Note]) -> dict[str, Any]:
     summary["broken_videos"] = sum(note.how == "fallback" for note in notes)
     summary["empty_answers"] = sum(note.empty for note in notes)
     summary["trees_not_saved"] = sum(UNSAVED in note.fallbacks for note in notes)
+    summary["not_world_videos"] = sum(NOT_A_WORLD_VIDEO in note.fallbacks for note in notes)
     summary["frames_substituted"] = sum(note.usage.get("frames_substituted", 0) for note in notes)
     summary["unread_answers"] = sum(UNREAD_ANSWER in note.fallbacks for note in notes)
     summary["unread_decisions"] = sum(note.usage.get("decisions_unread", 0) for note in notes)
@@ -118,6 +120,7 @@ def in_one_line(summary: Mapping[str, Mapping[str, Any]]) -> str:
         "unread answers": "unread_answers",
         "unread decisions": "unread_decisions",
         "trees not saved": "trees_not_saved",
+        "unknown to the bundled models": "not_world_videos",
         "damaged frames": "frames_substituted",
     }
     told = [f"{name} {counts[key]}" for name, key in amiss.items() if counts[key]]
@@ -127,7 +130,7 @@ def in_one_line(summary: Mapping[str, Mapping[str, Any]]) -> str:
 def needs_a_look(summary: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether a sample of the run was not answered as planned."""
     counts = summary["all"]
-    return any(counts.get(name) for name in ("fallback", "empty_answers", "trees_not_saved"))
+    return any(counts.get(name) for name in ("fallback", "empty_answers", "trees_not_saved", "not_world_videos"))
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -15,7 +15,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -23,7 +23,9 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
 from lmms_videominer.models.calls import computed, replied
+from lmms_videominer.models.drawn_films import is_world_video, warn_of
 from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.policy.prompted import default_of, read_verdict
@@ -157,14 +159,15 @@ class Running:
 
     Attributes:
         question: The question, whole; ``case`` has it as the search asks it.
+        is_strange: Whether the video LLM does not know films like this one (``models.drawn_films``).
         wish: The wish that it waits for; ``None`` once it has ended.
         since: The turn in which it began to wait.
         usage: Its cost so far.
         result: Its result or its error; ``None`` until it ends.
     """
 
-    def __init__(self, question: Question, case: Case, search: Search):
-        self.question, self.case, self._search = question, case, search
+    def __init__(self, question: Question, case: Case, search: Search, is_strange: bool = False):
+        self.question, self.case, self._search, self.is_strange = question, case, search, is_strange
         self.wish: Wish | None = None
         self.since = 0
         self.usage = Usage()
@@ -196,7 +199,11 @@ def _checked(question: Question) -> Question | ConfigError:
 
 
 def _begin(
-    method: Method, question: Question | ConfigError, seed: int, videos: Mapping[str, OpenVideo | VideoError]
+    method: Method,
+    question: Question | ConfigError,
+    seed: int,
+    videos: Mapping[str, OpenVideo | VideoError],
+    strange: Set[str],
 ) -> Running | VideoMinerError:
     if isinstance(question, ConfigError):
         return question
@@ -210,7 +217,20 @@ def _begin(
     search = method.begin(case)
     if not hasattr(search, "send"):
         raise TypeError(f"selector {method.name}: search() must be a generator that yields wishes and returns Found")
-    return Running(question, case, search)
+    return Running(question, case, search, question.video in strange)
+
+
+def _strange(videos: Mapping[str, OpenVideo | VideoError], stages: Stages) -> set[str]:
+    """The paths of those of ``videos`` that the video LLM does not know the like of; logged once."""
+    if not getattr(stages.vlm, "knows_world_only", False):
+        return set()
+    strange: set[str] = set()
+    for path, video in videos.items():
+        with contextlib.suppress(VideoError):  # the search reads more of it, or says what is wrong
+            if isinstance(video, OpenVideo) and not is_world_video(video.reader):
+                warn_of(path)
+                strange.add(path)
+    return strange
 
 
 @dataclass(frozen=True)
@@ -272,11 +292,13 @@ class _Searches:
             self.serving("open")
             started = time.perf_counter()
             questions = [_checked(self.jobs[i].question) for i in group]
-            opened = videos.opened([question.video for question in questions if isinstance(question, Question)])
+            paths = [question.video for question in questions if isinstance(question, Question)]
+            opened = videos.opened(paths)
+            strange = _strange({path: opened[path] for path in paths}, self.method.stages)
             begun: list[Running] = []
             for i, question in zip(group, questions, strict=True):
                 with stage("search"):
-                    search = _begin(self.method, question, self.jobs[i].seed, opened)
+                    search = _begin(self.method, question, self.jobs[i].seed, opened, strange)
                 if isinstance(search, Running):
                     search.since = self.turn
                     self.open[i] = search
@@ -397,6 +419,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         )
     told = (
         *result.fallbacks,
+        NOT_A_WORLD_VIDEO if search.is_strange else "",
         "question_cut" if case.question.text != search.question.text else "",
         "captions_missing" if search.usage.captions_missing else "",
         "unread_decisions" if search.usage.decisions_unread else "",
