@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_videominer.commands.arguments import UsageError, check_videos
+from lmms_videominer.commands.arguments import UsageError, check_question, check_videos
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO, WAY_OUT
 from lmms_videominer.profiling import stage
@@ -59,6 +59,7 @@ def is_one_video(args: argparse.Namespace) -> bool:
         raise UsageError("name a VIDEO and a --question, or a --manifest")
     if args.question is None:
         raise UsageError("--question is missing: what should be looked for?")
+    check_question(args.question, args.options)
     for flag in ("media_root", "bad_rows"):
         if getattr(args, flag):
             raise UsageError(f"--{flag.replace('_', '-')} belongs to --manifest")

@@ -11,6 +11,8 @@ from lmms_videominer.commands.arguments import (
     FREE_SEED,
     Subcommands,
     add_miner_arguments,
+    check_file_to_write,
+    check_video,
     check_videos,
     command,
     config_of,
@@ -75,6 +77,8 @@ def run_mine(args: argparse.Namespace) -> int:
     if not is_one:
         with profiled(None if args.dry_run else args.profile, args.out):
             return run_many(args, config)
+    check_video(args.videos[0])
+    check_file_to_write(args.json)
     make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
     with profiled(args.profile):
         selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))

@@ -28,7 +28,7 @@ from lmms_videominer.lmms.records import Note, in_one_line, needs_a_look, summar
 from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.lmms.timing import Timing
 from lmms_videominer.models.bundle import BUNDLED, find_bundle, is_shipped
-from lmms_videominer.models.resolve import resolve
+from lmms_videominer.models.resolve import ModelNames, resolve
 from lmms_videominer.profiling import staged
 from lmms_videominer.redaction import secret_values
 from lmms_videominer.selectors.settings import flat
@@ -107,6 +107,8 @@ class VideoMinerModel(lmms):
             ConfigError: An argument is unknown, or a value is out of range.
             ModelError: A model cannot be loaded.
         """
+        from lmms_videominer.selectors.building import check_models
+
         model_args = dict(arg_string) if isinstance(arg_string, dict) else simple_parse_args_string(arg_string)
         model_args |= secrets_given()
         cli_args = {name: value for name, value in (additional_config or {}).items() if value is not None}
@@ -117,6 +119,8 @@ class VideoMinerModel(lmms):
         backbone_class = construct.backbone_class(profile, is_simple)
         check_passed(arguments.passed, backbone_class, profile.backbone)
         arguments = _with_bundle(arguments)
+        config = arguments.config
+        check_models(ModelNames("", config.policy, config.embedder, config.scorer), config)
         timing = Timing(arguments.profile)
         with timing.measured("load"):
             backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(cli_args, backbone_class)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lmms_videominer.errors import ConfigError, ModelError
@@ -31,6 +32,16 @@ def checked(question: Question) -> Question:
     if not question.text.strip():
         raise ConfigError(f"{question.video}: the question is empty; say what to look for in the video")
     return replace(question, text=legible(question.text), options=tuple(legible(str(o)) for o in question.options))
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Raise ``ConfigError`` unless ``options`` are none, or two texts or more."""
+    if isinstance(options, str):
+        raise ConfigError(f"options={options!r}: expected a list of texts, such as ['red', 'blue']")
+    if len(options) == 1:
+        raise ConfigError(
+            f"a single option, {options[0]!r}, leaves nothing to choose: give two or more, or none for an open question"
+        )
 
 
 def searchable(question: Question) -> Question:
