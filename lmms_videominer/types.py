@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 SCHEMA_VERSION = 5
@@ -227,6 +227,11 @@ class Usage:
         for stage, elapsed_s in other.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + elapsed_s
         return Usage(**counts, seconds=seconds)
+
+    @property
+    def rounded(self) -> Usage:
+        """The same with seconds of four digits, for people to read."""
+        return replace(self, seconds={stage: float(f"{elapsed_s:.4g}") for stage, elapsed_s in self.seconds.items()})
 
 
 @dataclass(frozen=True)

@@ -295,7 +295,7 @@ class Answerer:
     def _finish(
         self, sample: Sample, selection: Selection, output: Any, seconds: float, frames: np.ndarray | None
     ) -> None:
-        usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
+        usage = (selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})).rounded
         text = text_of(output)
         done = with_answer(replace(selection, usage=usage), text if isinstance(text, str) else str(text))
         tree = self._saved(done, sample, frames)

@@ -431,7 +431,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,
-        usage=search.usage,
+        usage=search.usage.rounded,
         fallbacks=tuple(name for name in told if name),
         config=method.settings_by_name,
         seed=case.seed,
