@@ -47,7 +47,7 @@ def check_device(device: str) -> None:
         wanted = torch.device(device)
     except (RuntimeError, TypeError) as error:
         hint = nearest(str(device), ("cpu", "cuda", "mps"))
-        raise ConfigError(f"device={device!r}: torch has no such device{hint}. Use cpu, cuda or cuda:1") from error
+        raise ConfigError(f"device={device!r}: not cpu, cuda, cuda:1 or another device of torch{hint}") from error
     if wanted.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (wanted.index or 0) >= count:
@@ -82,9 +82,10 @@ def meant(name: str) -> str:
 
 
 def _not_loaded(role: str, name: str, reason: str) -> ModelError:
+    told = f"{role} {name!r} cannot be loaded ({reason}){meant(name) or '.'}"
     return ModelError(
-        f"{role} {name!r} cannot be loaded ({reason}){meant(name)}. Check the spelling; without a network, name a "
-        "folder, or a model in the hub cache and set HF_HUB_OFFLINE=1"
+        f"{told} Check the spelling; without a network, name a folder, or a model in the hub cache and set "
+        "HF_HUB_OFFLINE=1"
     )
 
 
