@@ -14,7 +14,8 @@ from lmms_videominer.commands.arguments import UsageError
 from lmms_videominer.commands.bench import add_bench
 from lmms_videominer.commands.doctor import add_doctor
 from lmms_videominer.commands.indexing import add_index
-from lmms_videominer.commands.mining import add_demo, add_mine, add_show
+from lmms_videominer.commands.mining import add_demo, add_mine
+from lmms_videominer.commands.show import add_show
 from lmms_videominer.commands.training import add_cold_start, add_difficulty, add_train
 from lmms_videominer.commands.view import add_view
 from lmms_videominer.commands.world import add_world

@@ -1,4 +1,4 @@
-"""``videominer mine``, ``demo`` and ``show``; mining many questions or videos is in ``commands.manifest``."""
+"""``videominer mine`` and ``demo``; mining many questions or videos is in ``commands.manifest``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lmms_videominer.commands.arguments import (
 from lmms_videominer.commands.manifest import add_many_arguments, is_one_video, run_many
 from lmms_videominer.commands.profiling import add_profile_argument, profiled
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
 
@@ -82,8 +82,8 @@ def run_mine(args: argparse.Namespace) -> int:
     make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
     with profiled(args.profile):
         selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
-    _print(selection)
-    _write(selection, config.reader, args.json, args.frames_dir, args.sheet)
+    print_result(selection)
+    write_result(selection, config.reader, args.json, args.frames_dir, args.sheet)
     return 0
 
 
@@ -132,66 +132,14 @@ def run_demo(args: argparse.Namespace) -> int:
     make_folders(args.out)
     question, right = demo_question(args.out, args.minutes, args.seed, progress=not args.quiet)
     selection = _mine(args, config, question)
-    _print(selection, right)
+    print_result(selection, right)
     print_verdict(selection, right)
-    _write(selection, config.reader, args.out / "tree.json", args.out / "frames", args.out / "sheet.jpg", right)
+    write_result(selection, config.reader, args.out / "tree.json", args.out / "frames", args.out / "sheet.jpg", right)
     return 0
 
 
-def add_show(subcommands: Subcommands) -> None:
-    parser = command(
-        subcommands,
-        "show",
-        "Print stored trees again.",
-        run_show,
-        [
-            "videominer show tree.json",
-            "videominer show tree.json --sheet sheet.jpg",
-            "videominer show policy-tgrpo/trees/step-000048/*.json",
-        ],
-    )
-    parser.add_argument(
-        "trees",
-        type=Path,
-        nargs="+",
-        metavar="TREE.json",
-        help="files written by mine --json, a run of lmms-eval or training",
-    )
-    parser.add_argument(
-        "--frames-dir", type=Path, metavar="DIR", help="write the key frames of a single tree as PNG, named by time"
-    )
-    parser.add_argument(
-        "--sheet",
-        type=sheet_path,
-        metavar="FILE.jpg",
-        help="write the contact sheet of a single tree; the video must still be in its place",
-    )
-
-
-def run_show(args: argparse.Namespace) -> int:
-    if len(args.trees) > 1 and (args.frames_dir or args.sheet):
-        raise ConfigError(f"--frames-dir and --sheet need a single tree, but {len(args.trees)} are named. Name one.")
-    make_folders(args.frames_dir, args.sheet and args.sheet.parent)
-    for path in args.trees:
-        selection = _stored(path)
-        if len(args.trees) > 1:
-            print(printable(f"{path}:"))
-        _print(selection)
-        _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
-    return 0
-
-
-def _stored(path: Path) -> Selection:
-    from lmms_videominer.store import selection_json
-
-    try:
-        return selection_json.load(path)
-    except OSError as error:
-        reason = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(f"{reason}. Name a file written by mine --json.") from error
-
-
-def _print(selection: Selection, right_option: int | None = None) -> None:
+def print_result(selection: Selection, right_option: int | None = None) -> None:
+    """Print ``selection`` to stdout."""
     from rich.console import Console
 
     from lmms_videominer.show.terminal import print_selection
@@ -199,7 +147,7 @@ def _print(selection: Selection, right_option: int | None = None) -> None:
     print_selection(Console(), selection, right_option)
 
 
-def _write(
+def write_result(
     selection: Selection,
     reader: str,
     json: Path | None,
@@ -207,6 +155,7 @@ def _write(
     sheet: Path | None,
     right_option: int | None = None,
 ) -> None:
+    """Write the files that are named, and tell each."""
     from lmms_videominer.show.outputs import write_outputs
 
     for path in write_outputs(selection, reader, json, frames_dir, sheet, right_option):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +45,7 @@ def _write(
     right_option: int | None,
 ) -> Iterator[Path]:
     if json:
-        selection_json.save(selection, json)
+        selection_json.save(_told_from(json.parent, selection), json)
         yield json
     if not (frames_dir or sheet):
         return
@@ -56,6 +58,20 @@ def _write(
 
         contact_sheet(selection, frames, sheet, right_option)
         yield sheet
+
+
+def _told_from(folder: Path, selection: Selection) -> Selection:
+    """``selection`` with a relative path of its video told from ``folder``, so that both can be moved together."""
+    video = selection.question.video
+    if os.path.isabs(video):
+        return selection
+    try:
+        told = Path(os.path.relpath(video, folder)).as_posix()
+    except ValueError:  # another drive
+        told = os.path.abspath(video)
+    return replace(
+        selection, question=replace(selection.question, video=told), video=replace(selection.video, path=told)
+    )
 
 
 def _key_frame_pixels(selection: Selection, reader: str) -> np.ndarray:

@@ -45,6 +45,17 @@ def print_selection(console: Console, selection: Selection, right_option: int | 
         console.print(_plain(f"\n{UNKNOWN_FILM}. {WAY_OUT}.", "bold yellow"), soft_wrap=True)
 
 
+def print_reasons(console: Console, selection: Selection) -> None:
+    """Print what the policy, or the captioner, said at each node that it decided about, root first."""
+    told = [(node, node.decision) for node in selection.nodes if node.decision]
+    reasons: list[RenderableType] = []
+    for node, decision in told:
+        head = Text(f"{shortened(node.id, ID_LETTERS)}  ", "bold")
+        head.append(decision.action.value, STYLES[decision.action]).append(f"  {clock_spans(node.spans)}", "cyan")
+        reasons += [head, Padding(_plain(decision.text.strip() or "(it said nothing)"), (0, 0, 0, 2))]
+    console.print(_titled("Why", Group(*reasons) if reasons else Text("no node was decided about", "dim")))
+
+
 def tree_of(selection: Selection, caption_letters: int = CAPTION_LETTERS) -> Tree:
     """The nodes as a rich tree, each with its spans, its decision and its caption cut to ``caption_letters``."""
     frames = Counter(frame.node_id for frame in selection.key_frames)
