@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -234,6 +234,11 @@ class Usage:
         for stage, elapsed_s in other.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + elapsed_s
         return Usage(**counts, seconds=seconds)
+
+    @property
+    def rounded(self) -> Usage:
+        """The same with seconds of four digits, for people to read."""
+        return replace(self, seconds={stage: float(f"{elapsed_s:.4g}") for stage, elapsed_s in self.seconds.items()})
 
 
 @dataclass(frozen=True)

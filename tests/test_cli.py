@@ -263,6 +263,46 @@ def test_show_prints_several_trees_each_under_its_name_and_draws_one_only(tmp_pa
     assert "--sheet need a single tree" in capsys.readouterr().err
 
 
+def test_show_prints_the_reasons_of_each_decision(tmp_path, capsys):
+    selection_json.save(mined_selection(), tmp_path / "tree.json")
+    assert main(["show", str(tmp_path / "tree.json")]) == 0
+    assert "<think>" not in capsys.readouterr().out
+    assert main(["show", str(tmp_path / "tree.json"), "--why"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("<think>") == sum(node.decision is not None for node in mined_selection().nodes)
+    assert "<think>it shows a red triangle beside a sign with a star</think>" in " ".join(told.split())
+
+
+def test_show_takes_folders_and_logged_samples(tmp_path, capsys):
+    trees = tmp_path / "trees"
+    for name in ("a.json", "b.json"):
+        selection_json.save(mined_selection(), trees / name)
+    assert main(["show", str(trees)]) == 0
+    told = capsys.readouterr().out
+    assert "a.json:" in told and "b.json:" in told and told.count("Which sign appears") == 2
+    sample = {"doc_id": 7, "target": "C", "token_counts": [{"videominer": {"tree": str(trees / "a.json")}}]}
+    (tmp_path / "x_samples_t.jsonl").write_text(json.dumps(sample) + "\n")
+    assert main(["show", str(tmp_path / "x_samples_t.jsonl")]) == 0
+    assert capsys.readouterr().out.count("Which sign appears") == 1
+
+
+def test_a_tree_and_its_video_can_move_together_and_apart(miner, video, tmp_path, capsys, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    (here / "out").mkdir(parents=True)
+    (here / "film.mp4").write_bytes(Path(video).read_bytes())
+    monkeypatch.chdir(here)
+    assert main(["mine", "film.mp4", "--question", "What colour?", "--json", "out/tree.json", *FAST]) == 0
+    monkeypatch.chdir(tmp_path)
+    here.rename(there)
+    tree = str(there / "out" / "tree.json")
+    assert selection_json.load(tree).question.video == "../film.mp4"
+    assert main(["show", tree, "--sheet", "one.jpg"]) == 0
+    (there / "film.mp4").rename(tmp_path / "moved.mp4")
+    assert main(["show", tree, "--sheet", "two.jpg"]) == 1
+    assert main(["show", tree, "--sheet", "three.jpg", "--video", "moved.mp4"]) == 0
+    assert Image.open("one.jpg").size == Image.open("three.jpg").size
+
+
 def test_show_refuses_what_is_no_tree_and_misses_no_file_silently(tmp_path, capsys):
     (tmp_path / "tree.json").write_text('{"schema_version": 99}')
     assert main(["show", str(tmp_path / "tree.json")]) == 1

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmms_videominer.commands.arguments import FREE_SEED
 from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.show.printable import printable
 
@@ -81,7 +82,7 @@ def run_checks() -> list[Check]:
         if clip.exists():
             for backend in ("decord", "pyav"):
                 checks += guarded(f"decoder {backend}", partial(check_decoder, backend, clip))
-            checks += guarded("bundled models", partial(check_bundle, clip), REINSTALL)
+            checks += guarded("bundled models", partial(check_bundle, Path(folder)), REINSTALL)
     checks += guarded("cache folder", check_cache)
     return [*checks, Check("ffmpeg", Status.OK, "not needed: PyAV and decord include their own libraries")]
 
@@ -296,13 +297,17 @@ def check_decoder(backend: str, clip: Path) -> Check:
     return Check(name, Status.OK, f"{reader.info.frame_count} frames, read correctly")
 
 
-def check_bundle(clip: Path, model: str = BUNDLED) -> Check:
-    """Whether the bundled models load and answer a question on the clip."""
+def check_bundle(folder: Path, model: str = BUNDLED) -> Check:
+    """Whether the bundled models load and answer a question on a film that they know, rendered to ``folder``."""
     from lmms_videominer.config import MinerConfig
     from lmms_videominer.miner import VideoMiner
+    from lmms_videominer.world.script import write_script
+    from lmms_videominer.world.video import encode
 
+    film = folder / "world.mp4"
+    encode(write_script(FREE_SEED, 0, 1), film)
     config = MinerConfig(cache_dir="off", events=2, scan_frames=8, max_depth=1, grain_s=0)
-    selection = VideoMiner.from_pretrained(model, config=config).mine(clip, "What is seen?", ("grey", "a sign"))
+    selection = VideoMiner.from_pretrained(model, config=config).mine(film, "What is seen?", ("grey", "a sign"))
     if not selection.answer:
         return Check("bundled models", Status.WRONG, "the answer is empty", REINSTALL)
     return Check("bundled models", Status.OK, f"{model} answers {selection.answer!r}")

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmms_videominer.commands.arguments import Subcommands, add_miner_arguments, command, config_of
+from lmms_videominer.commands.arguments import Subcommands, add_miner_arguments, check_videos, command, config_of
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.redaction import redacted
 from lmms_videominer.show.printable import printable
@@ -50,6 +50,7 @@ def run_index(args: argparse.Namespace) -> int:
             "the cache is kept in memory, so an index would be lost with this command: name a folder that can be "
             "written with --set cache_dir=FOLDER or $VIDEOMINER_CACHE"
         )
+    check_videos(args.model, args.videos)
     indexing = Indexing.from_pretrained(args.model, config=config, device=args.device)
     results = indexing.make(args.videos, progress=not args.quiet)
     for path, result in zip(args.videos, results, strict=True):

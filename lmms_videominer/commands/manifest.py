@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_videominer.commands.arguments import UsageError, positive, share
+from lmms_videominer.commands.arguments import UsageError, check_question, check_videos, positive, share
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO, WAY_OUT
 from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
 
@@ -73,6 +74,7 @@ def is_one_video(args: argparse.Namespace) -> bool:
         raise UsageError("name a VIDEO and a --question, or a --manifest")
     if args.question is None:
         raise UsageError("--question is missing: what should be looked for?")
+    check_question(args.question, args.options)
     if args.end is not None and args.end <= (args.start or 0.0):
         raise UsageError(f"--end {args.end:g} s is not after --start {args.start or 0.0:g} s")
     for flag in ("media_root", "bad_rows"):
@@ -181,6 +183,7 @@ def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[Question
 
     faults = without_video(left)
     there = [row for row in left if row.video not in faults]
+    check_videos(args.model, [row.video for row in there])
     miner = _loaded(args, config) if there and not args.ray else None
     with Bar(total, total - len(left), shown=bool(left) and not args.quiet) as bar:
         for row in left:
@@ -229,6 +232,8 @@ def _tell(args: argparse.Namespace, results: Sequence[Result], skipped: int) -> 
         known = [result.correct for result in results if result.correct is not None]
         if known:
             print(f"{sum(known)} of {len(known)} answers are right ({100 * sum(known) / len(known):.1f} %)")
+    if strange := sum(NOT_A_WORLD_VIDEO in result.fallbacks for result in results):
+        print(f"{strange} of {len(results)} are on films that the bundled models do not know. {WAY_OUT}")
     if args.out:
         print(printable(f"wrote {args.out}: {RESULTS}, {PARQUET}, {COSTS}, {TREES}"))
         if failed:

@@ -32,7 +32,7 @@ class Result:
         choice: Letter of the option that the answer names; empty if it names none, or there are no options.
         target: The right answer, if the row has one: a letter where there are options; else empty.
         correct: Whether ``choice`` is ``target``; ``None`` if there are no options, no target or no answer.
-        times_s: Times of the key frames, ascending.
+        times_s: Times of the key frames, ascending, to the millisecond.
         frame_indices: Their indices in the video.
         captions, decisions: How many the search asked for, whether they were made or in the cache.
         fallbacks: Names of the fallbacks used, as in a ``Selection``, without those of the cache.
@@ -71,7 +71,7 @@ class Result:
             choice="" if index is None else option_letter(index),
             target="",
             correct=None,
-            times_s=tuple(frame.time_s for frame in result.key_frames),
+            times_s=tuple(round(frame.time_s, 3) for frame in result.key_frames),
             frame_indices=tuple(frame.frame_index for frame in result.key_frames),
             captions=usage.vlm_calls + usage.vlm_calls_cached,
             decisions=usage.policy_calls + usage.policy_calls_cached,

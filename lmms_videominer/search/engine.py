@@ -23,7 +23,9 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
 from lmms_videominer.models.calls import computed, replied
+from lmms_videominer.models.drawn_films import is_world_video, warn_of
 from lmms_videominer.models.embedder import CachedEmbedder
 from lmms_videominer.models.plain_text import legible
 from lmms_videominer.policy.policy import Decided, Part
@@ -159,14 +161,16 @@ class Running:
 
     Attributes:
         question, video: The question and the video, whole; ``case`` has them as the search sees them.
+        is_strange: Whether the video LLM does not know films like this one (``models.drawn_films``).
         wish: The wish that it waits for; ``None`` once it has ended.
         since: The turn in which it began to wait.
         usage: Its cost so far.
         result: Its result or its error; ``None`` until it ends.
     """
 
-    def __init__(self, question: Question, video: OpenVideo, case: Case, search: Search):
+    def __init__(self, question: Question, video: OpenVideo, case: Case, search: Search, is_strange: bool = False):
         self.question, self.video, self.case, self._search = question, video, case, search
+        self.is_strange = is_strange
         self.wish: Wish | None = None
         self.since = 0
         self.usage = Usage()
@@ -190,7 +194,7 @@ class Running:
             self.result = error
 
 
-def _begin(method: Method, job: Job, videos: OpenVideos) -> Running | VideoMinerError:
+def _begin(method: Method, job: Job, videos: OpenVideos, strange: dict[str, bool]) -> Running | VideoMinerError:
     try:
         question = checked(job.question)
         video = videos.opened(question.video)
@@ -206,7 +210,22 @@ def _begin(method: Method, job: Job, videos: OpenVideos) -> Running | VideoMiner
             raise TypeError(
                 f"selector {method.name}: search() must be a generator that yields wishes and returns Found"
             )
-        return Running(question, video, case, search)
+        if question.video not in strange:
+            strange[question.video] = _is_strange(question.video, video, method.stages)
+        return Running(question, video, case, search, strange[question.video])
+
+
+def _is_strange(path: str, video: OpenVideo, stages: Stages) -> bool:
+    """Whether the video LLM does not know films like ``video``; logged once."""
+    if not getattr(stages.vlm, "knows_world_only", False):
+        return False
+    try:
+        known = is_world_video(video.reader)
+    except VideoError:  # the search reads more of it, or says what is wrong
+        return False
+    if not known:
+        warn_of(path)
+    return not known
 
 
 @dataclass(frozen=True)
@@ -241,6 +260,7 @@ class _Searches:
         self.groups = iter([list(range(len(jobs)))]) if at_once is None else together([j.question.video for j in jobs])
         self.open: dict[int, Running] = {}
         self.ended: list[_Ended] = []
+        self.strange: dict[str, bool] = {}  # by video
         self.turn = self.decided = 0
 
     def results(self) -> Iterator[tuple[int, Selection | VideoMinerError]]:
@@ -269,7 +289,7 @@ class _Searches:
             started = time.perf_counter()
             begun: list[Running] = []
             for i in group:
-                search = _begin(self.method, self.jobs[i], videos)
+                search = _begin(self.method, self.jobs[i], videos, self.strange)
                 if isinstance(search, Running):
                     search.since = self.turn
                     self.open[i] = search
@@ -391,6 +411,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
     result = in_whole_video(result, case.video)
     told = (
         *result.fallbacks,
+        NOT_A_WORLD_VIDEO if search.is_strange else "",
         "question_cut" if case.question.text != search.question.text else "",
         "captions_missing" if search.usage.captions_missing else "",
         "unread_decisions" if search.usage.decisions_unread else "",
@@ -402,7 +423,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,
-        usage=search.usage,
+        usage=search.usage.rounded,
         fallbacks=tuple(name for name in told if name),
         config=method.settings_by_name,
         seed=case.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
 
@@ -51,6 +52,16 @@ def part_fault(start_s: object, end_s: object) -> str:
     if are_times and start_s >= 0 and (end_s is None or start_s < end_s):  # type: ignore[operator]
         return ""
     return f"start_s={start_s!r} and end_s={end_s!r}: give seconds from the first frame, the end after the start"
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Raise ``ConfigError`` unless ``options`` are none, or two texts or more."""
+    if isinstance(options, str):
+        raise ConfigError(f"options={options!r}: expected a list of texts, such as ['red', 'blue']")
+    if len(options) == 1:
+        raise ConfigError(
+            f"a single option, {options[0]!r}, leaves nothing to choose: give two or more, or none for an open question"
+        )
 
 
 def searchable(question: Question) -> Question:

@@ -11,7 +11,9 @@ from lmms_videominer.config import ASK, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError
 from lmms_videominer.models.bundle import BUNDLED, is_shipped
 from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, Embedder
-from lmms_videominer.models.server import Server, is_served
+from lmms_videominer.models.loading import check_device, check_there
+from lmms_videominer.models.resolve import ModelNames
+from lmms_videominer.models.server import Address, Server, is_served
 from lmms_videominer.models.thresholds import thresholds_of
 from lmms_videominer.policy.language_model import LanguageModel
 from lmms_videominer.policy.policy import Policy
@@ -24,6 +26,34 @@ if TYPE_CHECKING:
     from lmms_videominer.selectors.selector import Selector
 
 logger = logging.getLogger(__name__)
+
+
+def check_models(names: ModelNames, config: MinerConfig, device: str | None = None) -> None:
+    """Check what can be checked of models before the first is loaded: the device, paths, addresses, the cache.
+
+    Raises:
+        ConfigError: There is no such device, or a name of a server has no address.
+        ModelError: The folder of a model that the selector needs is not there.
+        CacheError: The cache folder in ``config`` cannot be used.
+    """
+    from lmms_videominer.store.cache import check_cache_folder
+
+    if device:
+        check_device(device)
+    needs = selector_class(config.selector).needs(config)
+    asks = bool(needs & {"policy", "language_model"}) and names.policy != NO_POLICY
+    needed_names = {
+        "video LLM": names.vlm,
+        "policy": names.policy if asks else "",
+        "embedder": names.embedder if "embedder" in needs else "",
+        "scorer": names.scorer if "scorer" in needs else "",
+    }
+    for role, name in needed_names.items():
+        if is_served(name):
+            Address.of(str(name))
+        elif name and isinstance(name, (str, os.PathLike)):
+            check_there(role, os.fspath(name))
+    check_cache_folder(config.cache_dir)
 
 
 def load_vlm(name: str, config: MinerConfig, device: str | None = None) -> VLM:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from lmms_videominer.show.frame_files import key_frame_pixels, remove_other_frames, save_frames, writing
@@ -26,7 +28,7 @@ def write_outputs(
     """
     if json:  # first: it needs no video
         with writing():
-            selection_json.save(selection, json)
+            selection_json.save(_told_from(json.parent, selection), json)
         yield json
     if frames_dir or sheet:
         frames = key_frame_pixels(selection)
@@ -44,3 +46,17 @@ def write_outputs(
         from lmms_videominer.show.use import clips
 
         yield from clips(selection, clips_dir)
+
+
+def _told_from(folder: Path, selection: Selection) -> Selection:
+    """``selection`` with a relative path of its video told from ``folder``, so that both can be moved together."""
+    video = selection.question.video
+    if os.path.isabs(video):
+        return selection
+    try:
+        told = Path(os.path.relpath(video, folder)).as_posix()
+    except ValueError:  # another drive
+        told = os.path.abspath(video)
+    return replace(
+        selection, question=replace(selection.question, video=told), video=replace(selection.video, path=told)
+    )

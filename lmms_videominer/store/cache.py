@@ -235,6 +235,34 @@ def cache_root(cache_dir: str = "") -> Path:
     return Path(_HOME).expanduser().absolute() if is_server(place) else Path(place)
 
 
+def check_cache_folder(cache_dir: str = "") -> None:
+    """Make the folder that ``open_cache`` will use, if the user named one: it is needed only once models are loaded.
+
+    Raises:
+        CacheError: It cannot be made or written.
+    """
+    if cache_dir == "off" or not _is_named(cache_dir):
+        return
+    root = cache_root(cache_dir)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    if not os.access(root, os.W_OK):
+        raise _unwritable(root, "no permission")
+
+
+def _is_named(cache_dir: str) -> bool:
+    return bool(cache_dir or os.environ.get("VIDEOMINER_CACHE"))
+
+
+def _unwritable(root: Path, reason: object) -> CacheError:
+    return CacheError(
+        f"{root}: the cache folder cannot be written ({reason}). Choose another one with cache_dir or "
+        "$VIDEOMINER_CACHE, or set cache_dir=off"
+    )
+
+
 def open_cache(cache_dir: str = "") -> Cache:
     """Open the cache.
 
@@ -258,11 +286,8 @@ def open_cache(cache_dir: str = "") -> Cache:
         root.mkdir(parents=True, exist_ok=True)
         return _on_disk(root)
     except (OSError, sqlite3.Error) as error:
-        if cache_dir or os.environ.get("VIDEOMINER_CACHE"):
-            raise CacheError(
-                f"{root}: the cache folder cannot be written ({error}). "
-                "Choose another one with cache_dir or $VIDEOMINER_CACHE, or set cache_dir=off"
-            ) from error
+        if _is_named(cache_dir):
+            raise _unwritable(root, error) from error
         logger.warning("The cache folder %s cannot be written (%s): results are cached for this run only", root, error)
         return MemoryCache(fallback="cache_unwritable")
 

@@ -180,6 +180,19 @@ def write_moov_first(path: Path, source: Path) -> Path:
     return path
 
 
+def write_pictures(path: Path, pictures: np.ndarray, codec: str = "libx264") -> Path:
+    """uint8 [n, H, W, 3] in any codec, 8 a second, with a key frame at least every 12 pictures."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=8)
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.bit_rate, stream.codec_context.gop_size, stream.codec_context.thread_count = 500_000, GOP, 1
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
 def write_coded(
     path: Path,
     numbers: Iterable[int],
