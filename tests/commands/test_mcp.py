@@ -22,6 +22,8 @@ from lmms_videominer.commands.mcp_tools import Miners, server_of
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.types import Span
+from lmms_videominer.video.time_codes import clock_span
 from lmms_videominer.world import render_world
 
 CONFIG = MinerConfig(
@@ -88,7 +90,9 @@ def test_mine_gives_answer_times_and_accepted_parts_as_text_and_as_data(root, lo
     told = result.structured_content
     assert not result.is_error and json.loads(result.content[0].text) == told and len(result.content) == 1
     assert told["answer"] == "a scene in yellow" and told["choice"] == "B. a scene in yellow"
-    assert told["accepted"] == [{"start_s": 12.0, "end_s": 15.0, "time": "0:00:12.0-0:00:15.0"}]
+    [part] = told["accepted"]
+    assert (part["start_s"], part["end_s"]) == pytest.approx((12.0, 15.0), abs=0.2)
+    assert part["time"] == clock_span(Span(part["start_s"], part["end_s"]))
     assert len(told["key_frames"]) == 4 and all(12 <= frame["time_s"] < 15 for frame in told["key_frames"])
     assert told["video"] == "films/film.mp4"
 
@@ -119,14 +123,15 @@ def test_models_are_loaded_when_first_needed_and_once_for_all_calls(root, loaded
 
 def test_show_prints_the_tree_of_a_result_and_of_a_stored_file(root, loaded):
     async def talking(client):
-        mined = await client.call_tool("mine", ASKED)
-        return await client.call_tool("show", {"result": mined.structured_content["result"]})
+        mined = (await client.call_tool("mine", ASKED)).structured_content
+        return mined, await client.call_tool("show", {"result": mined["result"]})
 
-    shown = talk(root, talking).content[0].text
-    assert "Tree" in shown and "accept" in shown and "0:00:12.0-0:00:15.0" in shown and "\x1b" not in shown
+    mined, shown = talk(root, talking)
+    text, part = shown.content[0].text, mined["accepted"][0]["time"]
+    assert "Tree" in text and "accept" in text and part in text and "\x1b" not in text
     film, tree = str(root / "films" / "film.mp4"), root / "tree.json"
     VideoMiner.from_pretrained(config=CONFIG).mine(film, ASKED["question"]).save(root)
-    assert "0:00:12.0-0:00:15.0" in call(root, "show", result="tree.json").content[0].text and tree.exists()
+    assert part in call(root, "show", result="tree.json").content[0].text and tree.exists()
 
 
 def test_index_makes_what_questions_share(root, loaded, tmp_path):
