@@ -128,7 +128,7 @@ def check_video(path: str) -> None:
 
     Raises:
         UsageError: There is no such file, or it is a folder or an address.
-        VideoError: It is no video.
+        VideoError: The file is no video, or is empty.
     """
     from lmms_videominer.video.containers import stated_size
     from lmms_videominer.video.faults import check_file
@@ -136,6 +136,8 @@ def check_video(path: str) -> None:
     try:
         check_file(path)
     except VideoError as error:
+        if Path(path).is_file():
+            raise
         raise UsageError(str(error)) from error
     stated_size(path)
 
