@@ -81,6 +81,14 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class Cue:
+    """What is said, or written for it, during ``span``: one line of text, never markup."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
 class Event:
     """One contiguous span of a video, with its caption.
 
