@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 class Action(str, enum.Enum):
@@ -96,11 +96,18 @@ class Event:
         span: The span in time.
         caption: The caption of its frames; ``None`` before captioning.
         frame_times_s: Times of the frames shown to the captioner.
+        said: What is said meanwhile, as much of it as is told of an event; empty if nothing is known.
     """
 
     span: Span
     caption: str | None = None
     frame_times_s: tuple[float, ...] = ()
+    said: str = ""
+
+    @property
+    def told(self) -> str:
+        """The caption, and in a line below it what is said; empty if there is neither."""
+        return "\n".join(filter(None, (self.caption, f'Said: "{self.said}"' if self.said else "")))
 
 
 @dataclass(frozen=True)
@@ -170,8 +177,8 @@ class Node:
 
     @property
     def caption(self) -> str:
-        """The captions of the node's events, in temporal order, one per line, without repeats."""
-        return "\n".join(dict.fromkeys(event.caption for event in self.events if event.caption))
+        """What is told of the node's events, in temporal order, one per line, without repeats."""
+        return "\n".join(dict.fromkeys(event.told for event in self.events if event.told))
 
 
 @dataclass(frozen=True)
@@ -247,12 +254,14 @@ class Question:
         options: Answer options in order, without letters; empty for an open question.
         evidence: Spans that answer it, if known (world tasks); of the selectors only ``oracle`` reads them, and the
             reward of training with ``evidence_target``.
+        subtitles: What the setting of this name is for this question; empty: as it is.
     """
 
     video: str
     text: str
     options: tuple[str, ...] = ()
     evidence: tuple[Span, ...] = ()
+    subtitles: str = ""
 
 
 @dataclass(frozen=True)
@@ -272,6 +281,7 @@ class Selection:
         seed: The seed used.
         answer: The video LLM's answer from the key frames; ``None`` before answering.
         scores: The scores behind the key frames; ``None`` for selectors that use none.
+        said: What is said near the key frames, in order of time; the prompt for the answer tells it.
     """
 
     _repr_html_: ClassVar[Callable[[Selection], str]]  # for notebooks; ``lmms_videominer/__init__.py`` gives it
@@ -287,6 +297,7 @@ class Selection:
     seed: int = 0
     answer: str | None = None
     scores: Scores | None = None
+    said: tuple[Cue, ...] = ()
 
     @property
     def frame_bytes(self) -> int:

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import NO_SUBTITLES, MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.calls import computed, replied
 from lmms_videominer.models.embedder import CachedEmbedder
@@ -34,6 +34,7 @@ from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
+from lmms_videominer.search.speech import near
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.search.wishes import (
     Ask,
@@ -204,7 +205,8 @@ def _begin(
     if isinstance(video, VideoError):
         return video
     try:
-        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed)
+        cues = video.cues(question.subtitles or method.config.subtitles)
+        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed, cues)
     except VideoError as error:
         return error
     search = method.begin(case)
@@ -395,8 +397,10 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         raise ValueError(
             f"selector {method.name} chose {len(result.key_frames)} frames, more than {case.config.frames}"
         )
+    asked = (search.question.subtitles or case.config.subtitles) != NO_SUBTITLES
     told = (
         *result.fallbacks,
+        "no_subtitles" if asked and not case.cues else "",
         "question_cut" if case.question.text != search.question.text else "",
         "captions_missing" if search.usage.captions_missing else "",
         "unread_decisions" if search.usage.decisions_unread else "",
@@ -413,6 +417,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         config=method.settings_by_name,
         seed=case.seed,
         scores=result.scores,
+        said=near(case.cues, [frame.time_s for frame in result.key_frames]),
     )
 
 

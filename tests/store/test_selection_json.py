@@ -29,7 +29,7 @@ def tuples(of, most=3):
 
 
 spans = st.tuples(seconds, seconds).map(lambda pair: types.Span(min(pair), max(pair)))
-events = st.builds(types.Event, spans, st.none() | texts, tuples(seconds))
+events = st.builds(types.Event, spans, st.none() | texts, tuples(seconds), texts)
 decisions = st.builds(
     types.Decision,
     st.sampled_from(types.Action),
@@ -47,7 +47,7 @@ usages = st.builds(
 )
 selections = st.builds(
     types.Selection,
-    question=st.builds(types.Question, texts, texts, tuples(texts), tuples(spans)),
+    question=st.builds(types.Question, texts, texts, tuples(texts), tuples(spans), texts),
     video=st.builds(types.VideoInfo, texts, seconds, counts, seconds, counts, counts, texts),
     key_frames=tuples(st.builds(types.KeyFrame, seconds, counts, st.none() | texts, st.none() | finite)),
     selector=texts,
@@ -59,6 +59,7 @@ selections = st.builds(
     answer=st.none() | texts,
     scores=st.none()
     | st.builds(types.Scores, texts, texts, tuples(counts), tuples(seconds), tuples(finite), tuples(finite)),
+    said=tuples(st.builds(types.Cue, spans, texts)),
 )
 
 
@@ -101,13 +102,18 @@ def test_a_saved_file_obeys_the_umask_and_not_the_temporary_files_mode(tmp_path)
 
 
 def test_the_schema_version_is_written():
-    assert json.loads(to_json(mined_selection()))["schema_version"] == 5
+    assert json.loads(to_json(mined_selection()))["schema_version"] == 6
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_files_of_earlier_versions_are_read_as_such_that_had_nothing_of_what_came_later(version):
     document = json.loads(changed(schema_version=version))
-    del document["usage"]["decisions_unread"]
+    del document["said"], document["question"]["subtitles"]
+    for node in document["nodes"]:
+        for event in node["events"]:
+            del event["said"]
+    if version < 5:
+        del document["usage"]["decisions_unread"]
     if version < 4:
         del document["usage"]["frames_substituted"]
     if version < 3:
@@ -125,9 +131,9 @@ def test_scores_survive_and_a_damaged_column_is_named_by_its_place():
         from_json(to_json(selection).replace("[0.125, 0.5]", '[0.125, "0.5"]'))
 
 
-@pytest.mark.parametrize("version", [0, 6, "1", None, True, 1.0])
+@pytest.mark.parametrize("version", [0, 7, "1", None, True, 1.0])
 def test_another_schema_version_is_refused_by_its_value(version):
-    with pytest.raises(SchemaError, match=f"schema_version is {version!r}, this version reads 1 to 5"):
+    with pytest.raises(SchemaError, match=f"schema_version is {version!r}, this version reads 1 to 6"):
         from_json(changed(schema_version=version))
 
 
