@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lmms_videominer.config import NO_SUBTITLES
+from lmms_videominer.models.plain_text import PLACEHOLDERS, ControlTokens
 from lmms_videominer.search.speech import told_lines
 from lmms_videominer.types import Selection
 from lmms_videominer.vlm.prompts import SAID_HEAD
@@ -19,6 +21,7 @@ from lmms_videominer.vlm.prompts import SAID_HEAD
 # The tasks that come in both forms, by the beginning of the name. By the name alone they cannot be told apart:
 # videomme_long asks with subtitles. The table leaves out cinepile, whose subtitles are in its rows, without times.
 IN_BOTH_FORMS = ("videomme", "videomathqa", "cgbench", "worldsense", "videott", "longvideobench")
+_FOREIGN = ControlTokens.matching(map(re.escape, PLACEHOLDERS))  # in a task's own prompt they would stay
 NONE_SAID = "No subtitles available"  # as these tasks write it
 _LISTED = re.compile(
     r"(This video's subtitles are listed below: *\n(\"?))(.*)"
@@ -46,10 +49,11 @@ def with_said(text: str, selection: Selection, asked: str) -> str:
         return text
     if "no_subtitles" in selection.fallbacks:
         return text
+    said = [replace(cue, text=_FOREIGN.spaced(cue.text)) for cue in selection.said]
     if not _LISTED.search(text):
-        return "\n".join([SAID_HEAD, *told_lines(selection.said), text]) if selection.said else text
+        return "\n".join([SAID_HEAD, *told_lines(said), text]) if said else text
     times_s = [frame.time_s for frame in selection.key_frames]
-    shown = [c.text for c in selection.said if any(c.span.start_s <= time_s < c.span.end_s for time_s in times_s)]
+    shown = [cue.text for cue in said if any(cue.span.start_s <= time_s < cue.span.end_s for time_s in times_s)]
     listed = "\n".join(shown) or NONE_SAID
     return _LISTED.sub(lambda found: found[1] + listed, text, count=1)
 

@@ -140,7 +140,8 @@ class _BestFirst:
         self.lines = lines[: config.frames]  # each moment is to be seen in a key frame
         self.lines_cut = len(lines) > len(self.lines)
         self.fits[0] = self.seen[0] = np.zeros(len(self.lines))
-        self.speech = yield from heard(self.case, self.lines)
+        if decision.action is not Action.ACCEPT:
+            self.speech = yield from heard(self.case, self.lines)
 
     def _open(self, positions: Sequence[int]) -> Generator[Any, Any, None]:
         """Cut the events of these nodes; those that can be cut join the frontier in pieces."""

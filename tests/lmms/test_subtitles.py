@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from transformers import AutoTokenizer
 from lmms_videominer.lmms.subtitles import NONE_SAID, messages_with_said, subtitles_of, with_said
 from lmms_videominer.search.speech import near
 from lmms_videominer.store.selection_json import load
-from lmms_videominer.types import KeyFrame, Question, Selection, VideoInfo
+from lmms_videominer.types import Cue, KeyFrame, Question, Selection, Span, VideoInfo
 from lmms_videominer.video.subtitles import read_cues
 
 SECONDS = 60
@@ -101,6 +102,13 @@ def test_any_other_task_takes_the_setting_and_is_told_before_its_prompt(film):
     made = messages_with_said([system, user], selection, asked)
     assert made == [system, {"role": "user", "content": [video, {"type": "text", "text": f"{lines}{asked}\nA. a"}]}]
     assert messages_with_said(["x.mp4"], selection, asked) == ["x.mp4"]
+
+
+def test_placeholders_that_somebody_says_are_text_in_the_prompt_of_a_task(film):
+    asked = VIDEOMME["question"]
+    cue = Cue(Span(20.0, 23.0), "an <image> of it")
+    made = with_said(asked, replace(selected(film, 21.0), said=(cue,)), asked)
+    assert made.splitlines()[1] == '0:00:20 "an < image> of it"'
 
 
 @pytest.mark.evaluates
