@@ -346,7 +346,7 @@ class _BestFirst:
         kept, fallback = kept_nodes(nodes)
         parts = [] if fallback else [_KeyPart(node.spans, node.id) for node in kept]
         unfound = [k for k in range(len(self.lines)) if fallback or not self._is_found(k)]
-        parts += dict.fromkeys(_KeyPart((self._most_fitting(k),)) for k in unfound)
+        parts += dict.fromkeys(_KeyPart((span,)) for k in unfound for span in self._most_fitting(k))
         timestamps_s, budget = self.case.timestamps_s, self.config.frames
         uniform = round(self.uniform_share * budget)
         picks = yield from self._picks(parts, budget - uniform)
@@ -354,9 +354,12 @@ class _BestFirst:
         told = tuple(name for name in (fallback, "unfound" if unfound else None) if name)
         return Found(with_uniform_frames(frames, timestamps_s, self.case.whole, uniform), nodes, told)
 
-    def _most_fitting(self, k: int) -> Span:
-        """The event that fits line ``k`` best, of several the shortest."""
-        return max(self.events, key=lambda event: (event.fit[k], -event.span.duration_s)).span
+    def _most_fitting(self, k: int) -> list[Span]:
+        """The event whose frames fit line ``k`` best, and that whose words do, if any; of several the shortest."""
+        spoken = [event for event in self.events if event.fit[k] > event.seen[k]]
+        best = [max(self.events, key=lambda event: (event.seen[k], -event.span.duration_s))]
+        best += [max(spoken, key=lambda event: (event.fit[k], -event.span.duration_s))] if spoken else []
+        return [event.span for event in best]
 
     def _around(self, spans: Sequence[Span]) -> tuple[Span, ...]:
         """``spans`` with half the grain on either side: a moment may have been cut in two, and one half accepted."""

@@ -54,9 +54,13 @@ def policy() -> RulePolicy:
     )
 
 
-def mine(video: str, question: Question | None = None, vlm=None, cache=None, **changed) -> Selection:
+def always_deletes() -> RulePolicy:
+    return RulePolicy(lambda told, depth: Action.DELETE if depth else Action.CONTINUE, sought="yellow or white")
+
+
+def mine(video: str, question: Question | None = None, vlm=None, cache=None, decides=None, **changed) -> Selection:
     config = dataclasses.replace(CONFIG, **changed)
-    stages = build_stages(config, vlm or ColourVLM(), policy(), ColourEmbedder(), scorer=ColourScorer())
+    stages = build_stages(config, vlm or ColourVLM(), decides or policy(), ColourEmbedder(), scorer=ColourScorer())
     stages.cache = cache or stages.cache
     selector = get_selector(config.selector, stages, config)
     [selection] = run(selector, [Job(question or Question(video, "When is it yellow?"))])
@@ -84,6 +88,14 @@ def test_what_no_frame_shows_is_found_where_it_is_said(film, look):
 def test_a_key_frame_shows_the_moment_when_it_is_said(film):
     selection = mine(film, subtitles="auto")
     assert 28.0 in [round(frame.time_s, 1) for frame in selection.key_frames if frame.node_id]  # amid the words
+
+
+def test_where_nothing_is_accepted_the_best_words_and_the_best_frames_are_both_shown(film):
+    question = Question(film, "When is the yellow one by the white one?")
+    selection = mine(film, question, decides=always_deletes(), subtitles="auto")
+    assert "unfound" in selection.fallbacks and not accepted(selection)
+    assert 28.0 in [round(frame.time_s, 1) for frame in selection.key_frames]
+    assert any(41.0 <= frame.time_s < 48.0 for frame in selection.key_frames)  # white, the best of its frames
 
 
 def test_captioner_and_answer_are_told_what_is_said(film):
