@@ -52,7 +52,8 @@ class Speech:
         if not shared and self.fits.size:
             best = self.fits.max(axis=1).round(6)
             order = sorted(own, key=lambda i: (-best[self.passages[i]], i))
-        chosen, words = set(), 0
+        chosen: set[int] = set()
+        words = 0
         for i in order:
             words += len(self.cues[i].text.split())
             if words > MOST_TOLD and chosen:

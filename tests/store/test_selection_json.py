@@ -63,6 +63,9 @@ selections = st.builds(
 )
 
 
+QUESTION = {"video": "v", "text": "t", "options": [], "evidence": [], "subtitles": ""}
+
+
 def changed(**changes) -> str:
     document = json.loads(to_json(mined_selection()))
     document.update(changes)
@@ -151,7 +154,7 @@ def test_another_schema_version_is_refused_by_its_value(version):
             r"key_frames\[0\]\.time_s",
         ),
         (
-            {"question": {"video": "v", "text": "t", "options": [], "evidence": [{"start_s": 2, "end_s": 1}]}},
+            {"question": {**QUESTION, "evidence": [{"start_s": 2, "end_s": 1}]}},
             r"evidence\[0\]: a span needs",
         ),
     ],
