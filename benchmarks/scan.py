@@ -57,8 +57,8 @@ path, frames, plan = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 began = time.process_time()
 def coarse(reader, video_id):
     return coarse_frames(reader)
-with opened([path], "pyav", 200_000, coarse if plan == "scan" else None) as videos:
-    reader = videos[path].reader
+with opened(path, "pyav", 200_000, coarse if plan == "scan" else None) as video:
+    reader = video.reader
     indices, _ = scan(reader, [Span(0.0, reader.info.duration_s)], frames)
     appearances(reader, indices.tolist())
     print(time.process_time() - began, len(reader.coarse_frames))

@@ -27,7 +27,6 @@ import numpy as np
 from tqdm import tqdm
 
 from lmms_videominer.config import NAMES
-from lmms_videominer.errors import VideoError
 from lmms_videominer.segmenters import SEGMENTERS, get_segmenter
 from lmms_videominer.segmenters.coarse import coarse_frames
 from lmms_videominer.show.markdown import markdown_table
@@ -99,10 +98,7 @@ def segmenter_cuts(
 ) -> Iterator[tuple[str, list[float]]]:
     """The boundaries of each segmenter, in seconds, with the label of its row."""
     coarse = (lambda reader, video_id: coarse_frames(reader)) if scan == "sync" else None
-    with opened([str(path)], "pyav", coarse=coarse) as videos:
-        video = videos[str(path)]
-        if isinstance(video, VideoError):
-            raise video
+    with opened(str(path), "pyav", coarse=coarse) as video:
         caching_reader, video_span = CachingReader(video.reader), Span(0.0, video.info.duration_s)
         for name in names:
             for label, events in zip(LABELS, (scenes, DEFAULT_EVENTS)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lmms_videominer.types import Selection
@@ -28,4 +29,12 @@ def _in_notebook(selection: Selection) -> str:
     return notebook_html(selection)
 
 
-Selection._repr_html_ = _in_notebook  # the records import no room, so their view is given to them here
+def _use(selection: Selection) -> ModuleType:
+    from lmms_videominer.show import use
+
+    return use
+
+
+# the records import no room, so what reads and shows them is given to them here
+Selection._repr_html_ = _in_notebook
+Selection._use = _use

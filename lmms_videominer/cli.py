@@ -14,7 +14,9 @@ from lmms_videominer.commands.arguments import UsageError
 from lmms_videominer.commands.bench import add_bench
 from lmms_videominer.commands.doctor import add_doctor
 from lmms_videominer.commands.indexing import add_index
-from lmms_videominer.commands.mining import add_demo, add_mine, add_show
+from lmms_videominer.commands.mcp import add_mcp
+from lmms_videominer.commands.mining import add_demo, add_mine
+from lmms_videominer.commands.show import add_show
 from lmms_videominer.commands.training import add_cold_start, add_difficulty, add_train
 from lmms_videominer.commands.view import add_view
 from lmms_videominer.commands.world import add_world
@@ -34,6 +36,7 @@ COMMANDS = (
     add_cold_start,
     add_train,
     add_bench,
+    add_mcp,
     add_doctor,
 )
 
@@ -65,12 +68,19 @@ class _Parser(argparse.ArgumentParser):
     """Says of an unknown flag that is a setting how to set it."""
 
     def error(self, message: str) -> NoReturn:
+        from lmms_videominer.config import nearest
         from lmms_videominer.selectors.settings import setting_names
 
-        flag = re.match(r"unrecognized arguments: --(\w+)", message)
-        if flag and flag[1] in setting_names():
-            message += f" ({flag[1]} is a setting: --set {flag[1]}=VALUE)"
-        super().error(printable(redacted(message)))
+        if flag := re.match(r"unrecognized arguments: --([\w-]+)", message):
+            name = flag[1].replace("-", "_")
+            if name in setting_names():
+                message += f" ({name} is a setting: --set {name}=VALUE)"
+            else:
+                message += nearest(name, setting_names(), cutoff=0.8)
+        # the usage of a command takes a screen: it would hide what is wrong
+        self.exit(
+            2, printable(redacted(f"{self.prog}: error: {message.rstrip('.')}. {self.prog} --help shows the options\n"))
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

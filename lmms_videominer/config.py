@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.redaction import without_secrets
 
 NO_POLICY = "none"  # value of ``policy``: accept by embedding similarity
 NO_SUBTITLES = "off"  # value of ``subtitles``
@@ -206,7 +209,11 @@ class MinerConfig:
         "it; or a file, or a folder that has a file for each film.",
     )
     reader: str = option("auto", "Video backend: pyav, decord, or auto: pyav, right for every file and the fastest.")
-    cache_dir: str = option("", "Cache folder; empty: $VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.")
+    cache_dir: str = option(
+        "",
+        "Cache folder, or redis://HOST:PORT/DATABASE, of a server that several machines share; empty: "
+        "$VIDEOMINER_CACHE or ~/.cache/videominer; 'off': none.",
+    )
     seed: int = option(0, "Seed of all randomness.")
     own: Any = None
 
@@ -216,6 +223,8 @@ class MinerConfig:
         return self.policy_tokens * self.parts_per_decision
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, fitting(each.name, getattr(self, each.name), each.default))
         for name, valid in NAMES.items():
             check_names([getattr(self, name)], valid, name)
         check_names(self.policy_context.split("+") if self.policy_context else [], CONTEXT, "policy_context")
@@ -276,15 +285,43 @@ class MinerConfig:
         return tuple(f.name for f in fields(cls) if f.name != "own")
 
     def by_name(self, own: Any) -> dict[str, Any]:
-        """All settings by the names that users write; ``own``, the selector's, as ``<selector>_<setting>``."""
-        settings = {name: getattr(self, name) for name in self.names()}
+        """All settings by the names that users write, to be shown, stored and used in keys: without logins.
+
+        Args:
+            own: The selector's own settings, named ``<selector>_<setting>``.
+        """
+        settings = without_secrets({name: getattr(self, name) for name in self.names()})
         return settings | {f"{self.selector}_{name}": value for name, value in asdict(own).items()}
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def nearest(name: str, valid: Iterable[str], cutoff: float = 0.6) -> str:
     """``"; did you mean 'x'?"`` with the valid name nearest to ``name``; empty if none is near."""
-    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+# by the type of a setting's default: what fits, and what it becomes if it is not plain Python
+_KINDS: dict[type, tuple[Any, Any]] = {
+    bool: (bool, bool),
+    int: (numbers.Integral, int),
+    float: (numbers.Real, float),
+    str: ((str, os.PathLike), os.fspath),
+}
+
+
+def fitting(name: str, value: Any, default: Any) -> Any:
+    """``value`` of the setting ``name``, with numbers of NumPy as Python's and paths as texts, which results can hold.
+
+    Raises:
+        ConfigError: It has not the type of ``default``; a whole number does for any number.
+    """
+    kind = type(default)
+    if kind not in _KINDS:
+        return value
+    fits, plain = _KINDS[kind]
+    if not isinstance(value, fits) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{name}={value!r}: expected {kind.__name__}, not {type(value).__name__}")
+    return value if isinstance(value, (int, float, str)) else plain(value)
 
 
 def check_finite(values: Mapping[str, Any]) -> None:

@@ -75,6 +75,9 @@ def foreign(error_of: Callable[[str], VideoMinerError], *also: type[BaseExceptio
 
 
 def told(error: BaseException) -> str:
-    """The kind of an exception and the beginning of its message, in one line."""
-    message = " ".join(str(error).split())
+    """The kind of an exception and the beginning of its message, in one line.
+
+    What no text has (lone surrogates, as in names of files) is written out as ``\\udcff``.
+    """
+    message = " ".join(str(error).split()).encode(errors="backslashreplace").decode()
     return f"{type(error).__name__}: {message[:300]}" if message else type(error).__name__

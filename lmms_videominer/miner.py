@@ -13,9 +13,10 @@ from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.models.resolve import resolve
 from lmms_videominer.profiling import stage
 from lmms_videominer.search.answers import answer_selections
+from lmms_videominer.search.questions import check_options
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
-from lmms_videominer.selectors.building import build_stages, load_vlm
+from lmms_videominer.selectors.building import build_stages, check_models, load_vlm
 from lmms_videominer.selectors.indexing import Indexed, Indexing
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Question, Selection, Usage
@@ -79,11 +80,12 @@ class VideoMiner:
             **settings: Settings by name (docs/arguments.md); they override those of ``config``.
 
         Raises:
-            ConfigError: A setting is unknown or out of range.
+            ConfigError: A setting is unknown, of another type or out of range, or there is no such device.
             ModelError: A model cannot be found or loaded, or its server cannot be reached.
         """
         config = configured(config, **settings)
         names = resolve(model if vlm is None else "", config, policy, embedder, scorer)
+        check_models(names, config, device)
         if vlm is None:
             vlm = load_vlm(names.vlm, config, device)
         return cls(build_stages(config, vlm, names.policy, names.embedder, device, names.scorer), config)
@@ -94,6 +96,8 @@ class VideoMiner:
         question: str,
         options: Sequence[str] = (),
         *,
+        start_s: float = 0.0,
+        end_s: float | None = None,
         answer: bool = True,
         progress: bool = False,
     ) -> Selection:
@@ -103,15 +107,19 @@ class VideoMiner:
             video: The file.
             question: The question, without options.
             options: Answer options, without letters; empty for an open question.
+            start_s, end_s: Search only this part of the video, in seconds from its first frame; ``None``: to its end.
+                The times in the result are those of the whole video.
             answer: Also let the video LLM answer.
             progress: Show a progress bar on stderr.
 
         Raises:
             VideoError: The video is missing, empty, truncated, damaged or without pictures.
-            ConfigError: The question is empty, or no text.
+            ConfigError: The question is empty, or no text; the options are no list, or a single one; or the part is not
+                in the video.
             ModelError: A model fails on this question, or on any.
         """
-        item = Question(os.fspath(video), question, tuple(options))
+        check_options(options)
+        item = Question(os.fspath(video), question, tuple(options), start_s=start_s, end_s=end_s)
         result = self.mine_batch([item], answer=answer, progress=progress)[0]
         if isinstance(result, VideoMinerError):
             raise result

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SCHEMA_VERSION = 6
+ROUNDING_S = 1e-6  # times that differ by less are equal
 
 
 class Action(str, enum.Enum):
@@ -45,7 +52,7 @@ class Span:
         return self.start_s < other.end_s and other.start_s < self.end_s
 
 
-def merge_spans(spans: Sequence[Span], gap_s: float = 1e-6) -> tuple[Span, ...]:
+def merge_spans(spans: Sequence[Span], gap_s: float = ROUNDING_S) -> tuple[Span, ...]:
     """The union of ``spans`` in temporal order; spans no more than ``gap_s`` seconds apart become one."""
     merged: list[Span] = []
     for span in sorted(spans):
@@ -243,6 +250,11 @@ class Usage:
             seconds[stage] = seconds.get(stage, 0.0) + elapsed_s
         return Usage(**counts, seconds=seconds)
 
+    @property
+    def rounded(self) -> Usage:
+        """The same with seconds of four digits, for people to read."""
+        return replace(self, seconds={stage: float(f"{elapsed_s:.4g}") for stage, elapsed_s in self.seconds.items()})
+
 
 @dataclass(frozen=True)
 class Question:
@@ -254,6 +266,7 @@ class Question:
         options: Answer options in order, without letters; empty for an open question.
         evidence: Spans that answer it, if known (world tasks); of the selectors only ``oracle`` reads them, and the
             reward of training with ``evidence_target``.
+        start_s, end_s: Only this part of the video is searched, in seconds from its first frame; ``None``: to its end.
         subtitles: What the setting of this name is for this question; empty: as it is.
     """
 
@@ -261,7 +274,14 @@ class Question:
     text: str
     options: tuple[str, ...] = ()
     evidence: tuple[Span, ...] = ()
+    start_s: float = 0.0
+    end_s: float | None = None
     subtitles: str = ""
+
+    def part_of(self, duration_s: float) -> Span:
+        """The part that is searched of a video of ``duration_s`` seconds; empty if it would begin behind its end."""
+        end_s = duration_s if self.end_s is None or self.end_s > duration_s - ROUNDING_S else max(self.end_s, 0.0)
+        return Span(min(max(self.start_s, 0.0), end_s), end_s)
 
 
 @dataclass(frozen=True)
@@ -284,7 +304,9 @@ class Selection:
         said: What is said near the key frames, in order of time; the prompt for the answer tells it.
     """
 
-    _repr_html_: ClassVar[Callable[[Selection], str]]  # for notebooks; ``lmms_videominer/__init__.py`` gives it
+    # ``lmms_videominer/__init__.py`` gives these: for notebooks, and ``show.use``, which reads and writes files
+    _repr_html_: ClassVar[Callable[[Selection], str]]
+    _use: ClassVar[Callable[[Selection], ModuleType]]
 
     question: Question
     video: VideoInfo
@@ -303,3 +325,96 @@ class Selection:
     def frame_bytes(self) -> int:
         """Size of the decoded key frames in bytes, at the video's own resolution."""
         return len(self.key_frames) * self.video.width * self.video.height * 3
+
+    @property
+    def searched(self) -> Span | None:
+        """The part of the video that was searched; ``None``: all of it."""
+        part = self.question.part_of(self.video.duration_s)
+        return part if part.duration_s < self.video.duration_s else None
+
+    @property
+    def accepted(self) -> tuple[Span, ...]:
+        """The accepted parts, in temporal order: the union of the nodes that were accepted.
+
+        None if none was: then ``fallbacks`` say where the key frames come from, or the selector judges no parts.
+        """
+        return merge_spans([span for node in self.nodes if node.has_action(Action.ACCEPT) for span in node.spans])
+
+    def images(self, max_pixels: int = 0, *, video: str | os.PathLike[str] | None = None) -> list[Image]:
+        """The key frames as RGB pictures of Pillow, in temporal order, read from the video.
+
+        Args:
+            max_pixels: They are scaled down to at most as many pixels; 0: they have the video's own resolution.
+            video: Where the video is now, if it was moved.
+
+        Raises:
+            VideoError: The video is not there, is another one than that which was mined, or cannot be read.
+        """
+        return self._use().images(self, max_pixels, video)
+
+    def save(self, folder: str | os.PathLike[str], *, video: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
+        """Write ``tree.json``, the whole result, and below ``frames`` a PNG of each key frame, named by its time.
+
+        Each file is whole or as it was before, and ``tree.json`` comes when all its frames are there. Frames of an
+        earlier result in the folder are removed then, other files are not.
+
+        Args:
+            folder: It need not exist.
+            video: Where the video is now, if it was moved.
+
+        Returns:
+            What was written: the frames in temporal order, then ``tree.json``.
+
+        Raises:
+            VideoError: See ``images``.
+            ConfigError: A file cannot be written.
+        """
+        return self._use().save(self, folder, video)
+
+    def to_messages(
+        self,
+        style: Literal["openai", "qwen"] = "openai",
+        max_pixels: int = 0,
+        *,
+        video: str | os.PathLike[str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Chat messages, ready to send: one turn of the user, with each key frame after its time, and the question.
+
+        The question has its options with letters, as ``VideoMiner`` asks it.
+
+        Args:
+            style: ``"openai"``: pictures are data URLs of JPEG, as chat completions take them. ``"qwen"``: pictures are
+                those of ``images``, as the chat templates of transformers and ``qwen_vl_utils.process_vision_info``
+                take them.
+            max_pixels, video: See ``images``.
+
+        Raises:
+            VideoError: See ``images``.
+            ConfigError: There is no such style.
+        """
+        return self._use().to_messages(self, style, max_pixels, video)
+
+    def clips(
+        self,
+        folder: str | os.PathLike[str],
+        margin_s: float = 0.0,
+        *,
+        video: str | os.PathLike[str] | None = None,
+    ) -> tuple[Path, ...]:
+        """Cut the ``accepted`` parts out, each as an MP4 file with its sound, named by its start and end.
+
+        Time 0 of a clip is the start of its part, to the frame; see ``video.cutting``.
+
+        Args:
+            folder: It need not exist.
+            margin_s: Seconds more on either side, within the video; parts that then overlap become one clip.
+            video: Where the video is now, if it was moved.
+
+        Returns:
+            The files, in temporal order; none if no part was accepted.
+
+        Raises:
+            VideoError: See ``images``; or a part cannot be cut out.
+            ConfigError: ``margin_s`` is negative, a file cannot be written, or there is no encoder for it.
+        """
+        return self._use().clips(self, folder, margin_s, video)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support import marks, videos
+from support.redis_server import RedisServer
 from support.scripted import colour_video
+from support.stores import DiskStore, RedisStore
 from support.videos import CUTS_S, VFR_TIMES_S
 
 CUT_LEVELS = (30, 200, 90, 150)  # gray level of each of the four scenes
@@ -30,6 +32,28 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("VIDEOMINER_WORLD", raising=False)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_store(redis_server: RedisServer) -> Iterator[RedisStore]:
+    """An empty cache on a server."""
+    store = RedisStore(redis_server.address)
+    store.client.flushdb()
+    yield store
+    store.client.close()
+
+
+@pytest.fixture
+def disk_store(tmp_path: Path) -> DiskStore:
+    """An empty cache in a folder."""
+    return DiskStore(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 
+import numpy as np
 import pytest
 from support.scripted import ColourVLM, RulePolicy, always
 from support.tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 from support.videos import VFR_TIMES_S
 
 from lmms_videominer.cli import main
-from lmms_videominer.errors import CacheError, VideoError
+from lmms_videominer.config import MinerConfig
+from lmms_videominer.errors import CacheError, ConfigError, VideoError, VideoMinerError
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.models.loading import meant
+from lmms_videominer.selectors.settings import configured, from_strings
 from lmms_videominer.store import selection_json
-from lmms_videominer.types import Action, Reading
+from lmms_videominer.types import Action, Question, Reading
+from lmms_videominer.vlm.transformers_vlm import TransformersVLM
 
 SETTINGS = {
     "search": "plain",
@@ -87,10 +93,121 @@ def test_uniform_frames_of_a_variable_frame_rate_are_even_in_time_not_in_number(
 
 
 @pytest.mark.parametrize("question", ["", " \n"])
-def test_an_empty_question_is_an_error_that_says_so(question, plain_video, real_bundle, capsys):
-    assert mined(plain_video, question, real_bundle) == 1
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told == f"videominer: {plain_video}: the question is empty; say what to look for in the video"
+def test_an_empty_question_is_an_error_that_says_so(question, plain_video):
+    [error] = miner().mine_batch([Question(str(plain_video), question)])
+    assert str(error) == f"{plain_video}: the question is empty; say what to look for in the video"
+
+
+@pytest.mark.parametrize(("options", "told"), [(("red",), "a single option, 'red'"), ("red", "expected a list")])
+def test_options_that_leave_nothing_to_choose_are_refused(options, told, plain_video):
+    with pytest.raises(ConfigError, match=told):
+        miner().mine(plain_video, "What is there?", options)
+
+
+# before a model is loaded
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Loading a model fails the test."""
+    for loader in (VideoMiner, TransformersVLM):
+        monkeypatch.setattr(loader, "from_pretrained", lambda *_, **__: pytest.fail("a model is loaded"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["VIDEO", "--question", " "], "the question is empty"),
+        (["VIDEO", "--question", "?", "--option", "red"], "a single option, 'red', leaves nothing to choose"),
+        (["absent.mp4", "--question", "?"], "absent.mp4: no such file. Check the path"),
+        ([".", "--question", "?"], ".: is a folder, not a file. Name the video files in it"),
+        (["https://youtu.be/x?t=1", "--question", "?"], "yt-dlp -f mp4 -o film.mp4 'https://youtu.be/x?t=1'"),
+        (["youtu.be/x", "--question", "?"], "yt-dlp -f mp4 -o film.mp4 youtu.be/x"),
+        (["VIDEO", "--question", "?", "--device", "cuda:99"], "device='cuda:99': torch finds "),
+        (["VIDEO", "--question", "?", "--device", "cudda"], "did you mean 'cuda'?"),
+        (["VIDEO", "--question", "?", "--selector", "uniformly"], "did you mean 'uniform'?"),
+        (["VIDEO", "--question", "?", "--set", "max_dept=2"], "did you mean 'max_depth'?"),
+        (["VIDEO", "--question", "?", "--json", "."], ". is a folder: name the file to write"),
+        (["VIDEO", "--question", "?", "--frames", "0"], "frames=0: must be at least 1"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line_before_a_model_is_loaded(argv, told, plain_video, no_model, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["mine", *(str(plain_video) if word == "VIDEO" else word for word in argv)])
+    [line] = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2
+    assert line.startswith("videominer mine: error: ") and told in line and line.endswith("--help shows the options")
+
+
+def test_a_file_that_is_no_video_is_told_before_a_model_is_loaded(not_a_video, no_model, capsys):
+    assert main(["mine", str(not_a_video), "--question", "?"]) == 1
+    assert "not a video" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"frames": "abc"}, "frames='abc': expected int, not str"),
+        ({"frames": 2.5}, "frames=2.5: expected int, not float"),
+        ({"frames": -1}, "frames=-1: must be at least 1"),
+        ({"frames": True}, "frames=True: expected int, not bool"),
+        ({"policy_reasoning": 1}, "policy_reasoning=1: expected bool, not int"),
+        ({"cluster_eps": "near"}, "cluster_eps='near': expected float, not str"),
+        ({"scorer": 7}, "scorer=7: expected str, not int"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_by_name(given, told):
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        MinerConfig(**given)
+
+
+@pytest.mark.parametrize("frames", ["abc", "2.5", 2.5, True, "-1"])
+def test_model_arguments_are_no_less_strict_about_numbers(frames):
+    with pytest.raises(ConfigError, match=r"^frames="):
+        from_strings({"frames": frames})
+
+
+def test_a_setting_of_a_selector_has_its_type_too():
+    with pytest.raises(ConfigError, match="aks_depth='deep': expected int, not str"):
+        configured(selector="aks", aks_depth="deep")
+
+
+def test_numbers_of_numpy_and_paths_do_for_settings(tmp_path):
+    config = MinerConfig(frames=np.int64(4), grain_s=np.float32(0.5), cache_dir=tmp_path)
+    assert config == MinerConfig(frames=4, grain_s=0.5, cache_dir=str(tmp_path)) and type(config.frames) is int
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "videominer-wrld"}, "did you mean 'videominer-world'?"),
+        ({"model": "/no/such/model"}, "video LLM '/no/such/model' cannot be loaded (no such folder)"),
+        ({"policy": "./absent"}, "policy './absent' cannot be loaded (no such folder)"),
+        ({"policy": "openai:model"}, "names no model of a server"),
+        ({"device": "cuda:99"}, "device='cuda:99': torch finds "),
+        ({"cache_dir": "FILE/cache"}, "the cache folder cannot be written"),
+    ],
+)
+def test_models_that_cannot_be_are_told_before_the_first_is_loaded(given, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(TransformersVLM, "from_pretrained", lambda *_, **__: pytest.fail("a model is loaded"))
+    (tmp_path / "FILE").touch()
+    given = {name: value.replace("FILE", str(tmp_path / "FILE")) for name, value in given.items()}
+    with pytest.raises(VideoMinerError, match=re.escape(told)):
+        VideoMiner.from_pretrained(**({"model": "videominer-world"} | given))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Qwen2.5-VL-7B-Instruct", "; did you mean 'Qwen/Qwen2.5-VL-7B-Instruct'?"),
+        ("Qwen/Qwen2.5-VL-7B-Instrukt", "; did you mean 'Qwen/Qwen2.5-VL-7B-Instruct'?"),
+        ("Qwen/Qwen2.5-VL-3B-Instruct", ""),  # another model, and not a slip
+        ("Qwen/Qwen2.5-7B-Instruct", ""),
+        ("gpt2", ""),
+    ],
+)
+def test_only_a_slip_in_the_name_of_a_model_is_corrected(name, hint):
+    assert meant(name) == hint
 
 
 def test_a_question_of_ten_thousand_characters_is_mined_and_answered(plain_video, real_bundle, tmp_path):

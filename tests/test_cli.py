@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from lmms_videominer.miner import VideoMiner
 from lmms_videominer.selectors.building import build_stages
 from lmms_videominer.selectors.settings import setting_names
 from lmms_videominer.store import selection_json
+from lmms_videominer.types import Span
 
 
 class LetterVLM(ColourVLM):
@@ -184,6 +186,9 @@ def test_a_wrong_setting_is_a_usage_error_that_helps(miner, video, capsys, setti
         ("dig",),
         ("mine", "v.mp4"),
         ("mine", "v.mp4", "--question", "?", "--sheet", "sheet.pdf"),
+        ("mine", "v.mp4", "--question", "?", "--start", "1:90"),
+        ("mine", "v.mp4", "--question", "?", "--start", "1:30", "--end", "90"),
+        ("mine", "--manifest", "q.jsonl", "--out", "o", "--start", "5"),
         ("world", "d", "--minutes", "0.5", "--videos", "1", "--seed", "1"),
         ("world", "d", "--minutes", "5", "--videos", "0", "--seed", "1"),
         ("world", "d", "--minutes", "5", "--videos", "1", "--seed", "1", "--nuisances", "flashs"),
@@ -229,6 +234,23 @@ def test_show_prints_what_was_stored_and_draws_its_sheet(miner, video, tmp_path,
     assert Image.open(tmp_path / "sheet.png").width == 1600
 
 
+def test_mine_searches_a_part_cuts_it_out_and_show_does_so_from_a_moved_video(miner, video, tmp_path, capsys):
+    tree, asked = tmp_path / "tree.json", ("--question", "What colour?", "--start", "0:07", "--end", "0:00:12.5")
+    assert main(["mine", video, *asked, "--json", str(tree), "--clips-dir", str(tmp_path / "clips"), *FAST]) == 0
+    told = capsys.readouterr().out
+    selection, clip = selection_json.load(tree), tmp_path / "clips" / "00h00m07.000s-00h00m09.000s.mp4"
+    assert selection.accepted == (Span(7.0, 9.0),) and "searched 0:00:07.0-0:00:12.5" in " ".join(told.split())
+    assert f"wrote {clip}\n" in told and clip.is_file()
+    clip.rename(tmp_path / "kept.mp4")
+    (tmp_path / "away").mkdir()
+    moved = Path(video).rename(tmp_path / "away" / "film.mp4")
+    shown = ("show", str(tree), "--clips-dir", str(tmp_path / "clips"))
+    assert main(shown) == 1 and "--video PATH" in capsys.readouterr().err and not clip.exists()
+    for place in (moved, moved.parent):
+        assert main([*shown, "--video", str(place)]) == 0 and clip.read_bytes() == (tmp_path / "kept.mp4").read_bytes()
+        clip.unlink()
+
+
 def test_show_prints_several_trees_each_under_its_name_and_draws_one_only(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.json", "b.json"):
@@ -239,6 +261,46 @@ def test_show_prints_several_trees_each_under_its_name_and_draws_one_only(tmp_pa
     assert capsys.readouterr().out == f"a.json:\n{alone}b.json:\n{alone}"
     assert main(["show", "a.json", "b.json", "--sheet", "sheet.jpg"]) == 1
     assert "--sheet need a single tree" in capsys.readouterr().err
+
+
+def test_show_prints_the_reasons_of_each_decision(tmp_path, capsys):
+    selection_json.save(mined_selection(), tmp_path / "tree.json")
+    assert main(["show", str(tmp_path / "tree.json")]) == 0
+    assert "<think>" not in capsys.readouterr().out
+    assert main(["show", str(tmp_path / "tree.json"), "--why"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("<think>") == sum(node.decision is not None for node in mined_selection().nodes)
+    assert "<think>it shows a red triangle beside a sign with a star</think>" in " ".join(told.split())
+
+
+def test_show_takes_folders_and_logged_samples(tmp_path, capsys):
+    trees = tmp_path / "trees"
+    for name in ("a.json", "b.json"):
+        selection_json.save(mined_selection(), trees / name)
+    assert main(["show", str(trees)]) == 0
+    told = capsys.readouterr().out
+    assert "a.json:" in told and "b.json:" in told and told.count("Which sign appears") == 2
+    sample = {"doc_id": 7, "target": "C", "token_counts": [{"videominer": {"tree": str(trees / "a.json")}}]}
+    (tmp_path / "x_samples_t.jsonl").write_text(json.dumps(sample) + "\n")
+    assert main(["show", str(tmp_path / "x_samples_t.jsonl")]) == 0
+    assert capsys.readouterr().out.count("Which sign appears") == 1
+
+
+def test_a_tree_and_its_video_can_move_together_and_apart(miner, video, tmp_path, capsys, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    (here / "out").mkdir(parents=True)
+    (here / "film.mp4").write_bytes(Path(video).read_bytes())
+    monkeypatch.chdir(here)
+    assert main(["mine", "film.mp4", "--question", "What colour?", "--json", "out/tree.json", *FAST]) == 0
+    monkeypatch.chdir(tmp_path)
+    here.rename(there)
+    tree = str(there / "out" / "tree.json")
+    assert selection_json.load(tree).question.video == "../film.mp4"
+    assert main(["show", tree, "--sheet", "one.jpg"]) == 0
+    (there / "film.mp4").rename(tmp_path / "moved.mp4")
+    assert main(["show", tree, "--sheet", "two.jpg"]) == 1
+    assert main(["show", tree, "--sheet", "three.jpg", "--video", "moved.mp4"]) == 0
+    assert Image.open("one.jpg").size == Image.open("three.jpg").size
 
 
 def test_show_refuses_what_is_no_tree_and_misses_no_file_silently(tmp_path, capsys):

@@ -17,9 +17,9 @@ PACKAGE = ROOT / "lmms_videominer"
 ROOMS = (
     "errors",
     "types",
+    "redaction",
     "config",
     "verdict",
-    "redaction",
     "profiling",
     "store",
     "video",

@@ -11,8 +11,12 @@ from support.scripted import COLOURS, ColourEmbedder, ColourScorer, ColourVLM, a
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.policy.cached import uncached
 from lmms_videominer.types import Action, Question, Selection
 from lmms_videominer.video.pixels import read_key_frames
+from lmms_videominer.world.questions import write_questions
+from lmms_videominer.world.script import write_script
+from lmms_videominer.world.video import encode
 
 SETTINGS = {
     "search": "plain",
@@ -71,6 +75,23 @@ def test_selector_none_answers_from_the_text_alone(film):
     mined = miner(selector="none")
     assert mined.mine(film, "What is there?").answer == "nothing to see"
     assert [[request.frames for request in call] for call in mined.stages.vlm.calls] == [[None]]
+
+
+@pytest.mark.launches  # it starts nothing, but takes as long
+def test_a_batch_of_questions_of_the_world_gives_what_each_gives_alone(tmp_path):
+    script = write_script(9101, 0, 2)
+    encode(script, tmp_path / "world.mp4")
+    asked = [Question(str(tmp_path / "world.mp4"), q.text, q.options) for q in write_questions(script, 5)]
+    bundle = VideoMiner.from_pretrained("videominer-world", device="cpu", cache_dir="off")
+    models = {name: getattr(bundle.stages, name) for name in ("vlm", "embedder", "scorer")}
+    together = bundle.mine_batch(asked)
+    assert len(together) == 5
+    for question, found in zip(asked, together, strict=True):
+        mined = VideoMiner.from_pretrained(**models, policy=uncached(bundle.stages.language_model), cache_dir="off")
+        alone = mined.mine(question.video, question.text, question.options)
+        assert (found.nodes, found.answer) == (alone.nodes, alone.answer) and found.answer
+        pairs = [[(frame.frame_index, frame.node_id) for frame in s.key_frames] for s in (found, alone)]
+        assert pairs[0] == pairs[1]  # scores differ in the last digit
 
 
 def test_a_batch_is_answered_in_one_call_and_errors_keep_their_places(film, tmp_path):

@@ -25,6 +25,7 @@ from lmms_videominer.bench.plan import Cell
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.lmms.arguments import SECRETS
 from lmms_videominer.lmms.backbone_vlm import is_failure
+from lmms_videominer.lmms.shown_samples import noted
 from lmms_videominer.redaction import hidden
 
 NO_NOTE: dict[str, Any] = {"how": "passed"}  # for a sample whose output the plugin did not touch
@@ -181,8 +182,7 @@ def text_in(sample: Mapping[str, Any], name: str) -> str:
 
 def note_in(sample: Mapping[str, Any]) -> dict[str, Any]:
     """The plugin's note on a logged sample."""
-    counts = (sample.get("token_counts") or [None])[0] or {}
-    return counts.get("videominer") or NO_NOTE
+    return noted(sample) or NO_NOTE
 
 
 def find_results(run: Path, task: str) -> tuple[Path | None, Path | None]:

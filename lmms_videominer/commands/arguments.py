@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError
+from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.models.bundle import BUNDLED
 
 Subcommands = argparse._SubParsersAction
@@ -55,7 +56,9 @@ def add_miner_arguments(parser: argparse.ArgumentParser, flags: Sequence[str]) -
         help="video LLM of transformers, a name or a folder; of a server, openai:MODEL@URL; or a bundle "
         "(default: %(default)s)",
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: CUDA if available)")
+    parser.add_argument(
+        "--device", type=device, metavar="NAME", help="cpu, cuda, cuda:1, ... (default: CUDA if available)"
+    )
     for setting in fields(MinerConfig):
         if setting.name in flags:
             parser.add_argument(
@@ -115,6 +118,43 @@ def config_of(args: argparse.Namespace, flags: Sequence[str]) -> MinerConfig:
         raise UsageError(str(error)) from error
 
 
+def check_question(text: str, options: Sequence[str]) -> None:
+    """Raise ``UsageError`` if there is nothing to ask, or nothing to choose from."""
+    from lmms_videominer.search.questions import check_options
+
+    if not text.strip():
+        raise UsageError("the question is empty; say what to look for in the video")
+    try:
+        check_options(options)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
+def check_video(path: str) -> None:
+    """Check the file of a single video, before a model is loaded for it.
+
+    Raises:
+        UsageError: There is no such file, or it is a folder or an address.
+        VideoError: It is no video.
+    """
+    from lmms_videominer.video.containers import stated_size
+    from lmms_videominer.video.faults import check_file
+
+    try:
+        check_file(path)
+    except VideoError as error:
+        raise UsageError(str(error)) from error
+    stated_size(path)
+
+
+def check_videos(model: str, videos: Sequence[str]) -> None:
+    """Warn, before ``model`` is loaded, of videos that it does not know the like of."""
+    from lmms_videominer.models.drawn_films import strange_video, warn_of
+
+    if video := strange_video(model, videos):
+        warn_of(video)
+
+
 def make_folders(*folders: Path | None) -> None:
     """Create the output folders before the work starts. Raises ``UsageError`` if that fails."""
     for folder in filter(None, folders):
@@ -124,10 +164,26 @@ def make_folders(*folders: Path | None) -> None:
             raise UsageError(f"{folder}: the folder cannot be created ({error.strerror})") from error
 
 
+def check_file_to_write(path: Path | None) -> None:
+    """Raise ``UsageError`` if the output ``path`` is a folder."""
+    if path and path.is_dir():
+        raise UsageError(f"{path} is a folder: name the file to write, such as {path / 'tree.json'}")
+
+
 def sheet_path(text: str) -> Path:
     if not text.lower().endswith((".jpg", ".jpeg", ".png")):
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a picture: it must end in .jpg or .png")
     return Path(text)
+
+
+def device(text: str) -> str:
+    from lmms_videominer.models.loading import check_device
+
+    try:
+        check_device(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def positive(text: str) -> int:
@@ -136,11 +192,31 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A number of GPUs; Ray takes whole ones, or a part of one."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (0 <= number < 1 or (number.is_integer() and number >= 1)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, or a part of one as in 0.5")
+    return number
+
+
 def part(text: str) -> tuple[int, int]:
     number, _, parts = text.partition("/")
     if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise argparse.ArgumentTypeError(f"{text!r}: expected I/N with 1 <= I <= N, as in 1/2")
     return int(number), int(parts)
+
+
+def time_s(text: str) -> float:
+    from lmms_videominer.video.time_codes import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def minutes(text: str) -> float:

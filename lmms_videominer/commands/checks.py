@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmms_videominer.commands.arguments import FREE_SEED
 from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.show.printable import printable
 
@@ -32,6 +33,7 @@ MAIN_MODEL = "videominer_qwen2vl"
 LEAST_PYTHON = (3, 10)
 IMPORTS = ("torch", "torchvision", "transformers", "sentence_transformers", "sklearn", "av", "decord", "lmms_eval")
 QWEN_READERS = ("torchcodec", "decord")  # that qwen-vl-utils looks for, before torchvision
+LOST = {"cache_unwritable", "cache_unreachable"}  # fallbacks of a cache that does not store
 CLIP_LEVELS = (40, 120, 200)  # gray level of the test clip in each second
 CLIP_FPS = 8
 CLIP_TOLERANCE = 8  # of 255: error of lossy coding
@@ -80,7 +82,7 @@ def run_checks() -> list[Check]:
         if clip.exists():
             for backend in ("decord", "pyav"):
                 checks += guarded(f"decoder {backend}", partial(check_decoder, backend, clip))
-            checks += guarded("bundled models", partial(check_bundle, clip), REINSTALL)
+            checks += guarded("bundled models", partial(check_bundle, Path(folder)), REINSTALL)
     checks += guarded("cache folder", check_cache)
     return [*checks, Check("ffmpeg", Status.OK, "not needed: PyAV and decord include their own libraries")]
 
@@ -295,35 +297,43 @@ def check_decoder(backend: str, clip: Path) -> Check:
     return Check(name, Status.OK, f"{reader.info.frame_count} frames, read correctly")
 
 
-def check_bundle(clip: Path, model: str = BUNDLED) -> Check:
-    """Whether the bundled models load and answer a question on the clip."""
+def check_bundle(folder: Path, model: str = BUNDLED) -> Check:
+    """Whether the bundled models load and answer a question on a film that they know, rendered to ``folder``."""
     from lmms_videominer.config import MinerConfig
     from lmms_videominer.miner import VideoMiner
+    from lmms_videominer.world.script import write_script
+    from lmms_videominer.world.video import encode
 
+    film = folder / "world.mp4"
+    encode(write_script(FREE_SEED, 0, 1), film)
     config = MinerConfig(cache_dir="off", events=2, scan_frames=8, max_depth=1, grain_s=0)
-    selection = VideoMiner.from_pretrained(model, config=config).mine(clip, "What is seen?", ("grey", "a sign"))
+    selection = VideoMiner.from_pretrained(model, config=config).mine(film, "What is seen?", ("grey", "a sign"))
     if not selection.answer:
         return Check("bundled models", Status.WRONG, "the answer is empty", REINSTALL)
     return Check("bundled models", Status.OK, f"{model} answers {selection.answer!r}")
 
 
 def check_cache(cache_dir: str = "") -> Check:
-    """Whether the cache folder stores a value and returns it."""
-    from lmms_videominer.store.cache import cache_root, open_cache
+    """Whether the cache, a folder or a server, stores a value and returns it."""
+    from lmms_videominer.store.cache import cache_place, open_cache
+    from lmms_videominer.store.redis_texts import is_server, shown
 
-    root = cache_root(cache_dir)
-    remedy = "set VIDEOMINER_CACHE to a folder that you can write to"
-    cache = open_cache(str(root))
+    place = cache_place(cache_dir)
+    what, remedy = "cache folder", "set VIDEOMINER_CACHE to a folder that you can write to"
+    if is_server(place):
+        what, remedy = "cache server", "see its log and its limits, or set VIDEOMINER_CACHE to another place"
+    cache = open_cache(place)
+    root = shown(place)
     try:
         cache.put_many("caption", {"doctor": "a pulse"})
         values = cache.get_many("caption", ["doctor"])
     finally:
         cache.close()
-    if values != ["a pulse"] or "cache_unwritable" in cache.fallbacks:
-        return Check("cache folder", Status.WRONG, f"{root} does not store values", remedy)
+    if values != ["a pulse"] or not LOST.isdisjoint(cache.fallbacks):
+        return Check(what, Status.WRONG, f"{root} does not store values", remedy)
     if cache.fallbacks:
-        return Check("cache folder", Status.NOTE, f"{root} was damaged; what could not be used is made again")
-    return Check("cache folder", Status.OK, str(root))
+        return Check(what, Status.NOTE, f"{root} was damaged; what could not be used is made again")
+    return Check(what, Status.OK, str(root))
 
 
 def _check_requirement(requirement: Requirement) -> Check:

@@ -99,7 +99,7 @@ def _print_estimate(rows: Sequence[QuestionRow], costs: Sequence[Usage], config:
     from rich.table import Table
 
     lengths_s = {video: header_duration_s(video) for video in dict.fromkeys(row.video for row in rows)}
-    cost = estimate([lengths_s[row.video] for row in rows], config, weights, costs)
+    cost = estimate([_searched_s(row, lengths_s[row.video]) for row in rows], config, weights, costs)
     film = duration(sum(filter(None, lengths_s.values())))
     table = Table(
         title=f"To mine: {_counted(len(rows), 'row')} on {_counted(len(lengths_s), 'video')}, {film} of film",
@@ -120,6 +120,11 @@ def _print_estimate(rows: Sequence[QuestionRow], costs: Sequence[Usage], config:
             "see docs/recipes.md): mine some rows into the same folder to measure it.",
             soft_wrap=True,
         )
+
+
+def _searched_s(row: QuestionRow, length_s: float | None) -> float | None:
+    """How much of a video of ``length_s`` seconds the row searches; ``None`` if its length is not known."""
+    return None if length_s is None else row.question.part_of(length_s).duration_s
 
 
 def _counted(count: int, noun: str) -> str:

@@ -7,8 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lmms_videominer.commands.arguments import Subcommands, add_miner_arguments, command, config_of
-from lmms_videominer.config import NO_POLICY
+from lmms_videominer.commands.arguments import Subcommands, add_miner_arguments, check_videos, command, config_of
 from lmms_videominer.errors import ConfigError, VideoMinerError
 from lmms_videominer.redaction import redacted
 from lmms_videominer.show.printable import printable
@@ -38,13 +37,11 @@ def add_index(subcommands: Subcommands) -> None:
 
 
 def run_index(args: argparse.Namespace) -> int:
-    from lmms_videominer.miner import VideoMiner
     from lmms_videominer.selectors.indexing import Indexed, Indexing
     from lmms_videominer.store.cache import MemoryCache, open_cache
 
     config = config_of(args, FLAGS)
-    # without captions there is little to find; nothing is decided, so no policy is loaded
-    config = replace(config, index=max(config.index, 1), policy=NO_POLICY)
+    config = replace(config, index=max(config.index, 1))  # without captions there is little to find
     Indexing.check(config)
     cache = open_cache(config.cache_dir)
     cache.close()
@@ -53,17 +50,19 @@ def run_index(args: argparse.Namespace) -> int:
             "the cache is kept in memory, so an index would be lost with this command: name a folder that can be "
             "written with --set cache_dir=FOLDER or $VIDEOMINER_CACHE"
         )
-    miner = VideoMiner.from_pretrained(args.model, config=config, device=args.device)
-    results = miner.index(args.videos, progress=not args.quiet)
+    check_videos(args.model, args.videos)
+    indexing = Indexing.from_pretrained(args.model, config=config, device=args.device)
+    results = indexing.make(args.videos, progress=not args.quiet)
     for path, result in zip(args.videos, results, strict=True):
         if isinstance(result, Indexed):
-            print(printable(_line(path, result)))
+            print(printable(line_of(path, result)))
         else:
             print(printable(redacted(f"videominer: {result}")), file=sys.stderr)
     return int(any(isinstance(result, VideoMinerError) for result in results))
 
 
-def _line(path: str, indexed: Indexed) -> str:
+def line_of(path: str, indexed: Indexed) -> str:
+    """What one video gave and cost."""
     usage = indexed.usage
     line = (
         f"{path}: {len(indexed.events)} events, {usage.vlm_calls} captions made, {usage.vlm_calls_cached} from the "

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lmms_videominer.commands.arguments import UsageError
+from lmms_videominer.commands.arguments import UsageError, check_question, check_videos, positive, share
 from lmms_videominer.config import MinerConfig
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO, WAY_OUT
 from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
 
 if TYPE_CHECKING:
     from lmms_videominer.errors import VideoMinerError
     from lmms_videominer.manifest.layouts import QuestionRow
-    from lmms_videominer.manifest.mining import Add
+    from lmms_videominer.manifest.mining import Add, Bar
     from lmms_videominer.manifest.results import Result
     from lmms_videominer.miner import VideoMiner
     from lmms_videominer.types import Selection
@@ -42,6 +43,20 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bad-rows", choices=("stop", "skip"), help="what to do with a row that cannot be used (default: stop)"
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="mine on a Ray cluster (auto, ray://HOST:10001), or without an address on a Ray started on this machine; "
+        "needs the package ray (docs/scale.md)",
+    )
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="--ray: workers, each with its models (default: one per GPU)"
+    )
+    parser.add_argument(
+        "--worker-gpus", type=share, metavar="G", help="--ray: GPUs of a worker, as 1, 0.5 or 0 (default: 1 if any)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what is to do, with an estimate, and stop")
 
 
@@ -51,6 +66,7 @@ def is_one_video(args: argparse.Namespace) -> bool:
     Raises:
         UsageError: Its arguments do not go together.
     """
+    _check_ray(args)
     if args.manifest:
         _check_manifest(args)
         return False
@@ -58,13 +74,26 @@ def is_one_video(args: argparse.Namespace) -> bool:
         raise UsageError("name a VIDEO and a --question, or a --manifest")
     if args.question is None:
         raise UsageError("--question is missing: what should be looked for?")
+    check_question(args.question, args.options)
+    if args.end is not None and args.end <= (args.start or 0.0):
+        raise UsageError(f"--end {args.end:g} s is not after --start {args.start or 0.0:g} s")
     for flag in ("media_root", "bad_rows"):
         if getattr(args, flag):
             raise UsageError(f"--{flag.replace('_', '-')} belongs to --manifest")
     if len(args.videos) == 1 and not args.out and not args.dry_run:
+        if args.ray:
+            raise UsageError("--ray is for many rows: name a --manifest")
         return True
     _check_no_single_outputs(args)
     return False
+
+
+def _check_ray(args: argparse.Namespace) -> None:
+    for flag in ("workers", "worker_gpus"):
+        if getattr(args, flag) is not None and not args.ray:
+            raise UsageError(f"--{flag.replace('_', '-')} belongs to --ray")
+    if args.ray and args.profile:
+        raise UsageError("--profile measures this process, not the workers of --ray: leave one of them out")
 
 
 def _check_manifest(args: argparse.Namespace) -> None:
@@ -72,17 +101,21 @@ def _check_manifest(args: argparse.Namespace) -> None:
         raise UsageError(
             "--manifest has the videos and the questions in its rows: leave VIDEO, --question and --option out"
         )
+    if args.start is not None or args.end is not None:
+        raise UsageError(
+            "--manifest has the parts to search in its rows, as start_s and end_s: leave --start, --end out"
+        )
     if not (args.out or args.dry_run):
         raise UsageError("--manifest needs --out DIR, the folder for the results")
     _check_no_single_outputs(args)
 
 
 def _check_no_single_outputs(args: argparse.Namespace) -> None:
-    for flag in ("json", "frames_dir", "sheet"):
+    for flag in ("json", "frames_dir", "clips_dir", "sheet"):
         if getattr(args, flag):
             raise UsageError(
                 f"--{flag.replace('_', '-')} is for one question on one VIDEO. --out DIR keeps every tree; "
-                "videominer show TREE.json draws sheets and writes frames of it"
+                "videominer show TREE.json draws sheets and writes frames and clips of it"
             )
 
 
@@ -116,8 +149,9 @@ def _rows(args: argparse.Namespace) -> tuple[list[QuestionRow], int]:
     from lmms_videominer.manifest.reading import Source
 
     if not args.manifest:
-        asked = (args.question, tuple(args.options), "")
-        return [QuestionRow(video, video, *asked, named=video) for video in dict.fromkeys(args.videos)], 0
+        asked = (args.question, tuple(args.options), "", ())
+        part = (args.start or 0.0, args.end)
+        return [QuestionRow(video, video, *asked, video, *part) for video in dict.fromkeys(args.videos)], 0
     found = Source(
         args.manifest,
         media_root=args.media_root or "",
@@ -149,7 +183,8 @@ def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[Question
 
     faults = without_video(left)
     there = [row for row in left if row.video not in faults]
-    miner = _loaded(args, config) if there else None
+    check_videos(args.model, [row.video for row in there])
+    miner = _loaded(args, config) if there and not args.ray else None
     with Bar(total, total - len(left), shown=bool(left) and not args.quiet) as bar:
         for row in left:
             if row.video in faults:
@@ -157,6 +192,17 @@ def _mine(args: argparse.Namespace, config: MinerConfig, left: Sequence[Question
                 bar.done(failed=True)
         if miner:
             mine_rows(miner, there, add, bar=bar)
+        elif there:
+            _mine_on_ray(args, config, there, add, bar)
+
+
+def _mine_on_ray(
+    args: argparse.Namespace, config: MinerConfig, rows: Sequence[QuestionRow], add: Add, bar: Bar
+) -> None:
+    from lmms_videominer.manifest.on_ray import Cluster, mine_rows_on_ray
+
+    cluster = Cluster(args.ray, args.workers or 0, args.worker_gpus)
+    mine_rows_on_ray(args.model, config, rows, add, cluster=cluster, bar=bar, device=args.device, quiet=args.quiet)
 
 
 def _loaded(args: argparse.Namespace, config: MinerConfig) -> VideoMiner:
@@ -186,6 +232,8 @@ def _tell(args: argparse.Namespace, results: Sequence[Result], skipped: int) -> 
         known = [result.correct for result in results if result.correct is not None]
         if known:
             print(f"{sum(known)} of {len(known)} answers are right ({100 * sum(known) / len(known):.1f} %)")
+    if strange := sum(NOT_A_WORLD_VIDEO in result.fallbacks for result in results):
+        print(f"{strange} of {len(results)} are on films that the bundled models do not know. {WAY_OUT}")
     if args.out:
         print(printable(f"wrote {args.out}: {RESULTS}, {PARQUET}, {COSTS}, {TREES}"))
         if failed:

@@ -1,4 +1,4 @@
-"""``videominer mine``, ``demo`` and ``show``; mining many questions or videos is in ``commands.manifest``."""
+"""``videominer mine`` and ``demo``; mining many questions or videos is in ``commands.manifest``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from lmms_videominer.commands.arguments import (
     FREE_SEED,
     Subcommands,
     add_miner_arguments,
+    check_file_to_write,
+    check_video,
+    check_videos,
     command,
     config_of,
     make_folders,
     minutes,
     settings_help,
     sheet_path,
+    time_s,
 )
 from lmms_videominer.commands.manifest import add_many_arguments, is_one_video, run_many
 from lmms_videominer.commands.profiling import add_profile_argument, profiled
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.errors import VideoMinerError
 from lmms_videominer.profiling import stage
 from lmms_videominer.show.printable import printable
 
@@ -40,9 +44,11 @@ def add_mine(subcommands: Subcommands) -> None:
             'videominer mine film.mp4 --question "What colour is the car?" --option red --option blue --sheet car.jpg',
             'videominer mine film.mp4 --question "Who wins?" --model Qwen/Qwen2-VL-7B-Instruct --frames 16 '
             "--set max_depth=2",
+            'videominer mine film.mp4 --question "Who opens the door?" --start 1:30 --end 0:12:00',
             'videominer mine film.mp4 --question "Who opens the door?" --profile trace.json',
             'videominer mine monday.mp4 tuesday.mp4 --question "Who opens the door?" --out door',
             "videominer mine --manifest questions.jsonl --out mined --dry-run",
+            "videominer mine --manifest questions.jsonl --out mined --ray --workers 4",
         ],
         notes="settings, for --set NAME=VALUE (--list-settings also prints those of single selectors):\n"
         + settings_help(),
@@ -58,10 +64,15 @@ def add_mine(subcommands: Subcommands) -> None:
         metavar="TEXT",
         help="answer options in order, without letters; may be repeated",
     )
+    parser.add_argument(
+        "--start", type=time_s, metavar="TIME", help="search from here: 90, 1:30 or 0:01:30.5 (default: the beginning)"
+    )
+    parser.add_argument("--end", type=time_s, metavar="TIME", help="search up to here (default: the end)")
     add_many_arguments(parser)
     add_miner_arguments(parser, (*FLAGS, "seed"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole result, with its tree, as JSON")
     parser.add_argument("--frames-dir", type=Path, metavar="DIR", help="write the key frames as PNG, named by time")
+    parser.add_argument("--clips-dir", type=Path, metavar="DIR", help="cut the accepted parts out, as MP4 with sound")
     parser.add_argument("--sheet", type=sheet_path, metavar="FILE.jpg", help="write the contact sheet")
     add_profile_argument(parser, "(docs/profile.md)")
 
@@ -74,15 +85,20 @@ def run_mine(args: argparse.Namespace) -> int:
     if not is_one:
         with profiled(None if args.dry_run else args.profile, args.out):
             return run_many(args, config)
-    make_folders(args.json and args.json.parent, args.frames_dir, args.sheet and args.sheet.parent)
+    check_video(args.videos[0])
+    check_file_to_write(args.json)
+    make_folders(args.json and args.json.parent, args.frames_dir, args.clips_dir, args.sheet and args.sheet.parent)
     with profiled(args.profile):
-        selection = _mine(args, config, Question(args.videos[0], args.question, tuple(args.options)))
-    _print(selection)
-    _write(selection, config.reader, args.json, args.frames_dir, args.sheet)
+        options, start_s = tuple(args.options), args.start or 0.0
+        question = Question(args.videos[0], args.question, options, start_s=start_s, end_s=args.end)
+        selection = _mine(args, config, question)
+    print_result(selection)
+    write_result(selection, json=args.json, frames_dir=args.frames_dir, clips_dir=args.clips_dir, sheet=args.sheet)
     return 0
 
 
 def _mine(args: argparse.Namespace, config: MinerConfig, question: Question) -> Selection:
+    check_videos(args.model, [question.video])
     with stage("load"):
         from lmms_videominer.miner import VideoMiner
 
@@ -126,66 +142,15 @@ def run_demo(args: argparse.Namespace) -> int:
     make_folders(args.out)
     question, right = demo_question(args.out, args.minutes, args.seed, progress=not args.quiet)
     selection = _mine(args, config, question)
-    _print(selection, right)
+    print_result(selection, right)
     print_verdict(selection, right)
-    _write(selection, config.reader, args.out / "tree.json", args.out / "frames", args.out / "sheet.jpg", right)
+    out = args.out
+    write_result(selection, right, json=out / "tree.json", frames_dir=out / "frames", sheet=out / "sheet.jpg")
     return 0
 
 
-def add_show(subcommands: Subcommands) -> None:
-    parser = command(
-        subcommands,
-        "show",
-        "Print stored trees again.",
-        run_show,
-        [
-            "videominer show tree.json",
-            "videominer show tree.json --sheet sheet.jpg",
-            "videominer show policy-tgrpo/trees/step-000048/*.json",
-        ],
-    )
-    parser.add_argument(
-        "trees",
-        type=Path,
-        nargs="+",
-        metavar="TREE.json",
-        help="files written by mine --json, a run of lmms-eval or training",
-    )
-    parser.add_argument(
-        "--frames-dir", type=Path, metavar="DIR", help="write the key frames of a single tree as PNG, named by time"
-    )
-    parser.add_argument(
-        "--sheet",
-        type=sheet_path,
-        metavar="FILE.jpg",
-        help="write the contact sheet of a single tree; the video must still be in its place",
-    )
-
-
-def run_show(args: argparse.Namespace) -> int:
-    if len(args.trees) > 1 and (args.frames_dir or args.sheet):
-        raise ConfigError(f"--frames-dir and --sheet need a single tree, but {len(args.trees)} are named. Name one.")
-    make_folders(args.frames_dir, args.sheet and args.sheet.parent)
-    for path in args.trees:
-        selection = _stored(path)
-        if len(args.trees) > 1:
-            print(printable(f"{path}:"))
-        _print(selection)
-        _write(selection, selection.config.get("reader", "auto"), None, args.frames_dir, args.sheet)
-    return 0
-
-
-def _stored(path: Path) -> Selection:
-    from lmms_videominer.store import selection_json
-
-    try:
-        return selection_json.load(path)
-    except OSError as error:
-        reason = f"{path}: cannot be read ({error.strerror})"
-        raise ConfigError(f"{reason}. Name a file written by mine --json.") from error
-
-
-def _print(selection: Selection, right_option: int | None = None) -> None:
+def print_result(selection: Selection, right_option: int | None = None) -> None:
+    """Print ``selection`` to stdout."""
     from rich.console import Console
 
     from lmms_videominer.show.terminal import print_selection
@@ -193,15 +158,9 @@ def _print(selection: Selection, right_option: int | None = None) -> None:
     print_selection(Console(), selection, right_option)
 
 
-def _write(
-    selection: Selection,
-    reader: str,
-    json: Path | None,
-    frames_dir: Path | None,
-    sheet: Path | None,
-    right_option: int | None = None,
-) -> None:
+def write_result(selection: Selection, right_option: int | None = None, **outputs: Path | None) -> None:
+    """Write the files that are named, see ``write_outputs``, and tell each."""
     from lmms_videominer.show.outputs import write_outputs
 
-    for path in write_outputs(selection, reader, json, frames_dir, sheet, right_option):
+    for path in write_outputs(selection, right_option=right_option, **outputs):
         print(printable(f"wrote {path}"))

@@ -65,7 +65,7 @@ def run_view(args: argparse.Namespace) -> int:
 
     if args.video and not args.video.exists():
         raise ConfigError(f"--video {args.video}: no such file or folder")
-    results = [shown for path in args.results for shown in _shown_in(path)]
+    results = [shown for path in args.results for shown in shown_in(path)]
     if args.most:
         results = results[: args.most]
     first = args.results[0]
@@ -92,7 +92,7 @@ def _page_of(result: Path, alone: bool) -> Path:
     return result.with_suffix(".html") if alone else result.parent / PAGE
 
 
-def _shown_in(path: Path) -> list[Shown]:
+def shown_in(path: Path) -> list[Shown]:
     """The results in a file or a folder, by what wrote it.
 
     Raises:

@@ -32,6 +32,8 @@ from lmms_videominer.lmms.requests import (
 )
 from lmms_videominer.lmms.subtitles import messages_with_said, subtitles_of, with_said
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
+from lmms_videominer.models.drawn_films import is_strange, warn_of
 from lmms_videominer.models.plain_text import legible
 from lmms_videominer.profiling import model, stage
 from lmms_videominer.search.answers import with_answer
@@ -296,7 +298,7 @@ class Answerer:
     def _finish(
         self, sample: Sample, selection: Selection, output: Any, seconds: float, frames: np.ndarray | None
     ) -> None:
-        usage = selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})
+        usage = (selection.usage + Usage(answer_calls=1, seconds={"answer": seconds})).rounded
         text = text_of(output)
         done = with_answer(replace(selection, usage=usage), text if isinstance(text, str) else str(text))
         tree = self._saved(done, sample, frames)
@@ -371,9 +373,18 @@ class Answerer:
             return
         if selection and selection.key_frames:
             note.see(selection.key_frames, question.evidence)
-            done = replace(selection, answer=text_of(output), usage=replace(selection.usage, answer_calls=1))
+            told = self._unknown(question.video)
+            usage = replace(selection.usage, answer_calls=1)
+            done = replace(selection, answer=text_of(output), usage=usage, fallbacks=told)
             tree = self._saved(done, sample)
-            note.tree, note.fallbacks = tree or "", note.fallbacks if tree is not None else (UNSAVED,)
+            note.tree, note.fallbacks = tree or "", told if tree is not None else (*told, UNSAVED)
+
+    def _unknown(self, video: str) -> tuple[str, ...]:
+        """The fallback of a film that the bundled models do not know, logged once, if they answer."""
+        if not getattr(self.selector.stages.vlm, "knows_world_only", False) or not is_strange(video):
+            return ()
+        warn_of(video)
+        return (NOT_A_WORLD_VIDEO,)
 
     def _fall_back(self, sample: Sample) -> None:
         """Pass the sample to the plain backbone; if that fails too, its answer is empty."""

@@ -31,10 +31,12 @@ class BackboneVLM:
         driver: Calls the backbone.
         identity: Identifies its weights and its processing.
         secrets: Among its arguments; a reply that repeats one has ``***`` instead, also in the cache.
+        knows_world_only: Whether it is the bundled video LLM, see ``models.drawn_films``.
     """
 
-    def __init__(self, driver: Driver, identity: str, secrets: Collection[str] = ()):
+    def __init__(self, driver: Driver, identity: str, secrets: Collection[str] = (), *, knows_world_only: bool = False):
         self.driver, self.identity, self.secrets = driver, identity, secrets
+        self.knows_world_only = knows_world_only
 
     @property
     def at_once(self) -> int:

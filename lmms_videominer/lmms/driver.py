@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lmms_videominer.lmms.handover import true_times
 from lmms_videominer.lmms.plain_prompts import control_tokens, plain_messages, plain_text
 from lmms_videominer.lmms.profiles import Profile
+from lmms_videominer.models.plain_text import legible
 
 if TYPE_CHECKING:
     from lmms_eval.api.model import lmms
@@ -132,7 +133,8 @@ class Driver:
 
 
 def text_of(output: Any) -> Any:
-    """The text of a backbone's output: a string, or lmms-eval's ``GenerationResult``; empty if it has none."""
+    """The text of a backbone's output, a string or lmms-eval's ``GenerationResult``: legible; empty if it has none."""
     from lmms_eval.api.instance import unwrap_generation_output
 
-    return "" if output is None else unwrap_generation_output(output)[0] or ""  # lmms-eval makes "None" of None
+    text = "" if output is None else unwrap_generation_output(output)[0] or ""  # lmms-eval makes "None" of None
+    return legible(text) if isinstance(text, str) else text  # a service may reply anything

@@ -6,7 +6,8 @@
   secrets among the model arguments: these are left out.
 - Chat messages for services keep the pictures of a request encoded by ``id()``, which a later frame can share with one
   that is gone: the server would get the earlier picture again. Pictures in memory are encoded each time.
-- Samples are judged and logged after the model is done: their page is written once their file is.
+- Samples are judged and logged after the model is done: what is noted of one comes to its top level then, and their
+  page is written once their file is.
 
 In addition, ``HF_HOME`` is set if it is not, so that tasks find their videos where lmms-eval puts them: its ``mlvu``
 searches below the working directory (``./~/.cache/huggingface``).
@@ -21,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from lmms_videominer.lmms.profiles import GENERIC_IDS, backbone_of
-from lmms_videominer.lmms.shown_samples import SAMPLES, write_samples_page
+from lmms_videominer.lmms.shown_samples import SAMPLES, noted, write_samples_page
 from lmms_videominer.redaction import without_secrets
 from lmms_videominer.shipped import shipped_folder
+from lmms_videominer.show.view.pictures import strip_beside
 
 _state = {"backbone": "", "fingerprint": ""}  # of the plugin's most recent model
 
@@ -122,8 +124,17 @@ def _each_picture(original: Callable) -> Callable:
     return encode_image
 
 
+def _with_pictures(note: dict[str, Any]) -> dict[str, Any]:
+    """``note`` with the file of small pictures of the key frames, if there is one beside the tree."""
+    strip = strip_beside(Path(note["tree"])) if note.get("tree") else None
+    return {**note, "pictures": str(strip)} if strip and strip.is_file() else note
+
+
 def _with_page(original: Callable) -> Callable:
     def save_results_samples(self: Any, task_name: str, samples: Any) -> None:
+        for sample in samples:
+            if note := noted(sample):
+                sample["videominer"] = _with_pictures(note)
         original(self, task_name=task_name, samples=samples)
         if self.output_path:
             folder = Path(self.output_path) / self.general_config_tracker.model_name_sanitized

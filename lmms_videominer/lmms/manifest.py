@@ -51,7 +51,7 @@ def _generic(model_id: str) -> ModelManifest:
 
 
 def _add_to_tables(registered: list[ModelManifest]) -> None:
-    """Add the models to the two tables that ``lmms-eval models`` prints."""
+    """Add the models, under all their names, to the tables that ``lmms-eval models`` prints."""
     models = sys.modules.get("lmms_eval.models")
     for manifest in registered:
         for table, path in (
@@ -59,7 +59,10 @@ def _add_to_tables(registered: list[ModelManifest]) -> None:
             ("AVAILABLE_CHAT_TEMPLATE_MODELS", manifest.chat_class_path),
         ):
             if path and hasattr(models, table):
-                getattr(models, table).setdefault(manifest.model_id, path)
+                for name in (manifest.model_id, *manifest.aliases):
+                    getattr(models, table).setdefault(name, path)
+        if manifest.aliases and hasattr(models, "MODEL_ALIASES"):
+            models.MODEL_ALIASES.setdefault(manifest.model_id, manifest.aliases)
 
 
 def _install_hooks() -> None:

@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
 from lmms_videominer.search.answers import UNREAD_ANSWER
 from lmms_videominer.store.atomic import written
 from lmms_videominer.types import KeyFrame, Selection, Span
 from lmms_videominer.verdict import frames_hitting, windows_hit
 
 SUMMARY_FILE = "videominer_summary.json"
+NO_SEARCH = "no search: the video is too short for one, so its frames are uniform"
 UNSAVED = "tree_not_saved"  # the fallback of a sample whose answer stands, though its tree could not be written
 
 
@@ -26,7 +28,7 @@ class Note:
     Attributes:
         task, doc_id: The task and document of the sample.
         how: ``"mined"``, ``"passed"`` (no single video), ``"uniform"`` (the backbone's own frames) or ``"fallback"``.
-        why: Why the sample was passed on unchanged, or empty.
+        why: Why the sample was passed on unchanged, or was answered without a search (``NO_SEARCH``), or empty.
         frames, times_s: The key frames: indices in the video, and times in seconds.
         tree: File of the tree, or empty.
         fallbacks: Names of the fallbacks used.
@@ -55,6 +57,7 @@ class Note:
     def mined(cls, task: str, doc_id: Any, selection: Selection, tree: str) -> Note:
         note = cls(task, doc_id, "mined", tree=tree, fallbacks=selection.fallbacks, usage=asdict(selection.usage))
         note.see(selection.key_frames, selection.question.evidence)
+        note.why = NO_SEARCH if [node.note for node in selection.nodes] == ["short"] else ""
         return note
 
     def see(self, key_frames: Sequence[KeyFrame], evidence: Sequence[Span]) -> None:
@@ -90,9 +93,11 @@ def summarise(notes: Iterable[Note]) -> dict[str, dict[str, Any]]:
 def _summary(notes: Sequence[Note]) -> dict[str, Any]:
     mined = [note for note in notes if note.how == "mined"]
     summary: dict[str, Any] = {"samples": len(notes), **Counter(note.how for note in notes)}
+    summary["short"] = sum(note.why == NO_SEARCH for note in mined)
     summary["broken_videos"] = sum(note.how == "fallback" for note in notes)
     summary["empty_answers"] = sum(note.empty for note in notes)
     summary["trees_not_saved"] = sum(UNSAVED in note.fallbacks for note in notes)
+    summary["not_world_videos"] = sum(NOT_A_WORLD_VIDEO in note.fallbacks for note in notes)
     summary["frames_substituted"] = sum(note.usage.get("frames_substituted", 0) for note in notes)
     summary["unread_answers"] = sum(UNREAD_ANSWER in note.fallbacks for note in notes)
     summary["unread_decisions"] = sum(note.usage.get("decisions_unread", 0) for note in notes)
@@ -113,11 +118,13 @@ def in_one_line(summary: Mapping[str, Mapping[str, Any]]) -> str:
     """How the samples of a run were answered, from ``summarise``."""
     counts = summary["all"]
     answered = [f"{how} {counts[how]}" for how in ("mined", "uniform", "passed", "fallback") if counts.get(how)]
+    answered += [f"{counts['short']} of them too short for a search"] if counts["short"] else []
     amiss = {
         "empty": "empty_answers",
         "unread answers": "unread_answers",
         "unread decisions": "unread_decisions",
         "trees not saved": "trees_not_saved",
+        "unknown to the bundled models": "not_world_videos",
         "damaged frames": "frames_substituted",
     }
     told = [f"{name} {counts[key]}" for name, key in amiss.items() if counts[key]]
@@ -127,11 +134,11 @@ def in_one_line(summary: Mapping[str, Mapping[str, Any]]) -> str:
 def needs_a_look(summary: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether a sample of the run was not answered as planned."""
     counts = summary["all"]
-    return any(counts.get(name) for name in ("fallback", "empty_answers", "trees_not_saved"))
+    return any(counts.get(name) for name in ("fallback", "empty_answers", "trees_not_saved", "not_world_videos"))
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+    return round(sum(values) / len(values), 4) if values else None
 
 
 def write_summary(folder: str | os.PathLike[str], summary: dict[str, Any], config: dict[str, Any], **more: Any) -> Path:

@@ -80,12 +80,17 @@ def write_samples_page(file: Path) -> Path | None:
         return None
 
 
-def _tree_of(sample: Any, file: Path) -> Path | None:
-    """The stored tree of a logged sample: where it was written, else beside the samples, if the run was moved."""
+def noted(sample: Any) -> dict[str, Any]:
+    """What the plugin noted of a sample, which lmms-eval logs with its token counts; empty if it noted nothing."""
     counts = sample.get("token_counts") if isinstance(sample, dict) else None
     first = counts[0] if isinstance(counts, list) and counts else None
     note = first.get("videominer") if isinstance(first, dict) else None
-    named = note.get("tree") if isinstance(note, dict) else None
+    return note if isinstance(note, dict) else {}
+
+
+def _tree_of(sample: Any, file: Path) -> Path | None:
+    """The stored tree of a logged sample: where it was written, else beside the samples, if the run was moved."""
+    named = noted(sample).get("tree")
     if not isinstance(named, str) or not named or "\0" in named:
         return None
     written = Path(named)

@@ -27,8 +27,8 @@ from lmms_videominer.lmms.profiles import DEFAULT_BACKBONE, PROFILES, Profile
 from lmms_videominer.lmms.records import Note, in_one_line, needs_a_look, summarise, write_summary
 from lmms_videominer.lmms.requests import Request, shown_video
 from lmms_videominer.lmms.timing import Timing
-from lmms_videominer.models.bundle import BUNDLED, find_bundle
-from lmms_videominer.models.resolve import resolve
+from lmms_videominer.models.bundle import BUNDLED, find_bundle, is_shipped
+from lmms_videominer.models.resolve import ModelNames, resolve
 from lmms_videominer.profiling import staged
 from lmms_videominer.redaction import secret_values
 from lmms_videominer.selectors.settings import flat
@@ -47,6 +47,7 @@ REPORTED = (
     "broken_videos",
     "empty_answers",
     "trees_not_saved",
+    "not_world_videos",
     "frames_substituted",
     "vlm_calls_per_sample",
     "policy_calls_per_sample",
@@ -85,7 +86,8 @@ class VideoMinerModel(lmms):
         self.backbone, self.profile, self.config = backbone, profile, arguments.config
         self._rank, self._world_size = backbone.rank, backbone.world_size
         driver = Driver(backbone, profile, self.is_simple)
-        vlm = BackboneVLM(driver, vlm_identity, secret_values(arguments.passed))
+        is_bundled = is_shipped(arguments.passed.get("pretrained"))
+        vlm = BackboneVLM(driver, vlm_identity, secret_values(arguments.passed), knows_world_only=is_bundled)
         self._timing = timing or Timing("")
         with self._timing.measured("load"):
             self.stages = build_stages(self.config, vlm, embedder=embedder or None, device=_device(backbone))
@@ -105,6 +107,8 @@ class VideoMinerModel(lmms):
             ConfigError: An argument is unknown, or a value is out of range.
             ModelError: A model cannot be loaded.
         """
+        from lmms_videominer.selectors.building import check_models
+
         model_args = dict(arg_string) if isinstance(arg_string, dict) else simple_parse_args_string(arg_string)
         model_args |= secrets_given()
         cli_args = {name: value for name, value in (additional_config or {}).items() if value is not None}
@@ -115,6 +119,8 @@ class VideoMinerModel(lmms):
         backbone_class = construct.backbone_class(profile, is_simple)
         check_passed(arguments.passed, backbone_class, profile.backbone)
         arguments = _with_bundle(arguments)
+        config = arguments.config
+        check_models(ModelNames("", config.policy, config.embedder, config.scorer), config)
         timing = Timing(arguments.profile)
         with timing.measured("load"):
             backbone = construct.build(backbone_class, {**arguments.passed, **_accepted(cli_args, backbone_class)})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lmms_videominer.models.plain_text import legible
+from lmms_videominer.search.questions import part_fault
 from lmms_videominer.types import Question, Span
 from lmms_videominer.verdict import chosen_option, option_letter
 
@@ -48,6 +49,7 @@ class QuestionRow:
         answer: Letter of the correct option, or the correct answer to an open-ended question; empty if unknown.
         evidence: Spans that answer it, if known.
         named: The video as its row names it; not compared.
+        start_s, end_s: The part of the video that is searched, see ``Question``.
     """
 
     id: str
@@ -57,10 +59,12 @@ class QuestionRow:
     answer: str
     evidence: tuple[Span, ...] = ()
     named: str = field(default="", compare=False)
+    start_s: float = 0.0
+    end_s: float | None = None
 
     @property
     def question(self) -> Question:
-        return Question(self.video, self.text, self.options, self.evidence)
+        return Question(self.video, self.text, self.options, self.evidence, self.start_s, self.end_s)
 
     def row(self) -> dict[str, Any]:
         """The question as a row of the layout ``plain``."""
@@ -71,10 +75,13 @@ class QuestionRow:
             "options": list(self.options),
             "answer": self.answer,
             "evidence": [[span.start_s, span.end_s] for span in self.evidence],
+            "start_s": self.start_s,
+            "end_s": self.end_s,
         }
 
 
 PlainRow = dict[str, Any]
+WHOLE = (0.0, None)  # start_s and end_s of rows about a whole video
 Translation = Callable[[Mapping[str, Any]], "list[PlainRow | LeftOut]"]
 
 
@@ -192,10 +199,12 @@ def validate_row(row: PlainRow, with_answer: bool = True) -> QuestionRow:
     options = _options(row.get("options"))
     is_unknown = not with_answer and row.get("answer") in (None, "")
     answer = "" if is_unknown else _answer(row.get("answer"), options)
+    part = _part(row.get("start_s"), row.get("end_s"))
     id = row.get("id")
     if id is None or id == "":
-        id = hashlib.sha256(repr((video, text, options)).encode()).hexdigest()[:16]
-    return QuestionRow(legible(str(id)), video, text, options, answer, _evidence(row.get("evidence")), video)
+        content = (video, text, options) if part == WHOLE else (video, text, options, part)
+        id = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+    return QuestionRow(legible(str(id)), video, text, options, answer, _evidence(row.get("evidence")), video, *part)
 
 
 def _field(row: PlainRow, name: str) -> str:
@@ -255,3 +264,10 @@ def _evidence(value: Any) -> tuple[Span, ...]:
         raise BadRow(
             f"evidence is {value!r:.80} ({error})", "It must be a list of [start, end] in seconds, or omitted"
         ) from error
+
+
+def _part(start_s: Any, end_s: Any) -> tuple[float, float | None]:
+    start_s = WHOLE[0] if start_s is None else start_s
+    if fault := part_fault(start_s, end_s):
+        raise BadRow(fault, "Omit them to search the whole video")
+    return float(start_s), None if end_s is None else float(end_s)

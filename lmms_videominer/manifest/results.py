@@ -27,12 +27,12 @@ class Result:
     """What came of one row.
 
     Attributes:
-        id, video, question, options: The row, with its video as the row names it.
+        id, video, question, options, start_s, end_s: The row, with its video as the row names it.
         answer: What the video LLM answered; ``None`` if the row failed.
         choice: Letter of the option that the answer names; empty if it names none, or there are no options.
         target: The right answer, if the row has one: a letter where there are options; else empty.
         correct: Whether ``choice`` is ``target``; ``None`` if there are no options, no target or no answer.
-        times_s: Times of the key frames, ascending.
+        times_s: Times of the key frames, ascending, to the millisecond.
         frame_indices: Their indices in the video.
         captions, decisions: How many the search asked for, whether they were made or in the cache.
         fallbacks: Names of the fallbacks used, as in a ``Selection``, without those of the cache.
@@ -44,6 +44,8 @@ class Result:
     video: str
     question: str
     options: tuple[str, ...]
+    start_s: float
+    end_s: float | None
     answer: str | None
     choice: str
     target: str
@@ -59,7 +61,7 @@ class Result:
     @classmethod
     def of(cls, row: QuestionRow, result: Selection | VideoMinerError, tree: str = "") -> Result:
         """The result of ``row``: its selection, stored as ``tree``, or its error."""
-        named = (row.id, row.named or row.video, row.text, row.options)
+        named = (row.id, row.named or row.video, row.text, row.options, row.start_s, row.end_s)
         if isinstance(result, VideoMinerError):
             return cls(*named, None, "", row.answer, None, (), (), 0, 0, (), "", redacted(str(result)))
         usage, index = result.usage, chosen_option(result.answer, row.options)
@@ -69,7 +71,7 @@ class Result:
             choice="" if index is None else option_letter(index),
             target="",
             correct=None,
-            times_s=tuple(frame.time_s for frame in result.key_frames),
+            times_s=tuple(round(frame.time_s, 3) for frame in result.key_frames),
             frame_indices=tuple(frame.frame_index for frame in result.key_frames),
             captions=usage.vlm_calls + usage.vlm_calls_cached,
             decisions=usage.policy_calls + usage.policy_calls_cached,
@@ -90,6 +92,8 @@ class Result:
             "video": (self.video, row.named or row.video),
             "question": (self.question, row.text),
             "options": (self.options, row.options),
+            "start_s": (self.start_s, row.start_s),
+            "end_s": (self.end_s, row.end_s),
         }
         return next((name for name, (mine, its) in pairs.items() if mine != its), "")
 
@@ -110,6 +114,8 @@ def as_parquet(results: Sequence[Result]) -> bytes:
     text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
     kinds = {
         "options": texts,
+        "start_s": pyarrow.float64(),
+        "end_s": pyarrow.float64(),
         "correct": pyarrow.bool_(),
         "times_s": pyarrow.list_(pyarrow.float64()),
         "frame_indices": pyarrow.list_(pyarrow.int64()),

@@ -25,7 +25,7 @@ from typing import Any
 from lmms_videominer import __version__
 from lmms_videominer.config import HOW_ASKED, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
-from lmms_videominer.manifest.layouts import QuestionRow
+from lmms_videominer.manifest.layouts import WHOLE, QuestionRow
 from lmms_videominer.manifest.results import Cost, Result, as_parquet
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.resolve import resolve
@@ -193,7 +193,8 @@ class RunFolder:
         if self._run is None:
             return
         values, damaged = self._lines(RESULTS)
-        results = _records(Result, values)
+        whole = dict(zip(("start_s", "end_s"), WHOLE, strict=True))  # lines of before rows could have a part lack it
+        results = _records(Result, [{**whole, **value} if isinstance(value, dict) else value for value in values])
         damaged += len(values) - len(results)
         if damaged and tells:
             logger.warning(

@@ -237,14 +237,14 @@ class Server:
             choice = response.choices[0]
             said, text = choice.message, choice.message.content or ""
         except (AttributeError, IndexError, TypeError):
-            return CallError(f"{self.address}: not a completion: {self._without_key(str(response))[:100]}")
+            return CallError(f"{self.address}: not a completion: {self._said(response)[:100]}")
         refusal = getattr(said, "refusal", None) or (
             "content_filter" if choice.finish_reason == "content_filter" else ""
         )
         if refusal:
-            return CallError(f"{self.address}: the model refused: {self._without_key(refusal)}")
+            return CallError(f"{self.address}: the model refused: {self._said(refusal)}")
         thought = getattr(said, "reasoning_content", None) or getattr(said, "reasoning", None) or ""
-        text, reasoning = (self._without_key(legible(str(part))).strip() for part in (text, thought))
+        text, reasoning = (self._said(part).strip() for part in (text, thought))
         if not text and choice.finish_reason == "length":
             return CallError(
                 f"{self.address}: no text within {max_tokens} tokens. If the model thinks before it replies, switch "
@@ -281,7 +281,8 @@ class Server:
     def _told(self, error: BaseException) -> str:
         """The kind of an error and its cause: "Connection error." alone does not say which."""
         cause = error.__cause__
-        return self._without_key(f"{told(error)}, {told(cause)}" if cause else told(error))
+        return self._said(f"{told(error)}, {told(cause)}" if cause else told(error))
 
-    def _without_key(self, text: str) -> str:
-        return hidden(text, [self._key])
+    def _said(self, said: object) -> str:
+        """What the server says as text that a file takes, without the key."""
+        return hidden(legible(str(said)), [self._key])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from lmms_videominer.errors import CallError
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.types import Usage
 
 
@@ -15,7 +16,7 @@ class Completion:
     """One completion of a language model.
 
     Attributes:
-        text: The completion, without special tokens, stripped.
+        text: The completion, without special tokens, stripped; legible (``legible``) whatever it is made from.
         prompt_ids: Tokens that the model saw, including the chat template, without padding.
         completion_ids: Tokens that it generated, including the end-of-sequence token if it generated one,
             without padding. Both are empty for a model without token access.
@@ -31,6 +32,9 @@ class Completion:
     fault: CallError | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", legible(self.text))
 
     @property
     def usage(self) -> Usage:

@@ -182,4 +182,4 @@ def _answered(selection: Selection, answer: _Generated, pays: bool) -> Selection
     if not pays:
         return answered
     cost = Usage(answer_calls=1, frames_decoded=len(selection.key_frames), seconds=answer.seconds)
-    return dataclasses.replace(answered, usage=selection.usage + cost)
+    return dataclasses.replace(answered, usage=(selection.usage + cost).rounded)

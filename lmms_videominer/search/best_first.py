@@ -33,7 +33,7 @@ import numpy as np
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.policy.prompt import reply_before
-from lmms_videominer.search.candidates import ROUNDED, Pick, evenly, top, within_budget
+from lmms_videominer.search.candidates import EQUAL, ROUNDED, Pick, evenly, levels, top, within_budget
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
 from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
@@ -56,7 +56,6 @@ from lmms_videominer.video import frames_shown_at
 
 SCANNED = 4  # frames compared per event of a cut
 LOOKS = 32  # frames that are compared for the price of one caption
-EQUAL = 1e-6  # difference of fits that are equal
 SHOWN = 4  # frames compared per key frame, of which the fitting ones are taken
 LINES_CUT = "lines_cut"  # the fallback of a search for more moments than there are key frames
 FITTING = 0.25  # standard deviations within which a frame fits about as well as the best of its part
@@ -209,7 +208,7 @@ class _BestFirst:
                 self.frontier.remove(event)
                 self._join(candidates)
             else:
-                self._join([candidate for candidate in candidates if (candidate.seen > event.seen).any()])
+                self._join([candidate for candidate in candidates if (candidate.seen > event.seen + EQUAL).any()])
 
     def _raise(self, position: int) -> float:
         """How much more promising than its own events a node is for having been continued: the more, the rarer that is.
@@ -265,7 +264,7 @@ class _BestFirst:
         highest = max((candidate.fit[k] for candidate in self.frontier), default=-math.inf)
         best = max((event.fit[k] for event in self.events), default=-math.inf)
         reach = self.config.reach * self.deviations[k] if self.config.look != "none" else 0.0
-        if not self.frontier or (reach and highest < best - reach):
+        if not self.frontier or (reach and highest < best - reach - EQUAL):
             return None
         equal = [candidate for candidate in self.frontier if candidate.fit[k] >= highest - EQUAL]
         if len(equal) == 1:
@@ -282,10 +281,11 @@ class _BestFirst:
         accepted = [
             fit[k]
             for node, fit in zip(self.nodes, self.fits)
-            if node.has_action(Action.ACCEPT) and fit[k] >= fit.max() - margin[k]  # else it is there for another line
+            # else it is there for another line
+            if node.has_action(Action.ACCEPT) and fit[k] >= fit.max() - margin[k] - EQUAL
         ]
         left = [candidate.fit[k] for candidate in self.frontier]
-        return bool(accepted) and (not left or max(accepted) - margin[k] > max(left))
+        return bool(accepted) and (not left or max(accepted) - margin[k] > max(left) + EQUAL)
 
     def _look(self, wave: Sequence[_Candidate]) -> Generator[Any, Any, None]:
         """Caption, cluster and decide about one wave, and open what continues."""
@@ -356,10 +356,9 @@ class _BestFirst:
 
     def _most_fitting(self, k: int) -> list[Span]:
         """The event whose frames fit line ``k`` best, and that whose words do, if any; of several the shortest."""
-        spoken = [event for event in self.events if event.fit[k] > event.seen[k]]
-        best = [max(self.events, key=lambda event: (event.seen[k], -event.span.duration_s))]
-        best += [max(spoken, key=lambda event: (event.fit[k], -event.span.duration_s))] if spoken else []
-        return [event.span for event in best]
+        spoken = [event for event in self.events if event.fit[k] > event.seen[k] + EQUAL]
+        best = [_shortest(self.events, [event.seen[k] for event in self.events])]
+        return [*best, _shortest(spoken, [event.fit[k] for event in spoken])] if spoken else best
 
     def _around(self, spans: Sequence[Span]) -> tuple[Span, ...]:
         """``spans`` with half the grain on either side: a moment may have been cut in two, and one half accepted."""
@@ -376,21 +375,28 @@ class _BestFirst:
             if words := self._words(part.spans, fit.max(axis=0)):
                 picks.append(replace(words, node_id=part.node_id))
                 share -= 1
-            line = int(fit.max(axis=0).argmax())  # the one that the part was kept for
-            value = fit[:, line].round(ROUNDED)  # [T]; without what a batch changes in the last digits
-            fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line])
-            chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(value, share)
+            line = int(levels(fit.max(axis=0)).argmax())  # the one that the part was kept for
+            value = fit[:, line]  # [T]
+            fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line] - EQUAL)
+            chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(levels(value), share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
         return picks
 
     def _words(self, spans: Sequence[Span], seen: np.ndarray) -> Pick | None:
         """The frame amid what is said within ``spans``, if that fits better than any frame, as ``seen`` does, [L]."""
         spoken = self._spoken(spans)
-        line = int(spoken.argmax())
-        if spoken[line] <= seen.max() or (said := self.speech.best(spans, line)) is None:
+        line = int((spoken >= spoken.max() - EQUAL).argmax())  # of equal ones the first
+        if spoken[line] <= seen.max() + EQUAL or (said := self.speech.best(spans, line)) is None:
             return None
         [frame] = frames_shown_at(self.case.timestamps_s, [_middle(said)])
         return Pick(int(frame), None, round(float(spoken[line]), ROUNDED))
+
+
+def _shortest(events: Sequence[_Candidate], fits: Sequence[float]) -> Span:
+    """The event with the highest of ``fits``, of several the shortest."""
+    highest = max(fits)
+    equal = [event.span for event, fit in zip(events, fits, strict=True) if fit >= highest - EQUAL]
+    return min(equal, key=lambda span: span.duration_s)
 
 
 def _even_pieces(span: Span, longest_s: float) -> tuple[Span, ...]:

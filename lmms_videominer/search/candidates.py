@@ -12,6 +12,7 @@ from lmms_videominer.video import frames_shown_at
 
 CANDIDATE_FPS = 1.0  # as in the published methods
 ROUNDED = 6  # decimal places of the scores in a result
+EQUAL = 1e-6  # difference of scores that are equal: a batch changes float32 cosines by 1e-7 (docs/search.md)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,14 @@ def fillers(chosen: Iterable[int], frame_count: int, most: int) -> list[int]:
         added.append(int(edges[gap] + edges[gap + 1]) // 2)
         taken.insert(gap, added[-1])
     return added
+
+
+def levels(scores: np.ndarray) -> np.ndarray:
+    """int64 [n]: the order of ``scores``, [n], from 0 for the lowest; neighbours that are ``EQUAL`` share a place."""
+    order = np.argsort(scores, kind="stable")
+    places = np.empty(len(order), np.int64)
+    places[order] = np.cumsum(np.diff(scores[order], prepend=scores[order[:1]]) > EQUAL)
+    return places
 
 
 def top(scores: np.ndarray, budget: int) -> np.ndarray:

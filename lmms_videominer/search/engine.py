@@ -15,7 +15,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -23,14 +23,18 @@ import numpy as np
 
 from lmms_videominer.config import NO_SUBTITLES, MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
 from lmms_videominer.models.calls import computed, replied
+from lmms_videominer.models.drawn_films import is_world_video, warn_of
 from lmms_videominer.models.embedder import CachedEmbedder
+from lmms_videominer.models.plain_text import legible
 from lmms_videominer.policy.policy import Decided, Part
 from lmms_videominer.policy.prompted import default_of, read_verdict
 from lmms_videominer.profiling import stage
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
+from lmms_videominer.search.excerpts import cues_in_whole_video, heard_by_search, in_whole_video, seen_by_search
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
@@ -157,15 +161,17 @@ class Running:
     """A search in progress: its current wish, its cost so far, and its result.
 
     Attributes:
-        question: The question, whole; ``case`` has it as the search asks it.
+        question, video: The question and the video, whole; ``case`` has them as the search sees them.
+        is_strange: Whether the video LLM does not know films like this one (``models.drawn_films``).
         wish: The wish that it waits for; ``None`` once it has ended.
         since: The turn in which it began to wait.
         usage: Its cost so far.
         result: Its result or its error; ``None`` until it ends.
     """
 
-    def __init__(self, question: Question, case: Case, search: Search):
-        self.question, self.case, self._search = question, case, search
+    def __init__(self, question: Question, video: OpenVideo, case: Case, search: Search, is_strange: bool = False):
+        self.question, self.video, self.case, self._search = question, video, case, search
+        self.is_strange = is_strange
         self.wish: Wish | None = None
         self.since = 0
         self.usage = Usage()
@@ -189,30 +195,39 @@ class Running:
             self.result = error
 
 
-def _checked(question: Question) -> Question | ConfigError:
+def _begin(method: Method, job: Job, videos: OpenVideos, strange: dict[str, bool]) -> Running | VideoMinerError:
     try:
-        return checked(question)
-    except ConfigError as error:
+        question = checked(job.question)
+        video = videos.opened(question.video)
+        if isinstance(video, VideoError):
+            return video
+        asked, seen = seen_by_search(question, video)
+        cues = heard_by_search(video.cues(question.subtitles or method.config.subtitles), seen)
+        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed, cues)
+    except (ConfigError, VideoError) as error:
         return error
+    with stage("search"):
+        search = method.begin(case)
+        if not hasattr(search, "send"):
+            raise TypeError(
+                f"selector {method.name}: search() must be a generator that yields wishes and returns Found"
+            )
+        if question.video not in strange:
+            strange[question.video] = _is_strange(question.video, video, method.stages)
+        return Running(question, video, case, search, strange[question.video])
 
 
-def _begin(
-    method: Method, question: Question | ConfigError, seed: int, videos: Mapping[str, OpenVideo | VideoError]
-) -> Running | VideoMinerError:
-    if isinstance(question, ConfigError):
-        return question
-    video = videos[question.video]
-    if isinstance(video, VideoError):
-        return video
+def _is_strange(path: str, video: OpenVideo, stages: Stages) -> bool:
+    """Whether the video LLM does not know films like ``video``; logged once."""
+    if not getattr(stages.vlm, "knows_world_only", False):
+        return False
     try:
-        cues = video.cues(question.subtitles or method.config.subtitles)
-        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed, cues)
-    except VideoError as error:
-        return error
-    search = method.begin(case)
-    if not hasattr(search, "send"):
-        raise TypeError(f"selector {method.name}: search() must be a generator that yields wishes and returns Found")
-    return Running(question, case, search)
+        known = is_world_video(video.reader)
+    except VideoError:  # the search reads more of it, or says what is wrong
+        return False
+    if not known:
+        warn_of(path)
+    return not known
 
 
 @dataclass(frozen=True)
@@ -247,6 +262,7 @@ class _Searches:
         self.groups = iter([list(range(len(jobs)))]) if at_once is None else together([j.question.video for j in jobs])
         self.open: dict[int, Running] = {}
         self.ended: list[_Ended] = []
+        self.strange: dict[str, bool] = {}  # by video
         self.turn = self.decided = 0
 
     def results(self) -> Iterator[tuple[int, Selection | VideoMinerError]]:
@@ -273,12 +289,9 @@ class _Searches:
                 return
             self.serving("open")
             started = time.perf_counter()
-            questions = [_checked(self.jobs[i].question) for i in group]
-            opened = videos.opened([question.video for question in questions if isinstance(question, Question)])
             begun: list[Running] = []
-            for i, question in zip(group, questions, strict=True):
-                with stage("search"):
-                    search = _begin(self.method, question, self.jobs[i].seed, opened)
+            for i in group:
+                search = _begin(self.method, self.jobs[i], videos, self.strange)
                 if isinstance(search, Running):
                     search.since = self.turn
                     self.open[i] = search
@@ -397,10 +410,13 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         raise ValueError(
             f"selector {method.name} chose {len(result.key_frames)} frames, more than {case.config.frames}"
         )
-    asked = (search.question.subtitles or case.config.subtitles) != NO_SUBTITLES
+    asked = search.question.subtitles or case.config.subtitles
+    said = near(case.cues, [frame.time_s for frame in result.key_frames])
+    result = in_whole_video(result, case.video)
     told = (
         *result.fallbacks,
-        "no_subtitles" if asked and not case.cues else "",
+        "no_subtitles" if asked != NO_SUBTITLES and not search.video.cues(asked) else "",
+        NOT_A_WORLD_VIDEO if search.is_strange else "",
         "question_cut" if case.question.text != search.question.text else "",
         "captions_missing" if search.usage.captions_missing else "",
         "unread_decisions" if search.usage.decisions_unread else "",
@@ -408,16 +424,16 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
     )
     return Selection(
         question=search.question,
-        video=replace(case.video.info, identity=case.video.identity),
+        video=replace(search.video.info, identity=search.video.identity),
         key_frames=result.key_frames,
         selector=method.name,
         nodes=result.nodes,
-        usage=search.usage,
+        usage=search.usage.rounded,
         fallbacks=tuple(name for name in told if name),
         config=method.settings_by_name,
         seed=case.seed,
         scores=result.scores,
-        said=near(case.cues, [frame.time_s for frame in result.key_frames]),
+        said=cues_in_whole_video(said, case.video),
     )
 
 
@@ -596,7 +612,11 @@ def _decided(stages: Stages, parts: Sequence[Part], temperature: float, seeds: S
     for part, done in zip(parts, made, strict=True):
         if len(done.each) != len(part.each):
             raise CallError(f"the policy decided about {len(done.each)} of {len(part.each)} parts: Decided.beside")
-    return made
+    return [replace(done, decision=_legible(done.decision), beside=tuple(map(_legible, done.beside))) for done in made]
+
+
+def _legible(decision: Decision) -> Decision:
+    return replace(decision, text=legible(decision.text))
 
 
 def _dealt(results: Sequence[T], counts: Sequence[int]) -> Iterator[Sequence[T]]:

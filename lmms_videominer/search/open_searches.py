@@ -16,7 +16,7 @@ available at first. Frames on their way to a model do not count: they are bounde
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -96,14 +96,15 @@ class OpenVideos:
         held = (held_bytes(video.info) for video in self._held.values() if isinstance(video, OpenVideo))
         return sum(held) < self._room_bytes
 
-    def opened(self, paths: Sequence[str]) -> Mapping[str, OpenVideo | VideoError]:
-        """These videos, or their errors, by path."""
-        for path in dict.fromkeys(paths):
-            if path not in self._held:
-                closer = self._stack.enter_context(contextlib.ExitStack())
-                self._held.update(closer.enter_context(self._open([path])))
-                self._closers[path] = closer
-        return self._held
+    def opened(self, path: str) -> OpenVideo | VideoError:
+        """The video at ``path``, or its error."""
+        if path not in self._held:
+            self._closers[path] = self._stack.enter_context(contextlib.ExitStack())
+            try:
+                self._held[path] = self._closers[path].enter_context(self._open(path))
+            except VideoError as error:
+                self._held[path] = error
+        return self._held[path]
 
     def close_unused(self, used: Iterable[str]) -> None:
         """Close the videos that are not among ``used``."""

@@ -39,10 +39,8 @@ from lmms_videominer.search.trees import (
     part_of,
 )
 from lmms_videominer.search.wishes import Case, Search, Segment
-from lmms_videominer.types import Action, Event, Node, Span
+from lmms_videominer.types import ROUNDING_S, Action, Event, Node, Span
 from lmms_videominer.video import frames_beginning_in
-
-ROUNDING_S = 1e-6  # tolerance: a duration is a sum of inexact floats
 
 Units = tuple[Span, ...]  # the spans of one node that are captioned and clustered
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 
 from lmms_videominer.errors import ConfigError, ModelError
 from lmms_videominer.models.plain_text import legible
@@ -23,14 +26,42 @@ def checked(question: Question) -> Question:
     """``question``, with a replacement character for each code unit that no text has (a surrogate by itself).
 
     Raises:
-        ConfigError: Its text is no text, or empty.
+        ConfigError: Its text is no text, or empty; or its part of the video is none.
     """
     if not isinstance(question.text, str):
         kind = type(question.text).__name__
         raise ConfigError(f"{question.video}: the question is no text, but {kind}; pass a str")
     if not question.text.strip():
         raise ConfigError(f"{question.video}: the question is empty; say what to look for in the video")
-    return replace(question, text=legible(question.text), options=tuple(legible(str(o)) for o in question.options))
+    if fault := part_fault(question.start_s, question.end_s):
+        raise ConfigError(f"{question.video}: {fault}")
+    end_s = None if question.end_s is None else float(question.end_s)
+    return replace(
+        question,
+        text=legible(question.text),
+        options=tuple(legible(str(o)) for o in question.options),
+        start_s=float(question.start_s),
+        end_s=end_s,
+    )
+
+
+def part_fault(start_s: object, end_s: object) -> str:
+    """Why these are no start and end of a part of a video, with the way out; empty if they are."""
+    given = [start_s] if end_s is None else [start_s, end_s]
+    are_times = all(isinstance(t, Real) and not isinstance(t, bool) and math.isfinite(t) for t in given)
+    if are_times and start_s >= 0 and (end_s is None or start_s < end_s):  # type: ignore[operator]
+        return ""
+    return f"start_s={start_s!r} and end_s={end_s!r}: give seconds from the first frame, the end after the start"
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Raise ``ConfigError`` unless ``options`` are none, or two texts or more."""
+    if isinstance(options, str):
+        raise ConfigError(f"options={options!r}: expected a list of texts, such as ['red', 'blue']")
+    if len(options) == 1:
+        raise ConfigError(
+            f"a single option, {options[0]!r}, leaves nothing to choose: give two or more, or none for an open question"
+        )
 
 
 def searchable(question: Question) -> Question:

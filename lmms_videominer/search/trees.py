@@ -12,6 +12,7 @@ from lmms_videominer.config import ASK, MinerConfig
 from lmms_videominer.policy.policy import Part
 from lmms_videominer.policy.prompt import judge_prompt
 from lmms_videominer.profiling import stage
+from lmms_videominer.search.candidates import levels
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import context_of
 from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
@@ -171,16 +172,18 @@ def found(case: Case, nodes: Sequence[Node], key_frames: str = AUTO, uniform_sha
     timestamps_s, is_part = case.timestamps_s, bool(kept[0].depth)
     uniform = round(uniform_share * case.config.frames) if is_part else 0  # the root is the whole video
     values: dict[int, float] = {}
+    scores: dict[int, float] = {}
     if is_part and not fallback and key_frames == "seen":
         values = frames_seen(kept, timestamps_s)
     elif is_part and not fallback and key_frames == "scored":
         most = scored_at_most(case.config, sum(node.duration_s for node in kept))
         indices = tuple(frame.frame_index for frame in node_key_frames(kept, timestamps_s, most))
-        [scores] = yield Compare(((indices, case.question.text),))
-        values = dict(zip(indices, scores.tolist(), strict=True))
+        [fits] = yield Compare(((indices, case.question.text),))
+        scores = dict(zip(indices, fits.tolist(), strict=True))
+        values = dict(zip(indices, levels(fits).tolist(), strict=True))
     frames = node_key_frames(kept, timestamps_s, case.config.frames - uniform, values)
-    if values and key_frames == "scored":
-        frames = tuple(replace(frame, score=values.get(frame.frame_index)) for frame in frames)
+    if scores:
+        frames = tuple(replace(frame, score=scores.get(frame.frame_index)) for frame in frames)
     frames = with_uniform_frames(frames, timestamps_s, case.whole, uniform)
     return Found(frames, tuple(nodes), (fallback,) if fallback else ())
 

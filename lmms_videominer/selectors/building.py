@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from lmms_videominer.config import ASK, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError
 from lmms_videominer.models.bundle import BUNDLED, is_shipped
 from lmms_videominer.models.embedder import DEFAULT_EMBEDDER, Embedder
-from lmms_videominer.models.server import Server, is_served
+from lmms_videominer.models.loading import check_device, check_there
+from lmms_videominer.models.resolve import ModelNames
+from lmms_videominer.models.server import Address, Server, is_served
 from lmms_videominer.models.thresholds import thresholds_of
 from lmms_videominer.policy.language_model import LanguageModel
 from lmms_videominer.policy.policy import Policy
@@ -20,7 +22,38 @@ from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import selector_class
 from lmms_videominer.vlm.vlm import VLM
 
+if TYPE_CHECKING:
+    from lmms_videominer.selectors.selector import Selector
+
 logger = logging.getLogger(__name__)
+
+
+def check_models(names: ModelNames, config: MinerConfig, device: str | None = None) -> None:
+    """Check what can be checked of models before the first is loaded: the device, paths, addresses, the cache.
+
+    Raises:
+        ConfigError: There is no such device, or a name of a server has no address.
+        ModelError: The folder of a model that the selector needs is not there.
+        CacheError: The cache folder in ``config`` cannot be used.
+    """
+    from lmms_videominer.store.cache import check_cache_folder
+
+    if device:
+        check_device(device)
+    needs = selector_class(config.selector).needs(config)
+    asks = bool(needs & {"policy", "language_model"}) and names.policy != NO_POLICY
+    needed_names = {
+        "video LLM": names.vlm,
+        "policy": names.policy if asks else "",
+        "embedder": names.embedder if "embedder" in needs else "",
+        "scorer": names.scorer if "scorer" in needs else "",
+    }
+    for role, name in needed_names.items():
+        if is_served(name):
+            Address.of(str(name))
+        elif name and isinstance(name, (str, os.PathLike)):
+            check_there(role, os.fspath(name))
+    check_cache_folder(config.cache_dir)
 
 
 def load_vlm(name: str, config: MinerConfig, device: str | None = None) -> VLM:
@@ -46,8 +79,9 @@ def build_stages(
     embedder: Embedder | str | os.PathLike[str] | None = None,
     device: str | None = None,
     scorer: Scorer | str | os.PathLike[str] | None = None,
+    selector: type[Selector] | None = None,
 ) -> Stages:
-    """The stages of ``config.selector``.
+    """The stages of a selector.
 
     Args:
         vlm: The video LLM.
@@ -57,6 +91,7 @@ def build_stages(
             ``config.embedder``, else all-MiniLM-L6-v2.
         device: Device for the models that are loaded here; ``None``: CUDA if available.
         scorer: A scorer, or the name or folder of an image-text model. Default: ``config.scorer``, else CLIP ViT-L/14.
+        selector: Its class. Default: that of ``config.selector``.
 
     Raises:
         ConfigError: The name of a stage is unknown.
@@ -70,7 +105,7 @@ def build_stages(
     policy, embedder, scorer = policy or config.policy, embedder or config.embedder, scorer or config.scorer
     if policy == NO_POLICY:
         config = dataclasses.replace(config, policy=NO_POLICY)  # checked like the setting
-    cls = selector_class(config.selector)
+    cls = selector or selector_class(config.selector)
     cls.settings_of(config)
     cls.check(config)
     needs = cls.needs(config)

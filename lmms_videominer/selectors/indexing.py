@@ -9,9 +9,11 @@ from typing import ClassVar
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.models.resolve import resolve
 from lmms_videominer.scoring.scorer import Encoder
 from lmms_videominer.search.index import index
 from lmms_videominer.search.wishes import Case, Search
+from lmms_videominer.selectors.building import build_stages, load_vlm
 from lmms_videominer.selectors.videominer import VideoMinerSelector, looks
 from lmms_videominer.types import Event, Question, Selection, Usage, VideoInfo
 from lmms_videominer.vlm.prompts import PLAIN_TOPIC
@@ -42,6 +44,23 @@ class Indexing(VideoMinerSelector):
     unit: ClassVar[str] = "video"
 
     @classmethod
+    def from_pretrained(
+        cls, model: str | os.PathLike[str], *, config: MinerConfig, device: str | None = None
+    ) -> Indexing:
+        """Load what an index needs, which is less than a question does: nothing is decided, and nothing clustered.
+
+        Args:
+            model, config, device: See ``VideoMiner.from_pretrained``.
+
+        Raises:
+            ConfigError: The settings are of another selector, or of no use to an index.
+            ModelError: A model cannot be found or loaded, or its server cannot be reached.
+        """
+        names = resolve(model, config)
+        vlm = load_vlm(names.vlm, config, device)
+        return cls(build_stages(config, vlm, device=device, scorer=names.scorer, selector=cls), config)
+
+    @classmethod
     def check(cls, config: MinerConfig) -> None:
         if config.selector not in (cls.name, VideoMinerSelector.name):
             raise ConfigError(
@@ -49,6 +68,10 @@ class Indexing(VideoMinerSelector):
                 "the selector out"
             )
         super().check(config)
+
+    @classmethod
+    def needs(cls, config: MinerConfig) -> frozenset[str]:
+        return frozenset({"vlm", "scorer"} if looks(config) else {"vlm"})
 
     def search(self, case: Case) -> Search:
         return index(case, encodes=looks(self.config) and isinstance(self.stages.scorer, Encoder))

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lmms_videominer.config import MinerConfig, check_names
+from lmms_videominer.config import MinerConfig, check_names, fitting
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.selectors import SELECTORS, selector_class, selector_names
 
@@ -143,7 +143,7 @@ def _own(selector: str, settings: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name}={value}: a setting of selector={owner}, but the selector is selector={selector}; "
                 f"leave it out, or set selector={owner}"
             )
-        own[field.name] = value
+        own[field.name] = fitting(name, value, field.default)
     return own
 
 
@@ -152,6 +152,8 @@ def _parsed(name: str, value: Any, kind: type) -> Any:
         if str(value).lower() not in BOOLEANS:
             raise ConfigError(f"{name}={value!r}: expected true or false")
         return BOOLEANS[str(value).lower()]
+    if kind is int and (isinstance(value, bool) or (isinstance(value, float) and not value.is_integer())):
+        raise ConfigError(f"{name}={value!r}: expected int")  # int() would cut it
     try:
         return kind(value)
     except (TypeError, ValueError) as error:

@@ -23,7 +23,7 @@ from lmms_videominer.show.timeline import (
 from lmms_videominer.store.atomic import written
 from lmms_videominer.types import KeyFrame, Selection
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
-from lmms_videominer.video.time_codes import clock
+from lmms_videominer.video.time_codes import clock, clock_span
 
 WIDTH, MARGIN, GAP = 1600, 48, 16
 PAPER, CARD, GREEN, RED = "#ffffff", "#f4f5f7", "#22945a", "#c33d32"
@@ -94,6 +94,7 @@ def _facts(selection: Selection) -> str:
         selection.selector,
         f"{len(selection.key_frames)} of {video.frame_count} frames",
     ]
+    parts += [f"searched {clock_span(selection.searched)}"] if selection.searched else []
     parts += [f"{captions} captions, {decisions} decisions"] * bool(selection.nodes)
     parts += [f"damaged frames: {usage.frames_substituted}"] * bool(usage.frames_substituted)
     return " · ".join(parts)

@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO, UNKNOWN_FILM, WAY_OUT
 from lmms_videominer.show.printable import printable
 from lmms_videominer.types import Action, Node, Reading, Selection, Usage
 from lmms_videominer.verdict import chosen_option, in_evidence, option_letter
-from lmms_videominer.video.time_codes import clock, clock_spans
+from lmms_videominer.video.time_codes import clock, clock_span, clock_spans
 
 STYLES = {Action.ACCEPT: "bold green", Action.CONTINUE: "yellow", Action.DELETE: "red"}
 READINGS = {Reading.LENIENT: "read leniently", Reading.DEFAULT: "unreadable, default taken"}
@@ -40,6 +41,19 @@ def print_selection(console: Console, selection: Selection, right_option: int | 
     console.print(_titled("Cost", cost_text(selection.usage)))
     if selection.fallbacks:
         console.print(_titled("Not as planned", _plain(", ".join(selection.fallbacks), "yellow")))
+    if NOT_A_WORLD_VIDEO in selection.fallbacks:
+        console.print(_plain(f"\n{UNKNOWN_FILM}. {WAY_OUT}.", "bold yellow"), soft_wrap=True)
+
+
+def print_reasons(console: Console, selection: Selection) -> None:
+    """Print what the policy, or the captioner, said at each node that it decided about, root first."""
+    told = [(node, node.decision) for node in selection.nodes if node.decision]
+    reasons: list[RenderableType] = []
+    for node, decision in told:
+        head = Text(f"{shortened(node.id, ID_LETTERS)}  ", "bold")
+        head.append(decision.action.value, STYLES[decision.action]).append(f"  {clock_spans(node.spans)}", "cyan")
+        reasons += [head, Padding(_plain(decision.text.strip() or "(it said nothing)"), (0, 0, 0, 2))]
+    console.print(_titled("Why", Group(*reasons) if reasons else Text("no node was decided about", "dim")))
 
 
 def tree_of(selection: Selection, caption_letters: int = CAPTION_LETTERS) -> Tree:
@@ -119,6 +133,8 @@ def _header(selection: Selection) -> Text:
         f"{clock(video.duration_s)} · {video.width} x {video.height} · {video.average_fps:.4g} frames per second · "
         f"read with {video.backend}"
     )
+    if selection.searched:
+        facts += f" · searched {clock_span(selection.searched)}"
     question = shortened(selection.question.text, 400)
     name = printable(Path(video.path).name, keep="")
     return Text.assemble((name, "bold"), "  ", (printable(facts), "dim"), "\n", (question, "bold cyan"))

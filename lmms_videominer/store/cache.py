@@ -1,4 +1,4 @@
-"""Caches expensive results on disk: captions, scores, decisions, answers. Stores JSON in SQLite, never pickle."""
+"""Caches expensive results on disk or on a server: captions, scores, decisions, answers. Stores JSON, never pickle."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ from lmms_videominer.errors import CacheError
 from lmms_videominer.profiling import stage
 from lmms_videominer.store.database import Database
 from lmms_videominer.store.forms import FORMS, IMAGE_FEATURES, parse
+from lmms_videominer.store.redis_texts import RedisTexts, is_server, shown
+from lmms_videominer.store.texts import Texts
 
 CACHE_SCHEMA = 1  # part of every key and checksum: increment it when the meaning of a stored value changes
+
+_HOME = "~/.cache/videominer"
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +39,8 @@ class Cache(ABC):
     @property
     def fallbacks(self) -> tuple[str, ...]:
         """What went wrong: ``"cache_unwritable"`` (results are kept in memory or not at all), ``"cache_corrupt"`` (the
-        database was moved aside and a new one was started), ``"cache_damaged"`` (a value could not be used)."""
+        database was moved aside and a new one was started), ``"cache_unreachable"`` (the server was gone for a while,
+        whose results are not kept), ``"cache_damaged"`` (a value could not be used)."""
         return ("cache_damaged",) if self._damaged else ()
 
     def get_many(self, kind: str, keys: Sequence[str]) -> list[Any]:
@@ -66,14 +71,14 @@ class Cache(ABC):
         if not self._damaged:
             logger.warning(
                 "The cache %s holds values that are damaged or foreign (the first is of kind %r): they are made anew. "
-                "If the next run says so, too, delete the folder",
+                "If the next run says so, too, empty it",
                 self._name,
                 kind,
             )
         self._damaged = True
 
     def close(self) -> None:  # noqa: B027 - memory has nothing to close
-        """Close the cache's database."""
+        """Close the cache's database, or its connections."""
 
     @staticmethod
     def key(**parts: Any) -> str:
@@ -130,22 +135,20 @@ class MemoryCache(Cache):
         self._texts.update(((kind, key), text) for key, text in texts.items())
 
 
-class DiskCache(Cache):
-    """A cache in ``folder``, shared by any number of processes: one database for image features, so that these many
-    cheap values do not evict expensive ones, and one for all other kinds.
+class StoredCache(Cache):
+    """A cache that outlives the process and is shared by any number of them.
 
-    A value counts only with its checksum, which covers kind, key and value. Results of earlier versions, which have
-    none, get theirs when their database is first opened, if they have the form of their kind.
+    A value counts only with its checksum, which covers kind, key and value.
 
-    Raises:
-        OSError, sqlite3.Error: The folder cannot be written.
-        CacheError: Another process holds the cache's lock.
+    Args:
+        name: Where it is, for messages.
+        results: Keeps the values of all kinds but image features.
+        image_features: Keeps these; they are many and cheap, and must not push out the others.
     """
 
-    def __init__(self, folder: Path):
-        super().__init__(str(folder))
-        self._results = Database(folder / "results", _checksum_if_valid)
-        self._image_features = Database(folder / IMAGE_FEATURES, lambda name, text: None)  # cheap to make again
+    def __init__(self, name: str, results: Texts, image_features: Texts):
+        super().__init__(name)
+        self._results, self._image_features = results, image_features
 
     @property
     def fallbacks(self) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ class DiskCache(Cache):
 
     def _read(self, kind: str, keys: Sequence[str]) -> list[bytes | None]:
         names = [f"{kind}:{key}" for key in keys]
-        found = zip(names, self._database(kind).read(names))
+        found = zip(names, self._texts(kind).read(names))
         return [None if row is None else self._checked(kind, name, *row) for name, row in found]
 
     def _checked(self, kind: str, name: str, text: bytes, checksum: bytes) -> bytes | None:
@@ -169,10 +172,33 @@ class DiskCache(Cache):
 
     def _write(self, kind: str, texts: Mapping[str, bytes]) -> None:
         named = ((f"{kind}:{key}", text) for key, text in texts.items())
-        self._database(kind).write({name: (text, _checksum(name, text)) for name, text in named})
+        self._texts(kind).write({name: (text, _checksum(name, text)) for name, text in named})
 
-    def _database(self, kind: str) -> Database:
+    def _texts(self, kind: str) -> Texts:
         return self._image_features if kind == IMAGE_FEATURES else self._results
+
+
+def _on_disk(folder: Path) -> StoredCache:
+    """The cache in ``folder``: a database of each group. Results of earlier versions, which have no checksums, get
+    theirs when their database is first opened, if they have the form of their kind.
+
+    Raises:
+        OSError, sqlite3.Error: The folder cannot be written.
+        CacheError: Another process holds the cache's lock.
+    """
+    results = Database(folder / "results", _checksum_if_valid)
+    image_features = Database(folder / IMAGE_FEATURES, lambda name, text: None)  # cheap to make again
+    return StoredCache(str(folder), results, image_features)
+
+
+def _on_server(address: str) -> StoredCache:
+    """The cache on the server at ``address``.
+
+    Raises:
+        CacheError: See ``RedisTexts``.
+    """
+    texts = RedisTexts(address, expiring=f"{IMAGE_FEATURES}:")
+    return StoredCache(shown(address), texts, texts)
 
 
 def _check(kind: str) -> None:
@@ -196,34 +222,72 @@ def _checksum_if_valid(name: str, text: bytes) -> bytes | None:
     return None
 
 
+def cache_place(cache_dir: str = "") -> str:
+    """Where the cache is: ``cache_dir``, else ``$VIDEOMINER_CACHE``, else ``~/.cache/videominer``. A folder as its
+    absolute path; the address of a server as it is, with its login."""
+    place = cache_dir or os.environ.get("VIDEOMINER_CACHE") or _HOME
+    return place if is_server(place) else str(Path(place).expanduser().absolute())
+
+
 def cache_root(cache_dir: str = "") -> Path:
-    """The cache folder: ``cache_dir``, else ``$VIDEOMINER_CACHE``, else ``~/.cache/videominer``."""
-    return Path(cache_dir or os.environ.get("VIDEOMINER_CACHE") or "~/.cache/videominer").expanduser().absolute()
+    """The folder for what is kept beside the cache: the cache's own; of a server ``~/.cache/videominer``."""
+    place = cache_place(cache_dir)
+    return Path(_HOME).expanduser().absolute() if is_server(place) else Path(place)
+
+
+def check_cache_folder(cache_dir: str = "") -> None:
+    """Make the folder that ``open_cache`` will use, if the user named one: it is needed only once models are loaded.
+
+    Raises:
+        CacheError: It cannot be made or written.
+    """
+    if cache_dir == "off" or not _is_named(cache_dir):
+        return
+    root = cache_root(cache_dir)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(root, error) from error
+    if not os.access(root, os.W_OK):
+        raise _unwritable(root, "no permission")
+
+
+def _is_named(cache_dir: str) -> bool:
+    return bool(cache_dir or os.environ.get("VIDEOMINER_CACHE"))
+
+
+def _unwritable(root: Path, reason: object) -> CacheError:
+    return CacheError(
+        f"{root}: the cache folder cannot be written ({reason}). Choose another one with cache_dir or "
+        "$VIDEOMINER_CACHE, or set cache_dir=off"
+    )
 
 
 def open_cache(cache_dir: str = "") -> Cache:
     """Open the cache.
 
     Args:
-        cache_dir: A folder; empty: ``$VIDEOMINER_CACHE`` or ``~/.cache/videominer``; ``"off"``: memory only.
+        cache_dir: A folder, or the address of a Redis server (``RedisTexts``); empty: ``$VIDEOMINER_CACHE`` or
+            ``~/.cache/videominer``; ``"off"``: memory only.
 
     Raises:
-        CacheError: A folder that the user named, here or in ``$VIDEOMINER_CACHE``, cannot be written.
+        CacheError: A folder that the user named, here or in ``$VIDEOMINER_CACHE``, cannot be written, or a server
+            cannot be used.
             If the default folder cannot be written, a warning is logged and the cache is kept in memory.
             Another process holds the cache's lock.
     """
     if cache_dir == "off":
         return MemoryCache()
-    root = cache_root(cache_dir)
+    place = cache_place(cache_dir)
+    if is_server(place):
+        return _on_server(place)
+    root = Path(place)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return DiskCache(root)
+        return _on_disk(root)
     except (OSError, sqlite3.Error) as error:
-        if cache_dir or os.environ.get("VIDEOMINER_CACHE"):
-            raise CacheError(
-                f"{root}: the cache folder cannot be written ({error}). "
-                "Choose another one with cache_dir or $VIDEOMINER_CACHE, or set cache_dir=off"
-            ) from error
+        if _is_named(cache_dir):
+            raise _unwritable(root, error) from error
         logger.warning("The cache folder %s cannot be written (%s): results are cached for this run only", root, error)
         return MemoryCache(fallback="cache_unwritable")
 

@@ -20,6 +20,7 @@ _USAGE_FIELDS_SINCE = {  # by schema version
     4: ("frames_substituted", "captions_missing"),
     5: ("decisions_unread",),
 }
+_WHOLE = {"start_s": 0.0, "end_s": None}  # the part of the video that questions before version 6 are about
 
 
 def to_json(selection: Selection, indent: int | None = None) -> str:
@@ -63,7 +64,7 @@ def _from_document(document: Any) -> Selection:
 def _upgrade(document: dict[str, Any], version: int) -> None:
     """Add the fields introduced after ``version``.
 
-    No scores, counts of 0, nothing said, and a video whose identity is unknown.
+    No scores, counts of 0, nothing said, a video whose identity is unknown, and questions about whole videos.
     """
     if version < 2:
         document.setdefault("scores", None)
@@ -72,7 +73,7 @@ def _upgrade(document: dict[str, Any], version: int) -> None:
     if version < 6:
         document.setdefault("said", [])
         if isinstance(document.get("question"), dict):
-            document["question"] = {"subtitles": "", **document["question"]}
+            document["question"] = {**_WHOLE, "subtitles": "", **document["question"]}
         nodes = document.get("nodes")
         for node in nodes if isinstance(nodes, list) else ():
             if isinstance(node, dict) and isinstance(node.get("events"), list):

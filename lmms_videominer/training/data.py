@@ -58,7 +58,8 @@ class DataArguments:
 
 
 def load_questions(source: str | os.PathLike[str], split: str = "train", **arguments: Any) -> Dataset:
-    """Questions for ``TGRPOTrainer``: ``id``, ``video``, ``question``, ``options``, ``answer``, ``evidence``.
+    """Questions for ``TGRPOTrainer``: the columns ``id``, ``video``, ``question``, ``options``, ``answer``,
+    ``evidence``, ``start_s`` and ``end_s``.
 
     Logs how many rows are left out or skipped. See ``read_questions`` for arguments and errors.
     """
@@ -93,6 +94,8 @@ def as_dataset(questions: Iterable[QuestionRow]) -> Dataset:
             "options": List(text),
             "answer": text,
             "evidence": List(List(Value("float64"))),
+            "start_s": Value("float64"),
+            "end_s": Value("float64"),
         }
     )
     return Dataset.from_list([question.row() for question in questions], features=features)

@@ -14,7 +14,7 @@ from typing import Any
 
 from lmms_videominer.config import HOW_ASKED, MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
-from lmms_videominer.manifest.layouts import QuestionRow
+from lmms_videominer.manifest.layouts import WHOLE, QuestionRow
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.settings import configured, flat
@@ -204,6 +204,8 @@ class DifficultyFilter:
             "options": question.options,
             "answer": question.answer,
         }
+        if (question.start_s, question.end_s) != WHOLE:
+            content["part"] = (question.start_s, question.end_s)
         if step == "uniform":
             return Cache.key(step=step, question=content, vlm=self._models["vlm"], frames=self.config.uniform_frames)
         settings = {name: value for name, value in flat(self.mining).items() if name not in _NOT_IN_KEYS}

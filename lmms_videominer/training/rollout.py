@@ -103,7 +103,7 @@ class TreeRollout:
 def roll_out(
     jobs: Sequence[RolloutJob], stages: Stages, config: MinerConfig, reward_config: RewardConfig
 ) -> list[TreeRollout | VideoMinerError]:
-    """Grow, answer and reward one tree per job (arXiv 2510.06040, section 3.2), all trees together, level by level.
+    """Grow, answer and reward one tree per job (arXiv 2510.06040, section 3.2), all trees together.
 
     Captions, embeddings, segmentations and answers go through the cache of ``stages``: the requests of another tree
     or an earlier epoch are not repeated. The policy is called exactly ``rounds_at_most`` times (see

@@ -168,7 +168,8 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
 
     def _job(self, row: dict[str, Any], tree: int) -> RolloutJob:
         evidence = tuple(Span(*span) for span in row.get("evidence") or ())
-        question = Question(row["video"], row["question"], tuple(row.get("options") or ()), evidence)
+        part = (row.get("start_s") or 0.0, row.get("end_s"))
+        question = Question(row["video"], row["question"], tuple(row.get("options") or ()), evidence, *part)
         # a question is in at most one rollout per step; evaluation uses the same draws throughout training
         step = self.state.global_step if self.model.training else "eval"
         seed = seed_of(self.args.seed, step, row["id"], tree)

@@ -35,6 +35,18 @@ def header_duration_s(path: str) -> float | None:
     return length / av.time_base if length else None
 
 
+def stated_size(path: str) -> tuple[int, int]:
+    """Width and height of the video that the file's header states, in pixels, as coded: before any rotation.
+
+    Raises:
+        VideoError: The file cannot be used.
+    """
+    faults.check_file(path)
+    with open_container(path) as container:
+        codec = picture_stream(container, path).codec_context
+        return codec.width, codec.height
+
+
 def open_container(path: str) -> InputContainer:
     """Open ``path`` with PyAV; if that fails, raise the ``VideoError`` that gives the reason."""
     import av

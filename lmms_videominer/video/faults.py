@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,22 +12,28 @@ from lmms_videominer.errors import VideoError
 
 AGAIN = "Download or copy the file again"
 CONVERT = "Convert it first: ffmpeg -i INPUT -c:v libx264 -pix_fmt yuv420p OUTPUT.mp4"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters or more: C: is a drive
+# two letters or more: C: is a drive; one slash is left where a Path was made of it
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+|(?:www\.|m\.)?(?:youtube\.com|youtu\.be|vimeo\.com)/")
 _EBML_MAGIC, _SEGMENT_ID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM
 
 
 def check_file(path: str) -> None:
     """Raise ``VideoError`` unless ``path`` is a readable file with at least one byte."""
     if _ADDRESS.match(path) and not os.path.exists(path):
-        raise VideoError(path, "is an address, not a file", "Download it first, and give the path of the file")
+        raise VideoError(path, "is an address, not a file", f"Download it first: {download_command(path)}")
     if not os.path.exists(path):
         raise VideoError(path, "no such file", "Check the path")
     if os.path.isdir(path):
-        raise VideoError(path, "is a folder, not a file", "Give the path of the video file itself")
+        raise VideoError(path, "is a folder, not a file", "Name the video files in it")
     if os.path.getsize(path) == 0:
         raise VideoError(path, "the file is empty (0 bytes)", AGAIN)
     if not os.access(path, os.R_OK):
         raise VideoError(path, "no permission to read it", "Change the permissions of the file")
+
+
+def download_command(address: str) -> str:
+    """The command that people download a video with."""
+    return f"yt-dlp -f mp4 -o film.mp4 {shlex.quote(address)}"
 
 
 def cut_off(path: str) -> VideoError | None:

@@ -1,16 +1,16 @@
-"""Opens video files with the backend that is asked for, and each video of a batch once."""
+"""Opens video files with the backend that is asked for, for single frames or for a whole search."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lmms_videominer.config import NAMES, check_names
-from lmms_videominer.errors import ConfigError, VideoError
+from lmms_videominer.errors import ConfigError
 from lmms_videominer.types import Cue, VideoInfo
 from lmms_videominer.video.decord_reader import DecordReader
 from lmms_videominer.video.guarded import GuardedReader, decoded
@@ -91,33 +91,31 @@ class OpenVideo:
 
 @contextlib.contextmanager
 def opened(
-    paths: Iterable[str],
+    path: str,
     backend: str,
     pixels: int = 0,
     coarse: Callable[[VideoReader, str], np.ndarray] | None = None,
     kept: KeptFrames | None = None,
-) -> Iterator[dict[str, OpenVideo | VideoError]]:
-    """Open each distinct video of ``paths`` once; yield the videos, or their errors, by path. Closes all on exit.
+) -> Iterator[OpenVideo]:
+    """Open the video at ``path`` for a search. Closes it on exit.
 
-    Frames that were read last are kept in memory while their video is open.
+    Frames that were read last are kept in memory while the video is open.
 
     Args:
         backend, pixels: See ``open_video``.
         coarse: Gives the ``coarse_frames`` of a video from its reader and identity; none without.
         kept: Where frames are kept, with those of other videos.
+
+    Raises:
+        VideoError: The file cannot be used, see ``open_video``, or changes while it is opened.
+        ConfigError: See ``open_video``.
     """
-    videos: dict[str, OpenVideo | VideoError] = {}
     kept = KeptFrames() if kept is None else kept
-    with contextlib.ExitStack() as stack:
-        for path in dict.fromkeys(paths):
-            try:
-                reader = GuardedReader(open_video, path, backend, pixels)
-                stack.callback(kept.forget, reader.info.path)
-                stack.callback(reader.close)
-                identity = decoded(path, video_identity, path)
-                chosen = (lambda reader, identity=identity: coarse(reader, identity)) if coarse else None
-                videos[path] = OpenVideo(KeepingReader(reader, kept, chosen), identity)
-                reader.check_unchanged()  # the identity is that of the file that was opened
-            except VideoError as error:
-                videos[path] = error
-        yield videos
+    with GuardedReader(open_video, path, backend, pixels) as reader:
+        identity = decoded(path, video_identity, path)
+        reader.check_unchanged()  # the identity is that of the file that was opened
+        chosen = (lambda reader: coarse(reader, identity)) if coarse else None
+        try:
+            yield OpenVideo(KeepingReader(reader, kept, chosen), identity)
+        finally:
+            kept.forget(reader.info.path)

@@ -27,17 +27,26 @@ class Pixels:
     damaged: Set[int]
 
 
-def read_key_frames(selections: Sequence[Selection], backend: str = "auto") -> list[np.ndarray | VideoError | None]:
-    """Read the pixels of the key frames of each selection, at the video's own resolution. Opens each video once.
+def read_key_frames(
+    selections: Sequence[Selection], backend: str = "auto", max_pixels: int = 0
+) -> list[np.ndarray | VideoError | None]:
+    """Read the pixels of the key frames of each selection. Opens each video once.
+
+    Args:
+        selections: Whose key frames.
+        backend: See ``open_video``.
+        max_pixels: Frames are scaled down to at most as many pixels; 0: they have the video's own resolution.
 
     Returns:
         One entry per selection, in order: uint8 [N, H, W, 3], RGB, in temporal order; ``None`` if it has no
         key frames; the ``VideoError`` if the video can no longer be read.
     """
-    return [read.frames if isinstance(read, Pixels) else read for read in read_pixels(selections, backend)]
+    return [read.frames if isinstance(read, Pixels) else read for read in read_pixels(selections, backend, max_pixels)]
 
 
-def read_pixels(selections: Sequence[Selection], backend: str = "auto") -> list[Pixels | VideoError | None]:
+def read_pixels(
+    selections: Sequence[Selection], backend: str = "auto", max_pixels: int = 0
+) -> list[Pixels | VideoError | None]:
     """As ``read_key_frames``, with the damaged frames among them."""
     frames: list[Pixels | VideoError | None] = [None] * len(selections)
     by_video: dict[str, list[int]] = {}
@@ -45,23 +54,24 @@ def read_pixels(selections: Sequence[Selection], backend: str = "auto") -> list[
         if selection.key_frames:
             by_video.setdefault(selection.question.video, []).append(i)
     for video, members in by_video.items():
-        for i, pixels in zip(members, _read(video, [selections[i] for i in members], backend), strict=True):
+        read = _read(video, [selections[i] for i in members], backend, max_pixels)
+        for i, pixels in zip(members, read, strict=True):
             frames[i] = pixels
     return frames
 
 
-def _read(video: str, selections: Sequence[Selection], backend: str) -> list[Pixels | VideoError]:
+def _read(video: str, selections: Sequence[Selection], backend: str, max_pixels: int) -> list[Pixels | VideoError]:
     """The key frames of each selection of one video; an error replaces those that cannot be read."""
     try:
         identity = decoded(video, video_identity, video)
-        reader = GuardedReader(open_video, video, backend)
+        reader = GuardedReader(open_video, video, backend, max_pixels)
     except VideoError as error:
         return [error] * len(selections)
     frames: list[Pixels | VideoError] = []
     try:
         for selection in selections:
             try:
-                _check_mined(selection, identity)
+                check_mined(selection, identity)
                 chosen = reader.frames([frame.frame_index for frame in selection.key_frames])
                 frames.append(Pixels(chosen, reader.damaged))
             except VideoError as error:
@@ -71,7 +81,7 @@ def _read(video: str, selections: Sequence[Selection], backend: str) -> list[Pix
     return frames
 
 
-def _check_mined(selection: Selection, identity: str) -> None:
+def check_mined(selection: Selection, identity: str) -> None:
     """Raise ``VideoError`` if ``selection`` is of another file, which had the name of the one with ``identity``."""
     if selection.video.identity not in ("", identity):
         reason = "the file is not the one that was mined: its content is another"

@@ -1,4 +1,4 @@
-"""Formats times for people. Conversion between times and frame indices is in ``timing``, not here."""
+"""Formats times for people, and reads theirs. Conversion between times and frame indices is in ``timing``, not here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from lmms_videominer.types import Span
 
 _MOST_DECIMALS = 12
+_CLOCK = re.compile(r"(?:\d+(?::[0-5]?\d)?:(?=[0-5]?\d(?:\.|$)))?\d+(?:\.\d*)?", re.ASCII)  # below 60 after a colon
 SHORT_SPAN_S = 10.0  # below this, whole seconds are too coarse
 
 
@@ -20,6 +21,19 @@ def clock(time_s: float, decimals: int = 0) -> str:
     seconds, fraction = divmod(units, 10**decimals)
     text = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
     return f"{text}.{fraction:0{decimals}d}" if decimals else text
+
+
+def seconds(text: str) -> float:
+    """The time that people write as seconds, minutes or hours: ``90``, ``1:30``, ``0:01:30.5``.
+
+    Raises:
+        ValueError: It is no such time.
+    """
+    match = _CLOCK.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no time: write seconds, m:ss or h:mm:ss, as in 90, 1:30 or 0:01:30.5")
+    *larger, own = match[0].split(":")
+    return sum(60 ** (i + 1) * int(part) for i, part in enumerate(reversed(larger))) + float(own)
 
 
 def clock_span(span: Span) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmms_videominer.errors import ModelError
+from lmms_videominer.models.bundle import is_shipped
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.loading import default_device, loading
 from lmms_videominer.models.plain_text import THINK, ControlTokens
@@ -32,6 +33,9 @@ class TransformersVLM:
         identity: Changes with the weights or the processing.
         batch_size: Requests per forward pass.
 
+    Attributes:
+        knows_world_only: Whether it is the bundled video LLM, see ``models.drawn_films``.
+
     Raises:
         ModelError: The processor has no chat template.
     """
@@ -40,6 +44,7 @@ class TransformersVLM:
         self.model: Any = model  # type checkers do not see generate(), a mixin of transformers
         self.processor: Any = processor
         self.identity, self.batch_size = identity, batch_size
+        self.knows_world_only = False
         if not getattr(processor, "chat_template", None):
             raise ModelError(
                 f"video LLM {identity}: its processor has no chat template. Use an instruction-tuned "
@@ -75,7 +80,9 @@ class TransformersVLM:
                 f"video LLM {name_or_path!r}: its folder has no processor configuration "
                 "(preprocessor_config.json). Save the processor in the model's folder"
             )
-        return cls(model.to(default_device(device)).eval(), processor, model_identity(name_or_path), batch_size)
+        vlm = cls(model.to(default_device(device)).eval(), processor, model_identity(name_or_path), batch_size)
+        vlm.knows_world_only = is_shipped(name_or_path)
+        return vlm
 
     @property
     def at_once(self) -> int:

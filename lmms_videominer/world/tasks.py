@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from lmms_videominer.errors import ConfigError
+from lmms_videominer.store.cache import cache_root
 from lmms_videominer.world.script import SPLITS
 from lmms_videominer.world.video import render_world
 
@@ -39,5 +40,4 @@ def ensure_task_world(minutes: int, progress: bool = True) -> Path:
 
 def world_cache() -> Path:
     """``worlds`` below ``$VIDEOMINER_CACHE``, or below ``~/.cache/videominer``."""
-    root = os.environ.get("VIDEOMINER_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "videominer") / "worlds"
+    return cache_root() / "worlds"

@@ -116,8 +116,10 @@ def test_a_decoder_that_cannot_open_the_clip_is_wrong(tmp_path):
     assert check.status is Status.WRONG and "cut.mp4" in check.result and check.remedy
 
 
-def test_models_that_are_absent_are_wrong(clip, tmp_path):
-    (check,) = doctor.guarded("bundled models", lambda: doctor.check_bundle(clip, str(tmp_path / "no")), "reinstall")
+def test_models_that_are_absent_are_wrong(tmp_path):
+    (check,) = doctor.guarded(
+        "bundled models", lambda: doctor.check_bundle(tmp_path, str(tmp_path / "no")), "reinstall"
+    )
     assert check.status is Status.WRONG and check.remedy == "reinstall"
 
 

@@ -7,7 +7,9 @@ from support.scripted import ColourEncoder, ColourVLM, colour_video, finder
 
 from lmms_videominer.cli import main
 from lmms_videominer.miner import VideoMiner
+from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.selectors.indexing import Indexing
 
 FAST = ("--set", "scan_frames=60", "--set", "clustering=none", "--set", "frames=4", "--quiet")
 
@@ -19,16 +21,17 @@ def video(tmp_path) -> str:
 
 
 @pytest.fixture
-def loaded(monkeypatch) -> list[VideoMiner]:
+def loaded(monkeypatch) -> list[VideoMiner | Indexing]:
     """Every model name loads rules that look for red; returns what was loaded."""
-    miners = []
+    made = []
 
-    def load(model, *, config, device=None):
-        miners.append(VideoMiner(build_stages(config, ColourVLM(), finder("red"), scorer=ColourEncoder()), config))
-        return miners[-1]
+    def load(cls, model, *, config, device=None):
+        made.append(cls(build_stages(config, ColourVLM(), finder("red"), scorer=ColourEncoder()), config))
+        return made[-1]
 
-    monkeypatch.setattr(VideoMiner, "from_pretrained", load)
-    return miners
+    for cls in (VideoMiner, Indexing):
+        monkeypatch.setattr(cls, "from_pretrained", classmethod(load))
+    return made
 
 
 def test_index_tells_what_was_made_and_found_and_a_later_question_uses_it(loaded, video, capsys):
@@ -63,6 +66,12 @@ def test_what_would_be_of_no_use_is_refused_before_a_model_is_loaded(loaded, vid
     assert told in capsys.readouterr().err and not loaded
 
 
-def test_no_policy_is_loaded(loaded, video):
-    main(["index", video, *FAST, "--set", "policy=a/b", "--set", "index=2"])
-    assert (loaded[0].config.policy, loaded[0].config.index) == ("none", 2)
+ABSENT = ("--set", "policy=no/such", "--set", "embedder=no/such")
+
+
+@pytest.mark.parametrize("more", [[], ["look=none", "scorer=no/such"]])
+def test_only_the_models_that_make_an_index_are_loaded(video, capsys, more):
+    settings = ["scan_frames=16", "caption_tokens=4", *more]
+    line = ["index", video, "--model", BUNDLED, "--quiet", *ABSENT, *(w for s in settings for w in ("--set", s))]
+    assert main(line) == 0, capsys.readouterr().err
+    assert " captions made, 0 from the cache" in capsys.readouterr().out

@@ -90,6 +90,14 @@ def test_every_row_gets_its_result_and_those_that_fail_their_error(models, films
     assert (tmp_path / "out" / RESULTS).read_bytes() == finished
 
 
+def test_a_row_about_a_part_is_mined_there(models, films, tmp_path):
+    path = manifest(tmp_path, row("part", start_s=2.0, end_s=4.0), row("whole"))
+    assert main(["mine", "--manifest", path, "--out", str(tmp_path / "out"), *FAST]) == 0
+    part, whole = lines(tmp_path / "out")
+    assert all(3 <= time_s < 4 for time_s in part["times_s"]) and max(whole["times_s"]) > 5
+    assert (part["start_s"], part["end_s"], whole["start_s"], whole["end_s"]) == (2.0, 4.0, 0.0, None)
+
+
 def test_rows_whose_videos_are_absent_cost_no_model(models, tmp_path, capsys):
     path = manifest(tmp_path, *(row(f"{i}", "absent.mp4") for i in range(12)))
     assert main(["mine", "--manifest", path, "--out", str(tmp_path / "out"), *FAST]) == 1

@@ -370,6 +370,16 @@ def test_the_frames_that_an_answer_was_given_from_are_stored(plain_video):
     assert len(saved) == 1 and answering.notes[0].frames
 
 
+def test_lone_surrogates_that_a_backbone_says_are_replaced_in_answers_trees_and_errors(plain_video):
+    documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}
+    answering, saved = answerer(Service("a red \ud83d", task_dict=documents), profile=PROFILES["llava_hf"]), []
+    answering._save = lambda selection, *_: saved.append(selection) or ""
+    assert texts(answering, 0) == [saved[0].answer] == ["a red \ufffd"]
+    failing = BackboneVLM(Driver(Service(f"{FAILURES[0]} \ud83d"), UNLISTED, True), "service")
+    [reply] = failing.generate([VLMRequest("What is seen?", None, 96)])
+    assert isinstance(reply, CallError) and str(reply).endswith("429 \ufffd")
+
+
 @pytest.mark.parametrize("said", FAILURES)
 def test_a_service_that_gives_no_answer_at_all_ends_the_run_and_nothing_is_stored(said, plain_video):
     documents = {"tiny": {"test": [{"question": "what?", "shown": [str(plain_video)]}]}}

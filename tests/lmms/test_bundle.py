@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.evaluation import SETTINGS, evaluate, note_of
+from support.evaluation import SETTINGS, evaluate, note_of, summary_in
 from support.tiny_models import tiny_qwen2_lm
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.lmms.arguments import split
+from lmms_videominer.models import drawn_films
+from lmms_videominer.models.bundle import BUNDLED, NOT_A_WORLD_VIDEO
 from lmms_videominer.store.selection_json import load
 
 
@@ -57,3 +59,16 @@ def test_a_model_that_is_no_bundle_needs_its_backbone_named(tmp_path):
         Chat.create_from_arg_string("pretrained=some/model")
     with pytest.raises(ConfigError, match=r"'qwen2_vll'.*did you mean 'qwen2_vl'"):
         Chat.create_from_arg_string("pretrained=some/model,backbone=qwen2_vll")
+
+
+@pytest.mark.evaluates
+@pytest.mark.parametrize("selector", ["uniform", "topk"])
+def test_films_that_the_bundled_models_do_not_know_are_warned_of_once_and_counted(
+    selector, task, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(drawn_films, "_told", [])
+    arguments = f"pretrained={BUNDLED},selector={selector},frames=2"
+    samples = evaluate(tmp_path / "out", "videominer_qwen2vl", arguments, "tiny_video", task)
+    assert samples and all(NOT_A_WORLD_VIDEO in note_of(sample)["fallbacks"] for sample in samples)
+    assert len([record for record in caplog.records if record.name == drawn_films.__name__]) == 1
+    assert summary_in(tmp_path / "out")["all"]["not_world_videos"] == len(samples)

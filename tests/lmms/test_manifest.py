@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,4 +104,6 @@ def test_lmms_eval_lists_the_models():
     command = [sys.executable, "-m", "lmms_eval", "models"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    assert "videominer_qwen2_vl" in printed and "videominer_internvl_hf" in printed
+    listed = {line.split()[0] for line in printed.splitlines() if line.startswith("videominer")}
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert {"videominer_qwen2_vl", "videominer_internvl_hf", *re.findall(r"--model (videominer\w*)", readme)} <= listed

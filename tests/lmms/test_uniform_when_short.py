@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qwen_vl_utils.vision_process import smart_nframes
@@ -39,6 +41,9 @@ def test_every_answer_is_that_of_uniform_frames_and_nothing_else_is_asked(backbo
     for sample in mined:
         tree = load(note_of(sample)["tree"])
         assert note_of(sample)["how"] == "mined" and not fallbacks_of(sample)
+        assert note_of(sample)["why"].startswith("no search: the video is too short")
+        assert sample["videominer"]["tree"] == note_of(sample)["tree"]  # where people look for it
+        assert Path(sample["videominer"]["pictures"]).is_file()
         assert [node.note for node in tree.nodes] == ["short"] and tree.usage.vlm_calls == tree.usage.policy_calls == 0
         assert [frame.frame_index for frame in tree.key_frames] == note_of(sample)["frames"]
 

@@ -61,6 +61,23 @@ def test_a_row_that_cannot_be_used_is_named_with_its_line_and_the_way_out(rows, 
         read(lines(tmp_path / "q.jsonl", *rows))
 
 
+def test_a_row_may_be_about_a_part_of_its_video(tmp_path):
+    bare = {"video": "a.mp4", "question": "What is seen?"}
+    whole, part, same = read(
+        lines(tmp_path / "q.jsonl", bare, {**bare, "start_s": 90, "end_s": 120.5}, {**bare, "id": "x", "start_s": None})
+    ).questions
+    assert (part.question.start_s, part.question.end_s) == (90.0, 120.5)
+    assert (whole.question.start_s, whole.question.end_s) == (same.start_s, same.end_s) == (0.0, None)
+    assert whole.id != part.id
+    assert read(lines(tmp_path / "again.jsonl", part.row())).questions[0].question == part.question
+
+
+@pytest.mark.parametrize("part", [{"start_s": 5, "end_s": 5}, {"start_s": -1}, {"end_s": "1:30"}, {"start_s": True}])
+def test_a_part_that_is_none_is_refused_with_its_line(part, tmp_path):
+    with pytest.raises(ConfigError, match=r":1: start_s=.* and end_s=.*: give seconds .*Omit them"):
+        read(lines(tmp_path / "q.jsonl", {**ROW, **part}))
+
+
 def test_such_rows_can_be_skipped_and_are_counted(tmp_path):
     found = read(lines(tmp_path / "q.jsonl", ROW, {"question": "What?"}, ROW, {**ROW, "id": "q2"}), bad_rows="skip")
     assert [row.id for row in found.questions] == ["q1", "q2"] and len(found.bad) == 2

@@ -152,13 +152,21 @@ def test_what_does_not_change_a_result_may_change(tmp_path):
     assert [row.id for row in begun(tmp_path, run=run_of("videominer-world", config)).left(ROWS)] == ["b", "c"]
 
 
-@pytest.mark.parametrize("field", ["text", "options", "named"])
+@pytest.mark.parametrize("field", ["text", "options", "named", "start_s", "end_s"])
 def test_another_question_under_the_same_id_is_refused(field, tmp_path):
     begun(tmp_path).add(ROWS[0], SELECTION)
-    value = ("x", "y") if field == "options" else "other"
+    value = {"options": ("x", "y"), "start_s": 5.0, "end_s": 9.0}.get(field, "other")
     name = {"text": "question", "named": "video"}.get(field, field)
     with pytest.raises(ConfigError, match=rf"another question of the id 'a': its {name} differs.*another id"):
         begun(tmp_path, [dataclasses.replace(ROWS[0], **{field: value}), *ROWS[1:]])
+
+
+def test_results_of_before_rows_could_have_a_part_are_of_whole_videos(tmp_path):
+    begun(tmp_path).add(ROWS[0], SELECTION)
+    [line] = lines(tmp_path)
+    assert (line.pop("start_s"), line.pop("end_s")) == (0.0, None)
+    (tmp_path / RESULTS).write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert [row.id for row in begun(tmp_path).left(ROWS)] == ["b", "c"]
 
 
 def test_rows_may_be_added_but_none_may_go(tmp_path):

@@ -551,6 +551,28 @@ def test_of_frames_that_fit_alike_the_rounding_of_the_scorer_chooses_none(folder
     assert sum(within(Span(20.0, 21.0), time_s) for time_s in times(exact)) == 10 and times(rounded) == times(exact)
 
 
+@pytest.mark.parametrize("sought", ["yellow", "red"], ids=["never found", "everywhere"])
+@pytest.mark.parametrize("digit", [6e-8, -6e-8], ids=["up", "down"])
+def test_where_all_fits_alike_the_rounding_of_the_scorer_decides_nothing(folder, sought, digit):
+    class Drifting(ColourScorer):
+        """What the texts and the frames beside may change in the last digit of a float32, from call to call."""
+
+        calls = 0
+
+        def score(self, frames, texts):
+            self.calls += 1
+            return super().score(frames, texts) + np.float32(digit * min(self.calls, 12))
+
+    video = colour_video(folder / "alike.mp4", [("red", 70)])
+    policy = finder(sought)
+    exact, drifted = (
+        run(selector(policy, scorer=scorer, wave=4, max_vlm_calls=60), [job(video)])[0]
+        for scorer in (ColourScorer(), Drifting())
+    )
+    assert drifted.nodes == exact.nodes and len(exact.nodes) > 10
+    assert times(drifted) == times(exact) and drifted.fallbacks == exact.fallbacks
+
+
 def test_key_frames_tell_how_well_they_fit(film):
     for frame in mine(film, finder("yellow")).key_frames:
         assert frame.score == 1.0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmms_videominer.search.candidates import Pick, candidates, evenly, fillers, top, within_budget
+from lmms_videominer.search.candidates import Pick, candidates, evenly, fillers, levels, top, within_budget
 from lmms_videominer.types import Span
 
 TEN_FPS = np.arange(200) / 10  # 20 s
@@ -56,6 +56,12 @@ def test_fillers_are_the_middles_of_the_longest_stretches_without_a_frame(chosen
 def test_the_top_is_in_temporal_order_and_the_earlier_of_equal_ones():
     assert top(np.array([0.1, 0.5, 0.9, 0.5, 0.8]), 3).tolist() == [1, 2, 4]
     assert top(np.array([2.0, 3.0]), 5).tolist() == [0, 1]
+
+
+def test_what_rounding_tells_apart_shares_a_level():
+    scores = np.array([0.5, 0.2, 0.5 + 2e-7, 0.9, 0.5 - 2e-7, 0.2])
+    assert levels(scores).tolist() == [1, 0, 1, 2, 1, 0] and levels(np.zeros(0)).tolist() == []
+    assert top(scores, 2).tolist() == [2, 3] and top(levels(scores), 2).tolist() == [0, 3]
 
 
 def test_a_frame_counts_once_in_its_first_group():

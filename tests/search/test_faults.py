@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow.parquet
 import pytest
 import torch
 from support.scripted import (
@@ -24,12 +27,17 @@ from support.tiny_models import tiny_qwen2_lm, tiny_qwen2_vl
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError
+from lmms_videominer.manifest.layouts import QuestionRow
+from lmms_videominer.manifest.results import Result, as_parquet
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.policy.causal_lm import CausalLM
 from lmms_videominer.policy.policy import Decided
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.questions import MOST_ANSWERED, MOST_SEARCHED
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.show.view.page import PageSettings, write_page
+from lmms_videominer.show.view.shown import Shown
+from lmms_videominer.store.selection_json import load, save
 from lmms_videominer.types import Action, Decision, Question, Reading, Selection, Usage
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.vlm.transformers_vlm import TransformersVLM
@@ -395,6 +403,63 @@ def test_code_units_that_are_no_text_are_replaced(real_vlm, film, tmp_path):
     result, plain = mined.mine_batch([Question(film, "a\udcff?", ("\ud800",)), Question(film, "a?")])
     assert result.question.text == "a\ufffd?" and result.question.options == ("\ufffd",)
     assert isinstance(result, Selection) and isinstance(plain, Selection)
+
+
+class HalvedVLM(ColourVLM):
+    """Its captions and answers end in half an emoji."""
+
+    def generate(self, requests):
+        return [f"{text} \ud83d" for text in super().generate(requests)]
+
+
+class HalvedLM(RulePolicy):
+    """So does its reasoning."""
+
+    def complete(self, prompts, temperature, seeds):
+        made = super().complete(prompts, temperature, seeds)
+        return [dataclasses.replace(done, text=done.text.replace("</think>", "\udc00</think>")) for done in made]
+
+
+class HalvedPolicy:
+    """So do its decisions, which it makes without a language model."""
+
+    identity = "halved"
+
+    def decide(self, parts, temperature, seeds):
+        return [Decided(Decision(Action.ACCEPT, "so \udfff", Reading.STRICT, part.prompt), Usage()) for part in parts]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [lambda: HalvedLM(lambda caption, depth: Action.ACCEPT, "halved"), HalvedPolicy],
+    ids=["replies", "decides"],
+)
+def test_code_units_in_replies_that_are_no_text_are_replaced_before_any_file_has_them(film, tmp_path, policy):
+    def mined() -> Selection:
+        return miner(HalvedVLM(), policy(), cache_dir=str(tmp_path / "cache")).mine(film, "What?")
+
+    first, again = mined(), mined()
+    assert first.fallbacks == again.fallbacks == () and again.usage.vlm_calls == again.usage.answer_calls == 0
+    decided = [node for node in first.nodes if node.decision]
+    assert decided and all("\ufffd" in node.decision.text and "\ufffd" in node.caption for node in decided)
+    assert first.answer.endswith(" \ufffd")
+    save(first, tmp_path / "tree.json")
+    assert load(tmp_path / "tree.json") == first
+    row = QuestionRow("1", film, "What?", (), "")
+    parquet = io.BytesIO(as_parquet([Result.of(row, first)]))
+    assert pyarrow.parquet.read_table(parquet).column("answer").to_pylist() == [first.answer]
+    page = write_page([Shown(first, "it")], PageSettings("it", decode=False, out=tmp_path / "page.html"))
+    assert "\ufffd" in page.read_text(encoding="utf-8")
+
+
+def test_an_exception_whose_message_is_no_text_is_told_as_text(film):
+    class Failing(ColourVLM):
+        def generate(self, requests):
+            raise ValueError("no \ud83d here")
+
+    with pytest.raises(ModelError, match=r"ValueError: no \\ud83d here") as caught:
+        miner(Failing()).mine(film, "What?")
+    assert str(caught.value).encode()
 
 
 @pytest.mark.parametrize("length", [10_000, 200_000])

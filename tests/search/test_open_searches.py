@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import psutil
 import pytest
 from hypothesis import given
@@ -9,12 +11,13 @@ from hypothesis import strategies as st
 from support.scripted import ColourEmbedder, ColourVLM, always
 
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError
+from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.models.server import Server
 from lmms_videominer.policy.served_lm import ServedLM
-from lmms_videominer.search.open_searches import available_bytes, fill, held_bytes, together
+from lmms_videominer.search.open_searches import OpenVideos, available_bytes, fill, held_bytes, together
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages
+from lmms_videominer.store.cache import MemoryCache
 from lmms_videominer.types import Action, VideoInfo
 from lmms_videominer.vlm.served_vlm import ServedVLM
 
@@ -53,6 +56,19 @@ def test_an_open_video_holds_more_the_larger_its_pictures_and_the_more_its_reade
 
     assert held("pyav", 1280, 720) < 30 < 300 < held("decord", 1280, 720) == held("another", 1280, 720)
     assert held("decord", 3840, 2160) == pytest.approx(9 * held("decord", 1280, 720), rel=0.05)
+
+
+def test_each_video_is_open_once_as_long_as_it_is_used_and_one_that_cannot_be_stands_for_its_error(film, tmp_path):
+    missing = str(tmp_path / "missing.mp4")
+    with contextlib.ExitStack() as stack:
+        videos = OpenVideos(MinerConfig(), MemoryCache(), stack)
+        video, error = videos.opened(film), videos.opened(missing)
+        assert videos.opened(film) is video and video.info.frame_count == 200
+        assert videos.opened(missing) is error and isinstance(error, VideoError) and "no such file" in str(error)
+        videos.close_unused([film])
+        assert videos.opened(film) is video and videos.opened(missing) is not error
+        videos.close_unused([missing])
+        assert videos.opened(film) is not video
 
 
 def test_the_available_memory_is_no_more_than_there_is():

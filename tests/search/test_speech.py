@@ -172,6 +172,23 @@ def test_a_question_may_leave_subtitles_out_or_name_its_own(film, tmp_path):
     assert accepted(own)[0].spans[0].overlaps(Span(2.0, 4.0))
 
 
+def test_in_a_part_what_is_said_is_found_and_told_at_its_time_in_the_whole_film(film):
+    part = Question(film, "When is it yellow?", start_s=10.0, end_s=45.0)
+    selection = mine(film, part, subtitles="auto")
+    [node] = accepted(selection)
+    assert node.spans[0].overlaps(SAID) and "and here comes the yellow one" in node.events[0].said
+    assert 28.0 in [round(frame.time_s, 1) for frame in selection.key_frames if frame.node_id]
+    assert selection.said == (Cue(SAID, "and here comes the yellow one"),)
+    assert '0:00:27 "and here comes the yellow one"' in prompt_of(selection)
+
+
+def test_of_what_is_said_across_the_border_of_a_part_that_within_it_counts(film):
+    [cue] = mine(film, Question(film, "a?", start_s=5.5, end_s=6.5), subtitles="auto", selector="uniform").said
+    assert cue == Cue(Span(5.5, 6.5), "nothing much so far")
+    silent = mine(film, Question(film, "When is it yellow?", start_s=8.0, end_s=26.0), subtitles="auto")
+    assert not silent.said and not accepted(silent) and "no_subtitles" not in silent.fallbacks
+
+
 def test_subtitles_that_cannot_be_used_cost_the_question_and_name_the_file(film, tmp_path):
     with pytest.raises(SubtitleError, match=r"none\.srt"):
         mine(film, subtitles=str(tmp_path / "none.srt"))

@@ -124,8 +124,8 @@ def test_damaged_frames_cost_no_question_and_a_lost_video_its_own(name, film, da
 
 
 def test_scores_are_the_same_however_few_frames_are_held_at_once(film):
-    with opened([film], "auto") as readers:
-        job = ScoreJob(readers[film], "What is yellow?", np.arange(0, 640, 10))
+    with opened(film, "auto") as video:
+        job = ScoreJob(video, "What is yellow?", np.arange(0, 640, 10))
         sizes = (1, 32 * 32 * 3 * 10, 2**30)
         parts = [score_frames([job], ColourScorer(), MemoryCache(), size)[0].values for size in sizes]
     assert (parts[0] == parts[1]).all() and (parts[0] == parts[2]).all()
@@ -133,8 +133,8 @@ def test_scores_are_the_same_however_few_frames_are_held_at_once(film):
 
 def test_a_job_asked_twice_is_scored_once(film):
     scorer = ColourScorer()
-    with opened([film], "auto") as readers:
-        job = ScoreJob(readers[film], "What is yellow?", np.arange(0, 100, 10))
+    with opened(film, "auto") as video:
+        job = ScoreJob(video, "What is yellow?", np.arange(0, 100, 10))
         first, second = score_frames([job, dataclasses.replace(job)], scorer, MemoryCache())
     assert scorer.frames == 10 and (first.values == second.values).all()
     assert (first.made, first.cached, second.made, second.cached) == (10, 0, 0, 10)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.scripted import (
     ColourEmbedder,
@@ -324,11 +325,19 @@ def long_film(folder) -> str:
     return colour_video(folder / "long.mp4", LONG)
 
 
-def chosen(film, accepted, **own):
+class RoundingScorer(ColourScorer):
+    """What other frames in its batch may change in the last digit of a float32."""
+
+    def score(self, frames, texts):
+        scores = super().score(frames, texts)
+        return scores + np.float32(6e-8) * (np.arange(scores.size).reshape(scores.shape) % 3)
+
+
+def chosen(film, accepted, scorer=None, **own):
     """The key frames, and the nodes of which ``accepted`` is true of the caption, which are accepted."""
     policy = RulePolicy(lambda caption, depth: Action.ACCEPT if accepted(caption) else Action.DELETE)
     config = dataclasses.replace(CONFIG, events=2, max_depth=1, caption_frames=4, own=VideoMinerSettings(**own))
-    stages = build_stages(config, ColourVLM(), policy, ColourEmbedder(), scorer=ColourScorer())
+    stages = build_stages(config, ColourVLM(), policy, ColourEmbedder(), scorer=scorer or ColourScorer())
     [tree] = grow_trees([job(film)], stages, config)
     return tree.key_frames, [n for n in tree.nodes if n.decision and n.decision.action is Action.ACCEPT]
 
@@ -345,6 +354,14 @@ def test_frames_that_fit_the_question_are_taken_where_it_is_asked_for(long_film)
     assert not any(20 <= f.time_s < 22 for f in plain)
     assert any(20 <= f.time_s < 22 for f in scored)
     assert all(f.score is not None and f.node_id in {n.id for n in nodes} for f in scored)
+
+
+def test_frames_that_fit_alike_are_spread_whatever_the_rounding_of_the_scorer(long_film):
+    exact, rounded = (
+        chosen(long_film, lambda caption: "blue" in caption, scorer, key_frames="scored")[0]
+        for scorer in (ColourScorer(), RoundingScorer())
+    )
+    assert [f.frame_index for f in rounded] == [f.frame_index for f in exact] and len(exact) == 4
 
 
 def test_a_share_of_the_frames_is_kept_for_the_whole_video(long_film):

@@ -19,9 +19,10 @@ from lmms_videominer.store import cache as cache_module
 from lmms_videominer.store.cache import IMAGE_FEATURES, Cache, MemoryCache, cache_root, open_cache, pack
 
 
-@pytest.fixture(params=["disk", "memory"])
-def cache(request, tmp_path):
-    with closing(open_cache(str(tmp_path) if request.param == "disk" else "off")) as opened:
+@pytest.fixture(params=["disk", "redis", "memory"])
+def cache(request):
+    place = "off" if request.param == "memory" else request.getfixturevalue(f"{request.param}_store").place
+    with closing(open_cache(place)) as opened:
         yield opened
 
 
@@ -120,15 +121,17 @@ def test_keys_are_the_same_in_every_process_and_version():
 
 
 @pytest.mark.launches
-def test_several_processes_write_the_same_keys_at_once(tmp_path):
+@pytest.mark.parametrize("store", ["disk_store", "redis_store"])
+def test_several_processes_write_the_same_keys_at_once(store, request):
+    place = request.getfixturevalue(store).place
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=write_and_read, args=(str(tmp_path), n, 30)) for n in range(3)]
+    workers = [context.Process(target=write_and_read, args=(place, n, 30)) for n in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    with closing(open_cache(str(tmp_path))) as cache:
+    with closing(open_cache(place)) as cache:
         assert cache.get_many("caption", [f"shared{i}" for i in range(30)]) == [f"text {i}" for i in range(30)]
         assert cache.get_many("caption", [f"own{n}.29" for n in range(3)]) == ["by 0", "by 1", "by 2"]
         assert cache.fallbacks == ()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,37 +97,40 @@ def pairs(table):
     return [pytest.param(kind, value, id=f"{kind}-{i}") for kind in table for i, value in enumerate(table[kind])]
 
 
-@pytest.fixture(params=["disk", "memory"])
-def cache(request, tmp_path):
-    with closing(open_cache(str(tmp_path) if request.param == "disk" else "off")) as opened:
+@pytest.fixture(params=["disk", "redis"])
+def store(request):
+    """An empty cache that outlives its process, and what changes it behind its back (``support.stores``)."""
+    return request.getfixturevalue(f"{request.param}_store")
+
+
+@pytest.fixture(params=["disk", "redis", "memory"])
+def cache(request):
+    place = "off" if request.param == "memory" else request.getfixturevalue(f"{request.param}_store").place
+    with closing(open_cache(place)) as opened:
         yield opened
 
 
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path
-
-
-def execute(folder: Path, kind: str, sql: str, *values) -> None:
-    """Change the database behind the back of the cache."""
-    database = folder / (IMAGE_FEATURES if kind == IMAGE_FEATURES else "results") / "cache.db"
-    with closing(sqlite3.connect(database)) as planted, planted:
-        assert planted.execute(sql, values).rowcount > 0
-
-
-def read(folder: Path, kind: str, key: str = "k"):
+def read(store, kind: str, key: str = "k"):
     """The value of ``key`` in a cache opened anew, and the fallbacks counted."""
-    with closing(open_cache(str(folder))) as cache:
+    with closing(open_cache(store.place)) as cache:
         return cache.get_many(kind, [key])[0], cache.fallbacks
 
 
 @pytest.fixture
-def stored(folder):
+def stored(store):
     """A cache with the first sound value of every kind under "k"."""
-    with closing(open_cache(str(folder))) as cache:
+    with closing(open_cache(store.place)) as cache:
         for kind, values in SOUND.items():
             cache.put_many(kind, {"k": values[0]})
-    return folder
+    return store
+
+
+@pytest.fixture
+def stored_on_disk(disk_store):
+    with closing(open_cache(disk_store.place)) as cache:
+        for kind, values in SOUND.items():
+            cache.put_many(kind, {"k": values[0]})
+    return disk_store
 
 
 def test_every_kind_goes_through_this_suite():
@@ -151,11 +152,17 @@ def test_a_value_comes_back_as_it_was(kind, value, cache):
 
 
 @pytest.mark.parametrize(("kind", "value"), pairs(SOUND))
-def test_a_value_outlives_the_process_in_the_database_alone(kind, value, folder):
-    with closing(open_cache(str(folder))) as cache:
+def test_a_value_outlives_the_process(kind, value, store):
+    with closing(open_cache(store.place)) as cache:
         cache.put_many(kind, {"k": value})
-    assert read(folder, kind) == (value, ())
-    assert {path.name for path in folder.glob("*/*")} == {"cache.db"}
+    assert read(store, kind) == (value, ())
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_on_disk_there_is_the_database_alone(kind, disk_store):
+    with closing(open_cache(disk_store.place)) as cache:
+        cache.put_many(kind, {"k": SOUND[kind][0]})
+    assert {path.name for path in disk_store.folder.glob("*/*")} == {"cache.db"}
 
 
 @pytest.mark.parametrize(("kind", "value"), [pair for pair in pairs(FOREIGN) if pair.values[1] is not None])
@@ -170,14 +177,14 @@ def test_a_foreign_form_is_a_counted_miss(kind, value, cache, caplog):
 @pytest.mark.parametrize("kind", FORMS)
 def test_what_is_not_json_is_a_counted_miss_even_with_a_checksum(kind, text, stored):
     text = text if isinstance(text, bytes) else text.encode()
-    sealed = cache_module._checksum(f"{kind}:k", text)
-    execute(stored, kind, "UPDATE Cache SET value = ?, tag = ? WHERE key = ?", text, sealed, f"{kind}:k")
+    stored.put(kind, "k", text, cache_module._checksum(f"{kind}:k", text))
     assert read(stored, kind) == (None, ("cache_damaged",))
 
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_a_value_moved_to_another_key_is_a_counted_miss(kind, stored):
-    execute(stored, kind, "UPDATE Cache SET key = ? WHERE key = ?", f"{kind}:other", f"{kind}:k")
+    stored.put(kind, "other", *stored.get(kind, "k"))
+    stored.remove(kind, "k")
     assert read(stored, kind, "other") == (None, ("cache_damaged",))
     assert read(stored, kind) == (None, ())
 
@@ -186,36 +193,44 @@ def test_a_value_moved_to_another_key_is_a_counted_miss(kind, stored):
     ("kind", "other"), [pair for pair in itertools.permutations(FORMS, 2) if IMAGE_FEATURES not in pair]
 )
 def test_a_value_moved_to_another_kind_is_a_counted_miss(kind, other, stored):
-    execute(stored, kind, "DELETE FROM Cache WHERE key = ?", f"{kind}:k")
-    execute(stored, kind, "UPDATE Cache SET key = ? WHERE key = ?", f"{kind}:k", f"{other}:k")
-    assert read(stored, kind) == (None, ("cache_damaged",))
+    stored.put(other, "k", *stored.get(kind, "k"))
+    assert read(stored, other) == (None, ("cache_damaged",))
 
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_another_sound_value_in_its_place_is_a_counted_miss(kind, stored):
     text = json.dumps(SOUND[kind][-1])
-    execute(stored, kind, "UPDATE Cache SET value = ? WHERE key = ?", text + " ", f"{kind}:k")
+    stored.put(kind, "k", f"{text} ".encode(), stored.get(kind, "k")[1])
     assert read(stored, kind) == (None, ("cache_damaged",))
 
 
-@pytest.mark.parametrize("change", ["substr(value, 1, length(value) - 1)", "x'00'", "NULL", "7", "1.5", "zeroblob(99)"])
+@pytest.mark.parametrize("change", [lambda text: text[:-1], lambda text: b"\0", lambda text: b""])
 @pytest.mark.parametrize("kind", FORMS)
 def test_a_truncated_or_replaced_value_is_a_counted_miss(kind, change, stored):
-    execute(stored, kind, f"UPDATE Cache SET value = {change} WHERE key = ?", f"{kind}:k")
+    text, checksum = stored.get(kind, "k")
+    stored.put(kind, "k", change(text), checksum)
     assert read(stored, kind) == (None, ("cache_damaged",))
 
 
-@pytest.mark.parametrize("change", ["x'00'", "'text'", "7", "substr(tag, 2)"])
+@pytest.mark.parametrize("change", [lambda checksum: bytes(16), lambda checksum: checksum[::-1]])
 @pytest.mark.parametrize("kind", FORMS)
 def test_a_wrong_checksum_is_a_counted_miss(kind, change, stored):
-    execute(stored, kind, f"UPDATE Cache SET tag = {change} WHERE key = ?", f"{kind}:k")
+    text, checksum = stored.get(kind, "k")
+    stored.put(kind, "k", text, change(checksum))
     assert read(stored, kind) == (None, ("cache_damaged",))
 
 
+@pytest.mark.parametrize("change", ["value = NULL", "value = 7", "value = 1.5", "tag = 'text'", "tag = 7"])
 @pytest.mark.parametrize("kind", FORMS)
-def test_a_value_without_a_checksum_is_a_miss(kind, stored):
-    execute(stored, kind, "UPDATE Cache SET tag = NULL WHERE key = ?", f"{kind}:k")
-    assert read(stored, kind) == (None, ())
+def test_in_a_database_what_has_another_type_is_a_counted_miss(kind, change, stored_on_disk):
+    stored_on_disk.execute(kind, f"UPDATE Cache SET {change} WHERE key = ?", f"{kind}:k")
+    assert read(stored_on_disk, kind) == (None, ("cache_damaged",))
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_in_a_database_a_value_without_a_checksum_is_a_miss(kind, stored_on_disk):
+    stored_on_disk.execute(kind, "UPDATE Cache SET tag = NULL WHERE key = ?", f"{kind}:k")
+    assert read(stored_on_disk, kind) == (None, ())
 
 
 @pytest.mark.parametrize("kind", FORMS)
@@ -226,8 +241,8 @@ def test_a_value_of_another_version_is_a_counted_miss(kind, stored, monkeypatch)
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_a_miss_is_filled_again(kind, stored):
-    execute(stored, kind, "UPDATE Cache SET value = 'x', expire_time = 1, filename = 'f' WHERE key = ?", f"{kind}:k")
-    with closing(open_cache(str(stored))) as cache:
+    stored.spoil(kind, "k")
+    with closing(open_cache(stored.place)) as cache:
         assert cache.get_many(kind, ["k"]) == [None]
         cache.put_many(kind, {"k": SOUND[kind][0]})
         assert cache.get_many(kind, ["k"]) == [SOUND[kind][0]]

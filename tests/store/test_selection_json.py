@@ -47,7 +47,7 @@ usages = st.builds(
 )
 selections = st.builds(
     types.Selection,
-    question=st.builds(types.Question, texts, texts, tuples(texts), tuples(spans), texts),
+    question=st.builds(types.Question, texts, texts, tuples(texts), tuples(spans), seconds, st.none() | seconds, texts),
     video=st.builds(types.VideoInfo, texts, seconds, counts, seconds, counts, counts, texts),
     key_frames=tuples(st.builds(types.KeyFrame, seconds, counts, st.none() | texts, st.none() | finite)),
     selector=texts,
@@ -63,7 +63,7 @@ selections = st.builds(
 )
 
 
-QUESTION = {"video": "v", "text": "t", "options": [], "evidence": [], "subtitles": ""}
+QUESTION = {"video": "v", "text": "t", "options": [], "evidence": [], "start_s": 0.0, "end_s": None, "subtitles": ""}
 
 
 def changed(**changes) -> str:
@@ -112,6 +112,7 @@ def test_the_schema_version_is_written():
 def test_files_of_earlier_versions_are_read_as_such_that_had_nothing_of_what_came_later(version):
     document = json.loads(changed(schema_version=version))
     del document["said"], document["question"]["subtitles"]
+    del document["question"]["start_s"], document["question"]["end_s"]
     for node in document["nodes"]:
         for event in node["events"]:
             del event["said"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from lmms_videominer.store.cache import open_cache
 
 
-def write_and_read(folder: str, worker: int, rounds: int) -> None:
-    cache = open_cache(folder)
+def write_and_read(place: str, worker: int, rounds: int) -> None:
+    cache = open_cache(place)
     for i in range(rounds):
         cache.put_many("caption", {f"shared{i}": f"text {i}", f"own{worker}.{i}": f"by {worker}"})
         assert cache.get_many("caption", [f"shared{i}", f"own{worker}.{i}"]) == [f"text {i}", f"by {worker}"]

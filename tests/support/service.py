@@ -19,10 +19,9 @@ class Service(ThreadingHTTPServer):
     """Answers the n-th request with the n-th of ``plan``, and all that follow with ``then``.
 
     What it answers: "good" (the text "a red square"), "say " and a text, "empty", "null", a status ("500", "429",
-    "400"), "closed" (the connection, without a reply), "hang", "slow", "html" or "cut" (half a reply), "refused" (by
-    the model), "filtered", "thought" (all tokens, without a text), "thinks" (reasoning
-    beside the text), "stopped" (text up to the limit of tokens), or "no "
-    and the name of an argument that the model does not take.
+    "400"), "closed" (the connection, without a reply), "hang", "slow", "html" or "cut" (half a reply), "refuses " and
+    the model's reason, "filtered", "thought" (all tokens, without a text), "thinks" (reasoning beside the text),
+    "stopped" (text up to the limit of tokens), or "no " and the name of an argument that the model does not take.
 
     Attributes:
         asked: The body of every request, in the order of arrival.
@@ -97,9 +96,10 @@ class Handler(BaseHTTPRequestHandler):
         else:
             time.sleep(SLOW_S if answer == "slow" else 0.0)
             said = answer.removeprefix("say ") if answer.startswith("say ") else "a red square"
-            content = {"null": None, "empty": "", "thought": None, "refused": None, "filtered": ""}.get(answer, said)
+            refusal = answer.removeprefix("refuses ") if answer.startswith("refuses ") else None
+            content = {"null": None, "empty": "", "thought": None, "filtered": ""}.get(answer, said)
             end = {"thought": "length", "stopped": "length", "filtered": "content_filter"}.get(answer, "stop")
-            made = completion(content, end, "I would rather not" if answer == "refused" else None)
+            made = completion(None if refusal else content, end, refusal)
             if answer in ("thinks", "thought"):
                 made["choices"][0]["message"]["reasoning_content"] = "Let me see."
             data = json.dumps(made).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -74,6 +75,72 @@ def write_sound(path: Path, seconds: float = 1.0, rate: int = 16000) -> Path:
     return path
 
 
+def write_with_sound(
+    path: Path, numbers: Iterable[int], tones: Sequence[Tone], start_s: float = 0.0, rate: int = FPS
+) -> Path:
+    """Numbered frames, and a sound track a tone."""
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "g": str(GOP)})
+        pictures.width, pictures.height, pictures.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        tracks = [container.add_stream(tone.codec, rate=tone.rate, layout=tone.layout) for tone in tones]
+        for track, tone in zip(tracks, tones, strict=True):
+            track.metadata["language"] = tone.language
+        packets = []
+        for place, number in enumerate(numbers):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            frame.pts, frame.time_base = place + round(start_s * rate), Fraction(1, rate)
+            packets += pictures.encode(frame)
+        packets += pictures.encode()
+        for track, tone in zip(tracks, tones, strict=True):
+            wave = tone.wave()
+            frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout=tone.layout)
+            frame.sample_rate, frame.time_base = tone.rate, Fraction(1, tone.rate)
+            frame.pts = round((start_s + tone.begins_s) * tone.rate)
+            packets += [*track.encode(frame), *track.encode()]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+@dataclass(frozen=True)
+class Tone:
+    """A sound track that is silent but for a tone from ``on_s`` to ``off_s``, in seconds from the first picture."""
+
+    on_s: float
+    off_s: float
+    length_s: float = 4.0
+    begins_s: float = 0.0
+    language: str = "und"
+    codec: str = "aac"
+    rate: int = 48000
+    layout: str = "mono"
+
+    def wave(self) -> np.ndarray:
+        """float32 [channels, n]."""
+        times_s = self.begins_s + np.arange(round((self.length_s - self.begins_s) * self.rate)) / self.rate
+        loud = (times_s >= self.on_s) & (times_s < self.off_s)
+        wave = (0.5 * np.sin(2 * np.pi * 440 * times_s) * loud).astype(np.float32)
+        return np.repeat(wave[None], av.AudioLayout(self.layout).nb_channels, axis=0)
+
+
+def loud_s(path: Path, track: int = 0) -> tuple[float, float]:
+    """From when to when a sound track is loud, in seconds from its container's first picture."""
+    with av.open(str(path)) as container:
+        zero_s = float(container.streams.video[0].start_time * container.streams.video[0].time_base)
+        stream = container.streams.audio[track]
+        times_s, loud = [], []
+        for frame in container.decode(stream):
+            samples = (
+                frame.to_ndarray().astype(np.float32).reshape(-1, frame.samples)
+                if frame.format.is_planar
+                else (frame.to_ndarray().astype(np.float32).reshape(frame.samples, -1).T)
+            )
+            times_s.append(frame.time - zero_s + np.arange(frame.samples) / frame.sample_rate)
+            loud.append(np.abs(samples).max(axis=0) > 0.2)
+    at_s = np.concatenate(times_s)[np.concatenate(loud)]
+    return float(at_s[0]), float(at_s[-1])
+
+
 def write_turned(path: Path, source: Path) -> Path:
     """A copy of an MP4 whose header says: show a quarter turn clockwise (as phones held upright do)."""
     data = bytearray(source.read_bytes())
@@ -110,6 +177,19 @@ def write_moov_first(path: Path, source: Path) -> Path:
             if packet.size:
                 packet.stream = stream
                 new.mux(packet)
+    return path
+
+
+def write_pictures(path: Path, pictures: np.ndarray, codec: str = "libx264") -> Path:
+    """uint8 [n, H, W, 3] in any codec, 8 a second, with a key frame at least every 12 pictures."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=8)
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.bit_rate, stream.codec_context.gop_size, stream.codec_context.thread_count = 500_000, GOP, 1
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
     return path
 
 

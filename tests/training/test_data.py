@@ -72,11 +72,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_jsonl_file_becomes_a_dataset_of_fixed_types(folder):
-    rows = [PLAIN, {**PLAIN, "id": "q2", "options": [], "answer": "a dog", "evidence": [[1, 2.5]]}]
+    rows = [PLAIN, {**PLAIN, "id": "q2", "options": [], "answer": "a dog", "evidence": [[1, 2.5]], "end_s": 9}]
     dataset = load_questions(lines(folder / "train.jsonl", *rows))
-    assert dataset.column_names == ["id", "video", "question", "options", "answer", "evidence"]
-    assert dataset[0] == {**PLAIN, "video": str(folder / "a.mp4"), "evidence": []}
-    assert dataset[1]["evidence"] == [[1.0, 2.5]] and dataset[1]["options"] == []
+    assert dataset.column_names == ["id", "video", "question", "options", "answer", "evidence", "start_s", "end_s"]
+    assert dataset[0] == {**PLAIN, "video": str(folder / "a.mp4"), "evidence": [], "start_s": 0.0, "end_s": None}
+    assert dataset[1]["end_s"] == 9.0 and dataset[1]["evidence"] == [[1.0, 2.5]] and dataset[1]["options"] == []
 
 
 @pytest.mark.parametrize("answer", ["B", "b", "B.", "(B)", "a cat", "B. a cat", "A CAT"])

@@ -204,6 +204,99 @@ def test_two_processes_train_as_one(launcher, settings, config, alone, tmp_path)
         torch.testing.assert_close(found[name].float(), weight.float(), rtol=0, atol=1e-6, msg=name)
 
 
+WATCHED = """
+import json, os, sys
+from pathlib import Path
+from deepspeed.runtime.zero import GatheredParameters
+from safetensors.torch import save_file
+from lmms_videominer.store.selection_json import to_json
+from lmms_videominer.training import run
+from lmms_videominer.training.policy_in_training import PolicyInTraining
+from lmms_videominer.training.rollout import TreeRollout
+from lmms_videominer.training.trainer import TGRPOTrainer
+
+complete, save_trees, save_model = PolicyInTraining.complete, TGRPOTrainer._save_trees, TGRPOTrainer.save_model
+asked, trees = [], {}
+
+def watched(self, prompts, *rest):
+    asked[-1].append(len(prompts))
+    return complete(self, prompts, *rest)
+
+def grown(self, rollouts):
+    for tree in rollouts:
+        if isinstance(tree, TreeRollout):
+            told = json.loads(to_json(tree.selection))
+            found = [told["nodes"], told["key_frames"], told["answer"], tree.tree_reward]
+            trees[f"{self.state.global_step} {tree.question_id} {tree.tree}"] = found
+    asked.append([])
+    save_trees(self, rollouts)
+
+def saved(self, folder):
+    save_model(self, folder)
+    name = Path(folder) / f"rank-{os.environ.get('RANK', 0)}"
+    with GatheredParameters(list(self.model.parameters())):
+        weights = {name: weight.detach().float().clone() for name, weight in self.model.named_parameters()}
+    save_file(weights, name.with_suffix(".safetensors"))
+    name.with_suffix(".json").write_text(json.dumps({"asked": asked[:-1], "trees": trees}))
+
+PolicyInTraining.complete, TGRPOTrainer._save_trees, TGRPOTrainer.save_model = watched, grown, saved
+asked.append([])
+sys.exit(run.main())
+"""
+BEST_FIRST = "--search best-first --wave 1 --grain_s 1 --max_vlm_calls 8 --max_nodes 8"
+
+
+class Watched:
+    """What one process of a run did: the number of prompts of each call of the policy, by rollout; trees; weights."""
+
+    def __init__(self, folder: Path, rank: int):
+        told = json.loads((folder / f"rank-{rank}.json").read_text())
+        self.asked, self.trees = told["asked"], told["trees"]
+        self.weights = load_file(folder / f"rank-{rank}.safetensors")
+
+    @property
+    def rounds(self) -> list[int]:
+        """How many calls there were in each rollout until nothing was left to decide."""
+        return [max(i for i, prompts in enumerate(calls, 1) if prompts) for calls in self.asked]
+
+
+@pytest.fixture(scope="module")
+def watched_script(config) -> Path:
+    path = config.parent / "watched.py"
+    path.write_text(WATCHED)
+    return path
+
+
+@pytest.fixture(scope="module")
+def best_first_alone(config, watched_script) -> Watched:
+    output = config.parent / "best-first"
+    settings = f"{BEST_FIRST} --per_device_train_batch_size 16 --use_cpu True"
+    run = launched([sys.executable, str(watched_script)], config, output, *settings.split())
+    assert run.returncode == 0, run.stderr[-3000:]
+    return Watched(output, 0)
+
+
+@pytest.mark.launches
+@pytest.mark.parametrize("settings", ["--use_cpu True", "--deepspeed zero3"], ids=["ddp", "zero3"])
+def test_best_first_searches_of_two_processes_end_apart_and_train_as_one(
+    settings, config, watched_script, best_first_alone, tmp_path
+):
+    settings = f"{BEST_FIRST} --per_device_train_batch_size 8 {settings}"
+    run = launched([*torchrun()[:-2], str(watched_script)], config, tmp_path, *settings.split())
+    assert run.returncode == 0, run.stderr[-3000:]
+    first, second = (Watched(tmp_path, rank) for rank in range(2))
+    # in step: both call the policy as often, 9 times at most, though one has nothing left to decide before the other
+    assert [len(calls) for calls in first.asked] == [len(calls) for calls in second.asked] == [9] * 3
+    assert first.rounds != second.rounds
+    assert len(best_first_alone.trees) == 3 * 3 * 4  # the damaged film has none
+    assert {**first.trees, **second.trees} == best_first_alone.trees
+    start, expected = weights(config.parent / "policy"), best_first_alone.weights
+    assert max((expected[name] - start[name]).abs().max() for name in expected) > 0.01
+    for name, weight in expected.items():
+        assert torch.equal(first.weights[name], second.weights[name]), name
+        torch.testing.assert_close(first.weights[name], weight, rtol=0, atol=1e-6, msg=name)
+
+
 @pytest.mark.launches
 def test_a_loss_that_is_no_number_ends_every_process(config, tmp_path):
     run = launched(

@@ -46,12 +46,11 @@ def miner(vlm: ColourVLM, folder: Path) -> VideoMiner:
 @pytest.mark.parametrize("change", [replace, download_on, Path.unlink])
 @pytest.mark.parametrize("backend", ["auto", "pyav"])
 def test_a_file_that_changes_while_it_is_read_is_an_error(film, backend: str, change: Callable[[Path], None]):
-    with opened([str(film)], backend) as videos:
-        reader = videos[str(film)].reader
-        reader.frames([0, 50])
+    with opened(str(film), backend) as video:
+        video.reader.frames([0, 50])
         change(film)
         with pytest.raises(VideoError, match="changed, replaced or removed while it was read"):
-            reader.frames([10, 90])
+            video.reader.frames([10, 90])
 
 
 def test_answers_come_from_the_film_that_was_mined_or_not_at_all(film, tmp_path):

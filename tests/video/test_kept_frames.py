@@ -58,8 +58,11 @@ def test_what_is_returned_belongs_to_the_caller(reading):
 
 
 def test_videos_that_are_open_together_share_the_room_and_not_the_frames(plain_video: Path, shifted_video: Path):
-    with opened([str(plain_video), str(shifted_video)], "pyav", pixels=HEIGHT * WIDTH // 4) as videos:
-        one, other = (videos[str(path)] for path in (plain_video, shifted_video))
+    kept, pixels = KeptFrames(), HEIGHT * WIDTH // 4
+    with (
+        opened(str(plain_video), "pyav", pixels, kept=kept) as one,
+        opened(str(shifted_video), "pyav", pixels, kept=kept) as other,
+    ):
         first = one.reader.frames([5, 60])
         assert first.shape == (2, HEIGHT // 2, WIDTH // 2, 3)
         np.testing.assert_array_equal(one.reader.frames([5, 60]), first)
@@ -69,6 +72,5 @@ def test_videos_that_are_open_together_share_the_room_and_not_the_frames(plain_v
 
 
 def test_a_video_that_is_small_enough_stays_as_it_is(plain_video: Path):
-    with opened([str(plain_video)], "pyav", pixels=HEIGHT * WIDTH) as videos:
-        video = videos[str(plain_video)]
+    with opened(str(plain_video), "pyav", pixels=HEIGHT * WIDTH) as video:
         assert video.reader.frame_size == (HEIGHT, WIDTH) and video.shown_as == video.identity

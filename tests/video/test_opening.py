@@ -7,11 +7,13 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+import psutil
 import pytest
 from support.videos import number_of, write_coded, write_damaged
 
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.video import open_video, track, video_identity
+from lmms_videominer.video.opening import opened
 
 REASONS = {
     "empty_file": r"the file is empty \(0 bytes\)",
@@ -89,6 +91,18 @@ def test_without_decord(plain_video: Path, monkeypatch: pytest.MonkeyPatch):
 def test_unknown_backend_names_the_nearest(plain_video: Path):
     with pytest.raises(ConfigError, match=r"'decrod'; did you mean 'decord'\?"):
         open_video(plain_video, "decrod")
+
+
+def test_a_video_is_open_for_a_search_and_closed_after_it(plain_video: Path):
+    def is_open() -> bool:
+        return str(plain_video) in [file.path for file in psutil.Process().open_files()]
+
+    with opened(str(plain_video), "pyav") as video:
+        assert video.identity == video_identity(plain_video) and video.info.frame_count == 100
+        assert number_of(video.reader.frames([40])[0]) == 40 and is_open()
+    assert not is_open()
+    with pytest.raises(VideoError, match=r"no/such\.mp4: no such file"), opened("no/such.mp4", "pyav"):
+        pytest.fail("there is nothing to open")
 
 
 def test_identity_follows_content_not_name(plain_video: Path, vfr_video: Path, tmp_path: Path):

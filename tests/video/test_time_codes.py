@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lmms_videominer.types import Span
-from lmms_videominer.video.time_codes import clock, clock_spans, file_stamp, file_stamps, is_file_stamp
+from lmms_videominer.video.time_codes import clock, clock_spans, file_stamp, file_stamps, is_file_stamp, seconds
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,30 @@ def test_file_stamps_of_ordinary_films_have_milliseconds():
 @pytest.mark.parametrize("text", ["holiday", "00h00m01s", "00h00m61.000s", "x00h00m01.000s", "00h00m01.000s-2"])
 def test_other_names_are_no_file_stamps(text):
     assert not is_file_stamp(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "time_s"),
+    [
+        ("90", 90.0),
+        ("90.25", 90.25),
+        ("1:30", 90.0),
+        ("0:01:30.5", 90.5),
+        ("100:00", 6000.0),
+        ("1:5:00", 3900.0),
+        (" 7. ", 7.0),
+    ],
+)
+def test_seconds_are_read_as_people_write_them(text, time_s):
+    assert seconds(text) == time_s
+
+
+@pytest.mark.parametrize("time_s", [0.0, 59.99, 3725.04, 36_000.5])
+def test_seconds_reads_what_clock_writes(time_s):
+    assert seconds(clock(time_s, 2)) == pytest.approx(time_s, abs=0.005)
+
+
+@pytest.mark.parametrize("text", ["", "-3", "1:90", "1:60:00", "1:61.5", ":30", "1::2", "1:2:3:4", "nan", "1e3", "12s"])
+def test_what_is_no_time_is_refused_with_examples(text):
+    with pytest.raises(ValueError, match=r"is no time: write seconds, m:ss or h:mm:ss, as in 90, 1:30"):
+        seconds(text)

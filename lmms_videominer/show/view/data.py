@@ -10,7 +10,7 @@ from typing import Any
 from lmms_videominer.show.printable import printable
 from lmms_videominer.show.view.pictures import Pictures
 from lmms_videominer.show.view.shown import NodeReward, Shown
-from lmms_videominer.types import Action, Node, Scores, Selection, Span
+from lmms_videominer.types import Node, Scores, Selection, Span
 from lmms_videominer.verdict import chosen_option, in_evidence
 
 MOST_NODES = 3000  # of one result; a page of more answers no click
@@ -76,7 +76,6 @@ def detail_of(shown: Shown, pictures: Pictures, source: str = "", prompts: bool 
 def summary_of(shown: Shown) -> dict[str, Any]:
     """What the gallery shows, filters and sorts by."""
     selection, usage = shown.selection, shown.selection.usage
-    accepted = [span for node in selection.nodes if node.has_action(Action.ACCEPT) for span in node.spans]
     rewards = list(shown.rewards.values())
     summary = {
         "name": shown.name,
@@ -92,7 +91,7 @@ def summary_of(shown: Shown) -> dict[str, Any]:
         "duration_s": selection.video.duration_s,
         "fallbacks": list(selection.fallbacks),
         "times_s": [frame.time_s for frame in selection.key_frames],
-        "accepted": [_pair(span) for span in accepted[:200]],
+        "accepted": [_pair(span) for span in selection.accepted[:200]],
         "evidence": [_pair(span) for span in selection.question.evidence[:200]],
         "nodes": max(0, len(selection.nodes) - 1),
         "captions": usage.vlm_calls + usage.vlm_calls_cached,

@@ -56,7 +56,7 @@ class Shown:
         return chosen_option(told, self.selection.question.options)
 
     def video_file(self, place: Path | None = None) -> Path:
-        """The file of the video, which need not exist: where it was mined, else beside the result.
+        """The file of the video, which need not exist: as the result names it, from there or from here, or beside it.
 
         Args:
             place: Where the video has been moved to: the file, or the folder that it is in.
@@ -64,8 +64,8 @@ class Shown:
         mined = Path(self.selection.question.video)
         if place is not None:
             return place / mined.name if place.is_dir() else place
-        beside = [self.file.parent / mined, self.file.parent / mined.name] if self.file else []
-        return next((path for path in (mined, *beside) if _is_file(path)), mined)
+        folder = self.file.parent if self.file else Path()
+        return next((path for path in (folder / mined, mined, folder / mined.name) if _is_file(path)), mined)
 
 
 def _is_file(path: Path) -> bool:
