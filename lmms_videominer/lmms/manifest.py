@@ -61,8 +61,8 @@ def _add_to_tables(registered: list[ModelManifest]) -> None:
             if path and hasattr(models, table):
                 for name in (manifest.model_id, *manifest.aliases):
                     getattr(models, table).setdefault(name, path)
-        if manifest.aliases and hasattr(models, "MODEL_ALIASES"):
-            models.MODEL_ALIASES.setdefault(manifest.model_id, manifest.aliases)
+        if manifest.aliases and (known := getattr(models, "MODEL_ALIASES", None)) is not None:
+            known.setdefault(manifest.model_id, manifest.aliases)
 
 
 def _install_hooks() -> None:

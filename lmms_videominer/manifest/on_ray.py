@@ -155,7 +155,7 @@ def parts_of(rows: Mapping[int, QuestionRow], workers: int) -> list[list[int]]:
 def _sent(
     rows: Mapping[int, QuestionRow],
     workers: int,
-    resources: Mapping[str, float],
+    resources: Mapping[str, Any],
     models: tuple[str, MinerConfig, str | None],
 ) -> Iterator[dict[str, Any]]:
     """What workers send of ``rows``, as it comes."""
@@ -241,8 +241,8 @@ def _connected(cluster: Cluster, quiet: bool) -> Iterator[None]:
     with foreign(lambda reason: ConfigError(f"--ray {cluster.address}: Ray cannot be reached ({reason}). {way_out}")):
         if cluster.address == HERE:
             cpus = max(os.cpu_count() or 1, cluster.workers)
-            memory = {"object_store_memory": OBJECT_STORE_BYTES}
-            ray.init(HERE, num_cpus=cpus, include_dashboard=False, **memory, **shown)
+            shown |= {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+            ray.init(HERE, num_cpus=cpus, **shown)
         else:
             ray.init(cluster.address, **shown)
     try:

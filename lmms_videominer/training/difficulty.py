@@ -197,7 +197,7 @@ class DifficultyFilter:
 
     def key(self, step: str, question: QuestionRow) -> str:
         """The key of a verdict: the question, the models of the step, and all settings that can change its outcome."""
-        content = {
+        content: dict[str, Any] = {
             "id": question.id,
             "video": Path(question.video).name,
             "text": question.text,

@@ -44,7 +44,8 @@ def stated_size(path: str) -> tuple[int, int]:
     faults.check_file(path)
     with open_container(path) as container:
         codec = picture_stream(container, path).codec_context
-        return codec.width, codec.height
+        size = codec.width, codec.height
+    return size
 
 
 def open_container(path: str) -> InputContainer:

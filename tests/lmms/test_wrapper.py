@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.evaluation import SETTINGS, evaluate, frames_of, note_of, row, tower_input, watching, write_task
+from support.evaluation import (
+    SETTINGS,
+    evaluate,
+    frames_of,
+    note_of,
+    row,
+    summary_in,
+    tower_input,
+    watching,
+    write_task,
+)
 from transformers import AutoProcessor, AutoTokenizer
 
 from lmms_videominer.errors import ConfigError
@@ -19,10 +29,6 @@ CPU = ",device=cpu,device_map=cpu"  # what a plain backbone has to be told here
 
 def answers(samples: list[dict]) -> list[str]:
     return [sample["filtered_resps"] for sample in samples]
-
-
-def summary_in(out: Path) -> dict:
-    return json.loads(next(out.glob("videominer/*/videominer_summary.json")).read_text())["tasks"]
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,11 @@ def samples_in(out: Path) -> list[dict]:
     return sorted(lines, key=lambda sample: sample["doc_id"])
 
 
+def summary_in(out: Path) -> dict[str, Any]:
+    """What the plugin's summary says of each task."""
+    return json.loads(next(out.glob("videominer/*/videominer_summary.json")).read_text())["tasks"]
+
+
 def note_of(sample: dict) -> dict[str, Any]:
     """What the plugin says of a logged sample."""
     return sample["token_counts"][0]["videominer"]
