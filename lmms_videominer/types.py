@@ -380,7 +380,7 @@ class Selection:
     ) -> list[dict[str, Any]]:
         """Chat messages, ready to send: one turn of the user, with each key frame after its time, and the question.
 
-        The question has its options with letters, as ``VideoMiner`` asks it.
+        The question has its options with letters, as ``VideoMiner`` asks it, and before it what is said (``said``).
 
         Args:
             style: ``"openai"``: pictures are data URLs of JPEG, as chat completions take them. ``"qwen"``: pictures are
