@@ -17,6 +17,8 @@ from lmms_videominer.errors import ConfigError
 from lmms_videominer.redaction import without_secrets
 
 NO_POLICY = "none"  # value of ``policy``: accept by embedding similarity
+NO_SUBTITLES = "off"  # value of ``subtitles``
+AUTO_SUBTITLES = "auto"  # value of ``subtitles``: beside the film, else within it
 PLAIN = "plain"  # value of ``search``: as published
 ASK = "ask"  # value of ``default_action``: the policy is asked once more
 NAMES = {
@@ -201,6 +203,11 @@ class MinerConfig:
         "bundle's, or CLIP ViT-L/14.",
     )
     candidate_fps: float = option(1.0, "Candidate frames per second, for the selectors that use scores.")
+    subtitles: str = option(
+        NO_SUBTITLES,
+        "What is said in a film (docs/subtitles.md). off: not read; auto: the file beside it, else the text track in "
+        "it; or a file, or a folder that has a file for each film.",
+    )
     reader: str = option("auto", "Video backend: pyav, decord, or auto: pyav, right for every file and the fastest.")
     cache_dir: str = option(
         "",

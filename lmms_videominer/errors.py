@@ -28,6 +28,10 @@ class VideoError(VideoMinerError):
         return type(self), (self.path, self.reason, self.remedy)
 
 
+class SubtitleError(VideoError):
+    """The subtitles of a video, which were asked for, cannot be used; the path is that of their file."""
+
+
 class ConfigError(VideoMinerError, ValueError):
     """A setting or an argument is invalid; the message quotes the value and says what would be valid."""
 

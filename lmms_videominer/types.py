@@ -88,6 +88,14 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
+class Cue:
+    """What is said, or written for it, during ``span``: one line of text, never markup."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
 class Event:
     """One contiguous span of a video, with its caption.
 
@@ -95,11 +103,18 @@ class Event:
         span: The span in time.
         caption: The caption of its frames; ``None`` before captioning.
         frame_times_s: Times of the frames shown to the captioner.
+        said: What is said meanwhile, as much of it as is told of an event; empty if nothing is known.
     """
 
     span: Span
     caption: str | None = None
     frame_times_s: tuple[float, ...] = ()
+    said: str = ""
+
+    @property
+    def told(self) -> str:
+        """The caption, and in a line below it what is said; empty if there is neither."""
+        return "\n".join(filter(None, (self.caption, f'Said: "{self.said}"' if self.said else "")))
 
 
 @dataclass(frozen=True)
@@ -169,8 +184,8 @@ class Node:
 
     @property
     def caption(self) -> str:
-        """The captions of the node's events, in temporal order, one per line, without repeats."""
-        return "\n".join(dict.fromkeys(event.caption for event in self.events if event.caption))
+        """What is told of the node's events, in temporal order, one per line, without repeats."""
+        return "\n".join(dict.fromkeys(event.told for event in self.events if event.told))
 
 
 @dataclass(frozen=True)
@@ -252,6 +267,7 @@ class Question:
         evidence: Spans that answer it, if known (world tasks); of the selectors only ``oracle`` reads them, and the
             reward of training with ``evidence_target``.
         start_s, end_s: Only this part of the video is searched, in seconds from its first frame; ``None``: to its end.
+        subtitles: What the setting of this name is for this question; empty: as it is.
     """
 
     video: str
@@ -260,6 +276,7 @@ class Question:
     evidence: tuple[Span, ...] = ()
     start_s: float = 0.0
     end_s: float | None = None
+    subtitles: str = ""
 
     def part_of(self, duration_s: float) -> Span:
         """The part that is searched of a video of ``duration_s`` seconds; empty if it would begin behind its end."""
@@ -284,6 +301,7 @@ class Selection:
         seed: The seed used.
         answer: The video LLM's answer from the key frames; ``None`` before answering.
         scores: The scores behind the key frames; ``None`` for selectors that use none.
+        said: What is said near the key frames, in order of time; the prompt for the answer tells it.
     """
 
     # ``lmms_videominer/__init__.py`` gives these: for notebooks, and ``show.use``, which reads and writes files
@@ -301,6 +319,7 @@ class Selection:
     seed: int = 0
     answer: str | None = None
     scores: Scores | None = None
+    said: tuple[Cue, ...] = ()
 
     @property
     def frame_bytes(self) -> int:
@@ -361,7 +380,7 @@ class Selection:
     ) -> list[dict[str, Any]]:
         """Chat messages, ready to send: one turn of the user, with each key frame after its time, and the question.
 
-        The question has its options with letters, as ``VideoMiner`` asks it.
+        The question has its options with letters, as ``VideoMiner`` asks it, and before it what is said (``said``).
 
         Args:
             style: ``"openai"``: pictures are data URLs of JPEG, as chat completions take them. ``"qwen"``: pictures are

@@ -14,7 +14,14 @@ from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.models.bundle import BUNDLED
 
 Subcommands = argparse._SubParsersAction
-FLAGS = ("policy", "embedder", "scorer", "selector", "frames")  # settings with their own flag in every command
+FLAGS = (
+    "policy",
+    "embedder",
+    "scorer",
+    "selector",
+    "frames",
+    "subtitles",
+)  # settings with their own flag in every command
 FREE_SEED = 3_000_000  # no split of the world tasks uses seeds from here on
 
 

@@ -48,7 +48,8 @@ def add_world(subcommands: Subcommands) -> None:
         default=[],
         metavar="KIND",
         help="kinds of questions, in equal shares: sign, action, order, count; places, never and last, about the whole "
-        "video; which, whose options say what to look for (default: the first four, sign most often)",
+        "video; which, whose options say what to look for; spoken, about what is said in its subtitles (default: the "
+        "first four, sign most often)",
     )
     parser.add_argument(
         "--nuisances",

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import NO_SUBTITLES, MinerConfig
 from lmms_videominer.errors import ConfigError, ModelError, SchemaError, VideoError, VideoMinerError, foreign
 from lmms_videominer.lmms.backbone_vlm import SPLIT, TASK, is_failure
 from lmms_videominer.lmms.driver import Driver, Handed, text_of
@@ -30,6 +30,7 @@ from lmms_videominer.lmms.requests import (
     why_no_video,
     with_video,
 )
+from lmms_videominer.lmms.subtitles import messages_with_said, subtitles_of, with_said
 from lmms_videominer.lmms.uniform_frames import plain_selection, with_plain_frames
 from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
 from lmms_videominer.models.drawn_films import is_strange, warn_of
@@ -186,7 +187,8 @@ class Answerer:
         if short != text:
             self._retell(sample, lambda told: told.replace(text, short), "question_cut")
             visuals = sample.request.shows(sample.document)
-        sample.question, sample.visuals = replace(question, text=short), visuals
+        subtitles = subtitles_of(request.task, request.context) if self.config.subtitles != NO_SUBTITLES else ""
+        sample.question, sample.visuals = replace(question, text=short, subtitles=subtitles), visuals
         if not text.strip():
             raise SampleError(f"{video}: the question is empty")
 
@@ -270,7 +272,7 @@ class Answerer:
                     continue
                 times_s = [frame.time_s for frame in selection.key_frames]
                 clip = hand_over(read.frames if read else None, clips, self.driver.is_simple, times_s)
-                inputs.append(self._input(sample, clip.video if clip else None))
+                inputs.append(self._input(sample, selection, clip.video if clip else None))
                 answered.append((sample, _with_damage(selection, read) if read else selection))
                 shown.append(read.frames if read else None)
             first = mined[0][0].request
@@ -287,10 +289,11 @@ class Answerer:
             else:
                 self._finish(sample, selection, output, each_s, frames)
 
-    def _input(self, sample: Sample, video: Any) -> Handed:
-        request = sample.request
-        visuals = with_video(sample.visuals, video, self.driver.is_simple)
-        return Handed(request.context, request.settings, visuals, request.doc_id, sample.document)
+    def _input(self, sample: Sample, selection: Selection, video: Any) -> Handed:
+        request, asked = sample.request, selection.question.text
+        visuals = with_video(messages_with_said(sample.visuals, selection, asked), video, self.driver.is_simple)
+        context = with_said(request.context, selection, asked)
+        return Handed(context, request.settings, visuals, request.doc_id, sample.document)
 
     def _finish(
         self, sample: Sample, selection: Selection, output: Any, seconds: float, frames: np.ndarray | None

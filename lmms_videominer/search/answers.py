@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from lmms_videominer.errors import CallError, VideoError, VideoMinerError
 from lmms_videominer.search.questions import answerable, named
+from lmms_videominer.search.speech import told_lines
 from lmms_videominer.store.cache import Cache
-from lmms_videominer.types import Question, Selection, Usage
+from lmms_videominer.types import Selection, Usage
 from lmms_videominer.verdict import chosen_option
 from lmms_videominer.video import video_identity
 from lmms_videominer.video.damage import count_substituted
@@ -105,7 +106,7 @@ def _keys(
     """The cache key of each answer, or the error if the video is gone."""
     keys: list[str | VideoError] = []
     for selection in selections:
-        video, prompt = videos[_shown(selection)], prompt_of(selection.question)
+        video, prompt = videos[_shown(selection)], prompt_of(selection)
         frames = [frame.frame_index for frame in selection.key_frames]
         mined = selection.video.identity if frames else ""  # the file may have been replaced since
         keys.append(
@@ -149,16 +150,16 @@ def _generate(
         yield made
 
 
-def prompt_of(question: Question) -> str:
-    """The prompt that asks for the answer to ``question``."""
-    question = answerable(question)
-    return answer_prompt(question.text, question.options)
+def prompt_of(selection: Selection) -> str:
+    """The prompt that asks for the answer to the question of ``selection``."""
+    question = answerable(selection.question)
+    return answer_prompt(question.text, question.options, told_lines(selection.said))
 
 
 def request_of(selection: Selection, pixels: Pixels | None) -> VLMRequest:
     """The request for the answer to the question of ``selection`` from the pixels of its key frames."""
     return VLMRequest(
-        prompt=prompt_of(selection.question),
+        prompt=prompt_of(selection),
         frames=pixels.frames if pixels else None,
         max_new_tokens=ANSWER_TOKENS,
         frame_times_s=tuple(frame.time_s for frame in selection.key_frames),

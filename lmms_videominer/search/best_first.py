@@ -6,7 +6,8 @@ What differs from ``search=plain`` is the order, and that most of the tree is ne
 1. The policy says at the root what would be seen (one line per moment, as many as key frames), or that frames spread
    over the whole video answer the question.
 2. Events are cut as before, more of them the longer the span is, and looked at before they are captioned: an image-text
-   model compares the frames of the scan with each line.
+   model compares the frames of the scan with each line. What is said is compared as text: the best passage of the
+   video is as promising as its best frame, others are as much less as they stand out less.
 3. In waves, the most promising events are captioned and clustered, and the policy decides. The events of nodes that
    continue are cut again and join the frontier.
 4. Frames that are compared first may lie farther apart than a moment is long. What is left is compared again, frame
@@ -36,6 +37,7 @@ from lmms_videominer.search.candidates import EQUAL, ROUNDED, Pick, evenly, leve
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import length_line
 from lmms_videominer.search.key_frames import kept_nodes, with_uniform_frames
+from lmms_videominer.search.speech import SILENCE, Speech, heard
 from lmms_videominer.search.trees import (
     AUTO,
     annotate,
@@ -50,6 +52,7 @@ from lmms_videominer.search.trees import (
 from lmms_videominer.search.wishes import Case, Compare, Found, Search, Segment
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.types import Action, Decision, Event, Node, Span, merge_spans
+from lmms_videominer.video import frames_shown_at
 
 SCANNED = 4  # frames compared per event of a cut
 LOOKS = 32  # frames that are compared for the price of one caption
@@ -77,11 +80,13 @@ class _Candidate:
     Attributes:
         span: The event.
         parent: Position of the node that it belongs to.
-        fit: float64 [L]: how well the best of its scanned frames fits each line sought.
+        seen: float64 [L]: how well the best of its scanned frames fits each line sought.
+        fit: float64 [L]: the same, or how well what is said fits, if that is better.
     """
 
     span: Span
     parent: int
+    seen: np.ndarray
     fit: np.ndarray
 
 
@@ -101,10 +106,13 @@ class _BestFirst:
         self.key_frames, self.uniform_share, self.judges = key_frames, uniform_share, judges
         self.nodes = [Node("0", 0, (Event(case.whole),))]
         self.fits: list[np.ndarray] = [np.zeros(0)]  # by node: float64 [L]
+        self.seen: list[np.ndarray] = [np.zeros(0)]  # the same of its frames alone
         self.frontier: list[_Candidate] = []
         self.lines: tuple[str, ...] = ()
         self.lines_cut = False  # the policy wrote more lines than there are key frames
         self.deviations = np.zeros(0)  # float64 [L]: of the fits of the first frames
+        self.highest = np.zeros(0)  # float64 [L]: of these fits
+        self.speech: Speech = SILENCE
         self.events: list[_Candidate] = []  # all that were ever in the frontier
         self.embedded: list[np.ndarray] = []  # the captions so far, by wave
         self.captioned = 0
@@ -130,7 +138,9 @@ class _BestFirst:
         lines = sought(decision) or (self.case.question.text,)
         self.lines = lines[: config.frames]  # each moment is to be seen in a key frame
         self.lines_cut = len(lines) > len(self.lines)
-        self.fits[0] = np.zeros(len(self.lines))
+        self.fits[0] = self.seen[0] = np.zeros(len(self.lines))
+        if decision.action is not Action.ACCEPT:
+            self.speech = yield from heard(self.case, self.lines)
 
     def _open(self, positions: Sequence[int]) -> Generator[Any, Any, None]:
         """Cut the events of these nodes; those that can be cut join the frontier in pieces."""
@@ -141,8 +151,9 @@ class _BestFirst:
         if not self.deviations.size:
             every = np.concatenate([np.zeros((0, len(self.lines))), *(fit for _, fit in fits)])
             self.deviations = every.std(axis=0) if len(every) else np.zeros(len(self.lines))
+            self.highest = every.max(axis=0) if len(every) else np.ones(len(self.lines))
         for (i, _, done), (indices, fit) in zip(divided, fits, strict=True):
-            inherited = self.fits[i] + self._raise(i)  # an event that nobody looked at is as promising as its parent
+            inherited = self.seen[i] + self._raise(i)  # an event that nobody looked at is as promising as its parent
             self._join(self._candidates(done.events, i, indices, fit, inherited))
         cut_at = {i for i, *_ in divided}
         annotate(self.nodes, [i for i in positions if i not in cut_at], "atomic")
@@ -154,7 +165,15 @@ class _BestFirst:
         times_s = self.case.timestamps_s[indices]
         owners = np.searchsorted([event.start_s for event in events], times_s, side="right") - 1
         own = [fit[owners == k] for k in range(len(events))]
-        return [_Candidate(e, parent, f.max(axis=0) if len(f) else inherited) for e, f in zip(events, own)]
+        seen = [f.max(axis=0) if len(f) else inherited for f in own]
+        return [_Candidate(e, parent, s, np.maximum(s, self._spoken((e,)))) for e, s in zip(events, seen, strict=True)]
+
+    def _spoken(self, spans: Sequence[Span]) -> np.ndarray:
+        """float64 [L]: how promising what is said within ``spans`` is, on the scale of the fits of frames."""
+        promise = self.speech.promise(spans)
+        if promise is None:
+            return np.full(len(self.lines), -np.inf)
+        return self.highest + promise * (self.deviations if self.config.look != "none" else 1.0)
 
     def _join(self, candidates: Sequence[_Candidate]) -> None:
         self.events += candidates
@@ -184,12 +203,12 @@ class _BestFirst:
         pieces = [_even_pieces(event.span, longest_s) for event in coarse]
         fits = yield from self._fits([((e.span,), SCANNED * len(p)) for e, p in zip(coarse, pieces)])
         for event, spans, (indices, fit) in zip(coarse, pieces, fits, strict=True):
-            candidates = self._candidates(spans, event.parent, indices, fit, event.fit)
+            candidates = self._candidates(spans, event.parent, indices, fit, event.seen)
             if event in self.frontier:
                 self.frontier.remove(event)
                 self._join(candidates)
             else:
-                self._join([candidate for candidate in candidates if (candidate.fit > event.fit + EQUAL).any()])
+                self._join([candidate for candidate in candidates if (candidate.seen > event.seen + EQUAL).any()])
 
     def _raise(self, position: int) -> float:
         """How much more promising than its own events a node is for having been continued: the more, the rarer that is.
@@ -276,8 +295,8 @@ class _BestFirst:
         spans = [candidate.span for candidate in wave]
         told = [config.max_depth if self._ends(depth, [span]) else depth for depth, span in zip(depths, spans)]
         judged = told if self.judges else ()
-        events, verdicts = yield from describe(self.case, spans, config.caption_frames, depths, judged)
-        fit = {candidate.span: candidate.fit for candidate in wave}
+        events, verdicts = yield from describe(self.case, spans, config.caption_frames, depths, judged, self.speech)
+        of_span = {candidate.span: candidate for candidate in wave}
         parents = list(dict.fromkeys(candidate.parent for candidate in wave))
         groups = [[event for candidate, event in zip(wave, events) if candidate.parent == parent] for parent in parents]
         clusters = yield from clustered(self.clusterer, groups, self.case.question.text, self.embedded)
@@ -288,7 +307,8 @@ class _BestFirst:
             born = sum(node.parent_id == above.id for node in self.nodes)
             for i, members in enumerate(siblings, born):
                 self.nodes.append(Node(f"{above.id}.{i}", above.depth + 1, tuple(members)))
-                self.fits.append(np.max([fit[event.span] for event in members], axis=0))
+                self.fits.append(np.max([of_span[event.span].fit for event in members], axis=0))
+                self.seen.append(np.max([of_span[event.span].seen for event in members], axis=0))
         undecided = judge(self.nodes, new, verdicts)
         parts = [part_of(self.case, self.nodes, i, self.captioned, self._is_last(self.nodes[i])) for i in undecided]
         yield from decide(self.case, self.nodes, undecided, parts)
@@ -326,7 +346,7 @@ class _BestFirst:
         kept, fallback = kept_nodes(nodes)
         parts = [] if fallback else [_KeyPart(node.spans, node.id) for node in kept]
         unfound = [k for k in range(len(self.lines)) if fallback or not self._is_found(k)]
-        parts += dict.fromkeys(_KeyPart((self._most_fitting(k),)) for k in unfound)
+        parts += dict.fromkeys(_KeyPart((span,)) for k in unfound for span in self._most_fitting(k))
         timestamps_s, budget = self.case.timestamps_s, self.config.frames
         uniform = round(self.uniform_share * budget)
         picks = yield from self._picks(parts, budget - uniform)
@@ -334,11 +354,11 @@ class _BestFirst:
         told = tuple(name for name in (fallback, "unfound" if unfound else None) if name)
         return Found(with_uniform_frames(frames, timestamps_s, self.case.whole, uniform), nodes, told)
 
-    def _most_fitting(self, k: int) -> Span:
-        """The event that fits line ``k`` best, of several the shortest."""
-        highest = max(event.fit[k] for event in self.events)
-        equal = [event.span for event in self.events if event.fit[k] >= highest - EQUAL]
-        return min(equal, key=lambda span: span.duration_s)
+    def _most_fitting(self, k: int) -> list[Span]:
+        """The event whose frames fit line ``k`` best, and that whose words do, if any; of several the shortest."""
+        spoken = [event for event in self.events if event.fit[k] > event.seen[k] + EQUAL]
+        best = [_shortest(self.events, [event.seen[k] for event in self.events])]
+        return [*best, _shortest(spoken, [event.fit[k] for event in spoken])] if spoken else best
 
     def _around(self, spans: Sequence[Span]) -> tuple[Span, ...]:
         """``spans`` with half the grain on either side: a moment may have been cut in two, and one half accepted."""
@@ -352,12 +372,31 @@ class _BestFirst:
         spans = [(self._around(part.spans), SHOWN * share) for part, share in zip(parts, shares) if share]
         picks: list[Pick] = []
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
+            if words := self._words(part.spans, fit.max(axis=0)):
+                picks.append(replace(words, node_id=part.node_id))
+                share -= 1
             line = int(levels(fit.max(axis=0)).argmax())  # the one that the part was kept for
             value = fit[:, line]  # [T]
             fitting = np.flatnonzero(value >= value.max() - FITTING * self.deviations[line] - EQUAL)
             chosen = fitting[evenly(len(fitting), share)] if len(fitting) > share else top(levels(value), share)
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
         return picks
+
+    def _words(self, spans: Sequence[Span], seen: np.ndarray) -> Pick | None:
+        """The frame amid what is said within ``spans``, if that fits better than any frame, as ``seen`` does, [L]."""
+        spoken = self._spoken(spans)
+        line = int((spoken >= spoken.max() - EQUAL).argmax())  # of equal ones the first
+        if spoken[line] <= seen.max() + EQUAL or (said := self.speech.best(spans, line)) is None:
+            return None
+        [frame] = frames_shown_at(self.case.timestamps_s, [_middle(said)])
+        return Pick(int(frame), None, round(float(spoken[line]), ROUNDED))
+
+
+def _shortest(events: Sequence[_Candidate], fits: Sequence[float]) -> Span:
+    """The event with the highest of ``fits``, of several the shortest."""
+    highest = max(fits)
+    equal = [event.span for event, fit in zip(events, fits, strict=True) if fit >= highest - EQUAL]
+    return min(equal, key=lambda span: span.duration_s)
 
 
 def _even_pieces(span: Span, longest_s: float) -> tuple[Span, ...]:

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from lmms_videominer.config import MinerConfig
+from lmms_videominer.config import NO_SUBTITLES, MinerConfig
 from lmms_videominer.errors import CallError, ConfigError, ModelError, VideoError, VideoMinerError
 from lmms_videominer.models.bundle import NOT_A_WORLD_VIDEO
 from lmms_videominer.models.calls import computed, replied
@@ -34,10 +34,11 @@ from lmms_videominer.profiling import stage
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
-from lmms_videominer.search.excerpts import in_whole_video, seen_by_search
+from lmms_videominer.search.excerpts import cues_in_whole_video, heard_by_search, in_whole_video, seen_by_search
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
+from lmms_videominer.search.speech import near
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.search.wishes import (
     Ask,
@@ -201,7 +202,8 @@ def _begin(method: Method, job: Job, videos: OpenVideos, strange: dict[str, bool
         if isinstance(video, VideoError):
             return video
         asked, seen = seen_by_search(question, video)
-        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed)
+        cues = heard_by_search(video.cues(question.subtitles or method.config.subtitles), seen)
+        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed, cues)
     except (ConfigError, VideoError) as error:
         return error
     with stage("search"):
@@ -408,9 +410,12 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         raise ValueError(
             f"selector {method.name} chose {len(result.key_frames)} frames, more than {case.config.frames}"
         )
+    asked = search.question.subtitles or case.config.subtitles
+    said = near(case.cues, [frame.time_s for frame in result.key_frames])
     result = in_whole_video(result, case.video)
     told = (
         *result.fallbacks,
+        "no_subtitles" if asked != NO_SUBTITLES and not search.video.cues(asked) else "",
         NOT_A_WORLD_VIDEO if search.is_strange else "",
         "question_cut" if case.question.text != search.question.text else "",
         "captions_missing" if search.usage.captions_missing else "",
@@ -428,6 +433,7 @@ def _selection(search: Running, method: Method) -> Selection | VideoMinerError:
         config=method.settings_by_name,
         seed=case.seed,
         scores=result.scores,
+        said=cues_in_whole_video(said, case.video),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.wishes import Found
-from lmms_videominer.types import ROUNDING_S, Event, KeyFrame, Question, Scores, Span
+from lmms_videominer.types import ROUNDING_S, Cue, Event, KeyFrame, Question, Scores, Span
 from lmms_videominer.video.excerpt import ExcerptReader
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.timing import frames_shown_at
@@ -32,14 +32,27 @@ def seen_by_search(question: Question, video: OpenVideo) -> tuple[Question, Open
     part = question.part_of(length_s)
     if part == Span(0.0, length_s):
         return replace(question, start_s=0.0, end_s=None), video
-    evidence = tuple(
-        Span(max(span.start_s - part.start_s, 0.0), min(span.end_s, part.end_s) - part.start_s)
-        for span in question.evidence
-        if span.overlaps(part)
-    )
+    reader = ExcerptReader(video.reader, part)
+    evidence = tuple(reader.span_in_part(span) for span in question.evidence if span.overlaps(part))
     identity = f"{video.identity}[{part.start_s!r}, {part.end_s!r})"
-    asked = replace(question, start_s=0.0, end_s=None, evidence=evidence)
-    return asked, OpenVideo(ExcerptReader(video.reader, part), identity)
+    return replace(question, start_s=0.0, end_s=None, evidence=evidence), OpenVideo(reader, identity)
+
+
+def heard_by_search(cues: tuple[Cue, ...], video: OpenVideo) -> tuple[Cue, ...]:
+    """What is said in ``video`` as the search sees it, of the ``cues`` of the whole file: cut to its part, with times
+    from the start of that."""
+    reader = video.reader
+    if not isinstance(reader, ExcerptReader):
+        return cues
+    return tuple(replace(cue, span=reader.span_in_part(cue.span)) for cue in cues if cue.span.overlaps(reader.span))
+
+
+def cues_in_whole_video(cues: tuple[Cue, ...], video: OpenVideo) -> tuple[Cue, ...]:
+    """``cues`` of a search that saw ``video``, at the times of the whole file."""
+    reader = video.reader
+    if not isinstance(reader, ExcerptReader):
+        return cues
+    return tuple(replace(cue, span=reader.span_in_whole(cue.span)) for cue in cues)
 
 
 def in_whole_video(found: Found, video: OpenVideo) -> Found:

@@ -15,6 +15,7 @@ from lmms_videominer.config import PLAIN
 from lmms_videominer.search.best_first import cut
 from lmms_videominer.search.candidates import evenly
 from lmms_videominer.search.plain import covers, frames_shown, units_of
+from lmms_videominer.search.speech import unsought
 from lmms_videominer.search.trees import describe
 from lmms_videominer.search.wishes import Case, Encode, Found, Search
 from lmms_videominer.segmenters.scan import scan
@@ -45,13 +46,14 @@ def _first_level(case: Case) -> Generator[Any, Any, Made]:
     [units] = yield from units_of(case, [Node("0", 0, (Event(case.whole),))], [0])
     if not case.config.index or len(units) > case.config.max_vlm_calls:
         return [(1, Event(unit)) for unit in units]
-    events, _ = yield from describe(case, units, frames_shown(case.config), [1] * len(units))
+    depths, speech = [1] * len(units), unsought(case.cues)
+    events, _ = yield from describe(case, units, frames_shown(case.config), depths, speech=speech)
     return [(1, event) for event in events]
 
 
 def _levels(case: Case, encodes: bool) -> Generator[Any, Any, Made]:
     """The events of ``search=best-first``; beyond ``max_vlm_calls`` captions, those spread evenly over the video."""
-    config, spans = case.config, [case.whole]
+    config, spans, speech = case.config, [case.whole], unsought(case.cues)
     made: Made = []
     for depth in range(1, min(max(config.index, 1), config.max_depth) + 1):
         if not spans or len(made) >= config.max_vlm_calls:
@@ -64,7 +66,7 @@ def _levels(case: Case, encodes: bool) -> Generator[Any, Any, Made]:
         if not config.index:
             return [(1, Event(span)) for span in spans]
         spans = [spans[i] for i in evenly(len(spans), config.max_vlm_calls - len(made))]
-        events, _ = yield from describe(case, spans, config.caption_frames, [depth] * len(spans))
+        events, _ = yield from describe(case, spans, config.caption_frames, [depth] * len(spans), speech=speech)
         made += [(depth, event) for event in events]
         spans = [span for span in spans if span.duration_s > config.grain_s]  # the others get no closer look
     return made

@@ -67,7 +67,7 @@ def _key(selection: Selection, vlm: ScoringVLM, cache: Cache) -> str | VideoErro
     return cache.key(
         video=video,
         vlm=vlm.identity,
-        prompt=prompt_of(selection.question),
+        prompt=prompt_of(selection),
         replies=_replies(selection.question),
         frames=frames,
     )

@@ -25,6 +25,7 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.search.clustering import Clusterer
+from lmms_videominer.search.speech import SILENCE, Speech, heard
 from lmms_videominer.search.trees import (
     AUTO,
     Verdicts,
@@ -58,6 +59,7 @@ def plain(
     nodes = [Node("0", 0, (Event(case.whole),), note="short" if short else "")]
     frontier = [] if short else [0]  # positions in ``nodes``
     captioned = decided = 0
+    speech = SILENCE if short else (yield from heard(case, ()))
     embedded: list[np.ndarray] = []  # the captions so far, by level
     for depth in range(1, config.max_depth + 1):
         if decided >= config.max_nodes:
@@ -78,7 +80,7 @@ def plain(
                     parents.append((nodes[position], units))
         if not parents:
             break
-        children, verdicts = yield from _children(case, parents, clusterer, embedded, judges)
+        children, verdicts = yield from _children(case, parents, clusterer, embedded, judges, speech)
         open_nodes = range(len(nodes), len(nodes) + min(len(children), config.max_nodes - decided))
         nodes += children
         annotate(nodes, range(open_nodes.stop, len(nodes)), "max_nodes")
@@ -105,7 +107,12 @@ def units_of(case: Case, nodes: Sequence[Node], frontier: Sequence[int]) -> Gene
 
 
 def _children(
-    case: Case, parents: Sequence[tuple[Node, Units]], clusterer: Clusterer, embedded: list[np.ndarray], judges: bool
+    case: Case,
+    parents: Sequence[tuple[Node, Units]],
+    clusterer: Clusterer,
+    embedded: list[np.ndarray],
+    judges: bool,
+    speech: Speech,
 ) -> Generator[Any, Any, tuple[list[Node], Verdicts]]:
     """The undecided children of all parents, in order, and the captioner's verdicts if it judges.
 
@@ -115,7 +122,7 @@ def _children(
     every_unit = tuple(unit for _, units in parents for unit in units)
     frames, depth = frames_shown(case.config), parents[0][0].depth + 1
     depths = [depth] * len(every_unit)
-    described, verdicts = yield from describe(case, every_unit, frames, depths, depths if judges else ())
+    described, verdicts = yield from describe(case, every_unit, frames, depths, depths if judges else (), speech)
     captioned = iter(described)
     events: list[list[Event]] = [[next(captioned) for _ in units] for _, units in parents]
     clusters = yield from clustered(clusterer, events, case.question.text, embedded)

@@ -16,16 +16,22 @@ from lmms_videominer.search.candidates import levels
 from lmms_videominer.search.clustering import Clusterer
 from lmms_videominer.search.context import context_of
 from lmms_videominer.search.key_frames import frames_seen, kept_nodes, node_key_frames, with_uniform_frames
+from lmms_videominer.search.speech import SILENCE, Speech
 from lmms_videominer.search.wishes import Caption, Case, Compare, Decide, Embed, Found, Judge, Search
 from lmms_videominer.types import Action, Decision, Event, Node, Reading, Span
-from lmms_videominer.vlm.prompts import PLAIN_TOPIC, caption_prompt
+from lmms_videominer.vlm.prompts import PLAIN_TOPIC, caption_prompt, with_said
 
 AUTO = "auto"  # value of ``key_frames``
 Verdicts: TypeAlias = "dict[Event, Decision]"  # the captioner's, by event
 
 
 def describe(
-    case: Case, spans: Sequence[Span], frames: int, depths: Sequence[int], judged: Sequence[int] = ()
+    case: Case,
+    spans: Sequence[Span],
+    frames: int,
+    depths: Sequence[int],
+    judged: Sequence[int] = (),
+    speech: Speech = SILENCE,
 ) -> Generator[Caption, Any, tuple[tuple[Event, ...], Verdicts]]:
     """The captioned events of ``spans``, in order, and the captioner's verdicts on them.
 
@@ -33,16 +39,25 @@ def describe(
         frames: How many frames of each the captioner is shown.
         depths: The depth of the node that each will belong to: up to ``index`` captions are plain.
         judged: If the captioner is to judge, the depth that it is told of each span; empty: there are no verdicts.
+        speech: What is said in the video: the captioner is told of it, and the events are.
 
     Returns:
         With ``default_action=ask``, no verdict on an event whose reply names no action: the policy is asked instead.
     """
     question, config = case.question.text, case.config
     if not judged:
-        prompts = [caption_prompt(PLAIN_TOPIC if depth <= config.index else question) for depth in depths]
-        return (yield Caption(tuple(spans), frames, tuple(prompts))), {}
-    prompts = [judge_prompt(question, depth, config.max_depth) for depth in judged]
-    replies = yield Judge(tuple(spans), frames, tuple(prompts))
+        plain = [depth <= config.index for depth in depths]
+        said = [speech.said(span, shared) for span, shared in zip(spans, plain, strict=True)]
+        topics = [PLAIN_TOPIC if shared else question for shared in plain]
+        prompts = [caption_prompt(topic, words) for topic, words in zip(topics, said, strict=True)]
+        captioned = yield Caption(tuple(spans), frames, tuple(prompts))
+        # the policy knows the question: it is told what is said about that, also beside a plain caption
+        return tuple(replace(e, said=speech.said(e.span)) for e in captioned) if speech.cues else captioned, {}
+    said = [speech.said(span) for span in spans]
+    asked = [judge_prompt(question, depth, config.max_depth) for depth in judged]
+    replies = yield Judge(tuple(spans), frames, tuple(with_said(*pair) for pair in zip(asked, said, strict=True)))
+    if speech.cues:
+        replies = tuple((replace(e, said=words), verdict) for (e, verdict), words in zip(replies, said, strict=True))
     asks = config.default_action == ASK
     verdicts = {event: verdict for event, verdict in replies if not asks or verdict.reading is not Reading.DEFAULT}
     return tuple(event for event, _ in replies), verdicts
@@ -55,7 +70,7 @@ def clustered(
 
     The embeddings are added to ``embedded``, which holds those of the tree's captions before.
     """
-    captions = [[event.caption or "" for event in group] for group in groups]
+    captions = [[event.told for event in group] for group in groups]
     compared = [clusterer.compared(lines) for lines in captions]
     texts = tuple(
         clusterer.compared_text(lines[i], question) for lines, chosen in zip(captions, compared) for i in chosen

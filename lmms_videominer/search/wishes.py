@@ -14,7 +14,7 @@ import numpy as np
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.policy.policy import Part
-from lmms_videominer.types import KeyFrame, Node, Question, Scores, Span
+from lmms_videominer.types import Cue, KeyFrame, Node, Question, Scores, Span
 from lmms_videominer.video.opening import OpenVideo
 
 
@@ -120,6 +120,7 @@ class Case:
         timestamps_s: float64 [frame_count]: presentation time of every frame.
         config: The settings.
         seed: Seed of all randomness in the search.
+        cues: What is said in the video, in order of time; empty where it is unknown, or is not to count.
     """
 
     question: Question
@@ -127,6 +128,7 @@ class Case:
     timestamps_s: np.ndarray
     config: MinerConfig
     seed: int = 0
+    cues: tuple[Cue, ...] = ()
 
     @property
     def whole(self) -> Span:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from lmms_videominer.config import ASK, NO_POLICY, PLAIN, MinerConfig, check_names, option
+from lmms_videominer.config import ASK, NO_POLICY, NO_SUBTITLES, PLAIN, MinerConfig, check_names, option
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.best_first import best_first, frames_at_most
 from lmms_videominer.search.plain import covers, plain
@@ -71,7 +71,7 @@ class VideoMinerSelector(Selector):
             "vlm": True,
             # about the whole video, about each part, or about parts on which the captioner gives no verdict
             "policy": config.search != PLAIN or settings.judge != CAPTIONER or config.default_action == ASK,
-            "embedder": config.clustering != "none",
+            "embedder": config.clustering != "none" or config.subtitles != NO_SUBTITLES,
             "scorer": looks(config) or settings.key_frames == "scored",
         }
         return frozenset(name for name, needed in wanted.items() if needed)

@@ -85,7 +85,7 @@ def to_messages(
     for frame, image in zip(selection.key_frames, images(selection, max_pixels, video), strict=True):
         content.append({"type": "text", "text": f"Frame at {clock(frame.time_s, TIME_DECIMALS)}:"})
         content.append(_picture(image, style))
-    content.append({"type": "text", "text": prompt_of(selection.question)})
+    content.append({"type": "text", "text": prompt_of(selection)})
     return [{"role": "user", "content": content}]
 
 

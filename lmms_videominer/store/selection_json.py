@@ -62,14 +62,22 @@ def _from_document(document: Any) -> Selection:
 
 
 def _upgrade(document: dict[str, Any], version: int) -> None:
-    """Add the fields introduced after ``version``: no scores, counts of 0, a video whose identity is unknown, and
-    questions about whole videos."""
+    """Add the fields introduced after ``version``.
+
+    No scores, counts of 0, nothing said, a video whose identity is unknown, and questions about whole videos.
+    """
     if version < 2:
         document.setdefault("scores", None)
     if version < 4 and isinstance(document.get("video"), dict):
         document["video"] = {"identity": "", **document["video"]}
-    if version < 6 and isinstance(document.get("question"), dict):
-        document["question"] = {**_WHOLE, **document["question"]}
+    if version < 6:
+        document.setdefault("said", [])
+        if isinstance(document.get("question"), dict):
+            document["question"] = {**_WHOLE, "subtitles": "", **document["question"]}
+        nodes = document.get("nodes")
+        for node in nodes if isinstance(nodes, list) else ():
+            if isinstance(node, dict) and isinstance(node.get("events"), list):
+                node["events"] = [{"said": "", **e} if isinstance(e, dict) else e for e in node["events"]]
     if isinstance(document.get("usage"), dict):
         added = [name for since, names in _USAGE_FIELDS_SINCE.items() if version < since for name in names]
         document["usage"] = {**dict.fromkeys(added, 0), **document["usage"]}

@@ -85,5 +85,9 @@ class ExcerptReader(ReaderAround):
         start_s, end_s = (min(self.span.start_s + time_s, self.span.end_s) for time_s in (span.start_s, span.end_s))
         return Span(start_s, end_s)
 
+    def span_in_part(self, span: Span) -> Span:
+        """What of a span of the whole video is in the part, which it overlaps, in seconds from the part's start."""
+        return Span(max(span.start_s - self.span.start_s, 0.0), min(span.end_s, self.span.end_s) - self.span.start_s)
+
     def _inside(self, frames: np.ndarray) -> np.ndarray:
         return frames[(frames >= self._first) & (frames < self._stop)] - self._first

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lmms_videominer.config import NAMES, check_names
 from lmms_videominer.errors import ConfigError
-from lmms_videominer.types import VideoInfo
+from lmms_videominer.types import Cue, VideoInfo
 from lmms_videominer.video.decord_reader import DecordReader
 from lmms_videominer.video.guarded import GuardedReader, decoded
 from lmms_videominer.video.identity import video_identity
 from lmms_videominer.video.kept_frames import KeepingReader, KeptFrames
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import VideoReader
+from lmms_videominer.video.subtitles import read_cues
 from lmms_videominer.video.track import read_track
 
 BACKENDS = NAMES["reader"]
@@ -61,6 +62,20 @@ class OpenVideo:
 
     reader: VideoReader
     identity: str
+    _cues: dict[str, tuple[Cue, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def cues(self, source: str) -> tuple[Cue, ...]:
+        """What is said in it, read once.
+
+        Args:
+            source: The setting ``subtitles``.
+
+        Raises:
+            SubtitleError: See ``read_cues``.
+        """
+        if source not in self._cues:
+            self._cues[source] = decoded(self.info.path, read_cues, self.info.path, source, self.info.duration_s)
+        return self._cues[source]
 
     @property
     def info(self) -> VideoInfo:

@@ -19,11 +19,13 @@ from lmms_videominer.policy.prompt import (
 )
 from lmms_videominer.search.context import accepted_line, budget_line, length_line, place_line
 from lmms_videominer.search.questions import with_options
-from lmms_videominer.types import Action, Question, Span, merge_spans
+from lmms_videominer.search.speech import unsought
+from lmms_videominer.types import Action, Event, Question, Span, merge_spans
 from lmms_videominer.video.timing import uniform_times
 from lmms_videominer.vlm.prompts import ANSWER_SUFFIX, PLAIN_TOPIC, caption_prompt
 from lmms_videominer.world import language
-from lmms_videominer.world.questions import DRAWERS, WHOLE_VIDEO, WRITERS, WorldQuestion, write_questions
+from lmms_videominer.world.narration import narrate
+from lmms_videominer.world.questions import DRAWERS, WHOLE_VIDEO, WRITERS, WorldQuestion, draw_spoken, write_questions
 from lmms_videominer.world.render import render_times
 from lmms_videominer.world.script import COLOURS, PLACES, SIGNS, STATES, Actor, FrameState, Scene, Script, write_script
 
@@ -341,6 +343,28 @@ def _reply(rng: np.random.Generator, part: Part, action: Action, reasoning: str,
     return flaws.reply(rng, reasoning if part.reasoning else None, action)
 
 
+def spoken_lesson(rng: np.random.Generator, script: Script, noise: float = 0.0) -> Lesson:
+    """A decision about what is said in a node, or what to look for, for a question about what is said."""
+    question = draw_spoken(rng, script, int(rng.integers(4)))
+    if rng.random() < 0.2:
+        prompt = policy_prompt(question.text, "", 0, MAX_DEPTH, [length_line(script.duration_s)])
+        reply = policy_completion("\n".join(language.sought(question)), Action.CONTINUE)
+        return Lesson(None, ((prompt, reply),), "sought")
+    depth, speech = int(rng.integers(1, MAX_DEPTH + 1)), unsought(narrate(script))
+    events: dict[str, str] = {}  # by what is told of it, what is said
+    for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
+        near = question.evidence[0] if rng.random() < 0.6 else Span(0, script.duration_s)
+        length_s = _event_length_s(rng, script, depth)
+        start_s = float(np.clip(rng.uniform(near.start_s, near.end_s) - length_s / 2, 0, script.duration_s - length_s))
+        span = Span(start_s, start_s + length_s)
+        states = [_misread(rng, script.state_at(t), noise) for t in uniform_times([span], 4)]
+        event = Event(span, language.caption(states), said=speech.said(span))
+        events[event.told] = event.said
+    action, reasoning = language.decide_by_words(question, list(events.values()), depth, MAX_DEPTH)
+    part = Part(question.text, "\n".join(events), depth, MAX_DEPTH, (), rng.random() >= BARE)
+    return Lesson(None, ((part.prompt, _reply(rng, part, action, reasoning, SOUND)),), action.value)
+
+
 def judge_lesson(rng: np.random.Generator, script: Script) -> Lesson:
     """Frames of an event, and its caption with a sound decision in one reply."""
     question = _usual(rng, script)
@@ -404,7 +428,7 @@ def _event_times(rng: np.random.Generator, script: Script, question: WorldQuesti
 
     float64 [4], in seconds.
     """
-    length_s = script.duration_s / 16 * float(np.exp(rng.uniform(-0.7, 0.7))) / (1, 8, 64)[depth - 1]
+    length_s = _event_length_s(rng, script, depth)
     scene = question.scenes[int(rng.integers(len(question.scenes)))]
     similar = [s for s in script.scenes if s.place == scene.place or s.actor == scene.actor]
     draw = rng.random()
@@ -417,6 +441,11 @@ def _event_times(rng: np.random.Generator, script: Script, question: WorldQuesti
     centre_s = rng.uniform(span.start_s, span.end_s)
     start_s = float(np.clip(centre_s - length_s / 2, 0, script.duration_s - length_s))
     return uniform_times([Span(start_s, start_s + length_s)], 4)
+
+
+def _event_length_s(rng: np.random.Generator, script: Script, depth: int) -> float:
+    """The length of an event at that depth."""
+    return script.duration_s / 16 * float(np.exp(rng.uniform(-0.7, 0.7))) / (1, 8, 64)[depth - 1]
 
 
 def _misread(rng: np.random.Generator, state: FrameState, noise: float) -> FrameState:

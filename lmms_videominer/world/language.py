@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lmms_videominer.types import Action
-from lmms_videominer.world.questions import DRAWERS, WorldQuestion, where
+from lmms_videominer.world.narration import WORD
+from lmms_videominer.world.questions import DRAWERS, SPOKEN, WorldQuestion, where
 from lmms_videominer.world.script import ACTIONS, PLACES, FrameState, Scene
 
 ANSWER_SUFFIX = "Answer with the text of the right option."
 NO_BOARD = "nothing up"
 NOT_SEEN = "Not seen."
+NOTHING_SAID = "nothing said"
 _VERBS = {states: name for name, states in ACTIONS.items()}
 
 
@@ -157,7 +159,37 @@ def sought(question: WorldQuestion, told_options: bool = True) -> list[str]:
     if question.kind == "which":
         named = [option.removeprefix("while ") for option in question.options] if told_options else [_sign(question)]
         return [f"{name}." for name in named]
+    if question.kind == SPOKEN:
+        return [f"the word {_word(question)} is said."]
     return [f"{clause}." for clause in clauses(question)]
+
+
+def _word(question: WorldQuestion) -> str:
+    """The word of a ``spoken`` question."""
+    return question.text.partition(" the word ")[2].partition(" is said")[0]
+
+
+def decide_by_words(question: WorldQuestion, said: Sequence[str], depth: int, max_depth: int) -> tuple[Action, str]:
+    """A sound action on a node for a ``spoken`` question, and the reasoning that leads to it.
+
+    The reasoning holds what is said in each event against the word. A node that says it and nothing else is accepted;
+    at the last depth it may say more. Without the word it is deleted: the pictures tell nothing of it.
+
+    Args:
+        said: What is said in each event, as in the line ``Said: "..."`` of its caption; empty where nothing is.
+    """
+    word = _word(question)
+    heard = [word in text.split() for text in said]
+    steps = [
+        f"{text or NOTHING_SAID} {word}: {'heard' if hit else 'no'}." for text, hit in zip(said, heard, strict=True)
+    ]
+    if not any(heard):
+        action, verdict = Action.DELETE, "Not heard."
+    elif all(text == WORD.format(word=word) for text in said):
+        action, verdict = Action.ACCEPT, "Heard, and nothing else."
+    else:
+        action, verdict = (Action.ACCEPT if depth == max_depth else Action.CONTINUE), "Heard, among others."
+    return action, " ".join([f"Sought: the word {word}.", *steps, verdict])
 
 
 def _sign(question: WorldQuestion) -> str:

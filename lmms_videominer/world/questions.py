@@ -10,11 +10,13 @@ import numpy as np
 
 from lmms_videominer.config import check_names
 from lmms_videominer.types import Span
+from lmms_videominer.world.narration import words_said
 from lmms_videominer.world.script import ACTIONS, PLACES, SIGNS, Scene, Script
 
 KINDS = ("sign", "action", "order", "count")  # asked if no kinds are named
 WHOLE_VIDEO = ("places", "never", "last")  # asked about the whole video, if named
-ALL_KINDS = (*KINDS, *WHOLE_VIDEO, "which")
+SPOKEN = "spoken"  # asked about what the narrator says, if named
+ALL_KINDS = (*KINDS, *WHOLE_VIDEO, "which", SPOKEN)
 LETTERS = "ABCD"
 DRAWS = 8  # tries to draw a question that has not been asked
 # of ten questions, four are on a sign, and two each on an action, an order and a count
@@ -27,8 +29,9 @@ class WorldQuestion:
 
     Attributes:
         scenes: The scenes that it is about; empty for one about the whole video.
-        evidence: The moments in the scenes that answer it. About the whole video: the chapter that comes last (or
-            first), or for the other kinds the first chapter of every place that is shown.
+        evidence: The moments in the scenes that answer it; of one about a word, when it is said. About the whole video:
+            the chapter that comes last (or first), or for the other kinds the first chapter of every place that is
+            shown.
     """
 
     kind: str
@@ -101,7 +104,7 @@ def _write(rng: np.random.Generator, script: Script, kind: str, place: int, used
             return WRITERS[kind](rng, scenes, place)
         return None
     for _ in range(DRAWS):
-        question = DRAWERS[kind](rng, script, place)
+        question = (draw_spoken if kind == SPOKEN else DRAWERS[kind])(rng, script, place)
         if question and (question.text, question.right) not in used:
             used.add((question.text, question.right))
             return question
@@ -252,4 +255,17 @@ def _which(rng: np.random.Generator, script: Script, place: int) -> WorldQuestio
     return WorldQuestion("which", text, options, answer, (scene,), tuple(m.span for m in scene.moments))
 
 
+def draw_spoken(rng: np.random.Generator, script: Script, place: int) -> WorldQuestion:
+    """A question about when one of the words is said, the right option at ``place``."""
+    said = words_said(script)
+    word = list(said)[int(rng.integers(len(said)))]
+    scene = script.scene_at(said[word].span.start_s)
+    shown = [name for name in _firsts(script) if name != scene.place]
+    others = shown if len(shown) >= 3 else [name for name in PLACES if name != scene.place]
+    options, answer = _place_answer(rng, scene.place, others, place)
+    text = f"Where is the robot when the word {word} is said?"
+    return WorldQuestion(SPOKEN, text, options, answer, (scene,), (said[word].span,))
+
+
+# those that frames answer, which the models are taught
 DRAWERS = {"places": _places, "never": _never, "last": _last, "which": _which}

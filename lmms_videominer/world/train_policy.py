@@ -23,6 +23,7 @@ from lmms_videominer.world.curriculum import (
     policy_lesson,
     several_lesson,
     sought_lesson,
+    spoken_lesson,
 )
 from lmms_videominer.world.learning import Learner, log, padded_length
 from lmms_videominer.world.script import Script
@@ -94,20 +95,24 @@ def collate(lessons: list[Lesson], tokenizer: Any) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": (ids != tokenizer.pad_token_id).long(), "labels": labels}
 
 
-def _draw(rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND) -> list[Lesson]:
-    return [_lesson(rng, draw_script(rng, seed), noise, flaws) for _ in range(batch)]
+def _draw(
+    rng: np.random.Generator, batch: int, seed: int, noise: float, flaws: Flaws = SOUND, spoken: float = 0.0
+) -> list[Lesson]:
+    return [_lesson(rng, draw_script(rng, seed), noise, flaws, spoken) for _ in range(batch)]
 
 
-def _batches(rng: np.random.Generator, batch: int, noise: float, flaws: Flaws) -> Iterator[list[Lesson]]:
+def _batches(rng: np.random.Generator, batch: int, noise: float, flaws: Flaws, spoken: float) -> Iterator[list[Lesson]]:
     """Endless batches of lessons about equally long, for little padding."""
     while True:
-        pool = _draw(rng, POOL * batch, TRAIN_SEED, noise, flaws)
+        pool = _draw(rng, POOL * batch, TRAIN_SEED, noise, flaws, spoken)
         pool.sort(key=lambda lesson: sum(map(len, lesson.turns[0])))
         for number in rng.permutation(POOL):
             yield pool[number * batch : (number + 1) * batch]
 
 
-def _lesson(rng: np.random.Generator, script: Script, noise: float, flaws: Flaws) -> Lesson:
+def _lesson(rng: np.random.Generator, script: Script, noise: float, flaws: Flaws, spoken: float) -> Lesson:
+    if spoken and rng.random() < spoken:
+        return spoken_lesson(rng, script, noise)
     drawn = rng.random()
     if drawn < SOUGHT:
         return sought_lesson(rng, script)
@@ -143,13 +148,18 @@ def train(
     noise: float,
     flaws: Flaws = SOUND,
     log_every: int = 250,
+    spoken: float = 0.0,
 ) -> None:
-    """Train with AdamW; write a standard Hugging Face checkpoint and ``log.jsonl`` to ``folder``."""
+    """Train with AdamW; write a standard Hugging Face checkpoint and ``log.jsonl`` to ``folder``.
+
+    Args:
+        spoken: Share of lessons about what is said.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     model, tokenizer = source
     rng = np.random.default_rng([seed, 1])
     learner = Learner(model, lr, 50, steps)
-    batches = _batches(rng, batch, noise, flaws)
+    batches = _batches(rng, batch, noise, flaws, spoken)
     started, losses = time.time(), []
     for step in range(1, steps + 1):
         losses.append(learner.step(collate(next(batches), tokenizer)))
@@ -184,14 +194,16 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--noise", type=float, default=0.02, help="share of frames misread in the captions")
+    parser.add_argument("--spoken", type=float, default=0.0, help="share of lessons about what is said")
     given = parser.parse_args()
     policy = load(given.start) if given.start else build(given.vlm)
     sound = given.folder / "sound"
     if given.steps:
-        train(sound, policy, given.steps, given.batch, given.lr, given.seed, given.noise)
+        train(sound, policy, given.steps, given.batch, given.lr, given.seed, given.noise, spoken=given.spoken)
     if given.flawed:
         flaws = Flaws(given.slips, given.haste)
-        train(given.folder, policy, given.flawed, given.batch, given.flawed_lr, given.seed + 1, given.noise, flaws)
+        rate, seed = given.flawed_lr, given.seed + 1
+        train(given.folder, policy, given.flawed, given.batch, rate, seed, given.noise, flaws, spoken=given.spoken)
 
 
 if __name__ == "__main__":

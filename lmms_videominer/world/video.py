@@ -14,15 +14,22 @@ from typing import Any
 from tqdm import tqdm
 
 from lmms_videominer.store.atomic import written
-from lmms_videominer.world.questions import write_questions
+from lmms_videominer.types import Cue
+from lmms_videominer.world.narration import narrate, write_srt
+from lmms_videominer.world.questions import SPOKEN, write_questions
 from lmms_videominer.world.render import frame_times, render_frame
 from lmms_videominer.world.script import FPS, SIZE, Script, write_script
+from lmms_videominer.world.text_track import add_text_track, text_packets
 
 GOP = 4 * FPS  # frames
 
 
-def encode(script: Script, path: Path) -> None:
-    """Render ``script`` to ``path`` (H.264, yuv420p, mp4) atomically."""
+def encode(script: Script, path: Path, cues: Sequence[Cue] = ()) -> None:
+    """Render ``script`` to ``path`` (H.264, yuv420p, mp4) atomically.
+
+    Args:
+        cues: What is said, as a text track; none: there is no such track.
+    """
     import av
 
     with written(path) as part, av.open(str(part), "w", format="mp4") as container:
@@ -32,14 +39,16 @@ def encode(script: Script, path: Path) -> None:
         stream.gop_size = GOP
         stream.codec_context.thread_count = 1  # videos are rendered in parallel
         stream.options = {"preset": "veryfast", "crf": "20"}
+        if cues:
+            container.mux(text_packets(add_text_track(container), cues))
         for time_s in frame_times(script):
             frame = av.VideoFrame.from_ndarray(render_frame(script, float(time_s)), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
-def _video_name(seed: int, index: int, minutes: float, nuisances: Sequence[str]) -> str:
-    return "-".join([f"world-{seed}-{index:03d}-{minutes:g}min", *nuisances]) + ".mp4"
+def _video_name(seed: int, index: int, minutes: float, features: Sequence[str]) -> str:
+    return "-".join([f"world-{seed}-{index:03d}-{minutes:g}min", *features]) + ".mp4"
 
 
 def _render_one(
@@ -52,9 +61,12 @@ def _render_one(
     kinds: tuple[str, ...],
 ) -> list[dict[str, Any]]:
     script = write_script(seed, index, minutes, nuisances)
-    name = _video_name(seed, index, minutes, nuisances)
+    cues = narrate(script) if SPOKEN in kinds else ()
+    name = _video_name(seed, index, minutes, (*nuisances, SPOKEN) if cues else nuisances)
     if not (folder / name).exists():
-        encode(script, folder / name)
+        encode(script, folder / name, cues)
+    if cues:
+        write_srt(cues, (folder / name).with_suffix(".srt"))
     return [
         q.row(script, f"{q.kind}{n}" if kinds else n, name)
         for n, q in enumerate(write_questions(script, questions, kinds))
@@ -83,7 +95,8 @@ def render_world(
         progress: Show a progress bar.
         questions: Questions per video (fewer if its scenes do not allow as many).
         nuisances: Any of ``script.NUISANCES``.
-        kinds: Kinds of questions, any of ``questions.ALL_KINDS``; empty: those of the tasks.
+        kinds: Kinds of questions, any of ``questions.ALL_KINDS``; empty: those of the tasks. With ``spoken`` the
+            videos have a text track, and the same as SRT beside them.
 
     Returns:
         Path of ``qa.jsonl``, written last and atomically: if it exists, the world is complete.

@@ -19,7 +19,7 @@ from support.videos import Tone
 from lmms_videominer import VideoMiner
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.store import selection_json
-from lmms_videominer.types import Action, Decision, Event, KeyFrame, Node, Question, Reading, Selection, Span
+from lmms_videominer.types import Action, Cue, Decision, Event, KeyFrame, Node, Question, Reading, Selection, Span
 from lmms_videominer.video import open_video
 
 SETTINGS = {"search": "plain", "frames": 4, "events": 4, "scan_frames": 64, "clustering": "none", "grain_s": 0.0}
@@ -64,6 +64,12 @@ def test_a_selection_without_key_frames_has_no_images_and_asks_the_question_alon
     bare = Selection(Question("gone.mp4", "Why?"), None, (), "none")
     assert bare.images() == []
     assert bare.to_messages() == [{"role": "user", "content": [{"type": "text", "text": "Why?"}]}]
+
+
+def test_messages_tell_what_is_said_as_the_prompt_for_the_answer_does():
+    cue = Cue(Span(62.0, 64.0), "all is well")
+    [message] = Selection(Question("gone.mp4", "Why?"), None, (), "none", said=(cue,)).to_messages()
+    assert message["content"][-1]["text"] == 'What is said near these frames:\n0:01:02 "all is well"\nWhy?'
 
 
 def test_a_moved_video_is_told_with_the_way_out_and_found_where_it_is_said_to_be(numbered, tmp_path):

@@ -126,7 +126,7 @@ def _node(node: Node, pictures: Pictures, rewards: Mapping[str, NodeReward], pro
         "events": [
             {
                 "span": _pair(event.span),
-                "caption": event.caption or "",
+                "caption": event.told,
                 "seen": [[time_s, pictures.frame_at.get(time_s, -1)] for time_s in event.frame_times_s],
             }
             for event in node.events
