@@ -34,7 +34,7 @@ from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
-from lmms_videominer.search.speech import near
+from lmms_videominer.search.speech import near, reads_speech
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.search.wishes import (
     Ask,
@@ -206,7 +206,8 @@ def _begin(
         return video
     try:
         cues = video.cues(question.subtitles or method.config.subtitles)
-        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed, cues)
+        reads = not cues or reads_speech(method.stages.vlm)
+        case = Case(searchable(question), video, video.reader.timestamps_s, method.config, seed, cues, reads)
     except VideoError as error:
         return error
     search = method.begin(case)
