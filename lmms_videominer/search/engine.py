@@ -38,7 +38,7 @@ from lmms_videominer.search.excerpts import cues_in_whole_video, heard_by_search
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
-from lmms_videominer.search.speech import near
+from lmms_videominer.search.speech import near, reads_speech
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.search.wishes import (
     Ask,
@@ -203,7 +203,8 @@ def _begin(method: Method, job: Job, videos: OpenVideos, strange: dict[str, bool
             return video
         asked, seen = seen_by_search(question, video)
         cues = heard_by_search(video.cues(question.subtitles or method.config.subtitles), seen)
-        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed, cues)
+        reads = not cues or reads_speech(method.stages.vlm)
+        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed, cues, reads)
     except (ConfigError, VideoError) as error:
         return error
     with stage("search"):

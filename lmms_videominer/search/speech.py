@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from lmms_videominer.models.bundle import CHECKPOINTS
+from lmms_videominer.models.identity import model_identity
 from lmms_videominer.search.wishes import Case, Embed
 from lmms_videominer.types import Cue, Span
 from lmms_videominer.video.time_codes import clock
+from lmms_videominer.vlm.vlm import VLM
 
 PASSAGE_WORDS = 24
 PAUSE_S = 2.0
@@ -168,6 +171,17 @@ def near(cues: Sequence[Cue], times_s: Iterable[float]) -> tuple[Cue, ...]:
 def told_lines(cues: Sequence[Cue]) -> list[str]:
     """A line for each cue: when it begins, and its text."""
     return [f'{clock(cue.span.start_s)} "{cue.text}"' for cue in cues]
+
+
+def reads_speech(vlm: VLM | None) -> bool:
+    """Whether a video LLM reads what is said in its prompts: any but the bundle's, which is not taught to."""
+    return vlm is None or _untaught() not in vlm.identity
+
+
+@cache
+def _untaught() -> str:
+    """The identity of the bundle's video LLM; that of a backbone of lmms-eval which runs it holds the same."""
+    return model_identity(str(CHECKPOINTS / "vlm"))
 
 
 def _times_of(cues: Sequence[Cue]) -> np.ndarray:

@@ -47,7 +47,8 @@ def describe(
     question, config = case.question.text, case.config
     if not judged:
         plain = [depth <= config.index for depth in depths]
-        said = [speech.said(span, shared) for span, shared in zip(spans, plain, strict=True)]
+        prompted = speech if case.captioner_reads else SILENCE
+        said = [prompted.said(span, shared) for span, shared in zip(spans, plain, strict=True)]
         topics = [PLAIN_TOPIC if shared else question for shared in plain]
         prompts = [caption_prompt(topic, words) for topic, words in zip(topics, said, strict=True)]
         captioned = yield Caption(tuple(spans), frames, tuple(prompts))
@@ -55,7 +56,9 @@ def describe(
         return tuple(replace(e, said=speech.said(e.span)) for e in captioned) if speech.cues else captioned, {}
     said = [speech.said(span) for span in spans]
     asked = [judge_prompt(question, depth, config.max_depth) for depth in judged]
-    replies = yield Judge(tuple(spans), frames, tuple(with_said(*pair) for pair in zip(asked, said, strict=True)))
+    if case.captioner_reads:
+        asked = [with_said(prompt, words) for prompt, words in zip(asked, said, strict=True)]
+    replies = yield Judge(tuple(spans), frames, tuple(asked))
     if speech.cues:
         replies = tuple((replace(e, said=words), verdict) for (e, verdict), words in zip(replies, said, strict=True))
     asks = config.default_action == ASK

@@ -121,6 +121,7 @@ class Case:
         config: The settings.
         seed: Seed of all randomness in the search.
         cues: What is said in the video, in order of time; empty where it is unknown, or is not to count.
+        captioner_reads: Whether the captioner can read what is said in its prompt.
     """
 
     question: Question
@@ -129,6 +130,7 @@ class Case:
     config: MinerConfig
     seed: int = 0
     cues: tuple[Cue, ...] = ()
+    captioner_reads: bool = True
 
     @property
     def whole(self) -> Span:

@@ -11,6 +11,8 @@ from support.scripted import ColourEmbedder, ColourScorer, ColourVLM, JudgingVLM
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import SubtitleError
+from lmms_videominer.models.bundle import CHECKPOINTS
+from lmms_videominer.models.identity import model_identity
 from lmms_videominer.search.answers import prompt_of
 from lmms_videominer.search.engine import Job, run
 from lmms_videominer.search.speech import MOST_NEAR, MOST_TOLD, Speech, near, passages_of, unsought
@@ -109,6 +111,14 @@ def test_captioner_and_answer_are_told_what_is_said(film):
     told = prompt_of(selection).splitlines()
     assert told[0] == "What is said near these frames:" and told[-1] == "When is it yellow?"
     assert '0:00:27 "and here comes the yellow one"' in told
+
+
+def test_the_bundles_captioner_is_not_told_since_it_is_not_taught_to_read_it(film):
+    for judge, kind in (("policy", ColourVLM), ("caption", JudgingVLM)):
+        vlm = kind(identity=f"lmms-eval:simple:{model_identity(str(CHECKPOINTS / 'vlm'))}")
+        selection = mine(film, vlm=vlm, subtitles="auto", own=VideoMinerSettings(judge=judge))
+        assert not any("yellow one" in request.prompt for call in vlm.calls for request in call)
+        assert any(event.said for node in selection.nodes for event in node.events)
 
 
 def test_a_captioner_that_judges_is_told_too(film):
