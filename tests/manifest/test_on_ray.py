@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def sent_by(worker: RayMiner, *items: dict) -> list[dict]:
 
 
 def asked(film: str) -> dict:
-    return {"video": film, "text": "What is yellow?", "options": ["a disc", "the scene"], "evidence": []}
+    return asdict(Question(film, "What is yellow?", ("a disc", "the scene")))
 
 
 def test_a_worker_sends_each_result_whole_and_the_errors_of_single_rows(film):
