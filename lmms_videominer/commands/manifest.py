@@ -48,7 +48,7 @@ def add_many_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="local",
         metavar="ADDRESS",
-        help="mine on a Ray cluster (auto, ray://HOST:10001), or without an address on a Ray started on this machine; "
+        help="mine on a Ray cluster (auto, HOST:6379), or without an address on a Ray started on this machine; "
         "needs the package ray (docs/scale.md)",
     )
     parser.add_argument(

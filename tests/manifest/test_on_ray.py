@@ -121,7 +121,7 @@ def command(manifest: Path, out: Path, cache: Path) -> list[str]:
 
 def environment() -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "RAY_raylet_start_wait_time_s": "600"}
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "RAY_worker_register_timeout_seconds": "600"}
 
 
 def lines(out: Path) -> list[bytes]:
