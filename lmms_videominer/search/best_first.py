@@ -372,7 +372,7 @@ class _BestFirst:
         spans = [(self._around(part.spans), SHOWN * share) for part, share in zip(parts, shares) if share]
         picks: list[Pick] = []
         for part, share, (indices, fit) in zip(parts, shares, (yield from self._fits(spans)), strict=False):
-            if words := self._words(part.spans, fit.max(axis=0)):
+            if words := self._words(part.spans, fit.max(axis=0), share):
                 picks.append(replace(words, node_id=part.node_id))
                 share -= 1
             line = int(levels(fit.max(axis=0)).argmax())  # the one that the part was kept for
@@ -382,11 +382,17 @@ class _BestFirst:
             picks += [Pick(int(indices[i]), part.node_id, round(float(value[i]), ROUNDED)) for i in chosen]
         return picks
 
-    def _words(self, spans: Sequence[Span], seen: np.ndarray) -> Pick | None:
-        """The frame amid what is said within ``spans``, if that fits better than any frame, as ``seen`` does, [L]."""
-        spoken = self._spoken(spans)
+    def _words(self, spans: Sequence[Span], seen: np.ndarray, share: int) -> Pick | None:
+        """The frame amid the best words within ``spans``, if it is to be one of the ``share`` frames of a part.
+
+        That is where the words fit better than any frame, as ``seen`` does, [L], or where they are the best of the film
+        and there is room for another frame.
+        """
+        promise, spoken = self.speech.promise(spans), self._spoken(spans)
         line = int((spoken >= spoken.max() - EQUAL).argmax())  # of equal ones the first
-        if spoken[line] <= seen.max() + EQUAL or (said := self.speech.best(spans, line)) is None:
+        is_best = share > 1 and promise is not None and promise.max() >= -FITTING
+        said = self.speech.best(spans, line) if is_best or spoken[line] > seen.max() + EQUAL else None
+        if said is None:
             return None
         [frame] = frames_shown_at(self.case.timestamps_s, [_middle(said)])
         return Pick(int(frame), None, round(float(spoken[line]), ROUNDED))
