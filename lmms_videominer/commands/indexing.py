@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lmms_videominer.commands.arguments import Subcommands, add_miner_arguments, check_videos, command, config_of
@@ -37,11 +36,10 @@ def add_index(subcommands: Subcommands) -> None:
 
 
 def run_index(args: argparse.Namespace) -> int:
-    from lmms_videominer.selectors.indexing import Indexed, Indexing
+    from lmms_videominer.selectors.indexing import Indexed, Indexing, with_captions
     from lmms_videominer.store.cache import MemoryCache, open_cache
 
-    config = config_of(args, FLAGS)
-    config = replace(config, index=max(config.index, 1))  # without captions there is little to find
+    config = with_captions(config_of(args, FLAGS))
     Indexing.check(config)
     cache = open_cache(config.cache_dir)
     cache.close()

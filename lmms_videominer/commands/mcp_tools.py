@@ -15,7 +15,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -208,10 +207,10 @@ class _Tools:
 
     def _indexed(self, paths: Sequence[str]) -> list[Indexed | VideoMinerError]:
         from lmms_videominer.miner import VideoMiner
+        from lmms_videominer.selectors.indexing import with_captions
 
         miner = self._miners.miner("videominer")
-        config = replace(miner.config, index=max(miner.config.index, 1))  # as ``videominer index``
-        return VideoMiner(miner.stages, config).index(paths)
+        return VideoMiner(miner.stages, with_captions(miner.config)).index(paths)
 
     def _stored(self, name: str) -> Selection:
         from lmms_videominer.store import selection_json

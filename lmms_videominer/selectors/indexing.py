@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lmms_videominer.config import MinerConfig
@@ -35,6 +35,11 @@ class Indexed:
     events: tuple[Event, ...]
     usage: Usage
     fallbacks: tuple[str, ...] = ()
+
+
+def with_captions(config: MinerConfig) -> MinerConfig:
+    """``config`` with an index of one level at least: without captions there is little to find."""
+    return replace(config, index=max(config.index, 1))
 
 
 class Indexing(VideoMinerSelector):
