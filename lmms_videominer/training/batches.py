@@ -1,4 +1,4 @@
-"""Batches of decisions: distributed over processes, padded to tensors, split into forward passes."""
+"""Batches of decisions: equal ones merged, distributed over processes, padded to tensors, split into forward passes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,23 @@ Batch = dict[str, torch.Tensor]
 PADDING = -1  # the row number of a padding row
 
 
-def deal(count: int, process: int, processes: int, steps: int) -> list[int]:
-    """The row numbers of one process: every ``processes``-th of ``count``, padded with ``PADDING``.
+def equal_rows(rows: Sequence[Row]) -> list[list[int]]:
+    """Row numbers by reply: rows with the same prompt and the same completion, in the order of their first.
 
-    All processes get the same number of rows, a multiple of ``steps`` and at least one per step, since they must run
-    the same number of forward passes. Fewer than ``processes * steps`` rows are padding, unless there are no rows.
+    The trees of a group share their first prompts, and a policy that is sure of itself replies the same in many of
+    them. The model runs over each reply once, whatever the advantages of its rows.
+    """
+    numbers: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    for i, row in enumerate(rows):
+        numbers.setdefault((row.prompt_ids, row.completion_ids), []).append(i)
+    return list(numbers.values())
+
+
+def deal(count: int, process: int, processes: int, steps: int) -> list[int]:
+    """The numbers of the replies of one process: every ``processes``-th of ``count``, padded with ``PADDING``.
+
+    All processes get the same number, a multiple of ``steps`` and at least one per step, since they must run the same
+    number of forward passes. Fewer than ``processes * steps`` are padding, unless there are no replies.
     """
     share = max(1, -(-count // (processes * steps))) * steps
     numbers = list(range(process, count, processes))
@@ -26,26 +38,33 @@ def deal(count: int, process: int, processes: int, steps: int) -> list[int]:
 
 
 def batch_of(
-    rows: Sequence[Row], numbers: Sequence[int], pad_id: int, device: torch.device | str, masked: Sequence[bool] = ()
+    rows: Sequence[Row],
+    replies: Sequence[Sequence[int]],
+    pad_id: int,
+    device: torch.device | str,
+    masked: Sequence[bool] = (),
 ) -> Batch:
-    """Tensors with the names of ``GRPOTrainer``: prompts padded on the left, completions on the right.
+    """Tensors with the names of ``GRPOTrainer``, a line for each reply: prompts padded left, completions right.
 
     Args:
         rows: All decisions of the rollout.
-        numbers: Row numbers of this batch; ``PADDING`` is a row of one token in the prompt and the completion.
+        replies: The row numbers of each reply (``equal_rows``); without any, a line of padding, which has one token
+            in the prompt and one in the completion.
         pad_id: The padding token.
         device: Device of the tensors.
-        masked: By row, whether its completion is excluded from the loss.
+        masked: By row, whether its completion is excluded from the loss; equal for the rows of a reply.
 
     Returns:
         ``prompt_ids``, ``prompt_mask`` int64 [R, P]; ``completion_ids``, ``completion_mask`` int64 [R, C];
-        ``advantages`` float32 [R]; ``row`` int64 [R]: ``numbers``. Padding rows have a ``prompt_mask`` of
-        one token, so that attention has something to attend to, and an empty ``completion_mask``.
+        ``row`` int64 [R, M] and ``advantages`` float32 [R, M] of the rows of each reply, at most M, filled up with
+        ``PADDING`` and 0. A line of padding has a ``prompt_mask`` of one token, so that attention has something to
+        attend to, and an empty ``completion_mask``.
     """
-    prompts = [rows[i].prompt_ids if i != PADDING else (pad_id,) for i in numbers]
-    completions = [rows[i].completion_ids if i != PADDING else (pad_id,) for i in numbers]
-    in_loss = [i != PADDING and not (masked and masked[i]) for i in numbers]
-    width, length = max(map(len, prompts)), max(map(len, completions))
+    firsts = [numbers[0] if numbers else PADDING for numbers in replies]
+    prompts = [rows[i].prompt_ids if i != PADDING else (pad_id,) for i in firsts]
+    completions = [rows[i].completion_ids if i != PADDING else (pad_id,) for i in firsts]
+    in_loss = [i != PADDING and not (masked and masked[i]) for i in firsts]
+    width, length, most = max(map(len, prompts)), max(map(len, completions)), max(1, *map(len, replies))
 
     def tensor(values: list[Any]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
@@ -57,8 +76,25 @@ def batch_of(
         "completion_mask": tensor(
             [[int(counts)] * len(ids) + [0] * (length - len(ids)) for ids, counts in zip(completions, in_loss)]
         ),
-        "advantages": torch.tensor([rows[i].advantage if i != PADDING else 0.0 for i in numbers], device=device),
-        "row": tensor(list(numbers)),
+        "advantages": torch.tensor(
+            [[rows[i].advantage for i in numbers] + [0.0] * (most - len(numbers)) for numbers in replies], device=device
+        ),
+        "row": tensor([list(numbers) + [PADDING] * (most - len(numbers)) for numbers in replies]),
+    }
+
+
+def by_row(batch: Batch) -> Batch:
+    """``batch`` with a line for each row of its replies instead of for each reply; a line of padding remains one.
+
+    ``row`` and ``advantages`` become [N].
+    """
+    row = batch["row"]  # [R, M]
+    taken = row != PADDING
+    taken[:, 0] = True  # a line of padding
+    line = torch.arange(len(row), device=row.device).repeat_interleave(taken.sum(1))  # [N]
+    each = {"row", "advantages"}
+    return {
+        name: value[taken] if name in each else value[line] if value.ndim else value for name, value in batch.items()
     }
 
 

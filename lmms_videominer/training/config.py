@@ -87,7 +87,7 @@ class TGRPOConfig(GRPOConfig):
     evidence_ungated: float = _of_rewards("evidence_ungated")
     fallback_reward: str = _of_rewards("fallback_reward")
 
-    forward_batch_size: int = field(default=8, metadata={"help": "Decisions in one forward and backward pass."})
+    forward_batch_size: int = field(default=8, metadata={"help": "Distinct replies in one forward and backward pass."})
     rollout_batch_size: int = field(default=16, metadata={"help": "Decisions that transformers generates in a batch."})
     tree_log_steps: int = field(
         default=50,

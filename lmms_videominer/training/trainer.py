@@ -25,7 +25,16 @@ from lmms_videominer.models.loading import loading
 from lmms_videominer.policy.prompted import PromptedPolicy
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages
-from lmms_videominer.training.batches import PADDING, Batch, batch_of, deal, forward_passes, sampler_logprobs
+from lmms_videominer.training.batches import (
+    PADDING,
+    Batch,
+    batch_of,
+    by_row,
+    deal,
+    equal_rows,
+    forward_passes,
+    sampler_logprobs,
+)
 from lmms_videominer.training.checkpoints import WholeCheckpoints
 from lmms_videominer.training.config import MEAN_OVER_ROWS, TGRPOConfig
 from lmms_videominer.training.groups import Group, Row, grouped, record, rows
@@ -61,9 +70,10 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
     - ``_generate_and_score_completions``: instead of one completion per prompt, every process grows, answers and
       rewards the trees of its rows with the pipeline of inference. The decisions of all processes are gathered,
       their advantages are computed over all decisions of a question's trees, and the decisions are distributed evenly,
-      regardless of their trees. Masked rows fill up a process so that all run the same number of forward passes (fewer
-      than processes x ``steps_per_generation`` rows per rollout); nothing is dropped.
-    - ``_compute_loss``: runs in forward and backward passes of ``forward_batch_size`` decisions, and weights each
+      regardless of their trees. Decisions with equal prompts and replies go together: the model runs over them once.
+      Masked rows fill up a process so that all run the same number of forward passes (fewer than processes x
+      ``steps_per_generation`` rows per rollout); nothing is dropped.
+    - ``_compute_loss``: runs in forward and backward passes of ``forward_batch_size`` replies, and weights each
       so that every decision of a rollout counts the same: the mean is over the decisions of the rollout, not over those
       that happen to share a pass or a process. Stops on all processes if a loss is not finite. TRL's own metrics
       (kl, entropy, clip ratios) are means over passes.
@@ -177,7 +187,9 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
 
     def _batch(self, decisions: list[Row]) -> Batch:
         """This process's share of the decisions, in the form that ``GRPOTrainer`` passes to ``_compute_loss``."""
-        share = deal(len(decisions), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
+        replies = equal_rows(decisions)
+        dealt = deal(len(replies), self.accelerator.process_index, self.accelerator.num_processes, self._steps)
+        share = [replies[i] if i != PADDING else [] for i in dealt]
         masked = [
             self.args.mask_truncated_completions and row.completion_ids[-1] not in self.eos_token_ids
             for row in decisions
@@ -187,7 +199,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         tokens = sum(len(row.completion_ids) for row, left_out in zip(decisions, masked) if not left_out)
         batch["num_items_in_batch"] = torch.tensor(tokens, device=device)
         batch["num_decisions"] = torch.tensor(len(decisions), device=device)
-        return batch | self._known_logprobs(batch, [decisions[i] if i != PADDING else None for i in share])
+        return batch | self._known_logprobs(batch, [decisions[numbers[0]] if numbers else None for numbers in share])
 
     def _known_logprobs(self, batch: Batch, share: Sequence[Row | None]) -> Batch:
         """Log-probabilities of the policy that generated and of the reference, if the loss needs them."""
@@ -215,7 +227,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
 
     def _log_sampling(self, batch: Batch, known: Batch) -> None:
         """Log how far vLLM's log-probabilities are from the model's, over the decisions of all processes."""
-        real = batch["row"] != PADDING
+        real = (batch["row"] != PADDING).any(1)
         names = ("old_per_token_logps", "sampling_per_token_logps")
         mode = self.vllm_importance_sampling_mode
         old, sampled, ratio = (known[name][real] for name in (*names, "importance_sampling_ratio"))
@@ -275,6 +287,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         return {"scale_wrt_gas": False} if deepspeed else {}  # as in Trainer.training_step
 
     def _loss_of(self, model: Any, part: Batch) -> torch.Tensor:
+        part = by_row(part)
         loss = super()._compute_loss(model, part)
         if self.loss_type in MEAN_OVER_ROWS:
             # from the mean over the rows of this pass to its share of the mean over all decisions; gradients are
@@ -283,6 +296,15 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
             loss = loss * (share * self.accelerator.num_processes * self._steps)
         self._check_finite(model, loss, part)
         return loss
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *rest: Any, **settings: Any
+    ) -> tuple[Any, ...]:
+        """As in ``GRPOTrainer``, but the model runs once over lines that follow each other and are equal."""
+        both = torch.stack([input_ids, attention_mask], dim=1)  # [N, 2, T]
+        lines, line = torch.unique_consecutive(both, return_inverse=True, dim=0)
+        results = super()._get_per_token_logps_and_entropies(model, *lines.unbind(1), *rest, **settings)
+        return tuple(value[line] if isinstance(value, torch.Tensor) and value.ndim else value for value in results)
 
     def _check_finite(self, model: Any, loss: torch.Tensor, part: Batch) -> None:
         """Raise ``TrainingError`` on every process if one has a loss that is not finite."""

@@ -14,7 +14,15 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from lmms_videominer.training import policy_in_training  # noqa: E402
-from lmms_videominer.training.batches import PADDING, batch_of, deal, forward_passes, sampler_logprobs  # noqa: E402
+from lmms_videominer.training.batches import (  # noqa: E402
+    PADDING,
+    batch_of,
+    by_row,
+    deal,
+    equal_rows,
+    forward_passes,
+    sampler_logprobs,
+)
 from lmms_videominer.training.groups import Row  # noqa: E402
 from lmms_videominer.training.policy_in_training import (  # noqa: E402
     PolicyInTraining,
@@ -41,12 +49,15 @@ def test_every_decision_is_dealt_to_one_process(count, processes, steps):
 
 @settings(deadline=None)
 @given(ROWS, st.integers(1, 5), st.integers(0, 3))
-def test_forward_passes_hold_every_token_once(rows, size, fill):
-    dealt = list(range(len(rows))) + [PADDING] * fill
-    passes = forward_passes(batch_of(rows, dealt, 0, "cpu") | {"num_decisions": torch.tensor(len(rows))}, size)
-    assert len(passes) == math.ceil(len(dealt) / size)
-    found = {}
-    for part in passes:
+def test_forward_passes_hold_every_row_once_and_every_reply_once(rows, size, fill):
+    replies = equal_rows(rows) + [[]] * fill
+    passes = forward_passes(batch_of(rows, replies, 0, "cpu") | {"num_decisions": torch.tensor(len(rows))}, size)
+    assert len(passes) == math.ceil(len(replies) / size)
+    assert (
+        sum(len(part["row"]) for part in passes) == len({(row.prompt_ids, row.completion_ids) for row in rows}) + fill
+    )
+    found, empty = {}, 0
+    for part in map(by_row, passes):
         assert part["num_decisions"] == len(rows)
         for k, i in enumerate(part["row"].tolist()):
             prompt = part["prompt_ids"][k][part["prompt_mask"][k].bool()].tolist()
@@ -54,8 +65,10 @@ def test_forward_passes_hold_every_token_once(rows, size, fill):
             assert part["prompt_mask"][k, -1] == 1  # padded on the left
             if i == PADDING:
                 assert completion == [] and part["advantages"][k] == 0
+                empty += 1
             else:
                 found[i] = (tuple(prompt), tuple(completion), part["advantages"][k].item())
+    assert empty == fill
     assert found == {
         i: (row.prompt_ids, row.completion_ids, pytest.approx(row.advantage)) for i, row in enumerate(rows)
     }
@@ -63,7 +76,7 @@ def test_forward_passes_hold_every_token_once(rows, size, fill):
 
 def test_a_forward_pass_is_no_wider_than_its_longest_rows():
     rows = [Row("q", 0, "0.0", (1,) * 7, (2,), 0.0), Row("q", 0, "0.1", (1,), (2,) * 3, 0.0)]
-    batch = batch_of(rows, [0, 1], 0, "cpu")
+    batch = batch_of(rows, [[0], [1]], 0, "cpu")
     batch["ref_per_token_logps"] = torch.arange(6.0).reshape(2, 3)
     long, short = forward_passes(batch, 1)
     assert (long["prompt_ids"].shape, long["completion_ids"].shape) == ((1, 7), (1, 1))
@@ -72,18 +85,29 @@ def test_a_forward_pass_is_no_wider_than_its_longest_rows():
 
 
 def test_a_batch_by_hand():
-    rows = [Row("q", 0, "0.0", (1, 2, 3), (4,), 0.5), Row("q", 1, "0.1", (5,), (6, 7), -1.5)]
-    batch = batch_of(rows, [1, 0, PADDING], 9, "cpu")
+    rows = [
+        Row("q", 0, "0.0", (1, 2, 3), (4,), 0.5),
+        Row("q", 1, "0.1", (5,), (6, 7), -1.5),
+        Row("q", 1, "0.0", (1, 2, 3), (4,), -0.25),  # the first again, in another tree
+        Row("q", 2, "0.0", (1, 2), (3, 4), 1.0),  # the same tokens, but otherwise divided
+    ]
+    replies = equal_rows(rows)
+    assert replies == [[0, 2], [1], [3]]
+    batch = batch_of(rows, [replies[1], replies[0], []], 9, "cpu")
     assert {name: value.tolist() for name, value in batch.items()} == {
         "prompt_ids": [[9, 9, 5], [1, 2, 3], [9, 9, 9]],
         "prompt_mask": [[0, 0, 1], [1, 1, 1], [0, 0, 1]],
         "completion_ids": [[6, 7], [4, 9], [9, 9]],
         "completion_mask": [[1, 1], [1, 0], [0, 0]],
-        "advantages": [-1.5, 0.5, 0.0],
-        "row": [1, 0, PADDING],
+        "advantages": [[-1.5, 0.0], [0.5, -0.25], [0.0, 0.0]],
+        "row": [[1, PADDING], [0, 2], [PADDING, PADDING]],
     }
     assert batch["advantages"].dtype == torch.float32
     assert {value.dtype for name, value in batch.items() if name != "advantages"} == {torch.int64}
+    rowwise = by_row(batch)
+    assert rowwise["row"].tolist() == [1, 0, 2, PADDING]
+    assert rowwise["advantages"].tolist() == [-1.5, 0.5, -0.25, 0.0]
+    assert rowwise["prompt_ids"].tolist() == [[9, 9, 5], [1, 2, 3], [1, 2, 3], [9, 9, 9]]
 
 
 def test_decisions_are_dealt_in_turns():
@@ -96,15 +120,15 @@ def test_the_longest_rows_come_first_and_equal_ones_in_their_order():
     rows = [
         Row("q", 0, str(i), (1,) * prompt, (2,) * completion, 0.0) for i, (prompt, completion) in enumerate(lengths)
     ]
-    parts = forward_passes(batch_of(rows, range(5), 0, "cpu"), 2)
-    assert [part["row"].tolist() for part in parts] == [[4, 1], [3, 0], [2]]
+    parts = forward_passes(batch_of(rows, [[i] for i in range(5)], 0, "cpu"), 2)
+    assert [part["row"].tolist() for part in parts] == [[[4], [1]], [[3], [0]], [[2]]]
     assert [part["prompt_ids"].shape[1] for part in parts] == [3, 1, 1]
     assert [part["completion_ids"].shape[1] for part in parts] == [3, 3, 1]
 
 
 def test_truncated_completions_can_be_left_out():
     rows = [Row("q", 0, "0.0", (1,), (2, 3), 1.0), Row("q", 0, "0.1", (1,), (2,), 1.0)]
-    assert batch_of(rows, [0, 1], 0, "cpu", [True, False])["completion_mask"].tolist() == [[0, 0], [1, 0]]
+    assert batch_of(rows, [[0], [1]], 0, "cpu", [True, False])["completion_mask"].tolist() == [[0, 0], [1, 0]]
 
 
 @pytest.mark.parametrize(

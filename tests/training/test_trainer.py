@@ -21,6 +21,7 @@ from lmms_videominer.errors import ConfigError, TrainingError  # noqa: E402
 from lmms_videominer.selectors.settings import configured  # noqa: E402
 from lmms_videominer.store.selection_json import load  # noqa: E402
 from lmms_videominer.training import run as training_run  # noqa: E402
+from lmms_videominer.training import trainer as tgrpo  # noqa: E402
 from lmms_videominer.training.config import TGRPOConfig  # noqa: E402
 from lmms_videominer.training.reward_file import shown_trees  # noqa: E402
 
@@ -171,6 +172,36 @@ def test_every_decision_weighs_the_same_whatever_its_tree(policy, questions, tmp
     # policy, reference and sampler are the same model in the first step: the loss is the mean of -advantage
     assert losses(run)[0] == pytest.approx(-sum(row.advantage for row in rows) / len(rows), abs=1e-6)
     assert run.state.log_history[0]["decisions"] == len(rows) == sum(sizes)
+
+
+def test_equal_replies_are_run_once_and_train_as_if_each_were_run(policy, questions, tmp_path, monkeypatch):
+    run = trainer(policy, questions, tmp_path, max_steps=1, loss_type="grpo", beta=0.1)
+    run.train()
+    rows = run._rows["train"]
+    others = [dataclasses.replace(row, tree=9, advantage=0.3 - 2 * row.advantage) for row in rows]
+    lines = []
+    run.model.register_forward_hook(
+        lambda model, _, inputs, out: lines.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+
+    def learn() -> tuple[float, torch.Tensor, int]:
+        batch = run._batch(rows + others)
+        batch["old_per_token_logps"] = run._logprobs(run.model, batch).detach() - 0.5  # the ratio is clipped for some
+        lines.clear()
+        run.model.zero_grad()
+        loss = run._compute_loss(run.model, batch)
+        loss.backward()
+        return loss.item(), torch.cat([p.grad.flatten() for p in run.model.parameters()]), sum(lines)
+
+    loss, gradient, run_over = learn()
+    monkeypatch.setattr(tgrpo, "equal_rows", lambda rows: [[i] for i in range(len(rows))])
+    monkeypatch.delattr(tgrpo.TGRPOTrainer, "_get_per_token_logps_and_entropies")
+    expected, expected_gradient, all_of_them = learn()
+    replies = {(row.prompt_ids, row.completion_ids) for row in rows}
+    assert (run_over, all_of_them) == (len(replies), 2 * len(rows))
+    assert loss == pytest.approx(expected, abs=1e-6)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-6)
+    assert expected_gradient.abs().max() > 1e-3
 
 
 def test_the_order_of_trees_in_a_group_changes_nothing(policy, questions, tmp_path, monkeypatch):
@@ -456,7 +487,9 @@ def test_completions_without_an_end_leave_the_loss_and_those_with_one_stay(polic
     rows, made = run._rows["train"], batches[0]
     ended = [row.completion_ids[-1] == run.processing_class.eos_token_id for row in rows]
     assert len(set(ended)) == 2  # there are both
-    counted = {row: bool(mask.any()) for row, mask in zip(made["row"].tolist(), made["completion_mask"])}
+    counted = {
+        i: bool(mask.any()) for numbers, mask in zip(made["row"].tolist(), made["completion_mask"]) for i in numbers
+    }
     assert [counted[i] for i in range(len(rows))] == ended
     assert made["num_items_in_batch"] == sum(len(row.completion_ids) for row, ends in zip(rows, ended) if ends)
     whole = trainer(policy, questions, tmp_path, max_steps=1)
