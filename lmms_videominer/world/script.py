@@ -176,7 +176,7 @@ def _chapter_range(minutes: float) -> tuple[float, float]:
 
 
 def _scene_range(minutes: float) -> tuple[float, float]:
-    return 10.0, float(np.clip(10 + 5 * minutes, 18, 60))
+    return 10.0, float(np.clip(10 + 5 * minutes, 18, max(60, minutes)))  # a place has 30 actors, one a scene
 
 
 def _cut(rng: np.random.Generator, start_s: float, end_s: float, low_s: float, high_s: float) -> list[Span]:

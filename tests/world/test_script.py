@@ -97,6 +97,15 @@ def test_order_questions_ask_about_two_chapters():
             assert first.span.start_s < second.span.start_s
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_two_hours_do_not_run_out_of_actors(seed):
+    script = write_script(seed, 0, 120)
+    assert script.chapters[-1].span.end_s == 7200
+    for place in {chapter.place for chapter in script.chapters}:
+        actors = [scene.actor for chapter in script.chapters if chapter.place == place for scene in chapter.scenes]
+        assert len(set(actors)) == len(actors)
+
+
 @pytest.mark.parametrize("minutes", [0.5, 121])
 def test_a_length_out_of_range_is_refused_with_its_value(minutes):
     with pytest.raises(ValueError, match=str(minutes)):
