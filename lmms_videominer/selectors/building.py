@@ -28,8 +28,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def check_models(names: ModelNames, config: MinerConfig, device: str | None = None) -> None:
+def check_models(
+    names: ModelNames, config: MinerConfig, device: str | None = None, selector: type[Selector] | None = None
+) -> None:
     """Check what can be checked of models before the first is loaded: the device, paths, addresses, the cache.
+
+    Args:
+        names, config, device: Of the models to load.
+        selector: Its models are checked; by default that of ``config``.
 
     Raises:
         ConfigError: There is no such device, or a name of a server has no address.
@@ -40,7 +46,7 @@ def check_models(names: ModelNames, config: MinerConfig, device: str | None = No
 
     if device:
         check_device(device)
-    needs = selector_class(config.selector).needs(config)
+    needs = (selector or selector_class(config.selector)).needs(config)
     asks = bool(needs & {"policy", "language_model"}) and names.policy != NO_POLICY
     needed_names = {
         "video LLM": names.vlm,

@@ -13,7 +13,7 @@ from lmms_videominer.models.resolve import resolve
 from lmms_videominer.scoring.scorer import Encoder
 from lmms_videominer.search.index import index
 from lmms_videominer.search.wishes import Case, Search
-from lmms_videominer.selectors.building import build_stages, load_vlm
+from lmms_videominer.selectors.building import build_stages, check_models, load_vlm
 from lmms_videominer.selectors.videominer import VideoMinerSelector, looks
 from lmms_videominer.types import Event, Question, Selection, Usage, VideoInfo
 from lmms_videominer.vlm.prompts import PLAIN_TOPIC
@@ -58,10 +58,11 @@ class Indexing(VideoMinerSelector):
             model, config, device: See ``VideoMiner.from_pretrained``.
 
         Raises:
-            ConfigError: The settings are of another selector, or of no use to an index.
+            ConfigError: The settings are of another selector, or of no use to an index, or there is no such device.
             ModelError: A model cannot be found or loaded, or its server cannot be reached.
         """
         names = resolve(model, config)
+        check_models(names, config, device, cls)
         vlm = load_vlm(names.vlm, config, device)
         return cls(build_stages(config, vlm, device=device, scorer=names.scorer, selector=cls), config)
 

@@ -75,3 +75,12 @@ def test_only_the_models_that_make_an_index_are_loaded(video, capsys, more):
     line = ["index", video, "--model", BUNDLED, "--quiet", *ABSENT, *(w for s in settings for w in ("--set", s))]
     assert main(line) == 0, capsys.readouterr().err
     assert " captions made, 0 from the cache" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [(["--set", "scorer=./no/scorer"], "no/scorer"), (["--model", "./gone"], "gone")]
+)
+def test_models_that_cannot_be_had_are_told_before_one_is_loaded(video, capsys, monkeypatch, more, told):
+    monkeypatch.setattr("lmms_videominer.selectors.indexing.load_vlm", lambda *_: pytest.fail("a model was loaded"))
+    assert main(["index", video, "--model", BUNDLED, "--quiet", *more]) == 1
+    assert told in capsys.readouterr().err
