@@ -10,6 +10,7 @@ from statistics import fmean
 from lmms_videominer.store.file_names import file_name, is_case_folded
 from lmms_videominer.store.selection_json import save
 from lmms_videominer.training.advantages import has_signal
+from lmms_videominer.training.batches import equal_rows
 from lmms_videominer.training.groups import Group, Row
 from lmms_videominer.training.rollout import DecisionSample, TreeRollout
 from lmms_videominer.types import Action, Reading
@@ -22,11 +23,12 @@ def rollout_metrics(groups: Sequence[Group], rows: Sequence[Row] = ()) -> dict[s
     ``groups/*`` over groups. ``tree/reward`` is R_tree, ``tree/correct`` the share of right answers, and
     ``tree/fallback`` that of trees that accept nothing. ``groups/all_right`` and ``groups/all_wrong`` are the shares of
     groups whose answers are all right and all wrong; ``advantage/accept`` is the mean advantage of the decisions to
-    accept, and so on: the action that training makes more likely has the largest.
+    accept, and so on: the action that training makes more likely has the largest. ``replies`` counts the decisions
+    that differ in prompt or completion: what an update costs.
 
     Args:
         groups: The trees.
-        rows: Their decisions with advantages, by ``groups.rows``; without them, advantages are omitted.
+        rows: Their decisions with advantages, by ``groups.rows``; without them, advantages and ``replies`` are omitted.
     """
     good = [group for group in groups if not group.failure]
     trees = [tree for group in good for tree in group.trees]
@@ -45,6 +47,7 @@ def rollout_metrics(groups: Sequence[Group], rows: Sequence[Row] = ()) -> dict[s
         metrics["tree/vlm_calls"] = fmean(tree.vlm_calls for tree in trees)
         metrics["tree/vlm_calls_cached"] = fmean(tree.vlm_calls_cached for tree in trees)
     if rows:
+        metrics["replies"] = float(len(equal_rows(rows)))
         metrics |= _mean_advantages([sample.action for sample in decisions], [row.advantage for row in rows])
     return metrics | (_decision_metrics(decisions) if decisions else {})
 

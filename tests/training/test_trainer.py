@@ -330,6 +330,8 @@ def test_logs_and_trees_tell_what_happened(policy, questions, tmp_path):
     assert 0 <= entry["tree/reward"] <= 1 and 1 <= entry["tree/depth"] <= 2 and entry["tree/nodes"] >= 4
     assert entry["completions/max_length"] <= 3 and 0 <= entry["groups/no_signal"] <= 1
     assert entry["seconds/rollout"] >= entry["seconds/generation"] > 0 and entry["seconds/update"] > 0
+    rows = run._rows["train"]  # of the last rollout
+    assert run.state.log_history[-2]["replies"] == len({(row.prompt_ids, row.completion_ids) for row in rows})
     for part in ("reward", "reward/format", "reward/length", "reward/action", "kl", "num_tokens"):
         assert part in entry
     saved = sorted((tmp_path / "trees").rglob("*.json"))
