@@ -256,6 +256,9 @@ class Usage:
         return replace(self, seconds={stage: float(f"{elapsed_s:.4g}") for stage, elapsed_s in self.seconds.items()})
 
 
+WHOLE = {"start_s": 0.0, "end_s": None}  # of a question about a whole video
+
+
 @dataclass(frozen=True)
 class Question:
     """A question on one video.

@@ -13,7 +13,7 @@ from typing import Any
 
 from lmms_videominer.models.plain_text import legible
 from lmms_videominer.search.questions import part_fault
-from lmms_videominer.types import Question, Span
+from lmms_videominer.types import WHOLE, Question, Span
 from lmms_videominer.verdict import chosen_option, option_letter
 
 _LETTERED = re.compile(r"\s*\(?([A-Z])[.):]\s*(.*?)\s*$", re.DOTALL)
@@ -81,7 +81,6 @@ class QuestionRow:
 
 
 PlainRow = dict[str, Any]
-WHOLE = (0.0, None)  # start_s and end_s of rows about a whole video
 Translation = Callable[[Mapping[str, Any]], "list[PlainRow | LeftOut]"]
 
 
@@ -202,7 +201,7 @@ def validate_row(row: PlainRow, with_answer: bool = True) -> QuestionRow:
     part = _part(row.get("start_s"), row.get("end_s"))
     id = row.get("id")
     if id is None or id == "":
-        content = (video, text, options) if part == WHOLE else (video, text, options, part)
+        content = (video, text, options) if part == tuple(WHOLE.values()) else (video, text, options, part)
         id = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
     return QuestionRow(legible(str(id)), video, text, options, answer, _evidence(row.get("evidence")), video, *part)
 
@@ -267,7 +266,7 @@ def _evidence(value: Any) -> tuple[Span, ...]:
 
 
 def _part(start_s: Any, end_s: Any) -> tuple[float, float | None]:
-    start_s = WHOLE[0] if start_s is None else start_s
+    start_s = WHOLE["start_s"] if start_s is None else start_s
     if fault := part_fault(start_s, end_s):
         raise BadRow(fault, "Omit them to search the whole video")
     return float(start_s), None if end_s is None else float(end_s)

@@ -25,7 +25,7 @@ from typing import Any
 from lmms_videominer import __version__
 from lmms_videominer.config import HOW_ASKED, NO_POLICY, MinerConfig
 from lmms_videominer.errors import ConfigError, SchemaError, VideoMinerError
-from lmms_videominer.manifest.layouts import WHOLE, QuestionRow
+from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.manifest.results import Cost, Result, as_parquet
 from lmms_videominer.models.identity import model_identity
 from lmms_videominer.models.resolve import resolve
@@ -36,7 +36,7 @@ from lmms_videominer.store.file_names import file_name, is_case_folded
 from lmms_videominer.store.lines import append_lines, line_of, read_lines
 from lmms_videominer.store.records import read_record
 from lmms_videominer.store.selection_json import save
-from lmms_videominer.types import Selection, Usage
+from lmms_videominer.types import WHOLE, Selection, Usage
 
 RUN, RESULTS, PARQUET, COSTS, TREES = "run.json", "results.jsonl", "results.parquet", "costs.jsonl", "trees"
 BRIEFLY_S = 1  # a process that only looks may hold the lock
@@ -193,8 +193,8 @@ class RunFolder:
         if self._run is None:
             return
         values, damaged = self._lines(RESULTS)
-        whole = dict(zip(("start_s", "end_s"), WHOLE, strict=True))  # lines of before rows could have a part lack it
-        results = _records(Result, [{**whole, **value} if isinstance(value, dict) else value for value in values])
+        # lines of before rows could have a part lack it
+        results = _records(Result, [{**WHOLE, **value} if isinstance(value, dict) else value for value in values])
         damaged += len(values) - len(results)
         if damaged and tells:
             logger.warning(

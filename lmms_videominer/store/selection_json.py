@@ -12,7 +12,7 @@ from typing import Any
 from lmms_videominer.errors import SchemaError
 from lmms_videominer.store.atomic import written
 from lmms_videominer.store.records import REMEDY, read_record
-from lmms_videominer.types import SCHEMA_VERSION, Selection
+from lmms_videominer.types import SCHEMA_VERSION, WHOLE, Selection
 
 _USAGE_FIELDS_SINCE = {  # by schema version
     2: ("scores", "scores_cached"),
@@ -20,7 +20,6 @@ _USAGE_FIELDS_SINCE = {  # by schema version
     4: ("frames_substituted", "captions_missing"),
     5: ("decisions_unread",),
 }
-_WHOLE = {"start_s": 0.0, "end_s": None}  # the part of the video that questions before version 6 are about
 
 
 def to_json(selection: Selection, indent: int | None = None) -> str:
@@ -73,7 +72,7 @@ def _upgrade(document: dict[str, Any], version: int) -> None:
     if version < 6:
         document.setdefault("said", [])
         if isinstance(document.get("question"), dict):
-            document["question"] = {**_WHOLE, "subtitles": "", **document["question"]}
+            document["question"] = {**WHOLE, "subtitles": "", **document["question"]}
         nodes = document.get("nodes")
         for node in nodes if isinstance(nodes, list) else ():
             if isinstance(node, dict) and isinstance(node.get("events"), list):

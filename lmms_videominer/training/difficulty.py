@@ -14,7 +14,7 @@ from typing import Any
 
 from lmms_videominer.config import HOW_ASKED, MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
-from lmms_videominer.manifest.layouts import WHOLE, QuestionRow
+from lmms_videominer.manifest.layouts import QuestionRow
 from lmms_videominer.search.seeds import seed_of
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors.settings import configured, flat
@@ -29,7 +29,7 @@ from lmms_videominer.training.rollout import (
     roll_out,
 )
 from lmms_videominer.training.verdicts import Verdict, VerdictFile
-from lmms_videominer.types import Selection
+from lmms_videominer.types import WHOLE, Selection
 
 UNIFORM_AT_ONCE = 16  # questions whose frames are in memory at once
 # mining settings that do not change a verdict, or are covered by the models' identities
@@ -204,7 +204,7 @@ class DifficultyFilter:
             "options": question.options,
             "answer": question.answer,
         }
-        if (question.start_s, question.end_s) != WHOLE:
+        if (question.start_s, question.end_s) != tuple(WHOLE.values()):
             content["part"] = (question.start_s, question.end_s)
         if step == "uniform":
             return Cache.key(step=step, question=content, vlm=self._models["vlm"], frames=self.config.uniform_frames)
