@@ -209,12 +209,17 @@ def _decide_by_sign(
 
 
 def _compare(scene: Scene, line: FrameState) -> str:
-    """A word-by-word comparison of one caption line with one scene (``"sea sea, red blue: no."``)."""
+    """A word-by-word comparison of one caption line with one scene (``"sea sea, red blue: place."``).
+
+    Its outcome says what the verdict rests on, so that this need not compare again: ``no``, ``place``, another robot in
+    the right place, or ``seen`` and the board.
+    """
     described = (line.place, line.actor.body, line.actor.hat)
     sought = (scene.place, scene.actor.body, scene.actor.hat)
     matches = next((i for i in range(3) if described[i] != sought[i]), 3)
     pairs = ", ".join(f"{described[i]} {sought[i]}" for i in range(min(matches + 1, 3)))
-    return f"{pairs}: {f'seen, {line.board or NO_BOARD}' if matches == 3 else 'no'}."
+    outcome = f"seen, {line.board or NO_BOARD}" if matches == 3 else "place" if matches else "no"
+    return f"{pairs}: {outcome}."
 
 
 def _verdict(question: WorldQuestion, lines: list[FrameState], depth: int, max_depth: int) -> tuple[Action, str]:

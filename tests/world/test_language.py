@@ -52,11 +52,11 @@ OTHER_HAT, OTHER_PLACE = FrameState("sea", RED_GREEN, "moon"), FrameState("cave"
             [HIT, OTHER_HAT],
             3,
             Action.ACCEPT,
-            "sea sea, red red, blue blue: seen, star. sea sea, red red, green blue: no. Seen, among others.",
+            "sea sea, red red, blue blue: seen, star. sea sea, red red, green blue: place. Seen, among others.",
         ),
         ([BARE], 1, Action.CONTINUE, "sea sea, red red, blue blue: seen, nothing up. Seen, with nothing up."),
-        ([OTHER_HAT], 1, Action.CONTINUE, "sea sea, red red, green blue: no. The place is seen."),
-        ([OTHER_HAT], 2, Action.DELETE, "sea sea, red red, green blue: no. Not seen."),
+        ([OTHER_HAT], 1, Action.CONTINUE, "sea sea, red red, green blue: place. The place is seen."),
+        ([OTHER_HAT], 2, Action.DELETE, "sea sea, red red, green blue: place. Not seen."),
         ([OTHER_PLACE], 1, Action.DELETE, "cave sea: no. Not seen."),
     ],
 )
@@ -69,7 +69,7 @@ def test_each_of_two_asked_scenes_is_held_against_every_line_in_the_questions_or
     action, reasoning = language.decide(TWO, [[HIT], [OTHER_PLACE]], 2, 3)
     assert action is Action.CONTINUE
     assert reasoning == (
-        "Sought: the blue robot with the red hat is in the cave. sea cave: no. cave cave, red blue: no. "
+        "Sought: the blue robot with the red hat is in the cave. sea cave: no. cave cave, red blue: place. "
         "Sought: the red robot with the blue hat is in the sea. sea sea, red red, blue blue: seen, star. cave sea: no. "
         "Seen, among others."
     )
