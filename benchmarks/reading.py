@@ -110,10 +110,11 @@ def measured(checkout: Path, film: Path, backend: str) -> tuple[float, float]:
     return float(opening), float(reading)
 
 
-def by_reader(readers: list[str], turns: int, piece: float, folder: Path, out: Path | None) -> list[dict]:
+def by_reader(readers: list[str], arguments: argparse.Namespace, folder: Path) -> list[dict]:
     """One row for each reader, film, size and turn."""
     rows: list[dict] = []
-    for key_s in KEYS_S:
+    turns, piece, out = arguments.turns, arguments.piece, arguments.out
+    for key_s in arguments.keys:
         clip, film = folder / f"clip-{key_s}.mp4", folder / f"film-{key_s}.mp4"
         scan.write_clip(clip, "h264", key_s)
         scan.write_film(film, clip, 60 * piece)
@@ -126,7 +127,8 @@ def by_reader(readers: list[str], turns: int, piece: float, folder: Path, out: P
                     said = subprocess.check_output([str(part) for part in command], env=environment, text=True)
                     opening, spread, _, dense = map(float, said.split())
                     figures = {"open": opening, "spaced": spread * FRAMES / spaced, "following": dense}
-                    rows.append({"reader": reader, "key_s": key_s, "pixels": pixels, "piece": piece, **figures})
+                    rounded = {name: round(seconds, 3) for name, seconds in figures.items()}
+                    rows.append({"reader": reader, "key_s": key_s, "pixels": pixels, "piece": piece, **rounded})
                     if out:
                         with out.open("a") as file:
                             file.write(json.dumps(rows[-1]) + "\n")
@@ -135,7 +137,7 @@ def by_reader(readers: list[str], turns: int, piece: float, folder: Path, out: P
 
 def by_reader_table(rows: list[dict], readers: list[str]) -> str:
     lines = []
-    for key_s in KEYS_S:
+    for key_s in dict.fromkeys(row["key_s"] for row in rows):
         for pixels in PIXELS:
             for what in ("open", "spaced", "following"):
                 medians = [
@@ -157,12 +159,13 @@ def main() -> None:
     what.add_argument("--before", type=Path, help="a checkout of the commit to compare with")
     what.add_argument("--readers", nargs="+", choices=("pyav", "decord", "torchcodec"), help="the readers to compare")
     parser.add_argument("--turns", type=int, default=5, help="processes for each figure (default: 5)")
+    parser.add_argument("--keys", type=int, nargs="+", default=KEYS_S, help="seconds between key frames, for --readers")
     parser.add_argument("--piece", type=float, default=5.0, help="minutes of film for --readers (default: 5)")
     parser.add_argument("--out", type=Path, help="JSONL file to which --readers adds its rows")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.readers:
-            rows = by_reader(arguments.readers, arguments.turns, arguments.piece, Path(folder), arguments.out)
+            rows = by_reader(arguments.readers, arguments, Path(folder))
             print(by_reader_table(rows, arguments.readers))
         else:
             print(before_table(arguments.before, arguments.turns, Path(folder)))
