@@ -1,15 +1,22 @@
-"""Measures what it costs to open an hour of film and to read 256 frames of it, here and in an older checkout.
+"""Measures what it costs to open a film and to read frames of it: here and in an older checkout, or by reader.
 
     git worktree add ../before COMMIT
     python benchmarks/reading.py --before ../before
+    python benchmarks/reading.py --readers pyav decord torchcodec --out benchmarks/results/reading.jsonl
 
-Both take turns in fresh processes, so that load on the machine meets both alike. Figures are medians of CPU seconds;
-a ratio below 1 means that this checkout is faster.
+The first opens an hour of 320x240 and reads 256 frames. The second reads 20 minutes of 1280x720 (H.264, of
+``benchmarks/scan.py``), with a key frame every 10 s and every second: 256 frames, evenly spaced, and 96 that follow
+each other; at full size, and scaled to 200,000 pixels. Spaced frames are read of ``--piece`` minutes, as far apart, and
+taken times 20 / piece.
+
+All take turns in fresh processes, so that load on the machine meets all alike. Figures are medians of CPU seconds;
+a ratio below 1 means that this checkout is faster, or that the reader is faster than the first.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -20,6 +27,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import scan
 
 from lmms_videominer.show.markdown import markdown_table
 
@@ -43,6 +51,29 @@ with open_video(path, backend) as reader:
     reader.frames([count * i // {FRAMES} for i in range({FRAMES})])
 print((opened - started) / 3, time.process_time() - begun)
 """
+
+BY_READER = """
+import logging, sys, time
+logging.disable(logging.WARNING)
+from lmms_videominer.video import open_video
+path, backend, pixels, spaced, following = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
+with open_video(path, backend, pixels) as reader:
+    reader.frames([0])
+clock, times = time.process_time, []
+for what in ("spaced", "following"):
+    began = clock()
+    with open_video(path, backend, pixels) as reader:
+        times.append(clock() - began)
+        count = reader.info.frame_count
+        spread = [int((i + 0.5) * count / spaced) for i in range(spaced)]
+        asked = spread if what == "spaced" else list(range(count // 3, count // 3 + following))
+        began = clock()
+        for start in range(0, len(asked), 16):
+            reader.frames(asked[start : start + 16])
+        times.append(clock() - began)
+print(*times)
+"""
+BY_READER_MINUTES, FOLLOWING, KEYS_S, PIXELS = 20, 96, (10, 1), (0, 200_000)
 
 
 def write_hour(path: Path) -> None:
@@ -79,25 +110,78 @@ def measured(checkout: Path, film: Path, backend: str) -> tuple[float, float]:
     return float(opening), float(reading)
 
 
+def by_reader(readers: list[str], arguments: argparse.Namespace, folder: Path) -> list[dict]:
+    """One row for each reader, film, size and turn."""
+    rows: list[dict] = []
+    turns, piece, out = arguments.turns, arguments.piece, arguments.out
+    for key_s in arguments.keys:
+        clip, film = folder / f"clip-{key_s}.mp4", folder / f"film-{key_s}.mp4"
+        scan.write_clip(clip, "h264", key_s)
+        scan.write_film(film, clip, 60 * piece)
+        spaced = round(FRAMES * piece / BY_READER_MINUTES)
+        for turn in range(turns):
+            for pixels in PIXELS:
+                for reader in readers[turn % len(readers) :] + readers[: turn % len(readers)]:
+                    command = [sys.executable, "-c", BY_READER, film, reader, pixels, spaced, FOLLOWING]
+                    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+                    said = subprocess.check_output([str(part) for part in command], env=environment, text=True)
+                    opening, spread, _, dense = map(float, said.split())
+                    figures = {"open": opening, "spaced": spread * FRAMES / spaced, "following": dense}
+                    rounded = {name: round(seconds, 3) for name, seconds in figures.items()}
+                    rows.append({"reader": reader, "key_s": key_s, "pixels": pixels, "piece": piece, **rounded})
+                    if out:
+                        with out.open("a") as file:
+                            file.write(json.dumps(rows[-1]) + "\n")
+    return rows
+
+
+def by_reader_table(rows: list[dict], readers: list[str]) -> str:
+    lines = []
+    for key_s in dict.fromkeys(row["key_s"] for row in rows):
+        for pixels in PIXELS:
+            for what in ("open", "spaced", "following"):
+                medians = [
+                    statistics.median(
+                        row[what]
+                        for row in rows
+                        if (row["reader"], row["key_s"], row["pixels"]) == (reader, key_s, pixels)
+                    )
+                    for reader in readers
+                ]
+                cells = [f"{median:.2f} ({median / medians[0]:.2f})" for median in medians]
+                lines.append([str(key_s), str(pixels or "all"), what, *cells])
+    return markdown_table(["key frame every, s", "pixels", "what", *(f"{name}, CPU s" for name in readers)], lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", type=Path, required=True, help="a checkout of the commit to compare with")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--before", type=Path, help="a checkout of the commit to compare with")
+    what.add_argument("--readers", nargs="+", choices=("pyav", "decord", "torchcodec"), help="the readers to compare")
     parser.add_argument("--turns", type=int, default=5, help="processes for each figure (default: 5)")
+    parser.add_argument("--keys", type=int, nargs="+", default=KEYS_S, help="seconds between key frames, for --readers")
+    parser.add_argument("--piece", type=float, default=5.0, help="minutes of film for --readers (default: 5)")
+    parser.add_argument("--out", type=Path, help="JSONL file to which --readers adds its rows")
     arguments = parser.parse_args()
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "hour.mp4"
-        write_hour(film)
-        for backend in BACKENDS:
-            pairs = [
-                [measured(checkout.resolve(), film, backend) for checkout in (arguments.before, HERE)]
-                for _ in range(arguments.turns)
-            ]
-            for what, name in enumerate(("open_video", f"{FRAMES} frames")):
-                before, after = (statistics.median(pair[side][what] for pair in pairs) for side in (0, 1))
-                ratio = statistics.median(pair[1][what] / pair[0][what] for pair in pairs)
-                rows.append([backend, name, f"{before:.3f}", f"{after:.3f}", f"{ratio:.2f}"])
-    print(markdown_table(["reader", "what", "before, s", "after, s", "ratio"], rows))
+        if arguments.readers:
+            rows = by_reader(arguments.readers, arguments, Path(folder))
+            print(by_reader_table(rows, arguments.readers))
+        else:
+            print(before_table(arguments.before, arguments.turns, Path(folder)))
+
+
+def before_table(checkout: Path, turns: int, folder: Path) -> str:
+    """What opening and reading an hour took in ``checkout``, and what they take here."""
+    film, rows = folder / "hour.mp4", []
+    write_hour(film)
+    for backend in BACKENDS:
+        pairs = [[measured(side.resolve(), film, backend) for side in (checkout, HERE)] for _ in range(turns)]
+        for what, name in enumerate(("open_video", f"{FRAMES} frames")):
+            before, after = (statistics.median(pair[side][what] for pair in pairs) for side in (0, 1))
+            ratio = statistics.median(pair[1][what] / pair[0][what] for pair in pairs)
+            rows.append([backend, name, f"{before:.3f}", f"{after:.3f}", f"{ratio:.2f}"])
+    return markdown_table(["reader", "what", "before, s", "after, s", "ratio"], rows)
 
 
 if __name__ == "__main__":

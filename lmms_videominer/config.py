@@ -32,7 +32,7 @@ NAMES = {
     "judge": ("reply", "policy"),
     "captioning": ("plain", "question"),
     "features": ("scorer", "captions"),
-    "reader": ("auto", "decord", "pyav"),
+    "reader": ("auto", "decord", "pyav", "torchcodec"),
 }
 """Settings with a fixed set of values, listed here so that a wrong one is refused before anything is loaded."""
 CONTEXT = ("place", "accepted", "budget")  # parts of ``policy_context``
@@ -208,7 +208,11 @@ class MinerConfig:
         "What is said in a film (docs/subtitles.md). off: not read; auto: the file beside it, else the text track in "
         "it; or a file, or a folder that has a file for each film.",
     )
-    reader: str = option("auto", "Video backend: pyav, decord, or auto: pyav, right for every file and the fastest.")
+    reader: str = option(
+        "auto",
+        "Video backend: pyav, decord, torchcodec (extra of that name), or auto: pyav, right for every file and the "
+        "fastest.",
+    )
     cache_dir: str = option(
         "",
         "Cache folder, or redis://HOST:PORT/DATABASE, of a server that several machines share; empty: "

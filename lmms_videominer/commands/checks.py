@@ -32,6 +32,7 @@ REINSTALL = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
 MAIN_MODEL = "videominer_qwen2vl"
 LEAST_PYTHON = (3, 10)
 IMPORTS = ("torch", "torchvision", "transformers", "sentence_transformers", "sklearn", "av", "decord", "lmms_eval")
+FFMPEG = "install FFmpeg's shared libraries: apt-get install ffmpeg"
 QWEN_READERS = ("torchcodec", "decord")  # that qwen-vl-utils looks for, before torchvision
 LOST = {"cache_unwritable", "cache_unreachable"}  # fallbacks of a cache that does not store
 CLIP_LEVELS = (40, 120, 200)  # gray level of the test clip in each second
@@ -80,11 +81,14 @@ def run_checks() -> list[Check]:
         clip = Path(folder) / "clip.mp4"
         checks += guarded("test clip", partial(write_clip, clip), "pip install --force-reinstall av")
         if clip.exists():
-            for backend in ("decord", "pyav"):
+            for backend in ("decord", "pyav", "torchcodec"):
                 checks += guarded(f"decoder {backend}", partial(check_decoder, backend, clip))
             checks += guarded("bundled models", partial(check_bundle, Path(folder)), REINSTALL)
     checks += guarded("cache folder", check_cache)
-    return [*checks, Check("ffmpeg", Status.OK, "not needed: PyAV and decord include their own libraries")]
+    return [
+        *checks,
+        Check("ffmpeg", Status.OK, "not needed: all readers but torchcodec have their own"),
+    ]
 
 
 def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
@@ -262,6 +266,8 @@ def check_qwen_videos() -> Check:
         module = importlib.import_module("torchvision.io" if chosen == "torchvision" else chosen)
     except (ImportError, OSError, RuntimeError) as error:
         return Check(name, Status.WRONG, f"cannot read videos: it takes {chosen} ({_summary(error)})", others)
+    if chosen == "torchcodec" and _lacks_ffmpeg(module):
+        return Check(name, Status.WRONG, f"cannot read videos: it takes {chosen}, which finds no FFmpeg", FFMPEG)
     if chosen == "torchvision" and not hasattr(module, "read_video"):
         reason = f"cannot read videos: neither {' nor '.join(QWEN_READERS)} is installed, and torchvision has no reader"
         return Check(name, Status.WRONG, f"{reason} since 0.26", others)
@@ -274,13 +280,20 @@ def _is_installed(name: str) -> bool:
     return False
 
 
+def _lacks_ffmpeg(torchcodec: object) -> bool:
+    """Whether torchcodec, which brings no FFmpeg, has found none on the system either."""
+    return getattr(torchcodec, "ffmpeg_major_version", None) is None
+
+
 def check_decoder(backend: str, clip: Path) -> Check:
     """Whether a backend reads the right frames of the clip, rather than just opening it."""
     from lmms_videominer.video import open_video
 
     name = f"decoder {backend}"
-    if backend == "decord" and importlib.util.find_spec("decord") is None:
+    if backend != "pyav" and not _is_installed(backend):
         return Check(name, Status.NOTE, "absent: PyAV reads the videos")
+    if backend == "torchcodec" and _lacks_ffmpeg(importlib.import_module(backend)):
+        return Check(name, Status.NOTE, "finds no FFmpeg: PyAV reads the videos", FFMPEG)
     reader = open_video(clip, backend)
     try:
         middles = [CLIP_FPS * second + CLIP_FPS // 2 for second in range(len(CLIP_LEVELS))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -83,8 +83,9 @@ def caption_events(
     """Caption every event of every job: ``Caption_m = VLM(frames of E_m, Q)`` (arXiv 2510.06040, section 3.1).
 
     All events that are not in the cache go to the video LLM in one call, as long as their decoded frames
-    fit ``max_batch_bytes``; equal events of several jobs (rollouts of one question) are captioned once. Captions are
-    kept part by part as they come. One that does not come, or is empty even when asked for again, is not kept.
+    fit ``max_batch_bytes``; equal events of several jobs (rollouts of one question) are captioned once. Of what a call
+    serves part by part, the frames of the next part are read meanwhile, and captions are kept as they come. One that
+    does not come, or is empty even when asked for again, is not kept.
 
     Args:
         jobs: The events to caption.
@@ -123,9 +124,13 @@ class _Ask:
     frame_times_s: tuple[float, ...]
 
     @property
+    def outline(self) -> np.ndarray:
+        """uint8 [T, H, W, 3]: zeros in the shape of its frames; takes no memory."""
+        return np.broadcast_to(np.uint8(0), (len(self.frame_indices), *self.job.reader.frame_size, 3))
+
+    @property
     def bytes(self) -> int:
-        height, width = self.job.reader.frame_size
-        return len(self.frame_indices) * width * height * 3
+        return self.outline.nbytes
 
 
 def _plan(job: CaptionJob, vlm: VLM, cache: Cache, caption_frames: int, caption_tokens: int) -> list[_Ask]:
@@ -151,15 +156,18 @@ def _generate(
     batch: Sequence[_Ask], vlm: VLM, tokens: int, errors: dict[str, VideoError]
 ) -> Iterator[dict[str, str | CallError]]:
     """Captions by key, as they come; leaves out videos that cannot be decoded and records them in ``errors``."""
-    frames = _decode(batch, errors)
-    readable = [ask for ask in batch if ask.key in frames]
-    requests = [VLMRequest(ask.prompt, frames[ask.key], tokens, ask.frame_times_s) for ask in readable]
-    for part in replies(vlm, requests):
-        yield {readable[i].key: reply for i, reply in part.items()}
+    outlines = [VLMRequest(ask.prompt, ask.outline, tokens, ask.frame_times_s) for ask in batch]
+
+    def read(part: Sequence[int]) -> dict[int, VLMRequest]:
+        frames = _decode([batch[i] for i in part], errors)
+        return {i: replace(outlines[i], frames=frames[batch[i].key]) for i in part if batch[i].key in frames}
+
+    for replied in replies(vlm, outlines, read):
+        yield {batch[i].key: reply for i, reply in replied.items()}
 
 
 def _decode(batch: Sequence[_Ask], errors: dict[str, VideoError]) -> dict[str, np.ndarray]:
-    """The frames of each ask, by key; each video is read once, in the order of its frames."""
+    """The frames of each ask, by key, of one part; each video is read in the order of its frames."""
     by_video: dict[str, list[_Ask]] = {}
     for ask in batch:
         if ask.job.video_id not in errors:

@@ -7,9 +7,9 @@ one request each at least: a wave has up to ``wave`` captions for each moment th
 of its clusters. So as many searches as its width fill an engine; of several models, the widest counts.
 
 **What memory holds.** A search itself is small, its open video is not. A reader holds ``PIXEL_BYTES`` for each pixel of
-a picture: PyAV the references and what its threads work on, decord the pictures that it decoded ahead as well, in RGB.
-The index takes 16 bytes a frame. No video is opened while those that are open hold a ``SHARE`` of the memory that was
-available at first. Frames on their way to a model do not count: they are bounded for each call
+a picture: PyAV and torchcodec the references and what their threads work on, decord the pictures that it decoded ahead
+as well, in RGB. The index takes 16 bytes a frame. No video is opened while those that are open hold a ``SHARE`` of the
+memory that was available at first. Frames on their way to a model do not count: they are bounded for each call
 (``video.parts.MAX_BYTES``).
 """
 
@@ -29,7 +29,8 @@ from lmms_videominer.types import VideoInfo
 from lmms_videominer.video.kept_frames import KeptFrames
 from lmms_videominer.video.opening import OpenVideo, opened
 
-PIXEL_BYTES = {"pyav": 24.0, "decord": 400.0}  # measured at 1280x720, H.264: 21 and 348 MB a video; others as decord
+# measured at 1280x720, H.264: 21 and 348 MB a video, torchcodec's less than PyAV's; others as decord
+PIXEL_BYTES = {"pyav": 24.0, "torchcodec": 24.0, "decord": 400.0}
 INDEX_BYTES = 16  # of one frame
 SHARE = 0.25  # of the available memory, for open videos
 MOST_ON_ONE = 64  # questions on one video that begin together

@@ -1,4 +1,4 @@
-"""Video reading: one protocol, two backends."""
+"""Video reading: one protocol, three backends."""
 
 from __future__ import annotations
 

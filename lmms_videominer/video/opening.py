@@ -12,6 +12,7 @@ import numpy as np
 from lmms_videominer.config import NAMES, check_names
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.types import Cue, VideoInfo
+from lmms_videominer.video.batch_reader import BatchReader
 from lmms_videominer.video.decord_reader import DecordReader
 from lmms_videominer.video.guarded import GuardedReader, decoded
 from lmms_videominer.video.identity import video_identity
@@ -19,9 +20,17 @@ from lmms_videominer.video.kept_frames import KeepingReader, KeptFrames
 from lmms_videominer.video.pyav_reader import PyAVReader
 from lmms_videominer.video.reader import VideoReader
 from lmms_videominer.video.subtitles import read_cues
+from lmms_videominer.video.torchcodec_reader import TorchcodecReader
 from lmms_videominer.video.track import read_track
 
 BACKENDS = NAMES["reader"]
+_BY_BATCHES: dict[str, tuple[type[BatchReader], str]] = {  # and what is needed to import their libraries
+    "decord": (DecordReader, "pip install decord (Linux and Windows on x86-64)"),
+    "torchcodec": (
+        TorchcodecReader,
+        "pip install 'lmms-videominer[torchcodec]', and FFmpeg's shared libraries (apt-get install ffmpeg)",
+    ),
+}
 
 
 def open_video(path: str | os.PathLike[str], backend: str = "auto", pixels: int = 0) -> VideoReader:
@@ -29,25 +38,25 @@ def open_video(path: str | os.PathLike[str], backend: str = "auto", pixels: int 
 
     Args:
         path: The file.
-        backend: ``"decord"``, ``"pyav"``, or ``"auto"``: PyAV, which reads every file rightly and of the two is
-            nowhere slower (docs/reliability.md).
+        backend: ``"decord"``, ``"torchcodec"``, ``"pyav"``, or ``"auto"``: PyAV, which reads every file rightly and is
+            the fastest for sparse frames (docs/reliability.md).
         pixels: Frames are scaled down to at most as many pixels; 0: they stay as they are.
 
     Raises:
         VideoError: The file cannot be used; the reason is one of missing, a folder, empty, cut off, never
             finished, not a video, sound only, without frames, or damaged at its first frame.
-        ConfigError: There is no such backend, or decord was requested by name and is not installed.
+        ConfigError: There is no such backend, or its library is not installed.
     """
     check_names([backend], BACKENDS, "reader")
     track = read_track(path)
-    if backend != "decord":
+    if backend not in _BY_BATCHES:
         return PyAVReader(track, pixels)
+    reader, needed = _BY_BATCHES[backend]
     try:
-        return DecordReader(track, pixels)
+        return reader(track, pixels)
     except ImportError as error:
         raise ConfigError(
-            f"reader='decord': decord cannot be imported ({error}); pip install decord (Linux and "
-            "Windows on x86-64), or use reader=pyav"
+            f"reader='{backend}': {backend} cannot be imported ({error}); {needed}, or use reader=pyav"
         ) from error
 
 

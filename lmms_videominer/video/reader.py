@@ -1,4 +1,4 @@
-"""The reader protocol. Implementations: ``pyav_reader`` (default) and ``decord_reader``."""
+"""The reader protocol. Implementations: ``pyav_reader`` (default), ``decord_reader`` and ``torchcodec_reader``."""
 
 from __future__ import annotations
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 
 import numpy as np
 
 from lmms_videominer.errors import CallError, ModelError
 from lmms_videominer.models.calls import replied
 from lmms_videominer.models.plain_text import legible
+from lmms_videominer.video.read_ahead import read_ahead
 from lmms_videominer.vlm.vlm import VLM, PartedVLM, VLMRequest
 
 AT_ONCE = 64  # requests of one call of a video LLM that states no parts
@@ -18,25 +20,43 @@ GRAY = np.full((4, 224, 224, 3), 128, np.uint8)  # frames that any video LLM tak
 logger = logging.getLogger(__name__)
 
 
-def replies(vlm: VLM, requests: Sequence[VLMRequest]) -> Iterator[dict[int, str | CallError]]:
+def replies(
+    vlm: VLM,
+    requests: Sequence[VLMRequest],
+    read: Callable[[Sequence[int]], Mapping[int, VLMRequest]] | None = None,
+) -> Iterator[dict[int, str | CallError]]:
     """The replies by the position of the request, part by part as they come; the error in place of a missing one.
 
     Of a part that fails as a whole, each half is asked for again, down to single requests. Empty replies are asked for
     once more, apart from the others, and may be empty again.
 
+    Args:
+        vlm: The video LLM.
+        requests: What is asked; with ``read``, in outline: of the frames, only the shape counts.
+        read: Gives the requests at these positions, with their frames; those that it leaves out are not asked. The
+            next part is read while the video LLM works on the one before (``read_ahead``).
+
     Raises:
         ModelError: Every request of a part failed, and a plain one fails too: the model or the service is down.
     """
-    for part in _parts(vlm, requests):
-        texts = dict(zip(part, _made(vlm, [requests[i] for i in part]), strict=True))
-        if empty := [i for i in part if texts[i] == ""]:
-            texts.update(zip(empty, _made(vlm, [requests[i] for i in empty]), strict=True))
-        faults = [reply for reply in texts.values() if isinstance(reply, CallError)]
-        if faults:
-            logger.warning("No reply to %d of %d requests: %s", len(faults), len(part), faults[0])
-        if len(faults) == len(part):
-            _check_alive(vlm, requests[part[0]].frames is not None, faults[0])
-        yield texts
+    parts = _parts(vlm, requests)
+    whole = read_ahead(read, parts) if read else ({i: requests[i] for i in part} for part in parts)
+    with closing(whole):
+        for asked in whole:
+            if asked:
+                yield _replied(vlm, asked)
+
+
+def _replied(vlm: VLM, asked: Mapping[int, VLMRequest]) -> dict[int, str | CallError]:
+    texts = dict(zip(asked, _made(vlm, list(asked.values())), strict=True))
+    if empty := [i for i in asked if texts[i] == ""]:
+        texts.update(zip(empty, _made(vlm, [asked[i] for i in empty]), strict=True))
+    faults = [reply for reply in texts.values() if isinstance(reply, CallError)]
+    if faults:
+        logger.warning("No reply to %d of %d requests: %s", len(faults), len(asked), faults[0])
+    if len(faults) == len(asked):
+        _check_alive(vlm, next(iter(asked.values())).frames is not None, faults[0])
+    return texts
 
 
 def _parts(vlm: VLM, requests: Sequence[VLMRequest]) -> list[list[int]]:

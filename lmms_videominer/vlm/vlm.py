@@ -50,7 +50,8 @@ class PartedVLM(VLM, Protocol):
     def parts(self, requests: Sequence[VLMRequest]) -> list[list[int]]:
         """The positions of ``requests`` in parts, in the order in which ``generate`` would serve them.
 
-        ``generate`` of one part gives what ``generate`` of all requests gives for them.
+        Of the frames of ``requests``, only the shape counts: they may be read later. ``generate`` of one part gives
+        what ``generate`` of all requests gives for them.
         """
         ...
 

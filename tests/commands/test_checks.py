@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from support.readers import needs
 
 from lmms_videominer.commands import checks as doctor
 from lmms_videominer.commands.checks import Check, Status
@@ -96,11 +97,35 @@ def test_what_qwen_backbones_read_videos_with(monkeypatch):
     assert "it takes decord" in doctor.check_qwen_videos().result
 
 
-@pytest.mark.parametrize("backend", ["decord", "pyav"])
+def test_qwen_backbones_need_the_ffmpeg_of_torchcodec(monkeypatch):
+    pytest.importorskip("qwen_vl_utils")
+    needs("torchcodec")
+    monkeypatch.delenv("FORCE_QWENVL_VIDEO_READER", raising=False)
+    assert doctor.check_qwen_videos().result == "reads videos with torchcodec"
+    monkeypatch.setattr("torchcodec.ffmpeg_major_version", None)
+    check = doctor.check_qwen_videos()
+    assert check.status is Status.WRONG and "apt-get install ffmpeg" in check.remedy
+
+
+@pytest.mark.parametrize("backend", ["decord", "pyav", "torchcodec"])
 def test_decoders_read_the_right_frames(clip, backend):
-    if backend == "decord":
-        pytest.importorskip("decord")
+    needs(backend)
     assert doctor.check_decoder(backend, clip).status is Status.OK
+
+
+@pytest.mark.parametrize("backend", ["decord", "torchcodec"])
+def test_a_decoder_that_is_absent_is_a_note(clip, backend, monkeypatch):
+    monkeypatch.setitem(sys.modules, backend, None)
+    assert doctor.check_decoder(backend, clip) == Check(
+        f"decoder {backend}", Status.NOTE, "absent: PyAV reads the videos"
+    )
+
+
+def test_torchcodec_without_ffmpeg_is_a_note_with_the_way_out(clip, monkeypatch):
+    needs("torchcodec")
+    monkeypatch.setattr("torchcodec.ffmpeg_major_version", None)
+    check = doctor.check_decoder("torchcodec", clip)
+    assert check.status is Status.NOTE and "finds no FFmpeg" in check.result and "apt-get" in check.remedy
 
 
 def test_a_decoder_that_reads_other_frames_is_wrong(clip, monkeypatch):

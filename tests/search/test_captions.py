@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from support.scripted import ColourVLM, colour_video
@@ -9,6 +12,7 @@ from lmms_videominer.search.captions import CaptionJob, caption_events
 from lmms_videominer.store.cache import MemoryCache, open_cache
 from lmms_videominer.types import Span
 from lmms_videominer.video import open_video, video_identity
+from lmms_videominer.video.reader import ReaderAround
 from lmms_videominer.vlm.prompts import caption_prompt
 
 RED, GREEN, BLUE = Span(0.0, 2.0), Span(2.0, 4.0), Span(4.0, 6.0)
@@ -199,3 +203,88 @@ def test_each_video_is_read_once_a_batch(job, vlm, reader):
     recording = CaptionJob(Recording(), "recorded", (caption_prompt(QUESTION),) * 2, (BLUE, RED))
     caption([recording, CaptionJob(recording.reader, "recorded", (caption_prompt("Another?"),), (RED,))], vlm, frames=2)
     assert reads == [[5, 15, 45, 55]]  # in the order of the file
+
+
+class PairsVLM(ColourVLM):
+    """Serves two requests at once; ``between`` is called while it works."""
+
+    def __init__(self, between=lambda: None):
+        super().__init__()
+        self.between = between
+
+    def parts(self, requests):
+        return [list(range(start, min(start + 2, len(requests)))) for start in range(0, len(requests), 2)]
+
+    def generate(self, requests):
+        self.between()
+        return super().generate(requests)
+
+
+class WatchedReader(ReaderAround):
+    """A reader that tells how many times it has been asked, and in which threads."""
+
+    def __init__(self, reader, failing: int = 0):
+        super().__init__(reader)
+        self.asked, self.threads, self.told, self.failing = 0, set(), threading.Condition(), failing
+
+    def frames(self, indices: Sequence[int]) -> np.ndarray:
+        with self.told:
+            self.asked += 1
+            self.threads.add(threading.current_thread().name.partition("_")[0])
+            self.told.notify_all()
+        if self.asked == self.failing:
+            raise VideoError(self.info.path, "the disk is gone", "Mount it again")
+        return super().frames(indices)
+
+
+HALVES = [Span(k / 2, k / 2 + 0.5) for k in range(12)]  # of a second, six parts of two
+
+
+def watched(path, reader, vlm, spans=HALVES):
+    job = CaptionJob(reader, video_identity(path), (caption_prompt(QUESTION),) * len(spans), tuple(spans))
+    return caption([job], vlm)[0]
+
+
+def still_reading() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def test_the_frames_of_one_part_more_are_read_while_the_model_works(path, reader):
+    watch, seen = WatchedReader(reader), []
+
+    def between():
+        with watch.told:
+            next_part = min(len(seen) + 2, 6)
+            assert watch.told.wait_for(lambda: watch.asked >= next_part, timeout=60)
+            assert not watch.told.wait_for(lambda: watch.asked > next_part, timeout=0.05)
+        seen.append(watch.asked)
+
+    result = watched(path, watch, PairsVLM(between))
+    assert seen == [2, 3, 4, 5, 6, 6] and watch.threads == {"read-ahead"} and not still_reading()
+    at_once = watched(path, reader, ColourVLM())
+    assert result == at_once and result.frames_decoded == 48
+
+
+def test_a_single_part_is_read_without_a_thread(path, reader):
+    watch = WatchedReader(reader)
+    watched(path, watch, PairsVLM(), HALVES[:2])
+    assert watch.threads == {"MainThread"}
+
+
+def test_a_video_that_fails_while_the_model_works_is_an_error_of_its_own(path, reader, job):
+    watch, vlm = WatchedReader(reader, failing=3), PairsVLM()
+    failing = CaptionJob(watch, "another video", (caption_prompt(QUESTION),) * 12, tuple(HALVES))
+    error, sound = caption([failing, job([RED])], vlm)
+    assert isinstance(error, VideoError) and error.reason == "the disk is gone"
+    assert [event.caption for event in sound.events] == ["a scene in red"]
+    assert watch.asked == 3 and not still_reading()  # it is not read again
+    assert [len(call) for call in vlm.calls] == [2, 2, 1]
+
+
+def test_a_key_press_ends_reading_ahead(path, reader):
+    def between():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watched(path, WatchedReader(reader), PairsVLM(between))
+    assert not still_reading()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.readers import needs
 from support.videos import number_of, write_coded, write_damaged
 
 from lmms_videominer.errors import ConfigError, VideoError
@@ -26,7 +27,7 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize("backend", ["auto", "decord", "pyav"])
+@pytest.mark.parametrize("backend", ["auto", "decord", "pyav", "torchcodec"])
 @pytest.mark.parametrize("name", REASONS)
 def test_bad_file_is_named_with_its_reason(name: str, backend: str, request: pytest.FixtureRequest):
     path = request.getfixturevalue(name)
@@ -76,16 +77,28 @@ def test_auto_reads_with_pyav(plain_video: Path, transport_stream: Path):
             assert [number_of(reader.frames([i])[0]) for i in (0, 40, 13, 99)] == [0, 40, 13, 99]
 
 
-def test_decord_refuses_what_it_misplaces(transport_stream: Path):
-    pytest.importorskip("decord")
-    with pytest.raises(VideoError, match="reader=pyav"):
-        open_video(transport_stream, "decord")
+@pytest.mark.parametrize("backend", ["decord", "torchcodec"])
+def test_what_may_be_misplaced_is_refused(transport_stream: Path, backend: str):
+    needs(backend)
+    with pytest.raises(VideoError, match=rf"{backend} would return wrong frames: .*reader=pyav"):
+        open_video(transport_stream, backend)
 
 
-def test_without_decord(plain_video: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "decord", None)  # what Python itself does for a module that cannot be imported
-    with pytest.raises(ConfigError, match="pip install decord"):
-        open_video(plain_video, "decord")
+@pytest.mark.parametrize(
+    ("backend", "remedy"),
+    [("decord", "pip install decord"), ("torchcodec", r"pip install 'lmms-videominer\[torchcodec\]', and FFmpeg's")],
+)
+def test_without_its_library(plain_video: Path, backend: str, remedy: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, backend, None)  # what Python itself does for a module that cannot be imported
+    with pytest.raises(ConfigError, match=remedy):
+        open_video(plain_video, backend)
+
+
+def test_torchcodec_without_ffmpeg(plain_video: Path, monkeypatch: pytest.MonkeyPatch):
+    needs("torchcodec")
+    monkeypatch.setattr("torchcodec.ffmpeg_major_version", None)  # what torchcodec says where it finds none
+    with pytest.raises(ConfigError, match=r"finds no FFmpeg.*apt-get install ffmpeg"):
+        open_video(plain_video, "torchcodec")
 
 
 def test_unknown_backend_names_the_nearest(plain_video: Path):
@@ -128,7 +141,7 @@ def test_identity_sees_both_ends_and_the_middle(tmp_path: Path, changed: int):
 def test_import_is_light():
     code = (
         "import lmms_videominer.video, lmms_videominer.segmenters, sys; "
-        "assert not {'av', 'decord', 'torch', 'cv2'} & set(sys.modules)"
+        "assert not {'av', 'decord', 'torch', 'torchcodec', 'cv2'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

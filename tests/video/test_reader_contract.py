@@ -9,15 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.readers import needs
 from support.videos import HEIGHT, VFR_TIMES_S, WIDTH, number_of, numbered
 
-from lmms_videominer.video import BACKENDS, VideoReader, decord_reader, open_video
+from lmms_videominer.video import BACKENDS, VideoReader, batch_reader, open_video
 
 
 @pytest.fixture(params=sorted(BACKENDS))
 def backend(request: pytest.FixtureRequest) -> str:
-    if request.param == "decord":
-        pytest.importorskip("decord")
+    needs(request.param)
     return request.param
 
 
@@ -25,11 +25,6 @@ def backend(request: pytest.FixtureRequest) -> str:
 def plain(plain_video: Path, backend: str):
     with open_video(plain_video, backend) as reader:
         yield reader
-
-
-def both(path: Path) -> tuple[VideoReader, VideoReader]:
-    pytest.importorskip("decord")
-    return open_video(path, "decord"), open_video(path, "pyav")
 
 
 def numbers(frames: np.ndarray) -> list[int]:
@@ -205,8 +200,9 @@ def test_reading_goes_on_after_close(plain: VideoReader):
 
 
 @pytest.mark.parametrize("name", ["plain_video", "vfr_video", "shifted_video", "rotated_video", "hd_color_video"])
-def test_backends_agree_on_every_pixel_and_time(name: str, request: pytest.FixtureRequest):
-    ours, other = both(request.getfixturevalue(name))
+def test_backends_agree_on_every_pixel_and_time(name: str, backend: str, request: pytest.FixtureRequest):
+    path = request.getfixturevalue(name)
+    ours, other = open_video(path, backend), open_video(path, "pyav")
     np.testing.assert_array_equal(ours.timestamps_s, other.timestamps_s)
     everything = range(ours.info.frame_count)
     np.testing.assert_array_equal(ours.frames(everything), other.frames(everything))
@@ -228,7 +224,7 @@ def test_decord_holds_a_chunk_of_frames_at_most(plain_video: Path, monkeypatch: 
     )
     with open_video(plain_video, "decord") as reader:
         whole = reader.gray_histograms(range(100))
-        monkeypatch.setattr(decord_reader, "_CHUNK_BYTES", 7 * HEIGHT * WIDTH * 3)
+        monkeypatch.setattr(batch_reader, "_CHUNK_BYTES", 7 * HEIGHT * WIDTH * 3)
         np.testing.assert_array_equal(reader.gray_histograms(range(100)), whole)
     assert sizes == [1, 100] + [7] * 14 + [2]
 
