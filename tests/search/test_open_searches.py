@@ -6,7 +6,7 @@ import contextlib
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.scripted import ColourEmbedder, ColourVLM, always
 
@@ -75,6 +75,7 @@ def test_the_available_memory_is_no_more_than_there_is():
     assert 0 < available_bytes() <= psutil.virtual_memory().total
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("abcdef")), st.integers(1, 5))
 def test_questions_of_one_video_stay_together_within_reason(videos, most):
     groups = list(together(videos, most))

@@ -1,5 +1,7 @@
 """What the small models are taught to say."""
 
+import re
+
 import numpy as np
 import pytest
 from support.read_prompts import read_policy_prompt
@@ -97,7 +99,7 @@ def test_lessons_of_the_policy_follow_the_format_and_tell_what_their_captions_ho
         lines = [line for caption in captions.split("\n") for line in caption.split("; ")]
         if " of the following " in prompt:  # the signs are compared, not the scenes
             continue
-        compared = [step for step in reply.split(". ") if ": no" in step or ": seen, " in step]
+        compared = [step for step in reply.split(". ") if re.search(": (no|place|seen, )", f"{step} ")]
         scenes = reply.count("Sought: ")
         assert [step.split()[0] for step in compared] == [line.split(":")[0] for line in lines] * scenes
 
