@@ -88,6 +88,7 @@ def test_the_report_shows_every_variant_every_difference_and_the_pictures(finish
     assert sum(line.count("|") == 7 and "points" not in line for line in text.splitlines()) == 10 + 2  # of 5 variants
     for name in ("plots/accuracy_vs_vlm_calls.png", "plots/accuracy_vs_length.png", "plots/recall.png"):
         assert f"({name})" in text and Image.open(finished / name).width > 500
+        assert f"({name.replace('.png', '.svg')})" in text and (finished / name).with_suffix(".svg").is_file()
 
 
 def test_the_sheet_has_a_row_a_variant_and_marks_the_frames_in_the_evidence(finished, out):
