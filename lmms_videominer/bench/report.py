@@ -74,10 +74,12 @@ class Report:
     Attributes:
         files: Paths of the files, in order.
         refused: Why something was not compared or not drawn, one line each.
+        groups: What it reports on, in order.
     """
 
     files: list[Path] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
 
 
 def read_all(out: Path) -> tuple[pd.DataFrame | None, list[str]]:
@@ -111,7 +113,7 @@ def write_report(
     report = Report(refused=list(refused))
     table = _ordered(table, order)
     report.files += save_tables(table, out)
-    groups = list(groups_of(table))
+    report.groups = groups = list(groups_of(table))
     comparable = []
     for group in groups:
         reason = obstacle(group)

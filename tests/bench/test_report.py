@@ -126,12 +126,14 @@ def test_a_second_run_runs_nothing_and_writes_the_same(out, vlm, tasks, capsys):
     assert before == {name: (out / name).read_bytes() for name in before}
 
 
-def test_a_report_alone_needs_nothing_but_the_folder(out, tmp_path, monkeypatch):
+def test_a_report_alone_needs_nothing_but_the_folder(out, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "nothing"))
     moved = Path(os.rename(out, tmp_path / "moved") or tmp_path / "moved")
     for name in ("results.csv", "report.md"):
         (moved / name).unlink()
     assert main(["bench", "--out", str(moved), "--report-only"]) == 0
+    told = capsys.readouterr().out
+    assert told.index("wrote ") < told.index("tiny_video, 4 frames (") < told.index("\nmine ") < told.index("\noracle ")
     assert "| mine | 3 |" in (moved / "report.md").read_text()
     assert list(pd.read_csv(moved / "results.csv")["variant"].unique()) == VARIANT_LABELS
 
