@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.figure import Figure
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox, Transform
 
@@ -87,9 +88,13 @@ def log_axis(axes: Axes, values: Collection[float], name: str, together: int = 1
     axes.grid(axis="x", which="minor", alpha=0.12, linewidth=0.5)
 
 
+def _figure(axes: Axes) -> Figure:
+    return cast("Figure", axes.figure)
+
+
 def _left_of_zero(axes: Axes, high: float, band: float) -> float:
     """The left end of an axis on which a band of ``band`` points around 0 fits."""
-    width = axes.get_position().width * axes.get_figure().get_figwidth() * POINTS_PER_INCH
+    width = axes.get_position().width * _figure(axes).get_figwidth() * POINTS_PER_INCH
     share = min(0.4, 0.5 * (band + ZERO_STEP) / width)
     scale = axes.xaxis.get_transform()
     right = scale.transform(np.array([high]))[0]
@@ -135,7 +140,7 @@ def moved(axes: Axes, points: float) -> Transform:
     """The transform of data that is drawn ``points`` to the right of its place."""
     from matplotlib.transforms import ScaledTranslation
 
-    return axes.transData + ScaledTranslation(points / POINTS_PER_INCH, 0, axes.get_figure().dpi_scale_trans)
+    return axes.transData + ScaledTranslation(points / POINTS_PER_INCH, 0, _figure(axes).dpi_scale_trans)
 
 
 def label_point(axes: Axes, text: str, place: tuple[float, float], transform: Transform, colour: Any) -> None:
@@ -185,8 +190,10 @@ def _box(label: Annotation, ring: int, side: tuple[float, float], renderer: Rend
 
     across, up = side
     label.set_position((LABEL_RINGS[ring] * LABEL_DISTANCE * across, LABEL_RINGS[ring] * LABEL_DISTANCE * up))
-    label.set_ha({-1: "right", 0: "center", 1: "left"}[np.sign(across)])
-    label.set_va({-1: "top", 0: "center", 1: "bottom"}[np.sign(up)])
+    label.set(
+        ha={-1: "right", 0: "center", 1: "left"}[np.sign(across)],
+        va={-1: "top", 0: "center", 1: "bottom"}[np.sign(up)],
+    )
     label.update_positions(renderer)
     return Text.get_window_extent(label, renderer).padded(2)  # that of an annotation has its line
 
