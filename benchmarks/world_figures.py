@@ -4,12 +4,11 @@
 
 Trains the policies that figures 3b and 5b compare, from the bundle's initial policy with ``examples/train_world.yaml``
 (15 to 25 minutes on one core each), and evaluates them (17 minutes each). Existing results are reused, and several
-processes may share ``--out``. Rows are saved to ``--rows`` and pictures to ``docs/``.
+processes may share ``--out``. Rows are saved to ``--rows``; ``docs/pictures.py`` draws them.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from lmms_videominer.bench.files import read_json
 from lmms_videominer.bench.report import number, percent
 from lmms_videominer.show.markdown import markdown_table
 
-ROOT = Path(__file__).parent.parent
 ROWS = Path(__file__).parent / "results" / "figures"
 TASK = "videominer_world_15min"
 QUESTIONS = 100
@@ -67,11 +65,9 @@ def _policy(training: Run | None, folder: Path) -> Path:
 
 
 def keep_figure(name: str, out: Path, rows: Path, machine: str) -> None:
-    """Save the rows of the figure ``name`` and its picture."""
+    """Save the rows of the figure ``name``."""
     order: Sequence[str] = read_json(out / name / "order.json")
     keep(out / name / "results.parquet", rows / f"{name}.parquet", machine, order)
-    (picture,) = (out / name / "plots").glob(f"figure_{name}*.png")
-    shutil.copyfile(picture, ROOT / "docs" / f"figure_{name}.png")
 
 
 def tables(name: str, rows: Path) -> Iterator[str]:

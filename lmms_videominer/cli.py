@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lmms_videominer.commands.arguments import UsageError
+from lmms_videominer.commands.arguments import SILENT_LOADING, UsageError
 from lmms_videominer.commands.bench import add_bench
 from lmms_videominer.commands.doctor import add_doctor
 from lmms_videominer.commands.indexing import add_index
@@ -104,5 +104,4 @@ def _quieten(quiet: bool) -> None:
     handler.setFormatter(PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, handlers=[handler])
     if quiet:
-        # the packages read these when they are imported, which is later
-        os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
+        os.environ.update(SILENT_LOADING)

@@ -25,6 +25,7 @@ from lmms_videominer.bench.running import (
     rename_older,
     run_cells,
 )
+from lmms_videominer.bench.terminal import print_tables
 from lmms_videominer.bench.variants import Variant, parse_variants
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.show.printable import printable
@@ -151,7 +152,10 @@ def run_comparison(
 
 
 def rebuild_report(out: Path, sheet: int | None = None, seed: int = 0) -> int:
-    """Write the report of the finished cells in ``out``; 0, or 1 if something could not be compared or read.
+    """Write the report of the finished cells in ``out`` and print its tables.
+
+    Returns:
+        0, or 1 if something could not be compared or read.
 
     Raises:
         ConfigError: ``out`` has no finished cell.
@@ -167,6 +171,7 @@ def rebuild_report(out: Path, sheet: int | None = None, seed: int = 0) -> int:
         print(printable(f"videominer: {line}"), file=sys.stderr)
     for path in report.files:
         print(printable(f"wrote {path}"))
+    print_tables(report.groups)
     return int(bool(report.refused))
 
 

@@ -97,8 +97,11 @@ def bars(cells: Sequence[FigureCell], table: pd.DataFrame) -> list[Bar]:
     return results
 
 
-def draw_figure(name: str, task: str, results: Sequence[Bar], path: Path) -> Path:
-    """Draw accuracy, nodes and seconds per question as bars, or for ``"auxin"`` as a line over lambda."""
+def draw_figure(name: str, task: str, results: Sequence[Bar], path: Path) -> list[Path]:
+    """Draw accuracy, nodes and seconds per question as bars, or for ``"auxin"`` as a line over lambda.
+
+    Returns the paths of the PNG and of the SVG file.
+    """
     figure, axes = new_figure(3)
     columns: list[tuple[str, list[float]]] = [
         ("accuracy, %", [100 * bar.accuracy.value for bar in results]),

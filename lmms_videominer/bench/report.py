@@ -74,10 +74,12 @@ class Report:
     Attributes:
         files: Paths of the files, in order.
         refused: Why something was not compared or not drawn, one line each.
+        groups: What it reports on, in order.
     """
 
     files: list[Path] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
 
 
 def read_all(out: Path) -> tuple[pd.DataFrame | None, list[str]]:
@@ -111,7 +113,7 @@ def write_report(
     report = Report(refused=list(refused))
     table = _ordered(table, order)
     report.files += save_tables(table, out)
-    groups = list(groups_of(table))
+    report.groups = groups = list(groups_of(table))
     comparable = []
     for group in groups:
         reason = obstacle(group)
@@ -168,7 +170,8 @@ def _draw_figures(out: Path, table: pd.DataFrame) -> Iterator[Path]:
         for task in dict.fromkeys(cell.task for cell in figure_cells):
             results = bars([cell for cell in figure_cells if cell.task == task], table)
             if results:
-                yield draw_figure(name, task, results, out / "plots" / f"figure_{name}-{file_name(task)}.png")
+                path = out / "plots" / f"figure_{name}-{file_name(task)}.png"
+                yield from draw_figure(name, task, results, path)
 
 
 def _draw_sheets(out: Path, groups: Sequence[Group], sheet: int | None, refused: list[str]) -> Iterator[Path]:
@@ -228,7 +231,9 @@ def _markdown(
     pictures = [path for path in report.files if path.suffix in (".png", ".jpg")]
     if pictures:
         yield "\n## Pictures\n"
-        yield from (f"![{path.stem}]({path.relative_to(out).as_posix()})\n" for path in pictures)
+        for path in pictures:
+            link, vector = (file.relative_to(out).as_posix() for file in (path, path.with_suffix(".svg")))
+            yield f"![{path.stem}]({link})\n" + (f"\n[as SVG]({vector})\n" if out / vector in report.files else "")
 
 
 def _overview(groups: Sequence[Group]) -> Iterator[str]:

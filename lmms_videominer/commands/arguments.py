@@ -22,6 +22,8 @@ FLAGS = (
     "frames",
     "subtitles",
 )  # settings with their own flag in every command
+# without progress bars and warnings while models load; the packages read these when they are imported
+SILENT_LOADING = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "TRANSFORMERS_VERBOSITY": "error"}
 FREE_SEED = 3_000_000  # no split of the world tasks uses seeds from here on
 
 

@@ -35,6 +35,7 @@ IMPORTS = ("torch", "torchvision", "transformers", "sentence_transformers", "skl
 FFMPEG = "install FFmpeg's shared libraries: apt-get install ffmpeg"
 QWEN_READERS = ("torchcodec", "decord")  # that qwen-vl-utils looks for, before torchvision
 LOST = {"cache_unwritable", "cache_unreachable"}  # fallbacks of a cache that does not store
+REMEDY = "-> "
 CLIP_LEVELS = (40, 120, 200)  # gray level of the test clip in each second
 CLIP_FPS = 8
 CLIP_TOLERANCE = 8  # of 255: error of lossy coding
@@ -92,21 +93,26 @@ def run_checks() -> list[Check]:
 
 
 def print_checks(checks: Sequence[Check], only_wrong: bool = False) -> int:
-    """Print a table of ``checks`` and return the exit code, 1 if one is wrong."""
+    """Print a table of ``checks`` and return the exit code, 1 if one is wrong.
+
+    A remedy stands below what it mends, so that the table is whole at 80 columns: what is too long is wrapped.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     styles = {Status.OK: "green", Status.NOTE: "yellow", Status.WRONG: "bold red"}
     table = Table("check", "", box=None, header_style="bold", pad_edge=False)
-    table.columns[0].no_wrap = True
-    table.add_column("result", overflow="fold")  # a truncated path would be useless
-    table.add_column("remedy", overflow="fold")
+    table.columns[0].overflow = "fold"
+    table.columns[1].no_wrap = True
+    table.add_column("result, and what to do", overflow="fold")  # a truncated path would be useless
     for check in checks:
         if not only_wrong or check.status is Status.WRONG:
             status = Text(check.status.value, styles[check.status])
-            name, result, remedy = (Text(printable(text)) for text in (check.name, check.result, check.remedy))
-            table.add_row(name, status, result, remedy)
+            name, result = Text(printable(check.name)), Text(printable(check.result))
+            if check.remedy:
+                result.append(f"\n{REMEDY}{printable(check.remedy)}", "bold")
+            table.add_row(name, status, result)
     wrong = sum(check.status is Status.WRONG for check in checks)
     console = Console()
     if table.row_count:

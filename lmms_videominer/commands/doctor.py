@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+from contextlib import nullcontext
 
-from lmms_videominer.commands.arguments import Subcommands, command
+from lmms_videominer.commands.arguments import SILENT_LOADING, Subcommands, command
 
 
 def add_doctor(subcommands: Subcommands) -> None:
@@ -18,6 +20,11 @@ def add_doctor(subcommands: Subcommands) -> None:
 
 
 def run_doctor(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
     from lmms_videominer.commands.checks import print_checks, run_checks
 
-    return print_checks(run_checks(), only_wrong=args.quiet)
+    os.environ.update(SILENT_LOADING)  # nothing stands before the table
+    with nullcontext() if args.quiet else Console(stderr=True).status("checking, which takes up to a minute"):
+        checks = run_checks()
+    return print_checks(checks, only_wrong=args.quiet)

@@ -88,6 +88,7 @@ def test_the_report_shows_every_variant_every_difference_and_the_pictures(finish
     assert sum(line.count("|") == 7 and "points" not in line for line in text.splitlines()) == 10 + 2  # of 5 variants
     for name in ("plots/accuracy_vs_vlm_calls.png", "plots/accuracy_vs_length.png", "plots/recall.png"):
         assert f"({name})" in text and Image.open(finished / name).width > 500
+        assert f"({name.replace('.png', '.svg')})" in text and (finished / name).with_suffix(".svg").is_file()
 
 
 def test_the_sheet_has_a_row_a_variant_and_marks_the_frames_in_the_evidence(finished, out):
@@ -125,12 +126,14 @@ def test_a_second_run_runs_nothing_and_writes_the_same(out, vlm, tasks, capsys):
     assert before == {name: (out / name).read_bytes() for name in before}
 
 
-def test_a_report_alone_needs_nothing_but_the_folder(out, tmp_path, monkeypatch):
+def test_a_report_alone_needs_nothing_but_the_folder(out, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("VIDEOMINER_CACHE", str(tmp_path / "nothing"))
     moved = Path(os.rename(out, tmp_path / "moved") or tmp_path / "moved")
     for name in ("results.csv", "report.md"):
         (moved / name).unlink()
     assert main(["bench", "--out", str(moved), "--report-only"]) == 0
+    told = capsys.readouterr().out
+    assert told.index("wrote ") < told.index("tiny_video, 4 frames (") < told.index("\nmine ") < told.index("\noracle ")
     assert "| mine | 3 |" in (moved / "report.md").read_text()
     assert list(pd.read_csv(moved / "results.csv")["variant"].unique()) == VARIANT_LABELS
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 
@@ -172,3 +174,31 @@ def test_one_wrong_check_makes_the_exit_code_1_and_a_note_does_not(capsys):
     assert "broken [x]" in told and "mend it" in told and "1 wrong" in told
     assert doctor.print_checks([fine, note], only_wrong=True) == 0
     assert capsys.readouterr().out == ""
+
+
+LONG = "/films/of/a/folder/whose/name/has/no/place/at/which/it/could/be/broken/and/goes/on/for/very/long/cache"
+
+
+def test_the_table_is_whole_at_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    name = f"entry point {'of_a_plugin_' * 8}"
+    doctor.print_checks([Check(name, Status.OK, "fine"), Check("cache", Status.WRONG, LONG, f"mv {LONG} /tmp")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["check", "result,", "and", "what", "to", "do"] and max(map(len, lines)) <= 80
+    told = "".join("".join(lines).split())
+    assert told.count(LONG) == 2 and f"->mv{LONG}/tmp" in told and "of_a_plugin_" * 8 in told
+
+
+@pytest.mark.launches
+def test_nothing_stands_before_the_table_where_it_is_read_as_a_file(tmp_path):
+    environment = {**os.environ, "COLUMNS": "80", "VIDEOMINER_CACHE": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "lmms_videominer", "doctor"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = ran.stdout.splitlines()
+    assert ran.returncode == 0 and lines[0].startswith("check "), ran.stdout
+    assert lines[1].startswith("python ") and lines[-1] == "All is well." and max(map(len, lines)) <= 80
