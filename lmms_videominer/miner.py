@@ -123,7 +123,8 @@ class VideoMiner:
         """
         check_options(options)
         item = Question(os.fspath(video), question, tuple(options), start_s=start_s, end_s=end_s)
-        each = partial(self.mine_each, answer=answer, grown=grown and (lambda _, nodes: grown(nodes)))
+        tell = None if grown is None else partial(_tell_of_one, grown)
+        each = partial(self.mine_each, answer=answer, grown=tell)
         result = self.selector.gathered(each, [item], progress)[0]
         if isinstance(result, VideoMinerError):
             raise result
@@ -219,3 +220,7 @@ class VideoMiner:
         for (i, _), answered in zip(mined, answers, strict=True):
             results[i] = answered
         return results
+
+
+def _tell_of_one(grown: Callable[[tuple[Node, ...]], None], position: int, nodes: tuple[Node, ...]) -> None:
+    grown(nodes)

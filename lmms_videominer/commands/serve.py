@@ -81,6 +81,7 @@ def run_serve(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="videominer-serve-") as folder:
         # read when the package is imported: nothing is told to anybody, and all files lie where they are deleted
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)
+        os.environ.setdefault("GRADIO_HEARTBEAT_INTERVAL", "5")  # seconds until it shows that a visitor has left
         try:
             from lmms_videominer.commands.serve_page import served
         except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,7 +124,7 @@ class Searches:
         self._is_closed.set()
         self._worker.shutdown(cancel_futures=True)
 
-    async def search(self, question: Question, stop: threading.Event) -> AsyncIterator[Told]:
+    async def search(self, question: Question, stop: threading.Event) -> AsyncGenerator[Told, None]:
         """Search, once those before have ended, and tell how it goes; the result comes last.
 
         Args:

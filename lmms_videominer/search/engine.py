@@ -221,7 +221,9 @@ def _begin(
         asked, seen = seen_by_search(question, video)
         cues = heard_by_search(video.cues(question.subtitles or method.config.subtitles), seen)
         reads = not cues or reads_speech(method.stages.vlm)
-        tell = grown and (lambda nodes: grown(nodes_in_whole_video(nodes, seen)))
+        tell: Callable[[Sequence[Node]], None] | None = None
+        if grown is not None:
+            tell = partial(_tell, grown, seen)
         case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed, cues, reads, tell)
     except (ConfigError, VideoError) as error:
         return error
@@ -234,6 +236,10 @@ def _begin(
         if question.video not in strange:
             strange[question.video] = _is_strange(question.video, video, method.stages)
         return Running(question, video, case, search, strange[question.video])
+
+
+def _tell(grown: Callable[[tuple[Node, ...]], None], seen: OpenVideo, nodes: Sequence[Node]) -> None:
+    grown(nodes_in_whole_video(nodes, seen))
 
 
 def _is_strange(path: str, video: OpenVideo, stages: Stages) -> bool:
