@@ -197,7 +197,7 @@ def test_others_wait_and_see_their_place_and_a_search_that_is_stopped_loses_no_c
 @pytest.mark.browses
 def test_texts_of_visitors_and_models_are_shown_and_never_obeyed(serve, visit, film, tmp_path):
     site = serve(knows_world_only=True)
-    site.vlm.says = HOSTILE + TEMPLATES
+    site.vlm.says = TEMPLATES + HOSTILE  # in the part of a caption that is told while the tree grows
     hostile = tmp_path / "<img src=x onerror='window.obeyed=1'>.mp4"
     hostile.write_bytes(Path(film).read_bytes())
     page = visit(site).page
@@ -311,7 +311,10 @@ def test_the_space_serves_and_leaves_nothing_behind(browser, tmp_path, film):
     [
         (b"", "the file is empty"),
         (b"ffconcat version 1.0\nfile film.mp4\n", "no kind of file that holds a film by itself"),
-        (b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n", "no kind of file that holds a film by itself"),
+        (
+            b"v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n",
+            "no kind of file that holds a film by itself",
+        ),
     ],
 )
 def test_a_file_that_may_name_others_is_refused_before_they_are_opened(content, told, tmp_path):
