@@ -16,6 +16,7 @@ from lmms_videominer.commands.doctor import add_doctor
 from lmms_videominer.commands.indexing import add_index
 from lmms_videominer.commands.mcp import add_mcp
 from lmms_videominer.commands.mining import add_demo, add_mine
+from lmms_videominer.commands.serve import add_serve
 from lmms_videominer.commands.show import add_show
 from lmms_videominer.commands.training import add_cold_start, add_difficulty, add_train
 from lmms_videominer.commands.view import add_view
@@ -37,6 +38,7 @@ COMMANDS = (
     add_train,
     add_bench,
     add_mcp,
+    add_serve,
     add_doctor,
 )
 

@@ -13,13 +13,14 @@ from lmms_videominer.models.bundle import BUNDLED
 from lmms_videominer.models.resolve import resolve
 from lmms_videominer.profiling import stage
 from lmms_videominer.search.answers import answer_selections
+from lmms_videominer.search.engine import Grown
 from lmms_videominer.search.questions import check_options
 from lmms_videominer.search.stages import Stages, needed
 from lmms_videominer.selectors import get_selector
 from lmms_videominer.selectors.building import build_stages, check_models, load_vlm
 from lmms_videominer.selectors.indexing import Indexed, Indexing
 from lmms_videominer.selectors.settings import configured
-from lmms_videominer.types import Question, Selection, Usage
+from lmms_videominer.types import Node, Question, Selection, Usage
 from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.vlm.vlm import VLM
 
@@ -100,6 +101,7 @@ class VideoMiner:
         end_s: float | None = None,
         answer: bool = True,
         progress: bool = False,
+        grown: Callable[[tuple[Node, ...]], None] | None = None,
     ) -> Selection:
         """Find the key frames of one video for one question, and answer from them.
 
@@ -111,6 +113,7 @@ class VideoMiner:
                 The times in the result are those of the whole video.
             answer: Also let the video LLM answer.
             progress: Show a progress bar on stderr.
+            grown: Called with the tree so far after each round of decisions, see ``mine_each``.
 
         Raises:
             VideoError: The video is missing, empty, truncated, damaged or without pictures.
@@ -120,7 +123,9 @@ class VideoMiner:
         """
         check_options(options)
         item = Question(os.fspath(video), question, tuple(options), start_s=start_s, end_s=end_s)
-        result = self.mine_batch([item], answer=answer, progress=progress)[0]
+        tell = None if grown is None else partial(_tell_of_one, grown)
+        each = partial(self.mine_each, answer=answer, grown=tell)
+        result = self.selector.gathered(each, [item], progress)[0]
         if isinstance(result, VideoMinerError):
             raise result
         return result
@@ -144,6 +149,7 @@ class VideoMiner:
         *,
         serving: Callable[[str], None] = lambda stage: None,
         used: Callable[[Usage], None] = lambda usage: None,
+        grown: Grown | None = None,
     ) -> Iterator[tuple[int, Selection | VideoMinerError]]:
         """Like ``mine_batch``, but yield each result as soon as it is known, with the position of its question.
 
@@ -162,6 +168,9 @@ class VideoMiner:
             serving: Called with the name of each stage before it runs.
             used: Called after each stage of the search with what it cost, so that calls can be counted as they are
                 made. A selection has the same in its ``usage``.
+            grown: Called with the position of a question and its tree so far after each round of decisions: a level of
+                ``search=plain``, the root or a wave of ``best-first``. The root comes first, nodes after their parents.
+                Selectors that grow no tree round by round never call it. What it raises stops the work.
 
         Raises:
             ModelError: A model fails at everything it is asked; what came before has been yielded, or is in the cache.
@@ -172,7 +181,7 @@ class VideoMiner:
             return self.answer(results)
 
         finish = answered if answer else None
-        return self.selector.select_each(questions, finish=finish, serving=serving, used=used)
+        return self.selector.select_each(questions, finish=finish, serving=serving, used=used, grown=grown)
 
     def index(
         self, videos: Sequence[str | os.PathLike[str]], *, progress: bool = False
@@ -211,3 +220,7 @@ class VideoMiner:
         for (i, _), answered in zip(mined, answers, strict=True):
             results[i] = answered
         return results
+
+
+def _tell_of_one(grown: Callable[[tuple[Node, ...]], None], position: int, nodes: tuple[Node, ...]) -> None:
+    grown(nodes)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import itertools
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
 from lmms_videominer.miner import VideoMiner
 from lmms_videominer.policy.cached import uncached
-from lmms_videominer.types import Action, Question, Selection
+from lmms_videominer.types import Action, Question, Selection, Span
 from lmms_videominer.video.pixels import read_key_frames
 from lmms_videominer.world.questions import write_questions
 from lmms_videominer.world.script import write_script
@@ -128,6 +131,44 @@ def test_results_that_come_one_by_one_are_those_of_a_batch_and_their_calls_are_t
     assert [each[i].answer for i in (0, 2)] == [batch[i].answer for i in (0, 2)] and str(each[1]) == str(batch[1])
     assert sum(usage.vlm_calls for usage in told) == sum(batch[i].usage.vlm_calls for i in (0, 2)) > 0
     assert stages[0] == "open" and stages[-1] == "answer" and {"segment", "caption", "policy"} <= set(stages)
+
+
+def test_a_tree_is_told_of_after_each_round_while_it_grows(film):
+    trees = []
+    searching = miner(events=2, max_depth=3)
+    selection = searching.mine(film, "What is there?", start_s=5.0, end_s=19.0, grown=trees.append)
+    levels = [max(node.depth for node in tree) for tree in trees]
+    assert levels == [1, 2] and trees[-1] == selection.nodes
+    for tree, later in itertools.pairwise(trees):
+        assert later[: len(tree)] == tree  # what was decided stays
+    for tree in trees:
+        assert tree[0].spans == (Span(5.0, 19.0),)  # at the times of the whole film
+        assert all(node.decision for node in tree[1:])
+    assert searching.mine(film, "What is there?", start_s=5.0, end_s=19.0) == dataclasses.replace(selection, usage=ANY)
+
+
+def test_the_best_first_search_tells_what_is_sought_first_and_then_each_wave(film):
+    told = {0: [], 1: []}
+    searching = miner(search="best-first", look="none", events=8, wave=2)
+    questions = [Question(str(film), text) for text in ("What is yellow?", "What is it?")]
+    results = dict(searching.mine_each(questions, grown=lambda position, tree: told[position].append(tree)))
+    for position, trees in told.items():
+        assert len(trees) > 2 and len(trees[0]) == 1 and trees[0][0].decision.action is Action.CONTINUE
+        for tree in trees:
+            assert all(node.parent_id in {other.id for other in tree[:i]} for i, node in enumerate(tree) if i)
+        assert {(node.id, node.decision) for node in trees[-1]} == {
+            (node.id, node.decision) for node in results[position].nodes
+        }
+
+
+def test_what_is_raised_while_a_tree_grows_stops_the_search_and_leaves_the_miner_usable(film):
+    def stop(tree):
+        raise KeyboardInterrupt
+
+    searching = miner()
+    with pytest.raises(KeyboardInterrupt):
+        searching.mine(film, "What is there?", grown=stop)
+    assert searching.mine(film, "What is there?").answer == "a scene in yellow"
 
 
 def test_answers_can_be_left_for_later(film):

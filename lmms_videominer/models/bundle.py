@@ -14,10 +14,8 @@ CHECKPOINTS = Path(__file__).parent.parent / "world" / "checkpoints"
 BUNDLED = "videominer-world"
 OPTIONAL = ("scorer", "start")
 NOT_A_WORLD_VIDEO = "not_a_world_video"  # fallback of a selection on a film that the bundled models do not know
-UNKNOWN_FILM = (
-    "The bundled models know only the drawn robots that they were trained on, and this film has none: captions and "
-    "answer mean nothing"
-)
+WORLD_ONLY = "The bundled models know only the drawn robots that they were trained on"
+UNKNOWN_FILM = f"{WORLD_ONLY}, and this film has none: captions and answer mean nothing"
 WAY_OUT = (
     "For films of your own name a model, --model Qwen/Qwen2.5-VL-7B-Instruct (lmms-eval: pretrained=), or one of a "
     "server, --model openai:MODEL@URL"

@@ -17,6 +17,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -34,7 +35,13 @@ from lmms_videominer.profiling import stage
 from lmms_videominer.scoring.features import FrameJob, encode_frames
 from lmms_videominer.scoring.frames import ScoreJob, score_frames
 from lmms_videominer.search.captions import CaptionedEvents, CaptionJob, caption_events
-from lmms_videominer.search.excerpts import cues_in_whole_video, heard_by_search, in_whole_video, seen_by_search
+from lmms_videominer.search.excerpts import (
+    cues_in_whole_video,
+    heard_by_search,
+    in_whole_video,
+    nodes_in_whole_video,
+    seen_by_search,
+)
 from lmms_videominer.search.open_searches import OpenVideos, together
 from lmms_videominer.search.questions import checked, named, searchable
 from lmms_videominer.search.seeds import seed_of
@@ -56,13 +63,14 @@ from lmms_videominer.search.wishes import (
 )
 from lmms_videominer.segmenters.scan import scan
 from lmms_videominer.store.cache import MemoryCache
-from lmms_videominer.types import Decision, Event, Question, Reading, Selection, Span, Usage, merge_spans
+from lmms_videominer.types import Decision, Event, Node, Question, Reading, Selection, Span, Usage, merge_spans
 from lmms_videominer.video.damage import count_substituted
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.vlm.replies import GRAY
 
 T = TypeVar("T")
 Results: TypeAlias = "list[Selection | VideoMinerError]"
+Grown: TypeAlias = "Callable[[int, tuple[Node, ...]], None]"
 
 
 class Method(Protocol):
@@ -137,6 +145,7 @@ def run_each(
     finish: Callable[[Results], Results] | None = None,
     serving: Callable[[str], None] = lambda stage: None,
     used: Callable[[Usage], None] = lambda usage: None,
+    grown: Grown | None = None,
 ) -> Iterator[tuple[int, Selection | VideoMinerError]]:
     """Like ``run``, but yield each result as soon as it is there, with the position of its job.
 
@@ -150,11 +159,13 @@ def run_each(
         finish: Makes of the results of searches that have ended what is yielded, one for each, in order: answers. They
             wait for it as searches wait for what they wish, so that it gets several at a time.
         serving, used: See ``run``.
+        grown: Called after each round of decisions of a search that grows a tree, with the position of its job and the
+            tree so far: root first, each node after its parent, with the times of the whole video.
 
     Raises:
         ModelError: A model fails at everything it is asked.
     """
-    return _Searches(method, jobs, at_once, 0, finish, serving, used).results()
+    return _Searches(method, jobs, at_once, 0, finish, serving, used, grown).results()
 
 
 class Running:
@@ -195,7 +206,13 @@ class Running:
             self.result = error
 
 
-def _begin(method: Method, job: Job, videos: OpenVideos, strange: dict[str, bool]) -> Running | VideoMinerError:
+def _begin(
+    method: Method,
+    job: Job,
+    videos: OpenVideos,
+    strange: dict[str, bool],
+    grown: Callable[[tuple[Node, ...]], None] | None = None,
+) -> Running | VideoMinerError:
     try:
         question = checked(job.question)
         video = videos.opened(question.video)
@@ -204,7 +221,10 @@ def _begin(method: Method, job: Job, videos: OpenVideos, strange: dict[str, bool
         asked, seen = seen_by_search(question, video)
         cues = heard_by_search(video.cues(question.subtitles or method.config.subtitles), seen)
         reads = not cues or reads_speech(method.stages.vlm)
-        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed, cues, reads)
+        tell: Callable[[Sequence[Node]], None] | None = None
+        if grown is not None:
+            tell = partial(_tell, grown, seen)
+        case = Case(searchable(asked), seen, seen.reader.timestamps_s, method.config, job.seed, cues, reads, tell)
     except (ConfigError, VideoError) as error:
         return error
     with stage("search"):
@@ -216,6 +236,10 @@ def _begin(method: Method, job: Job, videos: OpenVideos, strange: dict[str, bool
         if question.video not in strange:
             strange[question.video] = _is_strange(question.video, video, method.stages)
         return Running(question, video, case, search, strange[question.video])
+
+
+def _tell(grown: Callable[[tuple[Node, ...]], None], seen: OpenVideo, nodes: Sequence[Node]) -> None:
+    grown(nodes_in_whole_video(nodes, seen))
 
 
 def _is_strange(path: str, video: OpenVideo, stages: Stages) -> bool:
@@ -246,6 +270,7 @@ class _Searches:
     Args:
         at_once: How many are open at once; ``None``: all begin together.
         finish: See ``run_each``; ``None``: results are given out as they are, at once.
+        grown: See ``run_each``; ``None``: nobody is told.
     """
 
     def __init__(
@@ -257,9 +282,10 @@ class _Searches:
         finish: Callable[[Results], Results] | None,
         serving: Callable[[str], None],
         used: Callable[[Usage], None],
+        grown: Grown | None = None,
     ):
         self.method, self.jobs, self.at_once, self.decisions_in_step = method, jobs, at_once, decisions_in_step
-        self.finish, self.serving, self.used = finish, serving, used
+        self.finish, self.serving, self.used, self.grown = finish, serving, used, grown
         self.groups = iter([list(range(len(jobs)))]) if at_once is None else together([j.question.video for j in jobs])
         self.open: dict[int, Running] = {}
         self.ended: list[_Ended] = []
@@ -292,7 +318,8 @@ class _Searches:
             started = time.perf_counter()
             begun: list[Running] = []
             for i in group:
-                search = _begin(self.method, self.jobs[i], videos, self.strange)
+                grown = partial(self.grown, i) if self.grown else None
+                search = _begin(self.method, self.jobs[i], videos, self.strange, grown)
                 if isinstance(search, Running):
                     search.since = self.turn
                     self.open[i] = search

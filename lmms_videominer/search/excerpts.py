@@ -6,11 +6,12 @@ from the start of the part, and what models are told of times is, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.search.wishes import Found
-from lmms_videominer.types import ROUNDING_S, Cue, Event, KeyFrame, Question, Scores, Span
+from lmms_videominer.types import ROUNDING_S, Cue, Event, KeyFrame, Node, Question, Scores, Span
 from lmms_videominer.video.excerpt import ExcerptReader
 from lmms_videominer.video.opening import OpenVideo
 from lmms_videominer.video.timing import frames_shown_at
@@ -63,11 +64,17 @@ def in_whole_video(found: Found, video: OpenVideo) -> Found:
     return replace(
         found,
         key_frames=tuple(_key_frame(frame, reader) for frame in found.key_frames),
-        nodes=tuple(
-            replace(node, events=tuple(_event(event, reader) for event in node.events)) for node in found.nodes
-        ),
+        nodes=nodes_in_whole_video(found.nodes, video),
         scores=found.scores and _scores(found.scores, reader),
     )
+
+
+def nodes_in_whole_video(nodes: Sequence[Node], video: OpenVideo) -> tuple[Node, ...]:
+    """``nodes`` of a search that saw ``video``, with the times of the whole file."""
+    reader = video.reader
+    if not isinstance(reader, ExcerptReader):
+        return tuple(nodes)
+    return tuple(replace(node, events=tuple(_event(event, reader) for event in node.events)) for node in nodes)
 
 
 def _key_frame(frame: KeyFrame, reader: ExcerptReader) -> KeyFrame:

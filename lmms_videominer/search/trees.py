@@ -132,10 +132,18 @@ def decide(
 ) -> Generator[Decide, Any, None]:
     """Let the policy decide about the nodes at ``positions``, put to it as ``parts``, in one batch.
 
-    Up to ``parts_per_decision`` of them are put to it at once.
+    Up to ``parts_per_decision`` of them are put to it at once. Then the tree has grown, also where the captioner has
+    decided about all of it before: ``case.grown`` is told.
     """
-    if not positions:
-        return
+    if positions:
+        yield from _decided(case, nodes, positions, parts)
+    if case.grown is not None:
+        case.grown(nodes)
+
+
+def _decided(
+    case: Case, nodes: list[Node], positions: Sequence[int], parts: Sequence[Part]
+) -> Generator[Decide, Any, None]:
     at_once = case.config.parts_per_decision
     groups = [range(start, min(start + at_once, len(parts))) for start in range(0, len(parts), at_once)]
     put = tuple(replace(parts[group[0]], beside=tuple(parts[k] for k in group[1:])) for group in groups)

@@ -6,7 +6,7 @@ bottom as its paper describes it; ``engine`` serves the wishes of many searches 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -122,6 +122,7 @@ class Case:
         seed: Seed of all randomness in the search.
         cues: What is said in the video, in order of time; empty where it is unknown, or is not to count.
         captioner_reads: Whether the captioner can read what is said in its prompt.
+        grown: Told of the tree so far after each round of decisions; ``None``: nobody wants to know.
     """
 
     question: Question
@@ -131,6 +132,7 @@ class Case:
     seed: int = 0
     cues: tuple[Cue, ...] = ()
     captioner_reads: bool = True
+    grown: Callable[[Sequence[Node]], None] | None = None
 
     @property
     def whole(self) -> Span:

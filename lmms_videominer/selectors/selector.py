@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoMinerError
-from lmms_videominer.search.engine import Job, Results, run_each
+from lmms_videominer.search.engine import Grown, Job, Results, run_each
 from lmms_videominer.search.key_frames import spread_frames
 from lmms_videominer.search.open_searches import fill
 from lmms_videominer.search.stages import Stages
@@ -131,6 +131,7 @@ class Selector:
         finish: Callable[[Results], Results] | None = None,
         serving: Callable[[str], None] = lambda stage: None,
         used: Callable[[Usage], None] = lambda usage: None,
+        grown: Grown | None = None,
     ) -> Iterator[tuple[int, Selection | VideoMinerError]]:
         """Like ``select``, one by one: each result as soon as it is known, with the position of its question.
 
@@ -138,10 +139,10 @@ class Selector:
         ``questions``.
 
         Args:
-            finish, serving, used: See ``search.engine.run_each``.
+            finish, serving, used, grown: See ``search.engine.run_each``.
         """
         jobs = [Job(question, self.config.seed) for question in questions]
-        return run_each(self, jobs, self.open_searches, finish=finish, serving=serving, used=used)
+        return run_each(self, jobs, self.open_searches, finish=finish, serving=serving, used=used, grown=grown)
 
     def gathered(
         self,

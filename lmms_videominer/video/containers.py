@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 _TEXT_FORMATS = ("tty",)  # FFmpeg renders any .txt file as a video of its letters
 _PARTS = "Keep its parts where it says, or join them: ffmpeg -allowed_extensions ALL -i INPUT -c copy OUTPUT.mp4"
 _JOIN = "Join them first: ffmpeg -f concat -i LIST -c copy OUTPUT.mkv"
+# FFmpeg's names of kinds of files that hold the video themselves; playlists, DASH, SDP and lists of files do not
+_WHOLE = (
+    "mov matroska webm avi mpegts mpeg mpegvideo m4v h264 hevc av1 obu ivf flv live_flv ogg asf mxf nut rm wtv dv gif "
+    "yuv4mpegpipe"
+)
+_WHOLE_FILM = "Give a file that holds the film itself: ffmpeg -i INPUT -c copy OUTPUT.mkv makes one"
 _PLAYLIST_HEAD = b"#EXTM3U"
 _PLAYLIST_ENDS = (b"#EXT-X-ENDLIST", b"#EXT-X-STREAM-INF")  # without them FFmpeg waits for more, and cannot go back
 
@@ -66,6 +73,25 @@ def open_container(path: str) -> InputContainer:
         if listed:
             raise VideoError(path, f"the playlist names no part that can be read ({error.strerror})", _PARTS) from error
         raise faults.not_a_video(path, error.strerror) from error
+
+
+def check_is_whole(path: str) -> None:
+    """Check a file from somebody who may read no other one, before anything that it names would be opened.
+
+    Raises:
+        VideoError: The file is missing or empty, or is of a kind that can name other files or addresses, which FFmpeg
+            would read: a playlist (HLS, DASH), a list of files, the description of a stream.
+    """
+    import av
+
+    faults.check_file(path)
+    whole = {"format_whitelist": ",".join(_WHOLE.split())}
+    try:
+        av.open(file_address(path), options=whole).close()
+    except av.FFmpegError as error:
+        # FFmpeg looks at the kind first; what else is wrong with the file says who opens it to read it
+        if error.errno == errno.EINVAL:
+            raise VideoError(path, "no kind of file that holds a film by itself", _WHOLE_FILM) from error
 
 
 def file_address(path: str) -> str:

@@ -46,14 +46,14 @@ class Opened:
         asked: Addresses of all its requests.
     """
 
-    def __init__(self, browser: Any, file: Path, width: int = 1280, height: int = 900, **context: Any):
+    def __init__(self, browser: Any, file: Path | str, width: int = 1280, height: int = 900, **context: Any):
         self.context = browser.new_context(viewport={"width": width, "height": height}, **context)
         self.context.set_default_timeout(PATIENCE_MS)
         self.page, self.said, self.asked = self.context.new_page(), list[str](), list[str]()
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(file.absolute().as_uri())
+        self.page.goto(file if isinstance(file, str) else file.absolute().as_uri())
 
     def faults(self) -> list[str]:
         """What axe-core finds wrong with the page as it is, one line a fault."""

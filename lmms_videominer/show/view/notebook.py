@@ -15,7 +15,11 @@ MOST_PICTURES = 60  # a notebook keeps its outputs
 def notebook_html(selection: Selection) -> str:
     """HTML that shows ``selection``. Pictures are read from the video, if it is still in its place."""
     settings = PageSettings("VideoMiner", pictures=MOST_PICTURES)
-    page = page_of([Shown(selection, "")], settings)
+    return framed(page_of([Shown(selection, "")], settings))
+
+
+def framed(page: str) -> str:
+    """HTML that shows ``page``, the page of a result, in a frame that reaches nothing around it."""
     return (
         f'<iframe title="Key frames and their tree" sandbox="allow-scripts" srcdoc="{escape(page)}" '
         f'style="width: 100%; height: {HEIGHT}px; border: 0; resize: vertical; overflow: auto"></iframe>'
