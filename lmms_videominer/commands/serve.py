@@ -22,12 +22,6 @@ from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError
 from lmms_videominer.show.printable import printable
 
-MOST_FILMS = 1000  # of the folder that are offered
-SUFFIXES = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob"),
-    *(".flv", ".ogv", ".wmv", ".mxf", ".3gp"),
-)
-
 
 def add_serve(subcommands: Subcommands) -> None:
     parser = command(
@@ -77,7 +71,11 @@ def add_serve(subcommands: Subcommands) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     config = config_of(args, FLAGS)
-    films = films_in(args.root) if args.root else {}
+    films: dict[str, str] = {}
+    if args.root:
+        from lmms_videominer.commands.serve_search import films_in
+
+        films = films_in(args.root)
     with tempfile.TemporaryDirectory(prefix="videominer-serve-") as folder:
         # read when the package is imported: nothing is told to anybody, and all files lie where they are deleted
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder)
@@ -109,23 +107,3 @@ def _run(args: argparse.Namespace, config: MinerConfig, films: dict[str, str], f
     finally:
         searches.close()
     return 0
-
-
-def films_in(root: Path) -> dict[str, str]:
-    """The films below ``root``, by their names relative to it: path of each, links that lead out of it left out.
-
-    Raises:
-        ConfigError: There is no such folder, or no film in it.
-    """
-    if not root.is_dir():
-        raise ConfigError(f"--root {root}: no such folder. Name the folder of the films")
-    inside = root.resolve()
-    films: dict[str, str] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and path.resolve().is_relative_to(inside):
-            films[path.relative_to(root).as_posix()] = os.fspath(path.resolve())
-    if not films:
-        raise ConfigError(f"--root {root}: no film in it; names of films end in {', '.join(SUFFIXES)}")
-    if len(films) > MOST_FILMS:
-        raise ConfigError(f"--root {root}: {len(films)} films, more than the {MOST_FILMS} that a page can offer")
-    return films

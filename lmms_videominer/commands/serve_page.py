@@ -16,10 +16,10 @@ from typing import Any
 
 import gradio as gr
 
-from lmms_videominer.commands.serve import SUFFIXES
 from lmms_videominer.commands.serve_search import (
     KEPT,
     MOST_QUESTION,
+    SUFFIXES,
     Done,
     Grown,
     Searches,

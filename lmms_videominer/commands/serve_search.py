@@ -31,6 +31,11 @@ from lmms_videominer.video.time_codes import clock
 if TYPE_CHECKING:
     from lmms_videominer.miner import VideoMiner
 
+MOST_FILMS = 1000  # of the folder that are offered
+SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob"),
+    *(".flv", ".ogv", ".wmv", ".mxf", ".3gp"),
+)
 MOST_QUESTION, MOST_OPTION, MOST_OPTIONS = 2000, 500, 26  # characters, characters, options
 KEPT = "What it captioned is kept: asked again, it goes on from there"
 STAGES = {
@@ -196,6 +201,26 @@ def check_film(path: str, limits: Limits) -> None:
             f"the film lasts {clock(length_s)}, and this page takes films of up to {clock(limits.film_s)}",
             "Cut a part out of it: ffmpeg -ss 0:10:00 -to 0:50:00 -i INPUT -c copy PART.mp4",
         )
+
+
+def films_in(root: Path) -> dict[str, str]:
+    """The films below ``root``, by their names relative to it: path of each, links that lead out of it left out.
+
+    Raises:
+        ConfigError: There is no such folder, or no film in it.
+    """
+    if not root.is_dir():
+        raise ConfigError(f"--root {root}: no such folder. Name the folder of the films")
+    inside = root.resolve()
+    films: dict[str, str] = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and path.resolve().is_relative_to(inside):
+            films[path.relative_to(root).as_posix()] = os.fspath(path.resolve())
+    if not films:
+        raise ConfigError(f"--root {root}: no film in it; names of films end in {', '.join(SUFFIXES)}")
+    if len(films) > MOST_FILMS:
+        raise ConfigError(f"--root {root}: {len(films)} films, more than the {MOST_FILMS} that a page can offer")
+    return films
 
 
 def asked(video: str, text: str, options: str) -> Question:

@@ -22,8 +22,7 @@ from support.pages import HOSTILE
 from support.scripted import ColourEmbedder, ColourVLM, colour_video, finder
 
 from lmms_videominer.cli import main
-from lmms_videominer.commands.serve import films_in
-from lmms_videominer.commands.serve_search import Limits, Searches, asked, check_film
+from lmms_videominer.commands.serve_search import Limits, Searches, asked, check_film, films_in
 from lmms_videominer.config import MinerConfig
 from lmms_videominer.errors import ConfigError, VideoError
 from lmms_videominer.miner import VideoMiner
