@@ -11,7 +11,16 @@ from typing import Any
 from lmms_videominer.models.bundle import CHECKPOINTS
 from lmms_videominer.show.markdown import markdown_table
 
-LEFT_OUT = ("training.pt", "log.jsonl", "trainer_state.json", "training_args.bin", "trees", "checkpoint-*", "finished")
+LEFT_OUT = (
+    "training.pt",
+    "log.jsonl",
+    "trainer_state.json",
+    "training_args.bin",
+    "trees",
+    "checkpoint-*",
+    "finished",
+    "sound",
+)
 HALVED = ("vlm", "policy", "start")  # stored in half precision; config.json makes them load in single precision
 # lmms-eval backbone arguments that this video LLM needs: its input is 84x84
 VLM_ARGS = {"min_pixels": 84 * 84, "max_pixels": 84 * 84}

@@ -51,8 +51,9 @@ def test_the_card_tells_the_rollouts_of_training_and_leaves_its_files_out(tmp_pa
     ]
     (tmp_path / "trained" / "trainer_state.json").write_text(json.dumps({"log_history": history}))
     (tmp_path / "trained" / "checkpoint-4").mkdir()
+    (tmp_path / "trained" / "sound").mkdir()  # the policy that a start comes of
     pack({"policy": tmp_path / "trained"}, tmp_path / "bundle", {}, {})
 
     card = (tmp_path / "bundle" / "policy" / "README.md").read_text()
     assert "| 1 | 0.25 | 1.5 |" in card and "| 5 | 0.75 | 2.25 |" in card and "\n| 2 |" not in card
-    assert {"trainer_state.json", "checkpoint-4"}.isdisjoint(p.name for p in (tmp_path / "bundle" / "policy").iterdir())
+    assert {"trainer_state.json", "checkpoint-4", "sound"}.isdisjoint(p.name for p in (tmp_path / "bundle" / "policy").iterdir())
