@@ -26,14 +26,14 @@ from pydantic import Field
 from lmms_videominer import __version__
 from lmms_videominer.commands.indexing import line_of
 from lmms_videominer.config import MinerConfig
-from lmms_videominer.errors import ConfigError, VideoMinerError
+from lmms_videominer.errors import ConfigError, VideoError, VideoMinerError
 from lmms_videominer.models.resolve import resolve
 from lmms_videominer.redaction import redacted
 from lmms_videominer.search.stages import Stages
 from lmms_videominer.selectors.settings import configured
 from lmms_videominer.types import Question, Selection
 from lmms_videominer.verdict import chosen_option, option_letter
-from lmms_videominer.video.containers import playlist
+from lmms_videominer.video.containers import check_is_whole
 from lmms_videominer.video.time_codes import clock, clock_span, seconds
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class _Tools:
         Returns the answer, the times of the key frames, the parts of the video that were accepted, and the name of the
         result for show.
         """
-        asked = Question(self._path(video), question, tuple(options), (), _time(start) or 0.0, _time(end))
+        asked = Question(self._film(video), question, tuple(options), (), _time(start) or 0.0, _time(end))
         selection = await self._at_work(lambda tell: self._mined(asked, selector, frames, tell), context)
         name = f"result-{next(self._numbers)}"
         self._results[name] = selection
@@ -154,7 +154,7 @@ class _Tools:
         context: Context,
     ) -> str:
         """Prepare videos for several questions: what all questions on a video share is made once and kept."""
-        paths = [self._path(video) for video in videos]
+        paths = [self._film(video) for video in videos]
         results = await self._at_work(lambda tell: self._indexed(paths), context)
         lines = [_index_line(video, result) for video, result in zip(videos, results, strict=True)]
         if all(isinstance(result, VideoMinerError) for result in results):
@@ -182,7 +182,7 @@ class _Tools:
         """The file of that name below the root.
 
         Raises:
-            ToolError: It lies outside, or names files that may.
+            ToolError: It lies outside.
         """
         try:
             path = (self._root / name).resolve()
@@ -193,9 +193,21 @@ class _Tools:
                 f"{name}: outside of the folder that this server may read, {self._root}. Name a file in it, or start "
                 "the server with another --root"
             )
-        if path.is_file() and os.access(path, os.R_OK) and playlist(os.fspath(path)):
-            raise ToolError(f"{name}: a playlist, whose files may lie anywhere. Name a file that is the video itself")
         return os.fspath(path)
+
+    def _film(self, name: str) -> str:
+        """The video file of that name below the root.
+
+        Raises:
+            ToolError: It lies outside, or names files that may.
+        """
+        path = self._path(name)
+        if os.path.isfile(path) and os.access(path, os.R_OK) and os.path.getsize(path):
+            try:
+                check_is_whole(path)
+            except VideoError as error:
+                raise ToolError(str(error).replace(path, name)) from error
+        return path
 
     def _mined(self, question: Question, selector: str, frames: int | None, tell: Tell) -> Selection:
         tell("load")

@@ -165,9 +165,20 @@ def test_nothing_outside_the_root_is_read(root, loaded, tool, video):
     assert "outside of the folder that this server may read" in told and "--root" in told and not loaded
 
 
-def test_a_playlist_is_refused_since_it_names_other_files(root, loaded):
-    (root / "list.m3u8").write_text("#EXTM3U\n../private.mp4\n#EXT-X-ENDLIST\n")
-    assert "a playlist" in refusal(root, "mine", **ASKED | {"video": "list.m3u8"})
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n../private.mp4\n#EXT-X-ENDLIST\n"),
+        ("list.ffconcat", "ffconcat version 1.0\nfile ../private.mp4\n"),
+        ("list.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"),
+    ],
+)
+@pytest.mark.parametrize("tool", ["mine", "index"])
+def test_a_file_that_names_others_is_refused(root, loaded, tool, name, content):
+    (root / name).write_text(content)
+    told = refusal(root, tool, **({**ASKED, "video": name} if tool == "mine" else {"videos": [name]}))
+    assert f"{name}: no kind of file that holds a film by itself" in told and str(root) not in told
+    assert not loaded
 
 
 @pytest.mark.parametrize(

@@ -56,4 +56,6 @@ def test_the_card_tells_the_rollouts_of_training_and_leaves_its_files_out(tmp_pa
 
     card = (tmp_path / "bundle" / "policy" / "README.md").read_text()
     assert "| 1 | 0.25 | 1.5 |" in card and "| 5 | 0.75 | 2.25 |" in card and "\n| 2 |" not in card
-    assert {"trainer_state.json", "checkpoint-4", "sound"}.isdisjoint(p.name for p in (tmp_path / "bundle" / "policy").iterdir())
+    assert {"trainer_state.json", "checkpoint-4", "sound"}.isdisjoint(
+        p.name for p in (tmp_path / "bundle" / "policy").iterdir()
+    )
