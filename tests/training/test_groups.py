@@ -126,6 +126,7 @@ def test_metrics_by_hand():
         {
             "groups/failed": 1.0,
             "decisions": 4.0,
+            "replies": 3.0,  # two are of the same prompt and token
             "groups/no_decision": 1.0,
             "groups/no_signal": 2 / 3,  # of three groups one has rewards that differ
             "groups/all_right": 1 / 3,
