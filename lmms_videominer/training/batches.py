@@ -43,6 +43,7 @@ def batch_of(
     pad_id: int,
     device: torch.device | str,
     masked: Sequence[bool] = (),
+    most: int = 1,
 ) -> Batch:
     """Tensors with the names of ``GRPOTrainer``, a line for each reply: prompts padded left, completions right.
 
@@ -53,6 +54,7 @@ def batch_of(
         pad_id: The padding token.
         device: Device of the tensors.
         masked: By row, whether its completion is excluded from the loss; equal for the rows of a reply.
+        most: The least that M may be, below: the rows of the reply that has most, if that is on another process.
 
     Returns:
         ``prompt_ids``, ``prompt_mask`` int64 [R, P]; ``completion_ids``, ``completion_mask`` int64 [R, C];
@@ -64,7 +66,7 @@ def batch_of(
     prompts = [rows[i].prompt_ids if i != PADDING else (pad_id,) for i in firsts]
     completions = [rows[i].completion_ids if i != PADDING else (pad_id,) for i in firsts]
     in_loss = [i != PADDING and not (masked and masked[i]) for i in firsts]
-    width, length, most = max(map(len, prompts)), max(map(len, completions)), max(1, *map(len, replies))
+    width, length, most = max(map(len, prompts)), max(map(len, completions)), max(most, *map(len, replies))
 
     def tensor(values: list[Any]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
@@ -83,19 +85,25 @@ def batch_of(
     }
 
 
-def by_row(batch: Batch) -> Batch:
+def by_row(batch: Batch, with_padding: bool = False) -> Batch:
     """``batch`` with a line for each row of its replies instead of for each reply; a line of padding remains one.
 
     ``row`` and ``advantages`` become [N].
+
+    Args:
+        with_padding: Every reply gets M lines, those without a row with a ``tool_mask`` of 0, which keeps them out of
+            the loss: processes gather what they know of their lines, so all must have the same number.
     """
     row = batch["row"]  # [R, M]
     taken = row != PADDING
     taken[:, 0] = True  # a line of padding
-    line = torch.arange(len(row), device=row.device).repeat_interleave(taken.sum(1))  # [N]
+    kept = torch.ones_like(taken) if with_padding else taken
+    line = torch.arange(len(row), device=row.device).repeat_interleave(kept.sum(1))  # [N]
     each = {"row", "advantages"}
-    return {
-        name: value[taken] if name in each else value[line] if value.ndim else value for name, value in batch.items()
+    result = {
+        name: value[kept] if name in each else value[line] if value.ndim else value for name, value in batch.items()
     }
+    return result | ({"tool_mask": taken[kept].long().unsqueeze(1)} if with_padding else {})  # [N, 1]
 
 
 def sampler_logprobs(rows: Sequence[Row | None], like: torch.Tensor) -> torch.Tensor:

@@ -195,7 +195,8 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
             for row in decisions
         ]
         device = self.accelerator.device
-        batch = batch_of(decisions, share, self._tokenizer.pad_token_id, device, masked)
+        most = max(map(len, replies), default=1)
+        batch = batch_of(decisions, share, self._tokenizer.pad_token_id, device, masked, most)
         tokens = sum(len(row.completion_ids) for row, left_out in zip(decisions, masked) if not left_out)
         batch["num_items_in_batch"] = torch.tensor(tokens, device=device)
         batch["num_decisions"] = torch.tensor(len(decisions), device=device)
@@ -287,7 +288,7 @@ class TGRPOTrainer(WholeCheckpoints, GRPOTrainer):
         return {"scale_wrt_gas": False} if deepspeed else {}  # as in Trainer.training_step
 
     def _loss_of(self, model: Any, part: Batch) -> torch.Tensor:
-        part = by_row(part)
+        part = by_row(part, with_padding=self.accelerator.num_processes > 1)
         loss = super()._compute_loss(model, part)
         if self.loss_type in MEAN_OVER_ROWS:
             # from the mean over the rows of this pass to its share of the mean over all decisions; gradients are

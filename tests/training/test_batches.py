@@ -108,6 +108,13 @@ def test_a_batch_by_hand():
     assert rowwise["row"].tolist() == [1, 0, 2, PADDING]
     assert rowwise["advantages"].tolist() == [-1.5, 0.5, -0.25, 0.0]
     assert rowwise["prompt_ids"].tolist() == [[9, 9, 5], [1, 2, 3], [1, 2, 3], [9, 9, 9]]
+    assert "tool_mask" not in rowwise
+    padded = by_row(batch, with_padding=True)
+    assert padded["row"].tolist() == [1, PADDING, 0, 2, PADDING, PADDING]
+    assert padded["tool_mask"].tolist() == [[1], [0], [1], [1], [1], [0]]
+    assert padded["completion_ids"].tolist() == [[6, 7], [6, 7], [4, 9], [4, 9], [9, 9], [9, 9]]
+    wider = batch_of(rows, [replies[1]], 9, "cpu", most=3)  # another process has a reply of three rows
+    assert wider["row"].tolist() == [[1, PADDING, PADDING]] and wider["advantages"].tolist() == [[-1.5, 0.0, 0.0]]
 
 
 def test_decisions_are_dealt_in_turns():
