@@ -22,6 +22,7 @@ from lmms_videominer.models.server import Server
 from lmms_videominer.policy.causal_lm import CausalLM
 from lmms_videominer.policy.prompt import policy_prompt
 from lmms_videominer.policy.served_lm import ServedLM
+from lmms_videominer.search.context import length_line
 from lmms_videominer.vlm.prompts import caption_prompt
 from lmms_videominer.vlm.served_vlm import ServedVLM, data_url
 from lmms_videominer.vlm.transformers_vlm import TransformersVLM
@@ -72,10 +73,12 @@ def test_captions_are_those_of_transformers_for_the_pictures_that_arrive(url):
 
 
 def test_decisions_and_their_tokens_are_those_of_transformers(url):
-    here = CausalLM.from_pretrained(POLICY, device="cpu", max_new_tokens=48)
-    prompts = [policy_prompt("What colour is the hat?", caption, 1, 3) for caption in ("desert: red robot", "a hall")]
-    prompts.append(policy_prompt("What colour is the hat?", "", 0, 3))
-    served = ServedLM(Server(f"openai:{POLICY}@{url}"), 48).complete(prompts)
+    here = CausalLM.from_pretrained(POLICY, device="cpu", max_new_tokens=96)
+    question = "Which sign appears while the red robot with the blue hat is in the sea?"
+    captions = "desert: red robot with the blue hat", "sea: red robot with the blue hat, star; sea: green robot"
+    prompts = [policy_prompt(question, caption, 1, 3) for caption in captions]
+    prompts.append(policy_prompt(question, "", 0, 3, [length_line(60.0)]))
+    served = ServedLM(Server(f"openai:{POLICY}@{url}"), 96).complete(prompts)
     local = here.complete(prompts)
     assert [done.text for done in served] == [done.text for done in local]
     assert [done.usage for done in served] == [done.usage for done in local]
