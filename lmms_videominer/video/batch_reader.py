@@ -11,6 +11,7 @@ import numpy as np
 
 from lmms_videominer.errors import VideoError
 from lmms_videominer.types import VideoInfo
+from lmms_videominer.video.containers import decode_threads, file_address
 from lmms_videominer.video.gray import gray_histogram
 from lmms_videominer.video.picture import scaled, scaled_size, to_rgb
 from lmms_videominer.video.pyav_reader import PyAVReader
@@ -40,6 +41,7 @@ class BatchReader(ABC):
     """
 
     backend: str  # the name of the library, and of the reader
+    _handle: Any = None
 
     def __init__(self, track: Track, pixels: int = 0):
         self._track = track
@@ -71,8 +73,22 @@ class BatchReader(ABC):
         """What the library raises where it cannot decode."""
 
     @abstractmethod
+    def _opened(self, address: str, threads: int) -> Any:
+        """The library's handle of the file, or one of ``_failures``."""
+
+    def _open_handle(self) -> Any:
+        if self._handle is None:
+            threads = decode_threads(self.info.width, self.info.height)
+            try:
+                self._handle = self._opened(file_address(self.info.path), threads)
+            except self._failures() as error:
+                reason = f"{self.backend} cannot open it ({_last_line(error)})"
+                raise VideoError(self.info.path, reason, _OTHER_READER) from error
+        return self._handle
+
     def _release(self) -> None:
         """Close the library's handle; reading may go on with another one."""
+        self._handle = None
 
     @property
     def damaged(self) -> Set[int]:
@@ -131,7 +147,7 @@ class BatchReader(ABC):
 
     def _leave(self, error: Exception) -> PyAVReader:
         """All frames from PyAV from now on: the library fails where there is damage, and does not say where."""
-        reason = f"{self.backend} failed ({last_line(error)})"
+        reason = f"{self.backend} failed ({_last_line(error)})"
         _logger.warning("%s: %s; PyAV reads the file from here on", self.info.path, reason)
         self._release()
         self._precise = PyAVReader(self._track)
@@ -151,11 +167,6 @@ class BatchReader(ABC):
         return "its first picture is not that of the file" if differs else ""
 
 
-def cannot_open(path: str, backend: str, error: Exception) -> VideoError:
-    """The error for a file that the library of ``backend`` cannot open."""
-    return VideoError(path, f"{backend} cannot open it ({last_line(error)})", _OTHER_READER)
-
-
-def last_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     """The last line of a library's message, where the others are a stack trace."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]

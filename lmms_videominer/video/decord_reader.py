@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.video.batch_reader import BatchReader, cannot_open
-from lmms_videominer.video.containers import decode_threads, file_address
+from lmms_videominer.video.batch_reader import BatchReader
+from lmms_videominer.video.containers import file_address
 from lmms_videominer.video.picture import is_full_range
 
 _CLOCK_ERROR_S, _CLOCK_ERROR = 2e-3, 1e-6  # absolute and relative: decord's timestamps are float32
@@ -18,22 +18,11 @@ class DecordReader(BatchReader):
     """Takes pixels from decord, which itself averages a variable frame rate."""
 
     backend = "decord"
-    _handle: Any = None
 
-    def _open_handle(self) -> Any:
-        if self._handle is None:
-            import decord
+    def _opened(self, address: str, threads: int) -> Any:
+        import decord
 
-            threads = decode_threads(self.info.width, self.info.height)
-            try:
-                address = file_address(self.info.path)
-                self._handle = decord.VideoReader(address, ctx=decord.cpu(0), num_threads=threads)
-            except self._failures() as error:
-                raise cannot_open(self.info.path, self.backend, error) from error
-        return self._handle
-
-    def _release(self) -> None:
-        self._handle = None
+        return decord.VideoReader(address, ctx=decord.cpu(0), num_threads=threads)
 
     def _batch(self, unique: list[int]) -> np.ndarray:
         batch = self._open_handle().get_batch(unique)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lmms_videominer.video.batch_reader import BatchReader, cannot_open
-from lmms_videominer.video.containers import decode_threads, file_address
+from lmms_videominer.video.batch_reader import BatchReader
+from lmms_videominer.video.containers import file_address
 from lmms_videominer.video.display import Display
 
 _CLOCK_ERROR_S = 1e-6  # rounding only: both read the same ticks
@@ -23,27 +23,16 @@ class TorchcodecReader(BatchReader):
     """Takes pixels from torchcodec, and checks the time of each."""
 
     backend = "torchcodec"
-    _handle: Any = None
 
-    def _open_handle(self) -> Any:
-        if self._handle is None:
-            decoder = _decoder_class()
-            threads = decode_threads(self.info.width, self.info.height)
-            try:
-                self._handle = decoder(
-                    file_address(self.info.path),
-                    stream_index=self._track.stream_index,
-                    dimension_order="NHWC",
-                    num_ffmpeg_threads=threads,
-                    device="cpu",
-                    seek_mode="exact",
-                )
-            except self._failures() as error:
-                raise cannot_open(self.info.path, self.backend, error) from error
-        return self._handle
-
-    def _release(self) -> None:
-        self._handle = None
+    def _opened(self, address: str, threads: int) -> Any:
+        return _decoder_class()(
+            address,
+            stream_index=self._track.stream_index,
+            dimension_order="NHWC",
+            num_ffmpeg_threads=threads,
+            device="cpu",
+            seek_mode="exact",
+        )
 
     def _batch(self, unique: list[int]) -> np.ndarray:
         handle = self._open_handle()
